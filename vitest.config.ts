@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [
+    {
+      name: 'wgsl-as-text',
+      enforce: 'pre',
+      load(id) {
+        if (!id.endsWith('.wgsl')) return null;
+        return `export default ${JSON.stringify(readFileSync(id, 'utf8'))};`;
+      },
+    },
+  ],
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // One Dawn instance per worker process; two workers would share two cores with the software driver.
+    pool: 'forks',
+    maxWorkers: 1,
+    isolate: false,
+  },
+});
