@@ -1,0 +1,35 @@
+// avgPool2d: mean of 2 x 2 windows, stride 2; padded zeros are counted.
+//
+// x     [N, C, H, W]
+// y     [N, C, OH, OW],  OH = floor((H + 2 padding - 2) / 2) + 1
+// grid  one invocation per output, folded
+// reference: src/kernels/avgPool2d.ts
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+#params
+#include grid
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
+  let index = linearIndex(group, count, local);
+  if (index >= params.size) {
+    return;
+  }
+  let plane = index / (params.outWidth * params.outHeight) * params.height * params.width;
+#if PADDING
+  let left = i32(index % params.outWidth * 2u) - ${PADDING};
+  let top = i32(index / params.outWidth % params.outHeight * 2u) - ${PADDING};
+  var sum = 0.0;
+  for (var dy = 0; dy < 2; dy++) {
+    for (var dx = 0; dx < 2; dx++) {
+      if (top + dy >= 0 && top + dy < i32(params.height) && left + dx >= 0 && left + dx < i32(params.width)) {
+        sum += x[plane + u32(top + dy) * params.width + u32(left + dx)];
+      }
+    }
+  }
+  y[index] = 0.25 * sum;
+#else
+  let at = plane + index / params.outWidth % params.outHeight * 2u * params.width + index % params.outWidth * 2u;
+  y[index] = 0.25 * (x[at] + x[at + 1u] + x[at + params.width] + x[at + params.width + 1u]);
+#end
+}

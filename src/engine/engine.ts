@@ -1,0 +1,114 @@
+import { type Caps, detectCaps } from './caps.ts';
+import { DeviceLostError } from './errors.ts';
+import { type Parameter, size } from './graph.ts';
+import { PipelineCache } from './pipelines.ts';
+import { type CompileOptions, compile, type Plan } from './plan.ts';
+
+export interface EngineOptions {
+  readonly device: GPUDevice;
+  /** Detected from the device when absent; tests mask it to force fallbacks. */
+  readonly caps?: Caps;
+}
+
+/**
+ * Everything that hangs off one GPUDevice: its capabilities, compiled pipelines and the parameters' buffers. The device
+ * belongs to the caller and is never destroyed here.
+ */
+export class Engine {
+  readonly device: GPUDevice;
+  readonly caps: Caps;
+  readonly pipelines: PipelineCache;
+  readonly #parameters = new Map<Parameter, GPUBuffer>();
+  #lost: string | undefined;
+
+  constructor({ device, caps }: EngineOptions) {
+    this.device = device;
+    this.caps = caps ?? detectCaps(device);
+    this.pipelines = new PipelineCache(device);
+    device.lost.then((info) => {
+      this.#lost = info.message || info.reason;
+    });
+  }
+
+  /** @throws DeviceLostError once the device is lost */
+  assertUsable(): void {
+    if (this.#lost !== undefined) throw new DeviceLostError(`the GPU device was lost: ${this.#lost}`);
+  }
+
+  /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError */
+  compile(options: CompileOptions): Promise<Plan> {
+    return compile(this, options);
+  }
+
+  /** The parameter's buffer on this device, made and filled on first use. */
+  parameterBuffer(parameter: Parameter): GPUBuffer {
+    const known = this.#parameters.get(parameter);
+    if (known) return known;
+    const buffer = this.device.createBuffer({
+      label: parameter.name,
+      size: Math.max(4, size(parameter.type) * 4),
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
+    this.#parameters.set(parameter, buffer);
+    this.upload(parameter);
+    return buffer;
+  }
+
+  /** Copies the parameter's host data to the device. Plans that fold it need {@link Plan.prepare} afterwards. */
+  upload(parameter: Parameter): void {
+    const { data } = parameter;
+    const buffer = this.parameterBuffer(parameter);
+    this.device.queue.writeBuffer(buffer, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Copies parameters from the device into their host data, in one submission. */
+  async download(parameters: Iterable<Parameter>): Promise<void> {
+    const list = [...parameters].filter((parameter) => this.#parameters.has(parameter));
+    const total = list.reduce((sum, parameter) => sum + size(parameter.type) * 4, 0);
+    if (total === 0) return;
+    const staging = this.device.createBuffer({ size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.device.createCommandEncoder();
+    let offset = 0;
+    for (const parameter of list) {
+      const bytes = size(parameter.type) * 4;
+      encoder.copyBufferToBuffer(this.#parameters.get(parameter)!, 0, staging, offset, bytes);
+      offset += bytes;
+    }
+    this.device.queue.submit([encoder.finish()]);
+    await this.map(staging);
+    const mapped = staging.getMappedRange();
+    offset = 0;
+    for (const parameter of list) {
+      const length = size(parameter.type);
+      const view = parameter.type.dtype === 'f32' ? new Float32Array(mapped, offset, length) : new Uint32Array(mapped, offset, length);
+      parameter.data = view.slice();
+      offset += length * 4;
+    }
+    staging.destroy();
+  }
+
+  /** Frees the device copies of parameters. */
+  release(parameters: Iterable<Parameter>): void {
+    for (const parameter of parameters) {
+      this.#parameters.get(parameter)?.destroy();
+      this.#parameters.delete(parameter);
+    }
+  }
+
+  /** Maps a staging buffer for reading. @throws DeviceLostError */
+  async map(staging: GPUBuffer): Promise<void> {
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      // Give `device.lost` a turn: a lost device is the usual reason.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      this.assertUsable();
+      throw error;
+    }
+  }
+
+  /** Frees all parameter buffers. Plans are destroyed by their owners, the device by its own. */
+  destroy(): void {
+    this.release([...this.#parameters.keys()]);
+  }
+}

@@ -1,0 +1,21 @@
+import { UserError } from '../errors.ts';
+
+/** An op was given inputs of the wrong shape, type or attribute. The message names the op and all shapes. */
+export class ShapeError extends UserError {
+  override readonly name: string = 'ShapeError';
+}
+
+/** A shader was rejected by the compiler. The message holds the compiler's words and the WGSL line. */
+export class ShaderError extends Error {
+  override readonly name: string = 'ShaderError';
+}
+
+/** The GPU device was lost (driver reset, removed adapter, or destroyed by its owner). Make a new device and compile again. */
+export class DeviceLostError extends Error {
+  override readonly name: string = 'DeviceLostError';
+}
+
+/** The device could not allocate a buffer. */
+export class OutOfMemoryError extends UserError {
+  override readonly name: string = 'OutOfMemoryError';
+}

@@ -1,0 +1,226 @@
+import { ShapeError } from './errors.ts';
+import type { Caps } from './caps.ts';
+
+/** `f32` and `u32` are one element per 32-bit word; an image pixel is one `u32` word 0xAABBGGRR (bytes R, G, B, A). */
+export type DataType = 'f32' | 'u32';
+
+export interface TensorType {
+  /** Row-major; images and feature maps are NCHW, convolution weights OIHW. `[]` is a scalar. */
+  readonly shape: readonly number[];
+  readonly dtype: DataType;
+}
+
+/** CPU values of a tensor: float64 for `f32` tensors, since the CPU path is the reference. */
+export type Values = Float64Array | Uint32Array;
+
+export interface Cost {
+  /** Multiply-adds count as two. */
+  readonly flops: number;
+  /** Bytes that have to be read and written at least once. */
+  readonly bytes: number;
+}
+
+export type ParamValue = { readonly type: 'u32' | 'i32' | 'f32'; readonly value: number };
+export const u32 = (value: number): ParamValue => ({ type: 'u32', value });
+export const f32 = (value: number): ParamValue => ({ type: 'f32', value });
+export const i32 = (value: number): ParamValue => ({ type: 'i32', value });
+
+/** One dispatch. Bindings in `@group(0)`: the node's inputs in order, its output, then the uniform `params`. */
+export interface Kernel {
+  readonly shader: Shader;
+  /** Specialisation baked into the shader text; part of the pipeline's cache key. */
+  readonly defines?: Readonly<Record<string, number | string>>;
+  /** Values in the uniform buffer; equal pipelines may have different ones. */
+  readonly params?: Readonly<Record<string, ParamValue>>;
+  /** Number of workgroups. */
+  readonly grid: readonly [number, number?, number?];
+}
+
+/** A hand-written shader: its file name under `shaders/` and its text. */
+export interface Shader {
+  readonly name: string;
+  readonly source: string;
+}
+
+export interface Variant<A> {
+  readonly name: string;
+  /** What the variant cannot do without. Forcing a variant that is not supported is an error. */
+  supports?(caps: Caps, node: Node<A>): boolean;
+  /** Whether it is the default choice there, given that it is supported; true when absent. */
+  suits?(caps: Caps, node: Node<A>): boolean;
+  /** One dispatch ... */
+  kernel?(node: Node<A>, caps: Caps): Kernel;
+  /** ... or the same result by simpler ops. */
+  lower?(node: Node<A>, caps: Caps): Node;
+}
+
+/**
+ * An operation. Graph nodes hold their op themselves, so there is no registry, and unused ops drop out of a bundle.
+ * @typeParam A the attributes, plain JSON.
+ */
+export interface Op<A> {
+  readonly name: string;
+  /** Output type. @throws ShapeError naming the op and the shapes. */
+  infer(inputs: readonly TensorType[], attrs: A): TensorType;
+  /** Gradients with respect to the inputs (`undefined`: none), given that of the output. */
+  gradient?(node: Node<A>, dy: Node, needs: readonly boolean[]): (Node | undefined)[];
+  /** The definition: plain loops in float64. */
+  reference(inputs: readonly Values[], node: Node<A>): Values;
+  cost?(node: Node<A>): Cost;
+  /** In order of preference. */
+  readonly variants: readonly Variant<A>[];
+  /** Indices of the inputs (parameters) that the op overwrites. Such an op has no output of its own. */
+  readonly updates?: readonly number[];
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a graph mixes ops with different attributes
+type Any = any;
+
+export interface Node<A = Any> {
+  readonly op: Op<A>;
+  readonly attrs: A;
+  readonly inputs: readonly Node[];
+  readonly type: TensorType;
+  /** Shown in logs and profiles. */
+  readonly label: string;
+}
+
+export function size(type: TensorType): number {
+  return type.shape.reduce((product, n) => product * n, 1);
+}
+
+export function describe(type: TensorType): string {
+  return `${type.dtype}[${type.shape.join('x')}]`;
+}
+
+/** Makes a node; the output type follows from the inputs. @throws ShapeError */
+export function makeNode<A>(op: Op<A>, inputs: readonly Node[], attrs: A, label = op.name): Node<A> {
+  const types = inputs.map((input) => input.type);
+  const type = op.infer(types, attrs);
+  for (const n of type.shape) {
+    if (!Number.isInteger(n) || n < 1) {
+      throw new ShapeError(`${op.name}: ${types.map(describe).join(', ')} gives the impossible shape ${describe(type)}.`);
+    }
+  }
+  return { op, attrs, inputs, type, label };
+}
+
+/** Asserts inside `infer`. */
+export function expectShapes(op: string, ok: boolean, inputs: readonly TensorType[], expected: string): void {
+  if (!ok) {
+    throw new ShapeError(`${op}: got ${inputs.map(describe).join(', ')}, expected ${expected}.`);
+  }
+}
+
+const source = (name: string): Op<SourceAttrs> => ({
+  name,
+  infer: (_, attrs) => attrs.type,
+  reference: () => {
+    throw new Error(`${name} has no value of its own`);
+  },
+  variants: [],
+});
+
+interface SourceAttrs {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly parameter?: Parameter;
+}
+
+const inputOp = source('input');
+const parameterOp = source('parameter');
+
+/** A value that lives across runs: weights, optimiser state, statistics. */
+export class Parameter {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly node: Node;
+  /** Host copy, uploaded when a plan that uses the parameter is compiled. */
+  data: Float32Array | Uint32Array;
+
+  constructor(name: string, type: TensorType, data?: Float32Array | Uint32Array) {
+    const length = size(type);
+    if (data && data.length !== length) {
+      throw new ShapeError(`parameter ${name}: ${data.length} values given for ${describe(type)}.`);
+    }
+    this.name = name;
+    this.type = type;
+    this.data = data ?? (type.dtype === 'f32' ? new Float32Array(length) : new Uint32Array(length));
+    this.node = makeNode(parameterOp, [], { name, type, parameter: this }, name);
+  }
+}
+
+/** A value given anew for every run. */
+export function input(name: string, shape: readonly number[], dtype: DataType = 'f32'): Node {
+  return makeNode(inputOp, [], { name, type: { shape, dtype } }, name);
+}
+
+export function isInput(node: Node): boolean {
+  return node.op === inputOp;
+}
+
+export function parameterOf(node: Node): Parameter | undefined {
+  return node.op === parameterOp ? (node.attrs as SourceAttrs).parameter : undefined;
+}
+
+export function inputName(node: Node): string {
+  return (node.attrs as SourceAttrs).name;
+}
+
+/** All nodes that the roots depend on, inputs before users; iterative, since graphs may be deep. */
+export function topologicalOrder(roots: readonly Node[]): Node[] {
+  const order: Node[] = [];
+  const state = new Map<Node, 'open' | 'done'>();
+  for (const root of roots) {
+    const stack: Node[] = [root];
+    while (stack.length > 0) {
+      const node = stack[stack.length - 1]!;
+      const seen = state.get(node);
+      if (seen === undefined) {
+        state.set(node, 'open');
+        for (let i = node.inputs.length - 1; i >= 0; i--) {
+          if (!state.has(node.inputs[i]!)) stack.push(node.inputs[i]!);
+        }
+      } else {
+        stack.pop();
+        if (seen === 'open') {
+          state.set(node, 'done');
+          order.push(node);
+        }
+      }
+    }
+  }
+  return order;
+}
+
+/** Rebuilds a graph bottom-up; `rewrite` gets a node whose inputs are already rewritten. Shared nodes stay shared. */
+export function rewriteGraph(roots: readonly Node[], rewrite: (node: Node, original: Node) => Node): Node[] {
+  const done = new Map<Node, Node>();
+  for (const node of topologicalOrder(roots)) {
+    const inputs = node.inputs.map((input) => done.get(input)!);
+    const same = inputs.every((input, i) => input === node.inputs[i]);
+    done.set(node, rewrite(same ? node : { ...node, inputs }, node));
+  }
+  return roots.map((root) => done.get(root)!);
+}
+
+/** Evaluates a graph on the CPU in float64 by the ops' reference code: the oracle of all tests. */
+export function evaluateReference(roots: readonly Node[], inputs: ReadonlyMap<Node, Values>): Values[] {
+  const values = new Map<Node, Values>(inputs);
+  for (const node of topologicalOrder(roots)) {
+    if (values.has(node)) continue;
+    const parameter = parameterOf(node);
+    if (parameter) {
+      values.set(node, parameter.data instanceof Uint32Array ? parameter.data : Float64Array.from(parameter.data));
+      continue;
+    }
+    values.set(
+      node,
+      node.op.reference(
+        node.inputs.map((i) => values.get(i)!),
+        node,
+      ),
+    );
+  }
+  return roots.map((root) => values.get(root)!);
+}

@@ -1,0 +1,453 @@
+import type { Caps } from './caps.ts';
+import type { Engine } from './engine.ts';
+import { OutOfMemoryError, ShapeError } from './errors.ts';
+import {
+  describe,
+  inputName,
+  isInput,
+  type Kernel,
+  type Node,
+  type Parameter,
+  parameterOf,
+  size,
+  type TensorType,
+  topologicalOrder,
+  type Variant,
+} from './graph.ts';
+import { type Lifetime, planMemory } from './memory.ts';
+import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
+
+/** Chosen variant by op name, or by `op/label` for one node. */
+export type VariantChoice = Readonly<Record<string, string>>;
+
+export interface CompileOptions {
+  /** Values that can be read after a run, by name. */
+  readonly outputs: Readonly<Record<string, Node>>;
+  /** Ops that update parameters, run after everything else, in this order. */
+  readonly effects?: readonly Node[];
+  /** Forces variants. @see VariantChoice */
+  readonly variants?: VariantChoice;
+  /** Called as pipelines finish compiling. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Dispatch {
+  readonly label: string;
+  /** Cache key of its pipeline: shader name and specialisation. */
+  readonly kernel: string;
+  readonly variant: string;
+  readonly grid: readonly [number, number, number];
+  readonly node: Node;
+}
+
+interface Step extends Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+}
+
+export type TypedArray = Float32Array | Uint32Array;
+
+/**
+ * Picks the variant of a node: the forced one, else the first that is supported and suits the device, else the first
+ * that is supported.
+ * @throws ShapeError when the forced variant does not exist or is not supported there, or none is
+ */
+export function chooseVariant(node: Node, caps: Caps, forced: VariantChoice | undefined): Variant<unknown> {
+  const { op } = node;
+  const name = forced?.[`${op.name}/${node.label}`] ?? forced?.[op.name];
+  const supported = op.variants.filter((variant) => variant.supports?.(caps, node) ?? true);
+  if (name !== undefined) {
+    const wanted = supported.find((variant) => variant.name === name);
+    if (wanted) return wanted;
+    const names = op.variants.map((variant) => variant.name).join(', ');
+    throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
+  }
+  const best = supported.find((variant) => variant.suits?.(caps, node) ?? true) ?? supported[0];
+  if (!best) throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
+  return best;
+}
+
+interface Lowered {
+  readonly outputs: Record<string, Node>;
+  readonly effects: Node[];
+  readonly kernels: Map<Node, { kernel: Kernel; variant: string }>;
+}
+
+/** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
+export function lower(options: CompileOptions, caps: Caps): Lowered {
+  const kernels = new Map<Node, { kernel: Kernel; variant: string }>();
+  const identity = new Map<Node, number>();
+  const unique = new Map<string, Node>();
+  const done = new Map<Node, Node>();
+
+  const intern = (node: Node): Node => {
+    if (node.op.updates || isInput(node) || parameterOf(node)) {
+      if (!identity.has(node)) identity.set(node, identity.size);
+      return node;
+    }
+    const key = `${node.op.name}(${node.inputs.map((i) => identity.get(i)).join()})${JSON.stringify(node.attrs)}`;
+    const known = unique.get(key);
+    if (known) return known;
+    unique.set(key, node);
+    identity.set(node, identity.size);
+    return node;
+  };
+
+  const visit = (root: Node): Node => {
+    for (const node of topologicalOrder([root])) {
+      if (done.has(node)) continue;
+      const inputs = node.inputs.map((i) => done.get(i)!);
+      const same = inputs.every((input, i) => input === node.inputs[i]);
+      let current = intern(same ? node : { ...node, inputs });
+      if (!kernels.has(current) && !isInput(current) && !parameterOf(current)) {
+        const known = done.get(current);
+        if (known) current = known;
+        else {
+          const variant = chooseVariant(current, caps, options.variants);
+          if (variant.kernel) kernels.set(current, { kernel: variant.kernel(current, caps), variant: variant.name });
+          else if (variant.lower) {
+            const simpler = visit(variant.lower(current, caps));
+            done.set(current, simpler);
+            current = simpler;
+          } else throw new Error(`${node.op.name}: variant '${variant.name}' has neither a kernel nor a lowering`);
+        }
+      }
+      done.set(node, current);
+      done.set(current, current);
+    }
+    return done.get(root)!;
+  };
+
+  const outputs: Record<string, Node> = {};
+  for (const [name, node] of Object.entries(options.outputs)) outputs[name] = visit(node);
+  const effects = (options.effects ?? []).map(visit);
+  return { outputs, effects, kernels };
+}
+
+/** Nodes whose value depends only on parameters that this plan does not update: computed once, not in every run. */
+function staticNodes(order: readonly Node[], effects: readonly Node[]): Set<Node> {
+  const updated = new Set<Parameter>();
+  for (const effect of effects) {
+    for (const index of effect.op.updates ?? []) {
+      const parameter = parameterOf(effect.inputs[index]!);
+      if (!parameter) throw new ShapeError(`${effect.op.name}: input ${index} must be a parameter to be updated.`);
+      updated.add(parameter);
+    }
+  }
+  const result = new Set<Node>();
+  for (const node of order) {
+    const parameter = parameterOf(node);
+    if (parameter ? !updated.has(parameter) : !isInput(node) && !node.op.updates && node.inputs.every((i) => result.has(i))) {
+      result.add(node);
+    }
+  }
+  return result;
+}
+
+const COPY = () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+
+/** Compiles a graph for a device. @throws ShapeError, ShaderError, OutOfMemoryError */
+export async function compile(engine: Engine, options: CompileOptions): Promise<Plan> {
+  engine.assertUsable();
+  const { device, caps } = engine;
+  const { outputs, effects, kernels } = lower(options, caps);
+  const pure = topologicalOrder(Object.values(outputs).concat(effects)).filter((node) => !node.op.updates);
+  const order = [...pure, ...effects];
+  const constant = staticNodes(order, effects);
+
+  const compiled = new Map<Node, CompiledKernel>();
+  const requests = order.flatMap((node) => {
+    const entry = kernels.get(node);
+    return entry ? [{ node, request: pipelineRequest(node, entry.kernel) }] : [];
+  });
+  const keys = new Set(requests.map(({ request }) => request.key));
+  let finished = 0;
+  const seen = new Set<string>();
+  await Promise.all(
+    requests.map(async ({ node, request }) => {
+      const result = await engine.pipelines.get(request);
+      compiled.set(node, result);
+      if (seen.has(request.key)) return;
+      seen.add(request.key);
+      options.onProgress?.(++finished, keys.size);
+    }),
+  );
+
+  const limit = caps.limits.maxStorageBufferBindingSize;
+  for (const node of order) {
+    const bytes = size(node.type) * 4;
+    if (bytes > limit && !node.op.updates) {
+      throw new OutOfMemoryError(
+        `${node.label}: ${describe(node.type)} takes ${mebi(bytes)}, more than the ${mebi(limit)} that this adapter can bind at once.`,
+        'Use a smaller batch or resolution.',
+      );
+    }
+  }
+
+  // Time of a node = its place in `order`. Values that are read back after the run live to the end.
+  const dynamic = order.filter((node) => kernels.has(node) && !constant.has(node) && !node.op.updates);
+  const index = new Map(dynamic.map((node, i) => [node, i]));
+  const time = new Map(order.map((node, i) => [node, i]));
+  const lastUse = new Map<Node, number>();
+  for (const node of order) for (const used of node.inputs) lastUse.set(used, time.get(node)!);
+  for (const node of Object.values(outputs)) lastUse.set(node, order.length);
+  const lifetimes = dynamic.map((node): Lifetime => {
+    const from = time.get(node)!;
+    return {
+      bytes: size(node.type) * 4,
+      from,
+      to: lastUse.get(node) ?? from,
+      readWhileWritten: node.inputs.flatMap((used) => index.get(used) ?? []),
+    };
+  });
+  const memory = planMemory(lifetimes, device.limits.minStorageBufferOffsetAlignment, caps.limits.maxBufferSize);
+
+  const owned: GPUBuffer[] = [];
+  const bytesOf = (node: Node) => Math.max(4, size(node.type) * 4);
+  const make = (bytes: number, usage: number, label: string): GPUBuffer => {
+    const buffer = device.createBuffer({ size: Math.ceil(bytes / 4) * 4, usage, label });
+    owned.push(buffer);
+    return buffer;
+  };
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('validation');
+  const slabs = memory.slabBytes.map((bytes, i) => make(bytes, COPY(), `slab ${i}`));
+  const location = new Map<Node, GPUBufferBinding>();
+  const inputs = new Map<string, { buffer: GPUBuffer; type: TensorType }>();
+  const parameters = new Set<Parameter>();
+  for (const node of order) {
+    const parameter = parameterOf(node);
+    let binding: GPUBufferBinding | undefined;
+    if (parameter) {
+      parameters.add(parameter);
+      binding = { buffer: engine.parameterBuffer(parameter) };
+    } else if (isInput(node)) {
+      if (inputs.has(inputName(node))) throw new ShapeError(`the graph has two inputs named '${inputName(node)}'.`);
+      const buffer = make(bytesOf(node), COPY(), inputName(node));
+      inputs.set(inputName(node), { buffer, type: node.type });
+      binding = { buffer };
+    } else if (constant.has(node)) {
+      binding = { buffer: make(bytesOf(node), COPY(), node.label) };
+    } else if (index.has(node)) {
+      const place = memory.placements[index.get(node)!]!;
+      binding = { buffer: slabs[place.slab]!, offset: place.offset, size: bytesOf(node) };
+    }
+    if (binding) location.set(node, binding);
+  }
+
+  // All kernels' parameters in one uniform buffer.
+  const stride = device.limits.minUniformBufferOffsetAlignment;
+  const withParams = order.filter((node) => Object.keys(kernels.get(node)?.kernel.params ?? {}).length > 0);
+  const uniforms = withParams.length > 0 ? make(withParams.length * stride, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'params') : undefined;
+  const uniformData = new DataView(new ArrayBuffer(withParams.length * stride));
+  const uniformOffset = new Map<Node, number>();
+  withParams.forEach((node, i) => {
+    uniformOffset.set(node, i * stride);
+    Object.values(kernels.get(node)!.kernel.params!).forEach((param, k) => {
+      const at = i * stride + k * 4;
+      if (param.type === 'f32') uniformData.setFloat32(at, param.value, true);
+      else if (param.type === 'i32') uniformData.setInt32(at, param.value, true);
+      else uniformData.setUint32(at, param.value, true);
+    });
+  });
+  if (uniforms) device.queue.writeBuffer(uniforms, 0, uniformData.buffer);
+
+  const toStep = (node: Node): Step => {
+    const { kernel, variant } = kernels.get(node)!;
+    const { pipeline, layout, key } = compiled.get(node)!;
+    const resources = node.inputs.map((used) => location.get(used)!);
+    if (!node.op.updates) resources.push(location.get(node)!);
+    const offset = uniformOffset.get(node);
+    if (offset !== undefined) {
+      resources.push({ buffer: uniforms!, offset, size: Object.keys(kernel.params!).length * 4 });
+    }
+    const group = device.createBindGroup({
+      label: node.label,
+      layout,
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+    const [x, y = 1, z = 1] = kernel.grid;
+    return { label: node.label, kernel: key, variant, grid: [x, y, z], node, pipeline, group };
+  };
+  const prologue = order.filter((node) => kernels.has(node) && constant.has(node)).map(toStep);
+  const steps = order.filter((node) => kernels.has(node) && !constant.has(node)).map(toStep);
+
+  const readable = new Map<string, { binding: GPUBufferBinding; type: TensorType }>();
+  for (const [name, node] of Object.entries(outputs)) readable.set(name, { binding: location.get(node)!, type: node.type });
+
+  const validation = await device.popErrorScope();
+  const memoryError = await device.popErrorScope();
+  if (validation || memoryError) {
+    for (const buffer of owned) buffer.destroy();
+    engine.assertUsable();
+    const total = memory.slabBytes.reduce((sum, bytes) => sum + bytes, 0);
+    if (memoryError) {
+      throw new OutOfMemoryError(`the plan needs ${mebi(total)} of GPU memory, which the device refused.`, 'Use a smaller batch or resolution.');
+    }
+    throw new ShapeError(`the device rejected the plan: ${validation!.message}`);
+  }
+  const shaders = new Map([...compiled.values()].map(({ key, code }) => [key, code]));
+  const plan = new Plan(engine, { inputs, readable, steps, prologue, owned, parameters, shaders, slabBytes: memory.slabBytes });
+  plan.prepare();
+  return plan;
+}
+
+function mebi(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+interface PlanParts {
+  readonly inputs: ReadonlyMap<string, { buffer: GPUBuffer; type: TensorType }>;
+  readonly readable: ReadonlyMap<string, { binding: GPUBufferBinding; type: TensorType }>;
+  readonly steps: readonly Step[];
+  readonly prologue: readonly Step[];
+  readonly owned: GPUBuffer[];
+  readonly parameters: ReadonlySet<Parameter>;
+  readonly shaders: ReadonlyMap<string, string>;
+  readonly slabBytes: readonly number[];
+}
+
+/** A compiled graph: memory, bind groups and pipelines are fixed, a run records and submits one compute pass. */
+export class Plan {
+  readonly engine: Engine;
+  readonly #parts: PlanParts;
+  /** Free staging buffers by size; two in rotation are enough for double-buffered readback. */
+  readonly #staging = new Map<number, GPUBuffer[]>();
+  #destroyed = false;
+
+  /** @internal use {@link compile} */
+  constructor(engine: Engine, parts: PlanParts) {
+    this.engine = engine;
+    this.#parts = parts;
+  }
+
+  /** What a run dispatches, in order. */
+  get dispatches(): readonly Dispatch[] {
+    return this.#parts.steps;
+  }
+
+  /** What runs once, when parameters are uploaded. */
+  get prologue(): readonly Dispatch[] {
+    return this.#parts.prologue;
+  }
+
+  /** WGSL by pipeline key. */
+  get shaders(): ReadonlyMap<string, string> {
+    return this.#parts.shaders;
+  }
+
+  get parameters(): ReadonlySet<Parameter> {
+    return this.#parts.parameters;
+  }
+
+  /** Bytes of GPU memory for intermediate values. */
+  get memoryBytes(): number {
+    return this.#parts.slabBytes.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** Recomputes what depends on parameters alone; call after {@link Engine.upload}. */
+  prepare(): void {
+    if (this.#parts.prologue.length === 0) return;
+    const encoder = this.engine.device.createCommandEncoder();
+    record(encoder, this.#parts.prologue);
+    this.engine.device.queue.submit([encoder.finish()]);
+  }
+
+  inputBuffer(name: string): GPUBuffer {
+    return this.#input(name).buffer;
+  }
+
+  /** Where a named output lies after a run: a range of a buffer that the plan owns. */
+  outputBinding(name: string): GPUBufferBinding {
+    return this.#output(name).binding;
+  }
+
+  outputType(name: string): TensorType {
+    return this.#output(name).type;
+  }
+
+  /** Copies host data into an input through the queue. @throws ShapeError on a wrong length */
+  write(name: string, data: TypedArray): void {
+    const { buffer, type } = this.#input(name);
+    if (data.length !== size(type)) {
+      throw new ShapeError(`input '${name}': ${data.length} values given for ${describe(type)}.`);
+    }
+    this.engine.device.queue.writeBuffer(buffer, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Records one run into somebody's encoder. Nothing goes through the queue. */
+  encode(encoder: GPUCommandEncoder): void {
+    this.engine.assertUsable();
+    if (this.#destroyed) throw new Error('this plan has been destroyed');
+    record(encoder, this.#parts.steps);
+  }
+
+  /** Runs once and reads the named outputs (none by default). Inputs not given keep their last value. */
+  async run(inputs: Readonly<Record<string, TypedArray>> = {}, read: readonly string[] = []): Promise<Record<string, TypedArray>> {
+    for (const [name, data] of Object.entries(inputs)) this.write(name, data);
+    const encoder = this.engine.device.createCommandEncoder();
+    this.encode(encoder);
+    return this.#submitAndRead(encoder, read);
+  }
+
+  /** Reads outputs of the last run. */
+  read(names: readonly string[]): Promise<Record<string, TypedArray>> {
+    return this.#submitAndRead(this.engine.device.createCommandEncoder(), names);
+  }
+
+  async #submitAndRead(encoder: GPUCommandEncoder, names: readonly string[]): Promise<Record<string, TypedArray>> {
+    const { device } = this.engine;
+    const copies = names.map((name) => {
+      const { binding, type } = this.#output(name);
+      const bytes = size(type) * 4;
+      const staging =
+        this.#staging.get(bytes)?.pop() ?? device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      encoder.copyBufferToBuffer(binding.buffer, binding.offset ?? 0, staging, 0, bytes);
+      return { name, type, staging, bytes };
+    });
+    device.queue.submit([encoder.finish()]);
+    const result: Record<string, TypedArray> = {};
+    for (const { name, type, staging, bytes } of copies) {
+      await this.engine.map(staging);
+      const copy = staging.getMappedRange().slice(0);
+      staging.unmap();
+      const free = this.#staging.get(bytes) ?? [];
+      free.push(staging);
+      this.#staging.set(bytes, free);
+      result[name] = type.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy);
+    }
+    return result;
+  }
+
+  /** Frees the plan's buffers. Parameters belong to the engine and stay. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    for (const buffer of this.#parts.owned) buffer.destroy();
+    for (const free of this.#staging.values()) for (const buffer of free) buffer.destroy();
+  }
+
+  #input(name: string) {
+    const found = this.#parts.inputs.get(name);
+    if (!found) throw new ShapeError(`no input '${name}'; the plan has ${[...this.#parts.inputs.keys()].join(', ') || 'none'}.`);
+    return found;
+  }
+
+  #output(name: string) {
+    const found = this.#parts.readable.get(name);
+    if (!found) throw new ShapeError(`no output '${name}'; the plan has ${[...this.#parts.readable.keys()].join(', ') || 'none'}.`);
+    return found;
+  }
+}
+
+function record(encoder: GPUCommandEncoder, steps: readonly Step[]): void {
+  const pass = encoder.beginComputePass();
+  let current: GPUComputePipeline | undefined;
+  for (const { pipeline, group, grid } of steps) {
+    if (pipeline !== current) pass.setPipeline(pipeline);
+    current = pipeline;
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...grid);
+  }
+  pass.end();
+}

@@ -1,0 +1,115 @@
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import shader from '../../shaders/avg_pool2d.wgsl';
+import gradShader from '../../shaders/avg_pool2d_grad.wgsl';
+import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+
+export interface AvgPool2dAttrs {
+  /** Zeros on all four sides; they are counted in the mean. */
+  readonly padding: number;
+}
+
+/**
+ * Mean over 2x2 windows with stride 2.
+ * @param x [N, C, H, W]
+ * @returns [N, C, floor((H + 2 padding) / 2), floor((W + 2 padding) / 2)]
+ */
+export function avgPool2d(x: Node, attrs: AvgPool2dAttrs = { padding: 0 }, label?: string): Node {
+  return makeNode(avgPool2dOp, [x], attrs, label);
+}
+
+export const avgPool2dOp: Op<AvgPool2dAttrs> = {
+  name: 'avgPool2d',
+  infer(inputs, { padding }) {
+    expectShapes('avgPool2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
+    const [n, c, h, w] = nchw(inputs[0]!);
+    return { shape: [n, c, Math.floor((h + 2 * padding) / 2), Math.floor((w + 2 * padding) / 2)], dtype: 'f32' };
+  },
+  gradient: (node, dy) => [
+    makeNode(avgPool2dGradOp, [dy], { ...node.attrs, shape: inputType(node, 0).shape }, `${node.label}.dx`),
+  ],
+  reference(inputs, node) {
+    const { padding } = node.attrs;
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.type);
+    const y = new Float64Array(size(node.type));
+    for (let plane = 0; plane < n * c; plane++) {
+      for (let iy = 0; iy < h; iy++) {
+        for (let ix = 0; ix < w; ix++) {
+          const oy = (iy + padding) >> 1;
+          const ox = (ix + padding) >> 1;
+          if (oy < oh && ox < ow) y[(plane * oh + oy) * ow + ox]! += 0.25 * inputs[0]![(plane * h + iy) * w + ix]!;
+        }
+      }
+    }
+    return y;
+  },
+  cost: (node) => ({ flops: 4 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'element',
+      kernel(node, caps) {
+        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.type);
+        return {
+          shader: { name: 'avg_pool2d.wgsl', source: shader },
+          defines: { WORKGROUP, PADDING: node.attrs.padding },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+interface GradAttrs extends AvgPool2dAttrs {
+  readonly shape: readonly number[];
+}
+
+export const avgPool2dGradOp: Op<GradAttrs> = {
+  name: 'avgPool2dGrad',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference(inputs, node) {
+    const { padding } = node.attrs;
+    const [n, c, h, w] = nchw(node.type);
+    const [, , oh, ow] = nchw(inputType(node, 0));
+    const dx = new Float64Array(size(node.type));
+    for (let plane = 0; plane < n * c; plane++) {
+      for (let iy = 0; iy < h; iy++) {
+        for (let ix = 0; ix < w; ix++) {
+          const oy = (iy + padding) >> 1;
+          const ox = (ix + padding) >> 1;
+          if (oy < oh && ox < ow) dx[(plane * h + iy) * w + ix] = 0.25 * inputs[0]![(plane * oh + oy) * ow + ox]!;
+        }
+      }
+    }
+    return dx;
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel(node, caps) {
+        const [, , height, width] = nchw(node.type);
+        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'avg_pool2d_grad.wgsl', source: gradShader },
+          defines: { WORKGROUP },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            padding: u32(node.attrs.padding),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,28 @@
+import type { Caps } from '../engine/caps.ts';
+import type { Node, TensorType } from '../engine/graph.ts';
+
+/** Invocations per workgroup of one-invocation-per-element kernels. */
+export const WORKGROUP = 64;
+
+/** Workgroups for `count` elements, folded in two dimensions over the per-dimension limit. */
+export function foldedGrid(count: number, caps: Caps, perWorkgroup = WORKGROUP): readonly [number, number] {
+  const groups = Math.ceil(count / perWorkgroup);
+  const limit = caps.limits.maxComputeWorkgroupsPerDimension;
+  if (groups <= limit) return [groups, 1];
+  const rows = Math.ceil(groups / limit);
+  return [Math.ceil(groups / rows), rows];
+}
+
+/** Lanes of a subgroup where the size is fixed, else 0: lane kernels need to know it when they are compiled. */
+export function lanes(caps: Caps): number {
+  return caps.subgroups && caps.subgroupMinSize === caps.subgroupMaxSize ? caps.subgroupMaxSize : 0;
+}
+
+/** Sizes of a rank-4 tensor. */
+export function nchw(type: TensorType): readonly [number, number, number, number] {
+  return type.shape as unknown as readonly [number, number, number, number];
+}
+
+export function inputType(node: Node, index: number): TensorType {
+  return node.inputs[index]!.type;
+}

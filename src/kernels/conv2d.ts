@@ -1,0 +1,293 @@
+import type { Caps } from '../engine/caps.ts';
+import { expectShapes, makeNode, type Node, type Op, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import direct from '../../shaders/conv2d_direct.wgsl';
+import lanesShader from '../../shaders/conv2d_lanes.wgsl';
+import rowsShader from '../../shaders/conv2d_rows.wgsl';
+import tileShader from '../../shaders/conv2d_tile.wgsl';
+
+import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { conv2dInputGrad } from './conv2dInputGrad.ts';
+import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
+import { reluGrad } from './elementwise.ts';
+import { packWeights } from './packWeights.ts';
+import { pad2d } from './pad2d.ts';
+import { channelSum } from './sum.ts';
+
+export interface Conv2dAttrs {
+  readonly stride: number;
+  /** Zeros on all four sides. */
+  readonly padding: number;
+  /** Rectify the result in the same dispatch. */
+  readonly relu: boolean;
+}
+
+/**
+ * 2-D convolution (cross-correlation) with optional bias and rectifier.
+ * @param x [N, CI, H, W]
+ * @param w [CO, CI, KH, KW]
+ * @param bias [CO]
+ * @returns [N, CO, OH, OW], OH = floor((H + 2 padding - KH) / stride) + 1
+ * @throws ShapeError
+ */
+export function conv2d(x: Node, w: Node, bias: Node | undefined, attrs: Partial<Conv2dAttrs> = {}, label?: string): Node {
+  const full = { stride: 1, padding: 0, relu: false, ...attrs };
+  return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], full, label);
+}
+
+export function convOutput(size: number, kernel: number, stride: number, padding: number): number {
+  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
+}
+
+/** Sizes that all convolution kernels need; `x` is the first input, `w` [CO, CI, KH, KW]. */
+function geometry(x: TensorType, w: TensorType, y: TensorType) {
+  const [batch, inChannels, height, width] = nchw(x);
+  const [outChannels, , kernelHeight, kernelWidth] = nchw(w);
+  const [, , outHeight, outWidth] = nchw(y);
+  return { batch, inChannels, height, width, outChannels, kernelHeight, kernelWidth, outHeight, outWidth };
+}
+
+export const conv2dOp: Op<Conv2dAttrs> = {
+  name: 'conv2d',
+  infer(inputs, { stride, padding }) {
+    const [x, w, b] = inputs as [TensorType, TensorType, TensorType | undefined];
+    const ok = x.shape.length === 4 && w.shape.length === 4 && x.shape[1] === w.shape[1] && (!b || b.shape[0] === w.shape[0]);
+    expectShapes('conv2d', ok, inputs, 'x [N, CI, H, W], w [CO, CI, KH, KW], bias [CO] with equal CI and CO');
+    const [n, , h, width] = nchw(x);
+    const [co, , kh, kw] = nchw(w);
+    const oh = convOutput(h, kh, stride, padding);
+    const ow = convOutput(width, kw, stride, padding);
+    expectShapes('conv2d', oh >= 1 && ow >= 1, inputs, `an input of at least ${kh}x${kw} after padding ${padding}`);
+    return { shape: [n, co, oh, ow], dtype: 'f32' };
+  },
+  gradient(node, dy, needs) {
+    const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+    const { stride, padding, relu } = node.attrs;
+    const dz = relu ? reluGrad(dy, node) : dy;
+    return [
+      needs[0] ? conv2dInputGrad(dz, w, { stride, padding, shape: x.type.shape }, `${node.label}.dx`) : undefined,
+      needs[1] ? conv2dWeightGrad(x, dz, { stride, padding, shape: w.type.shape }, `${node.label}.dw`) : undefined,
+      bias && needs[2] ? channelSum(dz, `${node.label}.db`) : undefined,
+    ];
+  },
+  reference: conv2dReference,
+  cost(node) {
+    const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+    const outputs = g.batch * g.outChannels * g.outHeight * g.outWidth;
+    const weights = g.outChannels * g.inChannels * g.kernelHeight * g.kernelWidth;
+    return {
+      flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth,
+      bytes: 4 * (g.batch * g.inChannels * g.height * g.width + weights + outputs),
+    };
+  },
+  variants: [
+    {
+      // Register rows with shuffles; fastest on CPU adapters where a row fills the lanes.
+      name: 'rows',
+      supports: (caps, node) => {
+        const [, , kh, kw] = nchw(inputType(node, 1));
+        const s = lanes(caps);
+        return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5;
+      },
+      suits: (caps, node) => caps.isCpu && lanes(caps) <= 16 && node.type.shape[3]! >= 4,
+      lower: (node) => lowerPacked(node, 'rows', ROWS_CHANNELS),
+    },
+    {
+      name: 'lanes',
+      supports: (caps, node) => lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16,
+      suits: (caps) => caps.isCpu,
+      lower: (node) => lowerPacked(node, 'lanes', LANES_CHANNELS),
+    },
+    {
+      name: 'tile',
+      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      suits: (caps) => !caps.isCpu,
+      lower: (node) => lowerPacked(node, 'tile', TILE_CHANNELS),
+    },
+    {
+      name: 'direct',
+      kernel(node, caps) {
+        const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+        return {
+          shader: { name: 'conv2d_direct.wgsl', source: direct },
+          defines: { BIAS: node.inputs.length - 2, RELU: Number(node.attrs.relu), WORKGROUP },
+          params: {
+            batch: u32(g.batch),
+            inChannels: u32(g.inChannels),
+            height: u32(g.height),
+            width: u32(g.width),
+            outChannels: u32(g.outChannels),
+            outHeight: u32(g.outHeight),
+            outWidth: u32(g.outWidth),
+            kernelHeight: u32(g.kernelHeight),
+            kernelWidth: u32(g.kernelWidth),
+            stride: u32(node.attrs.stride),
+            padding: u32(node.attrs.padding),
+          },
+          grid: foldedGrid(g.batch * g.outChannels * g.outHeight * g.outWidth, caps),
+        };
+      },
+    },
+  ],
+};
+
+/** The definition. @see Op.reference */
+export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node<Conv2dAttrs>): Float64Array {
+  const [x, w, bias] = inputs as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number> | undefined];
+  const { stride, padding, relu } = node.attrs;
+  const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+  const y = new Float64Array(g.batch * g.outChannels * g.outHeight * g.outWidth);
+  let at = 0;
+  for (let n = 0; n < g.batch; n++) {
+    for (let co = 0; co < g.outChannels; co++) {
+      for (let oy = 0; oy < g.outHeight; oy++) {
+        for (let ox = 0; ox < g.outWidth; ox++) {
+          let sum = bias ? bias[co]! : 0;
+          for (let ci = 0; ci < g.inChannels; ci++) {
+            for (let ky = 0; ky < g.kernelHeight; ky++) {
+              const iy = oy * stride - padding + ky;
+              if (iy < 0 || iy >= g.height) continue;
+              for (let kx = 0; kx < g.kernelWidth; kx++) {
+                const ix = ox * stride - padding + kx;
+                if (ix < 0 || ix >= g.width) continue;
+                sum +=
+                  w[((co * g.inChannels + ci) * g.kernelHeight + ky) * g.kernelWidth + kx]! *
+                  x[((n * g.inChannels + ci) * g.height + iy) * g.width + ix]!;
+              }
+            }
+          }
+          y[at++] = relu ? Math.max(sum, 0) : sum;
+        }
+      }
+    }
+  }
+  return y;
+}
+
+type Algorithm = 'rows' | 'lanes' | 'tile';
+/** Channels per invocation (lane kernels) or workgroup (tile kernel): the packing order of the weights. */
+const ROWS_CHANNELS = 8;
+const LANES_CHANNELS = 16;
+const TILE_CHANNELS = 64;
+/** Groups of S pixels per lane of the `lanes` kernel. */
+const LANES_GROUPS = 4;
+
+interface PackedAttrs {
+  readonly algorithm: Algorithm;
+  readonly tile: number;
+  readonly weights: readonly number[];
+  readonly stride: number;
+  readonly relu: boolean;
+}
+
+function lowerPacked(node: Node<Conv2dAttrs>, algorithm: Algorithm, tile: number): Node {
+  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+  const { stride, padding, relu } = node.attrs;
+  const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
+  const packed = packWeights(w, tile);
+  const attrs: PackedAttrs = { algorithm, tile, weights: w.type.shape, stride, relu };
+  return makeNode(conv2dPackedOp, bias ? [padded, packed, bias] : [padded, packed], attrs, node.label);
+}
+
+/** Rows and column groups of S lanes that one subgroup of the `rows` kernel computes. */
+const ROWS_TILES: readonly (readonly [groups: number, rows: number, speed: number])[] = [
+  [2, 4, 1],
+  [3, 3, 0.95],
+  [1, 8, 0.85],
+  [1, 4, 0.7],
+];
+
+/** The tile that wastes the fewest lanes, weighted with how fast a full tile of each shape is. */
+export function rowsTile(width: number, height: number, s: number): readonly [number, number] {
+  let best: readonly [number, number, number] = ROWS_TILES[0]!;
+  let bestScore = 0;
+  for (const tile of ROWS_TILES) {
+    const [groups, rows, speed] = tile;
+    const covered = Math.ceil(width / (groups * s)) * groups * s * Math.ceil(height / rows) * rows;
+    const score = (speed * width * height) / covered;
+    if (score > bestScore) {
+      best = tile;
+      bestScore = score;
+    }
+  }
+  return [best[0], best[1]];
+}
+
+/** A convolution without padding over packed weights: what the fast variants of conv2d consist of. */
+const conv2dPackedOp: Op<PackedAttrs> = {
+  name: 'conv2dPacked',
+  infer(inputs, { weights, stride }) {
+    const [x] = inputs as [TensorType];
+    const [co, , kh, kw] = weights as [number, number, number, number];
+    const [n, , h, w] = nchw(x);
+    return { shape: [n, co, convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)], dtype: 'f32' };
+  },
+  reference() {
+    throw new Error('conv2dPacked is tested through conv2d');
+  },
+  cost(node) {
+    return packedCost(node);
+  },
+  variants: (['rows', 'lanes', 'tile'] as const).map(
+    (algorithm): Variant<PackedAttrs> => ({
+      name: algorithm,
+      supports: (_, node) => node.attrs.algorithm === algorithm,
+      kernel: (node, caps) => packedKernel(node, caps),
+    }),
+  ),
+};
+
+function packedGeometry(node: Node<PackedAttrs>) {
+  return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.type);
+}
+
+function packedCost(node: Node<PackedAttrs>) {
+  const g = packedGeometry(node);
+  const outputs = g.batch * g.outChannels * g.outHeight * g.outWidth;
+  const depth = g.inChannels * g.kernelHeight * g.kernelWidth;
+  return {
+    flops: 2 * outputs * depth,
+    bytes: 4 * (g.batch * g.inChannels * g.height * g.width + g.outChannels * depth + outputs),
+  };
+}
+
+function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
+  const { algorithm, tile, stride, relu } = node.attrs;
+  const g = packedGeometry(node);
+  const BIAS = node.inputs.length - 2;
+  const RELU = Number(relu);
+  const common = {
+    batch: u32(g.batch),
+    inChannels: u32(g.inChannels),
+    height: u32(g.height),
+    width: u32(g.width),
+    outChannels: u32(g.outChannels),
+    outHeight: u32(g.outHeight),
+    outWidth: u32(g.outWidth),
+  };
+  const pixels = g.batch * g.outHeight * g.outWidth;
+  const S = lanes(caps);
+  if (algorithm === 'rows') {
+    const [NX, RY] = rowsTile(g.outWidth, g.outHeight, S);
+    const columnTiles = Math.ceil(g.outWidth / (NX * S));
+    return {
+      shader: { name: 'conv2d_rows.wgsl', source: rowsShader },
+      defines: { S, MT: tile, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, BIAS, RELU },
+      params: { ...common, columnTiles: u32(columnTiles) },
+      grid: [columnTiles * Math.ceil(g.outHeight / RY), Math.ceil(g.outChannels / tile), g.batch] as const,
+    };
+  }
+  if (algorithm === 'lanes') {
+    return {
+      shader: { name: 'conv2d_lanes.wgsl', source: lanesShader },
+      defines: { S, MT: tile, NT: LANES_GROUPS, KW: g.kernelWidth, BIAS, RELU },
+      params: { ...common, kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
+      grid: [Math.ceil(pixels / (LANES_GROUPS * S)), Math.ceil(g.outChannels / tile)] as const,
+    };
+  }
+  return {
+    shader: { name: 'conv2d_tile.wgsl', source: tileShader },
+    defines: { BIAS, RELU },
+    params: { ...common, kernelHeight: u32(g.kernelHeight), kernelWidth: u32(g.kernelWidth), stride: u32(stride) },
+    grid: [Math.ceil(pixels / 64), Math.ceil(g.outChannels / tile)] as const,
+  };
+}

@@ -1,0 +1,300 @@
+import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
+import channelsLastShader from '../../shaders/channels_last.wgsl';
+import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
+import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
+import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
+import foldShader from '../../shaders/fold_splits.wgsl';
+import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { convOutput } from './conv2d.ts';
+import { pad2d } from './pad2d.ts';
+
+interface WeightGradAttrs {
+  readonly stride: number;
+  readonly padding: number;
+  /** Shape of the weights [CO, CI, KH, KW]. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * Gradient of conv2d with respect to its weights. Deterministic: partial sums are added in a fixed order.
+ * @param x [N, CI, H, W]
+ * @param dy [N, CO, OH, OW]
+ * @returns [CO, CI, KH, KW]
+ */
+export function conv2dWeightGrad(x: Node, dy: Node, attrs: WeightGradAttrs, label?: string): Node {
+  return makeNode(conv2dWeightGradOp, [x, dy], attrs, label);
+}
+
+function geometry(x: TensorType, dy: TensorType, shape: readonly number[]) {
+  const [batch, inChannels, height, width] = nchw(x);
+  const [, outChannels, outHeight, outWidth] = nchw(dy);
+  const [, , kernelHeight, kernelWidth] = shape as [number, number, number, number];
+  return { batch, inChannels, height, width, outChannels, outHeight, outWidth, kernelHeight, kernelWidth };
+}
+
+export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
+  name: 'conv2dWeightGrad',
+  infer(inputs, { stride, padding, shape }) {
+    const [n, ci, h, w] = nchw(inputs[0]!);
+    const [yn, co, oh, ow] = nchw(inputs[1]!);
+    const [wo, wi, kh, kw] = shape as [number, number, number, number];
+    const ok =
+      n === yn && co === wo && ci === wi && convOutput(h, kh, stride, padding) === oh && convOutput(w, kw, stride, padding) === ow;
+    expectShapes('conv2dWeightGrad', ok, inputs, `x and dy of a convolution with weights [${shape.join('x')}]`);
+    return { shape, dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const [x, dy] = inputs as [Float64Array, Float64Array];
+    const { stride, padding } = node.attrs;
+    const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
+    const dw = new Float64Array(size(node.type));
+    for (let n = 0; n < g.batch; n++) {
+      for (let co = 0; co < g.outChannels; co++) {
+        for (let oy = 0; oy < g.outHeight; oy++) {
+          for (let ox = 0; ox < g.outWidth; ox++) {
+            const d = dy[((n * g.outChannels + co) * g.outHeight + oy) * g.outWidth + ox]!;
+            for (let ci = 0; ci < g.inChannels; ci++) {
+              for (let ky = 0; ky < g.kernelHeight; ky++) {
+                const iy = oy * stride - padding + ky;
+                if (iy < 0 || iy >= g.height) continue;
+                for (let kx = 0; kx < g.kernelWidth; kx++) {
+                  const ix = ox * stride - padding + kx;
+                  if (ix < 0 || ix >= g.width) continue;
+                  dw[((co * g.inChannels + ci) * g.kernelHeight + ky) * g.kernelWidth + kx]! +=
+                    d * x[((n * g.inChannels + ci) * g.height + iy) * g.width + ix]!;
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    return dw;
+  },
+  cost(node) {
+    const [n, co, oh, ow] = nchw(inputType(node, 1));
+    const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
+    return {
+      flops: 2 * n * co * oh * ow * ci * kh * kw,
+      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    };
+  },
+  variants: [
+    {
+      name: 'lanes',
+      supports: (caps, node) => lanes(caps) >= 4 && node.attrs.shape[3]! <= 16,
+      suits: (caps) => caps.isCpu,
+      lower: (node) => lowerPartial(node, 'lanes'),
+    },
+    {
+      name: 'tile',
+      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      suits: (caps) => !caps.isCpu,
+      lower: (node) => lowerPartial(node, 'tile'),
+    },
+    {
+      name: 'direct',
+      kernel(node, caps) {
+        const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
+        return {
+          shader: { name: 'conv2d_weight_grad_direct.wgsl', source: directShader },
+          defines: { WORKGROUP },
+          params: {
+            size: u32(size(node.type)),
+            batch: u32(g.batch),
+            inChannels: u32(g.inChannels),
+            height: u32(g.height),
+            width: u32(g.width),
+            outChannels: u32(g.outChannels),
+            outHeight: u32(g.outHeight),
+            outWidth: u32(g.outWidth),
+            kernelHeight: u32(g.kernelHeight),
+            kernelWidth: u32(g.kernelWidth),
+            stride: u32(node.attrs.stride),
+            padding: u32(node.attrs.padding),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+type Algorithm = 'lanes' | 'tile';
+
+interface PartialAttrs {
+  readonly algorithm: Algorithm;
+  readonly shape: readonly number[];
+  readonly stride: number;
+  readonly splits: number;
+}
+
+/** Output channels per subgroup of the `lanes` kernel, and pixels per step. */
+const LANES_CHANNELS = 8;
+const LANES_PIXELS = 8;
+/** Workgroups that keep an adapter busy; partial sums are cut until there are about this many. */
+const ENOUGH_WORKGROUPS = { lanes: 64, tile: 512 };
+
+function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
+  const [x, dy] = node.inputs as [Node, Node];
+  const { stride, padding, shape } = node.attrs;
+  const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
+  const g = geometry(x.type, dy.type, shape);
+  // 16 lanes stand in for all subgroup sizes, so that the split, and with it the rounding, depends on the shape only.
+  const tiles =
+    algorithm === 'lanes'
+      ? Math.ceil(g.inChannels / 16) * Math.ceil(g.outChannels / LANES_CHANNELS)
+      : Math.ceil((g.inChannels * g.kernelHeight * g.kernelWidth) / 64) * Math.ceil(g.outChannels / 64);
+  const units = algorithm === 'lanes' ? g.batch * g.outHeight : Math.ceil((g.batch * g.outHeight * g.outWidth) / 64);
+  const wanted = Math.max(1, Math.min(units, Math.ceil(ENOUGH_WORKGROUPS[algorithm] / tiles)));
+  const splits = Math.ceil(units / Math.ceil(units / wanted));
+  const partial = makeNode(
+    partialOp,
+    [algorithm === 'lanes' ? channelsLast(padded) : padded, dy],
+    { algorithm, shape, stride, splits } satisfies PartialAttrs,
+    node.label,
+  );
+  return makeNode(foldSplitsOp, [partial], { shape, channelsLast: algorithm === 'lanes' }, `${node.label}.fold`);
+}
+
+const partialOp: Op<PartialAttrs> = {
+  name: 'conv2dWeightGradPartial',
+  infer: (_, { shape, splits }) => ({ shape: [splits, ...shape], dtype: 'f32' }),
+  reference() {
+    throw new Error('conv2dWeightGradPartial is tested through conv2dWeightGrad');
+  },
+  cost(node) {
+    const [n, co, oh, ow] = nchw(inputType(node, 1));
+    const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
+    return { flops: 2 * n * co * oh * ow * ci * kh * kw, bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)) };
+  },
+  variants: [
+    {
+      name: 'lanes',
+      supports: (_, node) => node.attrs.algorithm === 'lanes',
+      kernel(node, caps) {
+        const { shape, stride, splits } = node.attrs;
+        const [batch, height, width, inChannels] = nchw(inputType(node, 0));
+        const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 1));
+        const [, , KH, KW] = shape as [number, number, number, number];
+        const S = lanes(caps);
+        const KR = KH * KW <= 25 ? KH : 1;
+        return {
+          shader: { name: 'conv2d_weight_grad_lanes.wgsl', source: lanesShader },
+          defines: { S, MT: LANES_CHANNELS, P: LANES_PIXELS, KH, KW, KR, ST: stride },
+          params: {
+            batch: u32(batch),
+            inChannels: u32(inChannels),
+            height: u32(height),
+            width: u32(width),
+            outChannels: u32(outChannels),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            rowsPerSplit: u32(Math.ceil((batch * outHeight) / splits)),
+          },
+          grid: [Math.ceil(inChannels / S), Math.ceil(outChannels / LANES_CHANNELS), splits * (KH / KR)],
+        };
+      },
+    },
+    {
+      name: 'tile',
+      supports: (_, node) => node.attrs.algorithm === 'tile',
+      kernel(node) {
+        const { shape, stride, splits } = node.attrs;
+        const g = geometry(inputType(node, 0), inputType(node, 1), shape);
+        const blocks = Math.ceil((g.batch * g.outHeight * g.outWidth) / 64);
+        return {
+          shader: { name: 'conv2d_weight_grad_tile.wgsl', source: tileShader },
+          params: {
+            batch: u32(g.batch),
+            inChannels: u32(g.inChannels),
+            height: u32(g.height),
+            width: u32(g.width),
+            outChannels: u32(g.outChannels),
+            outHeight: u32(g.outHeight),
+            outWidth: u32(g.outWidth),
+            kernelHeight: u32(g.kernelHeight),
+            kernelWidth: u32(g.kernelWidth),
+            stride: u32(stride),
+            pixelsPerSplit: u32(Math.ceil(blocks / splits) * 64),
+          },
+          grid: [
+            Math.ceil((g.inChannels * g.kernelHeight * g.kernelWidth) / 64),
+            Math.ceil(g.outChannels / 64),
+            splits,
+          ],
+        };
+      },
+    },
+  ],
+};
+
+interface FoldAttrs {
+  readonly shape: readonly number[];
+  readonly channelsLast: boolean;
+}
+
+const foldSplitsOp: Op<FoldAttrs> = {
+  name: 'foldSplits',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference() {
+    throw new Error('foldSplits is tested through conv2dWeightGrad');
+  },
+  variants: [
+    {
+      name: 'sum',
+      kernel(node, caps) {
+        const { shape, channelsLast: last } = node.attrs;
+        const [, inChannels, kh, kw] = shape as [number, number, number, number];
+        return {
+          shader: { name: 'fold_splits.wgsl', source: foldShader },
+          defines: { WORKGROUP, CHANNELS_LAST: Number(last) },
+          params: {
+            size: u32(size(node.type)),
+            splits: u32(inputType(node, 0).shape[0]!),
+            inChannels: u32(inChannels),
+            taps: u32(kh * kw),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+function channelsLast(x: Node): Node {
+  return makeNode(channelsLastOp, [x], {}, `${x.label}.nhwc`);
+}
+
+/** [N, C, H, W] -> [N, H, W, C] */
+export const channelsLastOp: Op<Record<string, never>> = {
+  name: 'channelsLast',
+  infer([x]) {
+    const [n, c, h, w] = nchw(x!);
+    return { shape: [n, h, w, c], dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const y = new Float64Array(size(node.type));
+    for (let b = 0; b < n; b++) {
+      for (let k = 0; k < c; k++) {
+        for (let p = 0; p < h * w; p++) y[(b * h * w + p) * c + k] = inputs[0]![(b * c + k) * h * w + p]!;
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'copy',
+      kernel(node, caps) {
+        const [, channels, h, w] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'channels_last.wgsl', source: channelsLastShader },
+          defines: { WORKGROUP },
+          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(channels) },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,167 @@
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import distanceShader from '../../shaders/channel_distance.wgsl';
+import combineShader from '../../shaders/map_combine.wgsl';
+import placeShader from '../../shaders/map_place.wgsl';
+import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+
+type None = Record<string, never>;
+
+/**
+ * Mean over channels of the squared difference: an anomaly map.
+ * @param a @param b [N, C, H, W]
+ * @returns [N, 1, H, W]
+ */
+export function channelDistance(a: Node, b: Node, label?: string): Node {
+  return makeNode(channelDistanceOp, [a, b], {}, label);
+}
+
+/**
+ * Mean of both maps, each normalised by its quantiles on normal images.
+ * @param st @param ae [N, 1, H, W]
+ * @param quantiles [4]: q_a and q_b of `st`, q_a and q_b of `ae`
+ */
+export function combineMaps(st: Node, ae: Node, quantiles: Node, label?: string): Node {
+  return makeNode(mapCombineOp, [st, ae, quantiles], {}, label);
+}
+
+/** `exact`: where the network saw it. `reference`: as published code places it, up to 1.5 px off at 256 px. */
+export type Placement = 'exact' | 'reference';
+
+/**
+ * An anomaly map on the pixels of an image of any size.
+ * @param x [N, 1, cells, cells], from an input of `side` pixels
+ * @returns [N, 1, height, width]
+ */
+export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
+  return makeNode(placeMapOp, [x], attrs, label);
+}
+
+export const channelDistanceOp: Op<None> = {
+  name: 'channelDistance',
+  infer(inputs) {
+    const [a, b] = inputs;
+    const ok = a!.shape.length === 4 && a!.shape.join() === b!.shape.join();
+    expectShapes('channelDistance', ok, inputs, 'a and b of equal shape [N, C, H, W]');
+    const [n, , h, w] = nchw(a!);
+    return { shape: [n, 1, h, w], dtype: 'f32' };
+  },
+  reference([a, b], node) {
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const plane = h * w;
+    const y = new Float64Array(n * plane);
+    for (let i = 0; i < a!.length; i++) {
+      y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a![i]! - b![i]!) ** 2 / c;
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'pixel',
+      kernel(node, caps) {
+        const [, c, h, w] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'channel_distance.wgsl', source: distanceShader },
+          defines: { WORKGROUP },
+          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+export const mapCombineOp: Op<None> = {
+  name: 'mapCombine',
+  infer(inputs) {
+    const [st, ae, quantiles] = inputs;
+    const ok = st!.shape.join() === ae!.shape.join() && size(quantiles!) === 4;
+    expectShapes('mapCombine', ok, inputs, 'two maps of equal shape and 4 quantiles');
+    return st!;
+  },
+  reference([st, ae, q]) {
+    const [sa, sb, aa, ab] = q as unknown as [number, number, number, number];
+    return Float64Array.from(st!, (v, i) => 0.05 * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel: (node, caps) => ({
+        shader: { name: 'map_combine.wgsl', source: combineShader },
+        defines: { WORKGROUP },
+        params: { size: u32(size(node.type)) },
+        grid: foldedGrid(size(node.type), caps),
+      }),
+    },
+  ],
+};
+
+export interface PlaceAttrs {
+  readonly height: number;
+  readonly width: number;
+  /** Side of the network's input in pixels. */
+  readonly side: number;
+  readonly placement: Placement;
+}
+
+export const placeMapOp: Op<PlaceAttrs> = {
+  name: 'placeMap',
+  infer(inputs, { height, width }) {
+    const [x] = inputs;
+    const ok = x!.shape.length === 4 && x!.shape[1] === 1 && x!.shape[2] === x!.shape[3];
+    expectShapes('placeMap', ok, inputs, 'x [N, 1, cells, cells]');
+    return { shape: [x!.shape[0]!, 1, height, width], dtype: 'f32' };
+  },
+  reference([x], node) {
+    const { height, width, side, placement } = node.attrs;
+    const exact = placement === 'exact';
+    const [n, , cells] = nchw(inputType(node, 0));
+    const cell = (b: number, row: number, column: number): number => {
+      const limit = (v: number) => Math.min(Math.max(v, 0), cells - 1);
+      if (exact) return x![(b * cells + limit(row)) * cells + limit(column)]!;
+      const [r, c] = [row - 4, column - 4];
+      return r < 0 || c < 0 || r >= cells || c >= cells ? 0 : x![(b * cells + r) * cells + c]!;
+    };
+    const position = (p: number, extent: number): number => {
+      const unit = (p + 0.5) / extent;
+      const raw = exact ? (unit * side - 16.5) / 4 : unit * (cells + 8) - 0.5;
+      return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 7);
+    };
+    const y = new Float64Array(size(node.type));
+    let at = 0;
+    for (let b = 0; b < n; b++) {
+      for (let oy = 0; oy < height; oy++) {
+        const fy = position(oy, height);
+        const row = Math.floor(fy);
+        for (let ox = 0; ox < width; ox++) {
+          const fx = position(ox, width);
+          const column = Math.floor(fx);
+          const tx = fx - column;
+          const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
+          const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
+          y[at++] = top + (fy - row) * (bottom - top);
+        }
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'pixel',
+      kernel(node, caps) {
+        const { height, width, side, placement } = node.attrs;
+        return {
+          shader: { name: 'map_place.wgsl', source: placeShader },
+          defines: { WORKGROUP, EXACT: Number(placement === 'exact') },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            side: u32(side),
+            cells: u32(inputType(node, 0).shape[2]!),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

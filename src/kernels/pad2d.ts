@@ -1,0 +1,75 @@
+import { expectShapes, i32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import shader from '../../shaders/pad2d.wgsl';
+import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+
+export interface Pad2dAttrs {
+  readonly top: number;
+  readonly bottom: number;
+  readonly left: number;
+  readonly right: number;
+  /** Distance between neighbouring input values in the output; 1 = contiguous. */
+  readonly dilation: number;
+}
+
+/**
+ * Zeros around every plane (negative amounts crop) and, for `dilation` > 1, between neighbours.
+ * @param x [N, C, H, W]
+ */
+export function pad2d(x: Node, attrs: Partial<Pad2dAttrs>, label?: string): Node {
+  return makeNode(pad2dOp, [x], { top: 0, bottom: 0, left: 0, right: 0, dilation: 1, ...attrs }, label);
+}
+
+export const pad2dOp: Op<Pad2dAttrs> = {
+  name: 'pad2d',
+  infer(inputs, { top, bottom, left, right, dilation }) {
+    expectShapes('pad2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
+    const [n, c, h, w] = nchw(inputs[0]!);
+    return { shape: [n, c, (h - 1) * dilation + 1 + top + bottom, (w - 1) * dilation + 1 + left + right], dtype: 'f32' };
+  },
+  gradient(node, dy) {
+    const { top, bottom, left, right, dilation } = node.attrs;
+    expectShapes('pad2d gradient', dilation === 1, [node.type], 'dilation 1');
+    return [pad2d(dy, { top: -top, bottom: -bottom, left: -left, right: -right })];
+  },
+  reference(inputs, node) {
+    const { top, left, dilation } = node.attrs;
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.type);
+    const y = new Float64Array(size(node.type));
+    for (let plane = 0; plane < n * c; plane++) {
+      for (let iy = 0; iy < h; iy++) {
+        for (let ix = 0; ix < w; ix++) {
+          const oy = iy * dilation + top;
+          const ox = ix * dilation + left;
+          if (oy >= 0 && oy < oh && ox >= 0 && ox < ow) y[(plane * oh + oy) * ow + ox] = inputs[0]![(plane * h + iy) * w + ix]!;
+        }
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'copy',
+      kernel(node, caps) {
+        const { top, left, dilation } = node.attrs;
+        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.type);
+        return {
+          shader: { name: 'pad2d.wgsl', source: shader },
+          defines: { WORKGROUP },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            top: i32(top),
+            left: i32(left),
+            dilation: u32(dilation),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,160 @@
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import privateShader from '../../shaders/quantile_histogram_private.wgsl';
+import sharedShader from '../../shaders/quantile_histogram_shared.wgsl';
+import interpolateShader from '../../shaders/quantile_interpolate.wgsl';
+import nextShader from '../../shaders/quantile_next.wgsl';
+import selectShader from '../../shaders/quantile_select.wgsl';
+import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+
+interface QuantileAttrs {
+  /** In [0, 1]. */
+  readonly q: number;
+}
+
+/**
+ * Exact quantile of each entry of the first axis, over all its elements, with linear interpolation at position q (n - 1).
+ * A fixed chain of radix-select passes over integer histograms: any size, no sampling, nothing leaves the GPU.
+ * It has no gradient: thresholds are constants in the losses.
+ * @param x [N, ...] without NaN
+ * @returns [N]
+ */
+export function quantile(x: Node, q: number, label?: string): Node {
+  return makeNode(quantileOp, [x], { q }, label);
+}
+
+/** Order statistic and fraction that a quantile interpolates from. */
+export function quantilePosition(q: number, n: number): { readonly rank: number; readonly fraction: number } {
+  const position = q * (n - 1);
+  const rank = Math.min(Math.floor(position), n - 1);
+  return { rank, fraction: position - rank };
+}
+
+export const quantileOp: Op<QuantileAttrs> = {
+  name: 'quantile',
+  infer(inputs, { q }) {
+    expectShapes('quantile', inputs[0]!.shape.length >= 1 && q >= 0 && q <= 1, inputs, `x [N, ...] and 0 <= q <= 1, q is ${q}`);
+    return { shape: [inputs[0]!.shape[0]!], dtype: 'f32' };
+  },
+  reference([x], node) {
+    const n = node.type.shape[0]!;
+    const length = x!.length / n;
+    const { rank, fraction } = quantilePosition(node.attrs.q, length);
+    return Float64Array.from({ length: n }, (_, image) => {
+      const sorted = (x as Float64Array).slice(image * length, (image + 1) * length).sort();
+      return sorted[rank]! + fraction * (sorted[Math.min(rank + 1, length - 1)]! - sorted[rank]!);
+    });
+  },
+  variants: [
+    { name: 'private', suits: (caps) => caps.isCpu, lower: (node) => chain(node, false) },
+    { name: 'shared', supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256, lower: (node) => chain(node, true) },
+  ],
+};
+
+function chain(node: Node<QuantileAttrs>, parallel: boolean): Node {
+  const [x] = node.inputs as [Node];
+  const images = node.type.shape[0]!;
+  const length = size(x.type) / images;
+  const { rank, fraction } = quantilePosition(node.attrs.q, length);
+  // A private histogram costs its 256 bins; a workgroup should have a few elements per invocation.
+  const chunks = parallel ? Math.max(1, Math.min(64, Math.ceil(length / 4096))) : Math.max(1, Math.min(16, Math.ceil(length / 1024)));
+  let state: Node | undefined;
+  for (const shift of [24, 16, 8, 0]) {
+    const attrs: PassAttrs = { images, chunks, shift, rank, parallel };
+    const before: Node[] = state ? [state] : [];
+    const histogram = makeNode(histogramOp, [x, ...before], attrs, `${node.label}.histogram${shift}`);
+    state = makeNode(selectOp, [histogram, ...before], attrs, `${node.label}.select${shift}`);
+  }
+  const searchers = Math.max(1, Math.min(256, Math.ceil(length / 64)));
+  const least = makeNode(nextOp, [x, state!], { images, chunks: searchers }, `${node.label}.next`);
+  return makeNode(interpolateOp, [state!, least], { images, chunks: searchers, fraction }, node.label);
+}
+
+interface PassAttrs {
+  readonly images: number;
+  readonly chunks: number;
+  readonly shift: number;
+  readonly rank: number;
+  readonly parallel: boolean;
+}
+
+const testedThroughQuantile = () => {
+  throw new Error('this pass is tested through quantile');
+};
+
+const histogramOp: Op<PassAttrs> = {
+  name: 'quantileHistogram',
+  infer: (_, { images, chunks }) => ({ shape: [images, chunks, 256], dtype: 'u32' }),
+  reference: testedThroughQuantile,
+  variants: [
+    {
+      name: 'histogram',
+      kernel(node, caps) {
+        const { images, chunks, shift, parallel } = node.attrs;
+        return {
+          shader: parallel
+            ? { name: 'quantile_histogram_shared.wgsl', source: sharedShader }
+            : { name: 'quantile_histogram_private.wgsl', source: privateShader },
+          defines: { WORKGROUP, SHIFT: shift, FIRST: Number(node.inputs.length === 1) },
+          params: { images: u32(images), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / images) },
+          grid: parallel ? [chunks, images] : foldedGrid(images * chunks, caps),
+        };
+      },
+    },
+  ],
+};
+
+const selectOp: Op<PassAttrs> = {
+  name: 'quantileSelect',
+  infer: (_, { images }) => ({ shape: [images, 4], dtype: 'u32' }),
+  reference: testedThroughQuantile,
+  variants: [
+    {
+      name: 'select',
+      kernel(node) {
+        const { images, chunks, shift, rank, parallel } = node.attrs;
+        return {
+          shader: { name: 'quantile_select.wgsl', source: selectShader },
+          defines: { SHIFT: shift, FIRST: Number(node.inputs.length === 1), PARALLEL: Number(parallel) },
+          params: { chunks: u32(chunks), rank: u32(rank) },
+          grid: [images],
+        };
+      },
+    },
+  ],
+};
+
+const nextOp: Op<{ readonly images: number; readonly chunks: number }> = {
+  name: 'quantileNext',
+  infer: (_, { images, chunks }) => ({ shape: [images, chunks], dtype: 'u32' }),
+  reference: testedThroughQuantile,
+  variants: [
+    {
+      name: 'next',
+      kernel(node, caps) {
+        const { images, chunks } = node.attrs;
+        return {
+          shader: { name: 'quantile_next.wgsl', source: nextShader },
+          defines: { WORKGROUP },
+          params: { images: u32(images), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / images) },
+          grid: foldedGrid(images * chunks, caps),
+        };
+      },
+    },
+  ],
+};
+
+const interpolateOp: Op<{ readonly images: number; readonly chunks: number; readonly fraction: number }> = {
+  name: 'quantileInterpolate',
+  infer: (_, { images }) => ({ shape: [images], dtype: 'f32' }),
+  reference: testedThroughQuantile,
+  variants: [
+    {
+      name: 'interpolate',
+      kernel: (node) => ({
+        shader: { name: 'quantile_interpolate.wgsl', source: interpolateShader },
+        params: { chunks: u32(node.attrs.chunks), fraction: f32(node.attrs.fraction) },
+        grid: [node.attrs.images],
+      }),
+    },
+  ],
+};

@@ -1,0 +1,124 @@
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import shader from '../../shaders/resize_bilinear.wgsl';
+import gradShader from '../../shaders/resize_bilinear_grad.wgsl';
+import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+
+interface ResizeAttrs {
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * Bilinear resize of feature maps, align_corners = false, without antialiasing.
+ * @param x [N, C, H, W]
+ * @returns [N, C, height, width]
+ */
+export function resizeBilinear(x: Node, height: number, width: number, label?: string): Node {
+  return makeNode(resizeBilinearOp, [x], { height, width }, label);
+}
+
+/** Source indices and the weight of the second one, for output `o`. */
+function tap(o: number, input: number, output: number): readonly [number, number, number] {
+  const f = Math.max(((o + 0.5) * input) / output - 0.5, 0);
+  const first = Math.min(Math.floor(f), input - 1);
+  return [first, Math.min(first + 1, input - 1), f - first];
+}
+
+/** Calls `visit` with every (output, input, weight) of one plane. */
+function forEachTap(h: number, w: number, oh: number, ow: number, visit: (o: number, i: number, weight: number) => void): void {
+  for (let oy = 0; oy < oh; oy++) {
+    const [y0, y1, ty] = tap(oy, h, oh);
+    for (let ox = 0; ox < ow; ox++) {
+      const [x0, x1, tx] = tap(ox, w, ow);
+      const o = oy * ow + ox;
+      visit(o, y0 * w + x0, (1 - ty) * (1 - tx));
+      visit(o, y0 * w + x1, (1 - ty) * tx);
+      visit(o, y1 * w + x0, ty * (1 - tx));
+      visit(o, y1 * w + x1, ty * tx);
+    }
+  }
+}
+
+export const resizeBilinearOp: Op<ResizeAttrs> = {
+  name: 'resizeBilinear',
+  infer(inputs, { height, width }) {
+    expectShapes('resizeBilinear', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
+    const [n, c] = nchw(inputs[0]!);
+    return { shape: [n, c, height, width], dtype: 'f32' };
+  },
+  gradient: (node, dy) => [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)],
+  reference(inputs, node) {
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.type);
+    const y = new Float64Array(size(node.type));
+    for (let plane = 0; plane < n * c; plane++) {
+      forEachTap(h, w, oh, ow, (o, i, weight) => {
+        y[plane * oh * ow + o]! += weight * inputs[0]![plane * h * w + i]!;
+      });
+    }
+    return y;
+  },
+  cost: (node) => ({ flops: 8 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'element',
+      kernel(node, caps) {
+        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.type);
+        return {
+          shader: { name: 'resize_bilinear.wgsl', source: shader },
+          defines: { WORKGROUP },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            scaleX: f32(width / outWidth),
+            scaleY: f32(height / outHeight),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }> = {
+  name: 'resizeBilinearGrad',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference(inputs, node) {
+    const [n, c, h, w] = nchw(node.type);
+    const [, , oh, ow] = nchw(inputType(node, 0));
+    const dx = new Float64Array(size(node.type));
+    for (let plane = 0; plane < n * c; plane++) {
+      forEachTap(h, w, oh, ow, (o, i, weight) => {
+        dx[plane * h * w + i]! += weight * inputs[0]![plane * oh * ow + o]!;
+      });
+    }
+    return dx;
+  },
+  variants: [
+    {
+      name: 'gather',
+      kernel(node, caps) {
+        const [, , height, width] = nchw(node.type);
+        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'resize_bilinear_grad.wgsl', source: gradShader },
+          defines: { WORKGROUP },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            scaleX: f32(width / outWidth),
+            scaleY: f32(height / outHeight),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,92 @@
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import shader from '../../shaders/sum_axes.wgsl';
+import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { broadcast } from './elementwise.ts';
+
+interface SumAttrs {
+  /** x is read as [outer, keep, inner]; the sum runs over outer and inner. */
+  readonly outer: number;
+  readonly keep: number;
+  readonly inner: number;
+  readonly factor: number;
+  readonly shape: readonly number[];
+}
+
+/** Mean over all elements: a scalar. */
+export function mean(x: Node, label = 'mean'): Node {
+  const n = size(x.type);
+  return makeNode(sumOp, [x], { outer: 1, keep: 1, inner: n, factor: 1 / n, shape: [] }, label);
+}
+
+/** Sum over all axes but the second: [N, C, H, W] -> [C]. */
+export function channelSum(x: Node, label?: string): Node {
+  expectShapes('channelSum', x.type.shape.length === 4, [x.type], 'x [N, C, H, W]');
+  const [n, c, h, w] = x.type.shape as [number, number, number, number];
+  return makeNode(sumOp, [x], { outer: n, keep: c, inner: h * w, factor: 1, shape: [c] }, label);
+}
+
+/** Deterministic sum over the outer and inner axes, times a factor. */
+export const sumOp: Op<SumAttrs> = {
+  name: 'sum',
+  infer(inputs, { outer, keep, inner, shape }) {
+    expectShapes('sum', size(inputs[0]!) === outer * keep * inner, inputs, `${outer} x ${keep} x ${inner} elements`);
+    return { shape, dtype: 'f32' };
+  },
+  gradient(node, dy) {
+    const { keep, factor } = node.attrs;
+    expectShapes('sum gradient', keep === 1, [node.type], 'a scalar sum');
+    return [broadcast(dy, inputType(node, 0).shape, factor)];
+  },
+  reference(inputs, node) {
+    const { outer, keep, inner, factor } = node.attrs;
+    const y = new Float64Array(keep);
+    for (let o = 0; o < outer; o++) {
+      for (let k = 0; k < keep; k++) {
+        for (let i = 0; i < inner; i++) y[k]! += factor * inputs[0]![(o * keep + k) * inner + i]!;
+      }
+    }
+    return y;
+  },
+  cost: (node) => ({ flops: size(inputType(node, 0)), bytes: 4 * size(inputType(node, 0)) }),
+  variants: [
+    {
+      name: 'twoStage',
+      lower(node) {
+        const { keep, inner, factor, shape } = node.attrs;
+        const chunks = Math.max(1, Math.min(inner, Math.ceil(CHUNKS_IN_FLIGHT / keep)));
+        const partial = makeNode(stageOp, node.inputs, { ...node.attrs, factor: 1, chunks, shape: [keep, chunks] }, node.label);
+        const attrs = { outer: 1, keep, inner: chunks, factor, chunks: 1, shape };
+        return makeNode(stageOp, [partial], attrs, `${node.label}.total`);
+      },
+    },
+    {
+      name: 'serial',
+      lower: (node) => makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label),
+    },
+  ],
+};
+
+/** Partial sums per dispatch: enough invocations to fill a GPU, few enough that one invocation can add them. */
+const CHUNKS_IN_FLIGHT = 2048;
+
+const stageOp: Op<SumAttrs & { readonly chunks: number }> = {
+  name: 'sumStage',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference() {
+    throw new Error('sumStage is tested through sum');
+  },
+  variants: [
+    {
+      name: 'chunks',
+      kernel(node, caps) {
+        const { outer, keep, inner, factor, chunks } = node.attrs;
+        return {
+          shader: { name: 'sum_axes.wgsl', source: shader },
+          defines: { WORKGROUP },
+          params: { outer: u32(outer), keep: u32(keep), inner: u32(inner), chunks: u32(chunks), factor: f32(factor) },
+          grid: foldedGrid(keep * chunks, caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,179 @@
+import { Parameter } from '../src/engine/graph.ts';
+import type { DataType, Node } from '../src/engine/graph.ts';
+import { avgPool2d } from '../src/kernels/avgPool2d.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import { conv2dInputGrad } from '../src/kernels/conv2dInputGrad.ts';
+import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
+import { dropout } from '../src/kernels/dropout.ts';
+import { add, broadcast, reluGrad, scale, squaredDifference } from '../src/kernels/elementwise.ts';
+import { hardMean } from '../src/kernels/hardMean.ts';
+import { adjustedImageToTensor, imageResize, imageToTensor } from '../src/kernels/image.ts';
+import { channelDistance, combineMaps, placeMap } from '../src/kernels/maps.ts';
+import { pad2d } from '../src/kernels/pad2d.ts';
+import { quantile } from '../src/kernels/quantile.ts';
+import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
+import { sliceOuter } from '../src/kernels/slice.ts';
+import { standardise } from '../src/kernels/standardise.ts';
+import { channelSum, mean } from '../src/kernels/sum.ts';
+
+/** How the values of an input are drawn. */
+export type Fill = 'normal' | 'positive' | 'pixels' | 'ties';
+
+export interface InputSpec {
+  readonly shape: readonly number[];
+  readonly dtype?: DataType;
+  readonly fill?: Fill;
+}
+
+/** One row: an op on one set of shapes. Every variant of the op is run on it. */
+export interface Case {
+  readonly name: string;
+  readonly inputs: readonly InputSpec[];
+  readonly build: (inputs: Node[]) => Node;
+  /** Length of the longest sum behind an output element. */
+  readonly reduction?: number;
+  /** Indices of inputs whose gradient is checked. */
+  readonly gradient?: readonly number[];
+  /** Large shapes, for `bench/` and the long test run only. */
+  readonly perf?: boolean;
+}
+
+const f = (...shape: number[]): InputSpec => ({ shape });
+const positive = (...shape: number[]): InputSpec => ({ shape, fill: 'positive' });
+const ties = (...shape: number[]): InputSpec => ({ shape, fill: 'ties' });
+const pixels = (...shape: number[]): InputSpec => ({ shape, dtype: 'u32', fill: 'pixels' });
+
+interface Conv {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly relu?: boolean;
+  readonly bias?: boolean;
+  readonly perf?: boolean;
+}
+
+function conv(n: number, ci: number, h: number, w: number, co: number, k: number, { bias = true, perf = false, ...attrs }: Conv = {}): Case {
+  const options = Object.entries({ bias, ...attrs }).map(([key, value]) => `${key}=${value}`);
+  return {
+    name: `conv2d ${n}x${ci}x${h}x${w} -> ${co}, k${k} ${options.join(' ')}`,
+    inputs: [f(n, ci, h, w), f(co, ci, k, k), ...(bias ? [f(co)] : [])],
+    build: ([x, weights, b]) => conv2d(x!, weights!, b, attrs),
+    reduction: ci * k * k,
+    gradient: bias ? [0, 1, 2] : [0, 1],
+    perf,
+  };
+}
+
+function convInputGrad(n: number, ci: number, h: number, w: number, co: number, k: number, stride = 1, padding = 0): Case {
+  const [oh, ow] = [h, w].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1) as [number, number];
+  return {
+    name: `conv2dInputGrad ${n}x${ci}x${h}x${w} <- ${co}, k${k} s${stride} p${padding}`,
+    inputs: [f(n, co, oh, ow), f(co, ci, k, k)],
+    build: ([dy, weights]) => conv2dInputGrad(dy!, weights!, { stride, padding, shape: [n, ci, h, w] }),
+    reduction: co * k * k,
+  };
+}
+
+function convWeightGrad(n: number, ci: number, h: number, w: number, co: number, k: number, stride = 1, padding = 0): Case {
+  const [oh, ow] = [h, w].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1) as [number, number];
+  return {
+    name: `conv2dWeightGrad ${n}x${ci}x${h}x${w} -> ${co}, k${k} s${stride} p${padding}`,
+    inputs: [f(n, ci, h, w), f(n, co, oh, ow)],
+    build: ([x, dy]) => conv2dWeightGrad(x!, dy!, { stride, padding, shape: [co, ci, k, k] }),
+    reduction: n * oh * ow,
+  };
+}
+
+/** The training state at a given step, as a constant. */
+const stateAt = (step: number): Node => new Parameter('state', { shape: [4], dtype: 'u32' }, Uint32Array.of(step, 0, 0, 0)).node;
+
+export const table: readonly Case[] = [
+  conv(1, 3, 9, 9, 8, 4),
+  conv(2, 3, 13, 11, 5, 4, { relu: true }),
+  conv(1, 8, 7, 19, 16, 3, { padding: 1 }),
+  conv(2, 5, 12, 35, 9, 4, { relu: true }),
+  conv(1, 4, 10, 30, 65, 3, { bias: false }),
+  conv(3, 7, 8, 8, 12, 4, { stride: 2, padding: 1, relu: true }),
+  conv(2, 6, 9, 7, 10, 3, { stride: 2 }),
+  conv(4, 6, 8, 8, 9, 8),
+  conv(2, 9, 5, 6, 17, 1),
+  conv(2, 4, 3, 3, 6, 4, { padding: 2, relu: true }),
+  conv(1, 3, 16, 16, 4, 5, { padding: 2 }),
+  conv(1, 32, 62, 62, 64, 4, { relu: true, perf: true }),
+  conv(1, 64, 29, 29, 64, 3, { relu: true, perf: true }),
+  conv(1, 64, 27, 27, 128, 4, { perf: true }),
+  conv(1, 3, 128, 128, 32, 4, { relu: true, perf: true }),
+  conv(1, 128, 62, 62, 256, 4, { relu: true, perf: true }),
+  convInputGrad(2, 5, 12, 19, 9, 4),
+  convInputGrad(1, 8, 9, 9, 16, 3, 1, 1),
+  convInputGrad(2, 6, 10, 8, 7, 4, 2, 1),
+  convInputGrad(1, 3, 9, 7, 5, 3, 2),
+  convInputGrad(2, 4, 8, 8, 6, 8),
+  convInputGrad(2, 4, 3, 3, 6, 4, 1, 2),
+  convWeightGrad(2, 5, 12, 19, 9, 4),
+  convWeightGrad(1, 3, 33, 31, 16, 4),
+  convWeightGrad(2, 17, 9, 9, 8, 3, 1, 1),
+  convWeightGrad(2, 6, 10, 8, 7, 4, 2, 1),
+  convWeightGrad(3, 4, 8, 8, 6, 8),
+  convWeightGrad(2, 9, 5, 6, 17, 1),
+  { name: 'avgPool2d even', inputs: [f(2, 3, 8, 6)], build: ([x]) => avgPool2d(x!), gradient: [0] },
+  { name: 'avgPool2d odd', inputs: [f(1, 5, 7, 9)], build: ([x]) => avgPool2d(x!), gradient: [0] },
+  { name: 'avgPool2d padded', inputs: [f(2, 3, 7, 8)], build: ([x]) => avgPool2d(x!, { padding: 1 }), gradient: [0] },
+  { name: 'resizeBilinear up', inputs: [f(2, 3, 5, 4)], build: ([x]) => resizeBilinear(x!, 8, 15), gradient: [0] },
+  { name: 'resizeBilinear down', inputs: [f(1, 4, 17, 12)], build: ([x]) => resizeBilinear(x!, 8, 7), gradient: [0] },
+  { name: 'resizeBilinear from one cell', inputs: [f(2, 4, 1, 1)], build: ([x]) => resizeBilinear(x!, 3, 3), gradient: [0] },
+  { name: 'resizeBilinear same', inputs: [f(1, 2, 6, 6)], build: ([x]) => resizeBilinear(x!, 6, 6), gradient: [0] },
+  { name: 'dropout', inputs: [f(3, 5, 7)], build: ([x]) => dropout(x!, stateAt(7), { rate: 0.2, seed: 9, node: 3 }), gradient: [0] },
+  { name: 'add', inputs: [f(7, 11), f(7, 11)], build: ([a, b]) => add(a!, b!), gradient: [0, 1] },
+  { name: 'scale', inputs: [f(130)], build: ([a]) => scale(a!, -1.5), gradient: [0] },
+  { name: 'broadcast', inputs: [f()], build: ([a]) => broadcast(a!, [3, 70], 0.25) },
+  { name: 'reluGrad', inputs: [f(4, 33), f(4, 33)], build: ([dy, y]) => reluGrad(dy!, y!) },
+  { name: 'squaredDifference', inputs: [f(5, 13), f(5, 13)], build: ([a, b]) => squaredDifference(a!, b!), gradient: [0, 1] },
+  { name: 'standardise', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardise(x!, m!, s!) },
+  { name: 'mean', inputs: [f(3, 5, 67)], build: ([x]) => mean(x!), gradient: [0], reduction: 1005 },
+  { name: 'channelSum', inputs: [f(3, 5, 9, 7)], build: ([x]) => channelSum(x!), reduction: 189 },
+  { name: 'pad2d', inputs: [f(2, 3, 4, 5)], build: ([x]) => pad2d(x!, { top: 1, bottom: 2, left: 3, right: 0 }), gradient: [0] },
+  { name: 'pad2d crop', inputs: [f(1, 2, 6, 7)], build: ([x]) => pad2d(x!, { top: -1, bottom: -2, left: 1, right: -3 }) },
+  { name: 'pad2d dilated', inputs: [f(1, 2, 3, 4)], build: ([x]) => pad2d(x!, { top: 1, left: 2, dilation: 2 }) },
+  { name: 'sliceOuter', inputs: [f(8, 3, 2)], build: ([x]) => sliceOuter(x!, 3, 4), gradient: [0] },
+  { name: 'quantile 0.999', inputs: [f(3, 5000)], build: ([x]) => quantile(x!, 0.999) },
+  { name: 'quantile 0.5 even', inputs: [f(2, 1024)], build: ([x]) => quantile(x!, 0.5) },
+  { name: 'quantile with ties', inputs: [ties(2, 3000)], build: ([x]) => quantile(x!, 0.9) },
+  { name: 'quantile 0', inputs: [f(2, 77)], build: ([x]) => quantile(x!, 0) },
+  { name: 'quantile 1', inputs: [f(2, 77)], build: ([x]) => quantile(x!, 1) },
+  { name: 'quantile of one', inputs: [f(2, 1)], build: ([x]) => quantile(x!, 0.3) },
+  {
+    name: 'hardMean',
+    inputs: [positive(3, 7, 41)],
+    build: ([x]) => hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
+    gradient: [0],
+    reduction: 287,
+  },
+  { name: 'imageToTensor', inputs: [pixels(2, 9, 7)], build: ([x]) => imageToTensor(x!) },
+  {
+    name: 'adjustedImageToTensor',
+    inputs: [pixels(5, 9, 7)],
+    build: ([x]) => {
+      const change = Float32Array.of(0, 1, 1, 1.2, 2, 0.8, 3, 1.15, 4, 1);
+      return adjustedImageToTensor(x!, new Parameter('change', { shape: [5, 2], dtype: 'f32' }, change).node);
+    },
+    reduction: 63,
+  },
+  { name: 'imageResize down', inputs: [pixels(2, 37, 53)], build: ([x]) => imageResize(x!, 16, 16) },
+  { name: 'imageResize up', inputs: [pixels(1, 9, 5)], build: ([x]) => imageResize(x!, 16, 13) },
+  { name: 'channelDistance', inputs: [f(2, 7, 5, 6), f(2, 7, 5, 6)], build: ([a, b]) => channelDistance(a!, b!), reduction: 7 },
+  {
+    name: 'combineMaps',
+    inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
+    build: ([a, b]) => combineMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
+  },
+  {
+    name: 'placeMap exact',
+    inputs: [f(2, 1, 24, 24)],
+    build: ([x]) => placeMap(x!, { height: 50, width: 71, side: 128, placement: 'exact' }),
+  },
+  {
+    name: 'placeMap reference',
+    inputs: [f(1, 1, 24, 24)],
+    build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference' }),
+  },
+];
