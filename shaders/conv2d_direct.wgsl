@@ -26,11 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   let m = index / outPlane % params.outChannels;
   let top = i32(index % outPlane / params.outWidth * params.stride) - i32(params.padding);
   let left = i32(index % params.outWidth * params.stride) - i32(params.padding);
-#if BIAS
-  var sum = bias[m];
-#else
   var sum = 0.0;
-#end
   for (var ci = 0u; ci < params.inChannels; ci++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {
       let iy = top + i32(ky);
@@ -47,6 +43,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
       }
     }
   }
+#if BIAS
+  sum += bias[m];
+#end
 #if RELU
   sum = max(sum, 0.0);
 #end

@@ -32,11 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #for i in 0..MT
 #for j in 0..NT
-#if BIAS
-  var acc${i}_${j} = bias[min(m + ${i}u, params.outChannels - 1u)];
-#else
   var acc${i}_${j} = 0.0;
-#end
 #end
 #end
   var wAt = group.y * params.inChannels * params.kernelHeight * ${KW * MT}u + lane;
@@ -72,10 +68,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
     let base = (n${j} * params.outChannels + m) * outPlane + q${j};
 #for i in 0..MT
     if (m + ${i}u < params.outChannels) {
-#if RELU
-      y[base + ${i}u * outPlane] = max(acc${i}_${j}, 0.0);
+#if BIAS
+      let value = acc${i}_${j} + bias[m + ${i}u];
 #else
-      y[base + ${i}u * outPlane] = acc${i}_${j};
+      let value = acc${i}_${j};
+#end
+#if RELU
+      y[base + ${i}u * outPlane] = max(value, 0.0);
+#else
+      y[base + ${i}u * outPlane] = value;
 #end
     }
 #end

@@ -33,16 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #end
 #for i in 0..MT
-#if BIAS
-  let bias${i} = bias[min(m + ${i}u, params.outChannels - 1u)];
-#end
 #for j in 0..NX
 #for r in 0..RY
-#if BIAS
-  var acc${i}_${j}_${r} = bias${i};
-#else
   var acc${i}_${j}_${r} = 0.0;
-#end
 #end
 #end
 #end
@@ -89,13 +82,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let base = (group.z * params.outChannels + m) * outPlane + oy * params.outWidth + ox;
 #for i in 0..MT
   if (m + ${i}u < params.outChannels) {
+#if BIAS
+    let bias${i} = bias[m + ${i}u];
+#else
+    let bias${i} = 0.0;
+#end
 #for r in 0..RY
 #for j in 0..NX
     if (oy + ${r}u < params.outHeight && ox + ${j * S}u < params.outWidth) {
 #if RELU
-      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = max(acc${i}_${j}_${r}, 0.0);
+      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = max(acc${i}_${j}_${r} + bias${i}, 0.0);
 #else
-      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = acc${i}_${j}_${r};
+      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = acc${i}_${j}_${r} + bias${i};
 #end
     }
 #end

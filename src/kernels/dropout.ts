@@ -1,6 +1,7 @@
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/dropout.wgsl';
 import { foldedGrid, WORKGROUP } from './common.ts';
+import { randomWord } from './random.ts';
 
 export interface DropoutAttrs {
   /** Share of elements set to zero. */
@@ -18,24 +19,6 @@ export interface DropoutAttrs {
  */
 export function dropout(x: Node, state: Node, attrs: DropoutAttrs, label?: string): Node {
   return makeNode(dropoutOp, [x, state], attrs, label);
-}
-
-/** The shader's generator: `randomWords(counter).x`. */
-export function randomWord(a: number, b: number, c: number, d: number): number {
-  let [x, y, z, w] = [a, b, c, d].map((v) => (Math.imul(v, 1664525) + 1013904223) | 0) as [number, number, number, number];
-  const mix = () => {
-    x = (x + Math.imul(y, w)) | 0;
-    y = (y + Math.imul(z, x)) | 0;
-    z = (z + Math.imul(x, y)) | 0;
-    w = (w + Math.imul(y, z)) | 0;
-  };
-  mix();
-  x ^= x >>> 16;
-  y ^= y >>> 16;
-  z ^= z >>> 16;
-  w ^= w >>> 16;
-  mix();
-  return x >>> 0;
 }
 
 function dropBelow(rate: number): number {

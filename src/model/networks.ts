@@ -1,0 +1,53 @@
+import { Parameter, size as elements } from '../engine/graph.ts';
+import { Autoencoder } from './autoencoder.ts';
+import { initialise } from './initialise.ts';
+import { PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
+
+/** The three networks of one detector and the teacher's statistics. */
+export class Networks {
+  readonly size: PdnSize;
+  /** Input side in pixels. */
+  readonly side: number;
+  /** Feature channels of the teacher, of each half of the student, and of the autoencoder. */
+  readonly channels: number;
+  /** Side of the feature maps. */
+  readonly cells: number;
+  readonly teacher: Pdn;
+  readonly student: Pdn;
+  readonly autoencoder: Autoencoder;
+  readonly teacherMean: Parameter;
+  readonly teacherStd: Parameter;
+
+  /** @throws UserError for an unusable side */
+  constructor(size: PdnSize, side: number) {
+    this.size = size;
+    this.side = side;
+    this.channels = PDN_CHANNELS[size];
+    this.cells = pdnOutputSide(side);
+    this.autoencoder = new Autoencoder(size, side);
+    this.teacher = new Pdn(size, 'teacher', this.channels);
+    this.student = new Pdn(size, 'student', 2 * this.channels);
+    const type = { shape: [this.channels], dtype: 'f32' } as const;
+    this.teacherMean = new Parameter('teacher.mean', type);
+    this.teacherStd = new Parameter('teacher.std', type, new Float32Array(this.channels).fill(1));
+  }
+
+  /** What training changes. */
+  get trained(): readonly Parameter[] {
+    return [...this.student.parameters, ...this.autoencoder.parameters];
+  }
+
+  /** Everything a model file holds. */
+  get parameters(): readonly Parameter[] {
+    return [...this.teacher.parameters, this.teacherMean, this.teacherStd, ...this.trained];
+  }
+
+  /** Random weights for student and autoencoder, as PyTorch initialises them. */
+  initialise(seed: number): void {
+    initialise([...this.student.convolutions, ...this.autoencoder.encoder, ...this.autoencoder.decoder], seed);
+  }
+}
+
+export function parameterCount(parameters: readonly Parameter[]): number {
+  return parameters.reduce((sum, parameter) => sum + elements(parameter.type), 0);
+}

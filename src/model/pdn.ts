@@ -1,0 +1,138 @@
+import { UserError } from '../errors.ts';
+import { type Node, Parameter } from '../engine/graph.ts';
+import { avgPool2d } from '../kernels/avgPool2d.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import { sliceOuter } from '../kernels/slice.ts';
+
+/** PDN-S and PDN-M are EfficientAD's; PDN-XS is ours, for phones, browsers and machines without a GPU. */
+export type PdnSize = 'xs' | 's' | 'm';
+export const PDN_SIZES: readonly PdnSize[] = ['xs', 's', 'm'];
+
+interface Layer {
+  readonly outputs: number | 'out';
+  readonly kernel: number;
+  /** Padding when the network runs padded (distillation only). */
+  readonly padding: number;
+  readonly relu: boolean;
+  readonly pool: boolean;
+}
+
+const layer = (outputs: number | 'out', kernel: number, padding: number, pool = false): Layer => ({
+  outputs,
+  kernel,
+  padding,
+  relu: outputs !== 'out',
+  pool,
+});
+
+const LAYERS: Record<PdnSize, readonly Layer[]> = {
+  xs: [layer(32, 4, 3, true), layer(64, 4, 3, true), layer(64, 3, 1), layer('out', 4, 0)],
+  s: [layer(128, 4, 3, true), layer(256, 4, 3, true), layer(256, 3, 1), layer('out', 4, 0)],
+  m: [
+    layer(256, 4, 3, true),
+    layer(512, 4, 3, true),
+    layer(512, 1, 0),
+    layer(512, 3, 1),
+    { ...layer('out', 4, 0), relu: true },
+    layer('out', 1, 0),
+  ],
+};
+
+/** Feature channels of the teacher; the student has twice as many. */
+export const PDN_CHANNELS: Record<PdnSize, number> = { xs: 128, s: 384, m: 384 };
+
+/** Smallest input: the receptive field. */
+export const RECEPTIVE_FIELD = 33;
+
+/** Output side of a PDN without padding for an input side: floor((side - 33) / 4) + 1 up to the pools' rounding. */
+export function pdnOutputSide(side: number): number {
+  let n = side - 3;
+  n = Math.floor(n / 2) - 3;
+  n = Math.floor(n / 2) - 2;
+  return n - 3;
+}
+
+export interface ForwardOptions {
+  /** Only these output channels of the last layer are computed. */
+  readonly channels?: { readonly start: number; readonly count: number };
+  readonly padding?: boolean;
+}
+
+/** A convolution's weights [CO, CI, K, K] and bias [CO]. */
+export interface ConvParameters {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+}
+
+export function convParameters(name: string, outputs: number, inputs: number, kernel: number): ConvParameters {
+  return {
+    weight: new Parameter(`${name}.weight`, { shape: [outputs, inputs, kernel, kernel], dtype: 'f32' }),
+    bias: new Parameter(`${name}.bias`, { shape: [outputs], dtype: 'f32' }),
+  };
+}
+
+/** Patch description network: fully convolutional, 33 px receptive field, output stride 4. */
+export class Pdn {
+  readonly size: PdnSize;
+  readonly name: string;
+  readonly outputs: number;
+  readonly convolutions: readonly ConvParameters[];
+
+  /** @param outputs channels of the last layer: {@link PDN_CHANNELS} for a teacher, twice that for a student */
+  constructor(size: PdnSize, name: string, outputs: number) {
+    this.size = size;
+    this.name = name;
+    this.outputs = outputs;
+    let inputs = 3;
+    this.convolutions = LAYERS[size].map((spec, i) => {
+      const width = spec.outputs === 'out' ? outputs : spec.outputs;
+      const parameters = convParameters(`${name}.conv${i + 1}`, width, inputs, spec.kernel);
+      inputs = width;
+      return parameters;
+    });
+  }
+
+  get parameters(): readonly Parameter[] {
+    return this.convolutions.flatMap(({ weight, bias }) => [weight, bias]);
+  }
+
+  /** Everything before the last convolution. @param x [N, 3, H, W], ImageNet-normalised */
+  trunk(x: Node, { padding = false }: ForwardOptions = {}): Node {
+    const layers = LAYERS[this.size];
+    let y = x;
+    layers.slice(0, -1).forEach((spec, i) => {
+      y = this.#convolution(y, i, padding);
+      if (spec.pool) y = avgPool2d(y, { padding: padding ? 1 : 0 }, `${this.name}.pool${i + 1}`);
+    });
+    return y;
+  }
+
+  /** The last convolution over a {@link trunk}'s output. */
+  head(trunk: Node, { channels, padding = false }: ForwardOptions = {}): Node {
+    const last = this.convolutions.length - 1;
+    if (!channels) return this.#convolution(trunk, last, padding);
+    const { weight, bias } = this.convolutions[last]!;
+    const { start, count } = channels;
+    const label = `${this.name}.conv${last + 1}[${start}:${start + count}]`;
+    return conv2d(trunk, sliceOuter(weight.node, start, count), sliceOuter(bias.node, start, count), {}, label);
+  }
+
+  /** @param x [N, 3, H, W], ImageNet-normalised @returns [N, outputs, h, w], h = {@link pdnOutputSide}(H) */
+  forward(x: Node, options: ForwardOptions = {}): Node {
+    return this.head(this.trunk(x, options), options);
+  }
+
+  #convolution(x: Node, index: number, padding: boolean): Node {
+    const spec = LAYERS[this.size][index]!;
+    const { weight, bias } = this.convolutions[index]!;
+    const attrs = { padding: padding ? spec.padding : 0, relu: spec.relu };
+    return conv2d(x, weight.node, bias.node, attrs, `${this.name}.conv${index + 1}`);
+  }
+}
+
+/** @throws UserError unless `value` names a size */
+export function parsePdnSize(value: string): PdnSize {
+  const size = PDN_SIZES.find((candidate) => candidate === value.toLowerCase());
+  if (!size) throw new UserError(`unknown network size '${value}'.`, `Use one of ${PDN_SIZES.join(', ')}.`);
+  return size;
+}

@@ -1,0 +1,122 @@
+import { gradient } from '../engine/gradient.ts';
+import { input, type Node, Parameter, size } from '../engine/graph.ts';
+import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
+import { add, squaredDifference } from '../kernels/elementwise.ts';
+import { hardMean } from '../kernels/hardMean.ts';
+import { quantile } from '../kernels/quantile.ts';
+import { standardise } from '../kernels/standardise.ts';
+import { mean } from '../kernels/sum.ts';
+import type { Networks } from '../model/networks.ts';
+
+/** Share of elements below the hard loss's threshold (EfficientAD). */
+export const HARD_QUANTILE = 0.999;
+
+export const LOSS_NAMES = ['hard', 'penalty', 'autoencoder', 'studentAutoencoder'] as const;
+export type LossName = (typeof LOSS_NAMES)[number];
+
+export interface LossInputs {
+  /** Normalised training images [N, 3, H, W]. */
+  readonly images: Node;
+  /** The teacher's raw features of `images` [N, C, h, w]: constant, so computed once and cached. */
+  readonly teacherFeatures: Node;
+  /** Normalised natural images that the student must not imitate the teacher on. */
+  readonly penalty: Node;
+  /** Normalised training images after a colour change. */
+  readonly augmented: Node;
+  /** Where dropout takes its random numbers from; absent: no dropout. */
+  readonly dropout?: { readonly state: Node; readonly seed: number };
+}
+
+export interface LossGraph {
+  readonly losses: Readonly<Record<LossName, Node>>;
+  /** Per-image quantile of the hard loss [N]. */
+  readonly hardQuantile: Node;
+}
+
+/** The four losses of the training recipe (EfficientAD, section 3), each averaged over the batch. */
+export function lossGraph(networks: Networks, inputs: LossInputs): LossGraph {
+  const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
+  const firstHalf = { channels: { start: 0, count: channels } };
+  const secondHalf = { channels: { start: channels, count: channels } };
+  const normalised = (features: Node) => standardise(features, teacherMean.node, teacherStd.node);
+
+  const distance = squaredDifference(normalised(inputs.teacherFeatures), student.forward(inputs.images, firstHalf));
+  const hardQuantile = quantile(distance, HARD_QUANTILE, 'hardQuantile');
+
+  const penaltyFeatures = student.forward(inputs.penalty, firstHalf);
+  const zero = new Parameter('zero', penaltyFeatures.type);
+
+  const reconstruction = autoencoder.forward(inputs.augmented, inputs.dropout);
+  const target = normalised(teacher.forward(inputs.augmented));
+  const imitation = student.forward(inputs.augmented, secondHalf);
+  return {
+    losses: {
+      hard: hardMean(distance, hardQuantile, 'loss.hard'),
+      penalty: mean(squaredDifference(penaltyFeatures, zero.node), 'loss.penalty'),
+      autoencoder: mean(squaredDifference(target, reconstruction), 'loss.autoencoder'),
+      studentAutoencoder: mean(squaredDifference(reconstruction, imitation), 'loss.studentAutoencoder'),
+    },
+    hardQuantile,
+  };
+}
+
+export interface OptimiserOptions {
+  readonly learningRate: number;
+  /** Step from which the learning rate is a tenth. */
+  readonly decayAt: number;
+  readonly adam?: Partial<AdamAttrs>;
+}
+
+export interface Optimiser {
+  readonly state: Parameter;
+  /** First and second moments, in the order of the parameters. */
+  readonly moments: readonly Parameter[];
+  /** Gradients by parameter. */
+  readonly gradients: ReadonlyMap<Parameter, Node>;
+  /** Nodes that update state and parameters, in order. */
+  readonly effects: readonly Node[];
+}
+
+/** One Adam step on the sum of the losses. */
+export function optimiser(
+  losses: readonly Node[],
+  parameters: readonly Parameter[],
+  options: OptimiserOptions,
+  state = trainingState(),
+): Optimiser {
+  const attrs = { ...ADAM, ...options.adam };
+  const one = new Parameter('one', { shape: [], dtype: 'f32' }, Float32Array.of(1));
+  const nodes = gradient(
+    losses,
+    parameters.map((parameter) => parameter.node),
+    one.node,
+    (a, b) => add(a, b, 'gradient.add'),
+  );
+  const moments: Parameter[] = [];
+  const updates = parameters.map((parameter, i) => {
+    const m = new Parameter(`adam.m.${parameter.name}`, parameter.type);
+    const v = new Parameter(`adam.v.${parameter.name}`, parameter.type);
+    moments.push(m, v);
+    return adam(parameter.node, m.node, v.node, nodes[i]!, state.node, attrs);
+  });
+  const { learningRate, decayAt } = options;
+  const advance = tick(state.node, { learningRate, decayAt, decay: 0.1, beta1: attrs.beta1, beta2: attrs.beta2 });
+  return { state, moments, gradients: new Map(parameters.map((p, i) => [p, nodes[i]!])), effects: [advance, ...updates] };
+}
+
+/** Inputs of a training step, with the shapes of one network and batch. */
+export function stepInputs(networks: Networks, batch: number) {
+  const { side, channels, cells } = networks;
+  return {
+    images: input('images', [batch, side, side], 'u32'),
+    penalty: input('penalty', [batch, side, side], 'u32'),
+    imageChange: input('imageChange', [batch, 2]),
+    penaltyChange: input('penaltyChange', [batch, 2]),
+    teacherFeatures: input('teacherFeatures', [batch, channels, cells, cells]),
+  };
+}
+
+/** Bytes of one image's teacher features. */
+export function featureBytes(networks: Networks): number {
+  return 4 * size({ shape: [networks.channels, networks.cells, networks.cells], dtype: 'f32' });
+}
