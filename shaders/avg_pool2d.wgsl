@@ -2,23 +2,22 @@
 //
 // x     [N, C, H, W]
 // y     [N, C, OH, OW],  OH = floor((H + 2 padding - 2) / 2) + 1
-// grid  one invocation per output, folded
+// grid  x: columns / 8, y: rows / 8, z: planes; one invocation per output (no division: CPUs do it lane by lane)
 // reference: src/kernels/avgPool2d.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #params
-#include grid
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
-  let index = linearIndex(group, count, local);
-  if (index >= params.size) {
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.outWidth || id.y >= params.outHeight) {
     return;
   }
-  let plane = index / (params.outWidth * params.outHeight) * params.height * params.width;
+  let index = (id.z * params.outHeight + id.y) * params.outWidth + id.x;
+  let plane = id.z * params.height * params.width;
 #if PADDING
-  let left = i32(index % params.outWidth * 2u) - ${PADDING};
-  let top = i32(index / params.outWidth % params.outHeight * 2u) - ${PADDING};
+  let left = i32(id.x * 2u) - ${PADDING};
+  let top = i32(id.y * 2u) - ${PADDING};
   var sum = 0.0;
   for (var dy = 0; dy < 2; dy++) {
     for (var dx = 0; dx < 2; dx++) {
@@ -29,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   }
   y[index] = 0.25 * sum;
 #else
-  let at = plane + index / params.outWidth % params.outHeight * 2u * params.width + index % params.outWidth * 2u;
+  let at = plane + id.y * 2u * params.width + id.x * 2u;
   y[index] = 0.25 * (x[at] + x[at + 1u] + x[at + params.width] + x[at + params.width + 1u]);
 #end
 }

@@ -4,9 +4,9 @@
 // rows, P pixels at a time. Every vector of x is used by up to KR * KW taps and MT channels; dy is gathered P * MT values at
 // a time and broadcast. No barrier, no atomics: the partial sums are added in a fixed order (fold_splits.wgsl).
 //
-// x        [N, H, W, CI]  already padded, channels last
+// x        [N, CI, H, W]  already padded; the lanes' cache lines serve the pixels that follow
 // dy       [N, CO, OH, OW]
-// partial  [SPLITS, CO, KH * KW, CI]
+// partial  [SPLITS, CO, CI, KH * KW]
 // grid     x: ceil(CI / S), y: ceil(CO / MT), z: splits * (KH / KR);  workgroup: one subgroup of S lanes
 // reference: conv2dWeightGradOp in src/kernels/conv2dWeightGrad.ts
 enable subgroups;
@@ -43,9 +43,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #for ky in 0..KR
       {
-        let xRow = (n * params.height + oy * ${ST}u + firstTap + ${ky}u) * params.width;
+        let xRow = ((n * params.inChannels + ci) * params.height + oy * ${ST}u + firstTap + ${ky}u) * params.width;
 #for c in 0..(P - 1) * ST + KW
-        let x${c} = x[(xRow + min(ox * ${ST}u + ${c}u, params.width - 1u)) * params.inChannels + ci];
+        let x${c} = x[xRow + min(ox * ${ST}u + ${c}u, params.width - 1u)];
 #end
 #for i in 0..MT
 #for p in 0..P
@@ -62,9 +62,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   if (group.x * ${S}u + lane < params.inChannels) {
 #for i in 0..MT
     if (co + ${i}u < params.outChannels) {
-      let base = ((split * params.outChannels + co + ${i}u) * ${KH * KW}u + firstTap * ${KW}u) * params.inChannels + ci;
+      let base = ((split * params.outChannels + co + ${i}u) * params.inChannels + ci) * ${KH * KW}u + firstTap * ${KW}u;
 #for t in 0..KR * KW
-      partial[base + ${t}u * params.inChannels] = acc${i}_${t};
+      partial[base + ${t}u] = acc${i}_${t};
 #end
     }
 #end

@@ -1,4 +1,4 @@
-// foldSplits: adds partial sums in a fixed order; CHANNELS_LAST also turns [CO, taps, CI] into [CO, CI, taps].
+// foldSplits: adds partial sums in a fixed order.
 //
 // x     [SPLITS, size]
 // y     [size]
@@ -18,12 +18,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   for (var split = 0u; split < params.splits; split++) {
     sum += x[split * params.size + index];
   }
-#if CHANNELS_LAST
-  let ci = index % params.inChannels;
-  let tap = index / params.inChannels % params.taps;
-  let co = index / (params.inChannels * params.taps);
-  y[(co * params.inChannels + ci) * params.taps + tap] = sum;
-#else
   y[index] = sum;
-#end
 }

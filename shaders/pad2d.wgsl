@@ -2,27 +2,28 @@
 //
 // x     [N, C, H, W]
 // y     [N, C, OH, OW],  OH = (H - 1) * dilation + 1 + top + bottom
-// grid  one invocation per output, folded
+// grid  x: columns / 8, y: rows / 8, z: planes; one invocation per output (no division: CPUs do it lane by lane)
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #params
-#include grid
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
-  let index = linearIndex(group, count, local);
-  if (index >= params.size) {
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.outWidth || id.y >= params.outHeight) {
     return;
   }
-  let ox = index % params.outWidth;
-  let oy = index / params.outWidth % params.outHeight;
-  let plane = index / (params.outWidth * params.outHeight);
-  let iy = i32(oy) - params.top;
-  let ix = i32(ox) - params.left;
-  let dilation = i32(params.dilation);
+  let index = (id.z * params.outHeight + id.y) * params.outWidth + id.x;
+  let iy = i32(id.y) - params.top;
+  let ix = i32(id.x) - params.left;
   var value = 0.0;
-  if (iy >= 0 && ix >= 0 && iy % dilation == 0 && ix % dilation == 0 && iy / dilation < i32(params.height) && ix / dilation < i32(params.width)) {
-    value = x[(plane * params.height + u32(iy / dilation)) * params.width + u32(ix / dilation)];
+#if DILATION == 1
+  if (iy >= 0 && ix >= 0 && iy < i32(params.height) && ix < i32(params.width)) {
+    value = x[(id.z * params.height + u32(iy)) * params.width + u32(ix)];
   }
+#else
+  if (iy >= 0 && ix >= 0 && iy % ${DILATION} == 0 && ix % ${DILATION} == 0 && iy / ${DILATION} < i32(params.height) && ix / ${DILATION} < i32(params.width)) {
+    value = x[(id.z * params.height + u32(iy / ${DILATION})) * params.width + u32(ix / ${DILATION})];
+  }
+#end
   y[index] = value;
 }

@@ -2,12 +2,11 @@
 //
 // dy    [N, C, OH, OW]
 // dx    [N, C, H, W]
-// grid  one invocation per element of dx, folded
+// grid  x: columns / 8, y: rows / 8, z: planes; one invocation per element of dx (no division: CPUs do it lane by lane)
 // reference: src/kernels/resizeBilinear.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 #params
-#include grid
 
 // How much of output `o` was taken from input `i`.
 fn share(o: u32, i: u32, scale: f32, size: u32) -> f32 {
@@ -25,15 +24,15 @@ fn high(i: u32, scale: f32, size: u32) -> u32 {
   return min(u32(ceil((f32(i) + 1.5) / scale - 0.5)) + 2u, size);
 }
 
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
-  let index = linearIndex(group, count, local);
-  if (index >= params.size) {
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.width || id.y >= params.height) {
     return;
   }
-  let ix = index % params.width;
-  let iy = index / params.width % params.height;
-  let plane = index / (params.width * params.height) * params.outHeight * params.outWidth;
+  let index = (id.z * params.height + id.y) * params.width + id.x;
+  let ix = id.x;
+  let iy = id.y;
+  let plane = id.z * params.outHeight * params.outWidth;
   let xEnd = high(ix, params.scaleX, params.outWidth);
   let yEnd = high(iy, params.scaleY, params.outHeight);
   var sum = 0.0;

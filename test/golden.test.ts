@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { evaluateReference, input, topologicalOrder } from '../src/engine/graph.ts';
-import { Networks } from '../src/model/networks.ts';
-import { readSafetensors } from '../src/model/safetensors.ts';
-import { LOSS_NAMES, lossGraph, optimiser } from '../src/train/step.ts';
+import { evaluateReference, input, type Node, topologicalOrder } from '../src/engine/graph.ts';
 import { squaredDifference } from '../src/kernels/elementwise.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { mean } from '../src/kernels/sum.ts';
+import { Networks } from '../src/model/networks.ts';
+import { readSafetensors } from '../src/model/safetensors.ts';
+import { LOSS_NAMES, lossGraph, optimiser } from '../src/train/step.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 
@@ -31,7 +31,8 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
   const augmented = input('augmented', shape);
   const graph = lossGraph(networks, { images, teacherFeatures: features, penalty: input('penalty', shape), augmented });
   const training = optimiser(Object.values(graph.losses), networks.trained, { learningRate: 1e-4, decayAt: 1000 });
-  const normalised = (x: typeof images) => standardise(networks.teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const normalised = (x: typeof images) =>
+    standardise(networks.teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
   const second = { channels: { start: 128, count: 128 } };
 
   // The golden file holds normalised features; the step wants raw ones.
@@ -91,7 +92,12 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
     const worst = (names: string[], expected: (name: string) => ArrayLike<number>) =>
       Math.max(...names.map((name) => errorByNorm(results[name]!, expected(name))));
     const names = Object.keys(gradients);
-    expect(worst(names.filter((name) => name.includes('student')), value)).toBeLessThan(1e-5);
+    expect(
+      worst(
+        names.filter((name) => name.includes('student')),
+        value,
+      ),
+    ).toBeLessThan(1e-5);
 
     // A rectifier whose exact input is 0 up to float32 rounding may be open here and closed there, which alone changes the
     // gradients behind it by a few 1e-4. So: every unit that differs from float64 has to sit on its kink, and with the same
@@ -100,10 +106,13 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
     const imitation = input('imitation', [2, 128, 24, 24]);
 
     for (const p of networks.autoencoder.parameters) p.data = value(`before.${p.name}`);
-    const losses = [mean(squaredDifference(target, reconstruction)), mean(squaredDifference(reconstruction, imitation))];
+    const losses = [
+      mean(squaredDifference(target, reconstruction)),
+      mean(squaredDifference(reconstruction, imitation)),
+    ];
     const parameters = networks.autoencoder.parameters;
     const exact = optimiser(losses, parameters, { learningRate: 1e-4, decayAt: 1000 }).gradients;
-    const values = new Map([
+    const values = new Map<Node, Float64Array>([
       [augmented, Float64Array.from(inputs.augmented)],
       [target, Float64Array.from(value('teacher_normalised(augmented)'))],
       [imitation, Float64Array.from(value('student_second_half(augmented)'))],
@@ -130,7 +139,9 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
       expect(errorByNorm(results[`gradient.${p.name}`]!, samePattern[i]!), p.name).toBeLessThan(1e-5);
     });
     const plain = worst(names, value);
-    console.log(`gradients against PyTorch: worst error ${plain.toExponential(1)} by norm, with ${kinks} rectifier units on their kink`);
+    console.log(
+      `gradients against PyTorch: worst error ${plain.toExponential(1)} by norm, with ${kinks} rectifier units on their kink`,
+    );
     expect(plain).toBeLessThan(kinks === 0 ? 1e-4 : 1e-3);
   });
 

@@ -1,5 +1,5 @@
-import { Parameter } from '../src/engine/graph.ts';
 import type { DataType, Node } from '../src/engine/graph.ts';
+import { Parameter } from '../src/engine/graph.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dInputGrad } from '../src/kernels/conv2dInputGrad.ts';
@@ -51,7 +51,15 @@ interface Conv {
   readonly perf?: boolean;
 }
 
-function conv(n: number, ci: number, h: number, w: number, co: number, k: number, { bias = true, perf = false, ...attrs }: Conv = {}): Case {
+function conv(
+  n: number,
+  ci: number,
+  h: number,
+  w: number,
+  co: number,
+  k: number,
+  { bias = true, perf = false, ...attrs }: Conv = {},
+): Case {
   const options = Object.entries({ bias, ...attrs }).map(([key, value]) => `${key}=${value}`);
   return {
     name: `conv2d ${n}x${ci}x${h}x${w} -> ${co}, k${k} ${options.join(' ')}`,
@@ -63,7 +71,16 @@ function conv(n: number, ci: number, h: number, w: number, co: number, k: number
   };
 }
 
-function convInputGrad(n: number, ci: number, h: number, w: number, co: number, k: number, stride = 1, padding = 0): Case {
+function convInputGrad(
+  n: number,
+  ci: number,
+  h: number,
+  w: number,
+  co: number,
+  k: number,
+  stride = 1,
+  padding = 0,
+): Case {
   const [oh, ow] = [h, w].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1) as [number, number];
   return {
     name: `conv2dInputGrad ${n}x${ci}x${h}x${w} <- ${co}, k${k} s${stride} p${padding}`,
@@ -73,7 +90,16 @@ function convInputGrad(n: number, ci: number, h: number, w: number, co: number, 
   };
 }
 
-function convWeightGrad(n: number, ci: number, h: number, w: number, co: number, k: number, stride = 1, padding = 0): Case {
+function convWeightGrad(
+  n: number,
+  ci: number,
+  h: number,
+  w: number,
+  co: number,
+  k: number,
+  stride = 1,
+  padding = 0,
+): Case {
   const [oh, ow] = [h, w].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1) as [number, number];
   return {
     name: `conv2dWeightGrad ${n}x${ci}x${h}x${w} -> ${co}, k${k} s${stride} p${padding}`,
@@ -84,7 +110,8 @@ function convWeightGrad(n: number, ci: number, h: number, w: number, co: number,
 }
 
 /** The training state at a given step, as a constant. */
-const stateAt = (step: number): Node => new Parameter('state', { shape: [4], dtype: 'u32' }, Uint32Array.of(step, 0, 0, 0)).node;
+const stateAt = (step: number): Node =>
+  new Parameter('state', { shape: [4], dtype: 'u32' }, Uint32Array.of(step, 0, 0, 0)).node;
 
 export const table: readonly Case[] = [
   conv(1, 3, 9, 9, 8, 4),
@@ -120,19 +147,43 @@ export const table: readonly Case[] = [
   { name: 'avgPool2d padded', inputs: [f(2, 3, 7, 8)], build: ([x]) => avgPool2d(x!, { padding: 1 }), gradient: [0] },
   { name: 'resizeBilinear up', inputs: [f(2, 3, 5, 4)], build: ([x]) => resizeBilinear(x!, 8, 15), gradient: [0] },
   { name: 'resizeBilinear down', inputs: [f(1, 4, 17, 12)], build: ([x]) => resizeBilinear(x!, 8, 7), gradient: [0] },
-  { name: 'resizeBilinear from one cell', inputs: [f(2, 4, 1, 1)], build: ([x]) => resizeBilinear(x!, 3, 3), gradient: [0] },
+  {
+    name: 'resizeBilinear from one cell',
+    inputs: [f(2, 4, 1, 1)],
+    build: ([x]) => resizeBilinear(x!, 3, 3),
+    gradient: [0],
+  },
   { name: 'resizeBilinear same', inputs: [f(1, 2, 6, 6)], build: ([x]) => resizeBilinear(x!, 6, 6), gradient: [0] },
-  { name: 'dropout', inputs: [f(3, 5, 7)], build: ([x]) => dropout(x!, stateAt(7), { rate: 0.2, seed: 9, node: 3 }), gradient: [0] },
+  {
+    name: 'dropout',
+    inputs: [f(3, 5, 7)],
+    build: ([x]) => dropout(x!, stateAt(7), { rate: 0.2, seed: 9, node: 3 }),
+    gradient: [0],
+  },
   { name: 'add', inputs: [f(7, 11), f(7, 11)], build: ([a, b]) => add(a!, b!), gradient: [0, 1] },
   { name: 'scale', inputs: [f(130)], build: ([a]) => scale(a!, -1.5), gradient: [0] },
   { name: 'broadcast', inputs: [f()], build: ([a]) => broadcast(a!, [3, 70], 0.25) },
   { name: 'reluGrad', inputs: [f(4, 33), f(4, 33)], build: ([dy, y]) => reluGrad(dy!, y!) },
-  { name: 'squaredDifference', inputs: [f(5, 13), f(5, 13)], build: ([a, b]) => squaredDifference(a!, b!), gradient: [0, 1] },
+  {
+    name: 'squaredDifference',
+    inputs: [f(5, 13), f(5, 13)],
+    build: ([a, b]) => squaredDifference(a!, b!),
+    gradient: [0, 1],
+  },
   { name: 'standardise', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardise(x!, m!, s!) },
   { name: 'mean', inputs: [f(3, 5, 67)], build: ([x]) => mean(x!), gradient: [0], reduction: 1005 },
   { name: 'channelSum', inputs: [f(3, 5, 9, 7)], build: ([x]) => channelSum(x!), reduction: 189 },
-  { name: 'pad2d', inputs: [f(2, 3, 4, 5)], build: ([x]) => pad2d(x!, { top: 1, bottom: 2, left: 3, right: 0 }), gradient: [0] },
-  { name: 'pad2d crop', inputs: [f(1, 2, 6, 7)], build: ([x]) => pad2d(x!, { top: -1, bottom: -2, left: 1, right: -3 }) },
+  {
+    name: 'pad2d',
+    inputs: [f(2, 3, 4, 5)],
+    build: ([x]) => pad2d(x!, { top: 1, bottom: 2, left: 3, right: 0 }),
+    gradient: [0],
+  },
+  {
+    name: 'pad2d crop',
+    inputs: [f(1, 2, 6, 7)],
+    build: ([x]) => pad2d(x!, { top: -1, bottom: -2, left: 1, right: -3 }),
+  },
   { name: 'pad2d dilated', inputs: [f(1, 2, 3, 4)], build: ([x]) => pad2d(x!, { top: 1, left: 2, dilation: 2 }) },
   { name: 'sliceOuter', inputs: [f(8, 3, 2)], build: ([x]) => sliceOuter(x!, 3, 4), gradient: [0] },
   { name: 'quantile 0.999', inputs: [f(3, 5000)], build: ([x]) => quantile(x!, 0.999) },
@@ -144,7 +195,8 @@ export const table: readonly Case[] = [
   {
     name: 'hardMean',
     inputs: [positive(3, 7, 41)],
-    build: ([x]) => hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
+    build: ([x]) =>
+      hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
     gradient: [0],
     reduction: 287,
   },
@@ -160,11 +212,17 @@ export const table: readonly Case[] = [
   },
   { name: 'imageResize down', inputs: [pixels(2, 37, 53)], build: ([x]) => imageResize(x!, 16, 16) },
   { name: 'imageResize up', inputs: [pixels(1, 9, 5)], build: ([x]) => imageResize(x!, 16, 13) },
-  { name: 'channelDistance', inputs: [f(2, 7, 5, 6), f(2, 7, 5, 6)], build: ([a, b]) => channelDistance(a!, b!), reduction: 7 },
+  {
+    name: 'channelDistance',
+    inputs: [f(2, 7, 5, 6), f(2, 7, 5, 6)],
+    build: ([a, b]) => channelDistance(a!, b!),
+    reduction: 7,
+  },
   {
     name: 'combineMaps',
     inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
-    build: ([a, b]) => combineMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
+    build: ([a, b]) =>
+      combineMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
   },
   {
     name: 'placeMap exact',

@@ -80,7 +80,10 @@ export class Engine {
     offset = 0;
     for (const parameter of list) {
       const length = size(parameter.type);
-      const view = parameter.type.dtype === 'f32' ? new Float32Array(mapped, offset, length) : new Uint32Array(mapped, offset, length);
+      const view =
+        parameter.type.dtype === 'f32'
+          ? new Float32Array(mapped, offset, length)
+          : new Uint32Array(mapped, offset, length);
       parameter.data = view.slice();
       offset += length * 4;
     }

@@ -28,7 +28,8 @@ export function gradient(
     gradients.set(node, before ? add(before, value) : value);
   };
   for (const loss of losses) {
-    if (loss.type.shape.length !== 0) throw new ShapeError(`gradient: the loss is ${describe(loss.type)}, not a scalar.`);
+    if (loss.type.shape.length !== 0)
+      throw new ShapeError(`gradient: the loss is ${describe(loss.type)}, not a scalar.`);
     if (active.has(loss)) accumulate(loss, seed);
   }
   for (let i = order.length - 1; i >= 0; i--) {

@@ -1,5 +1,5 @@
-import { ShapeError } from './errors.ts';
 import type { Caps } from './caps.ts';
+import { ShapeError } from './errors.ts';
 
 /** `f32` and `u32` are one element per 32-bit word; an image pixel is one `u32` word 0xAABBGGRR (bytes R, G, B, A). */
 export type DataType = 'f32' | 'u32';
@@ -99,7 +99,9 @@ export function makeNode<A>(op: Op<A>, inputs: readonly Node[], attrs: A, label 
   const type = op.infer(types, attrs);
   for (const n of type.shape) {
     if (!Number.isInteger(n) || n < 1) {
-      throw new ShapeError(`${op.name}: ${types.map(describe).join(', ')} gives the impossible shape ${describe(type)}.`);
+      throw new ShapeError(
+        `${op.name}: ${types.map(describe).join(', ')} gives the impossible shape ${describe(type)}.`,
+      );
     }
   }
   return { op, attrs, inputs, type, label };

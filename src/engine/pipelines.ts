@@ -60,7 +60,9 @@ export class PipelineCache {
     const known = this.#compiled.get(request.key);
     if (known) {
       if (known.code !== request.code) {
-        throw new ShaderError(`two different shader texts share the cache key '${request.key}'; add what differs to its defines.`);
+        throw new ShaderError(
+          `two different shader texts share the cache key '${request.key}'; add what differs to its defines.`,
+        );
       }
       return known.result;
     }

@@ -63,7 +63,8 @@ export function chooseVariant(node: Node, caps: Caps, forced: VariantChoice | un
     throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
   }
   const best = supported.find((variant) => variant.suits?.(caps, node) ?? true) ?? supported[0];
-  if (!best) throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
+  if (!best)
+    throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
   return best;
 }
 
@@ -137,7 +138,11 @@ function staticNodes(order: readonly Node[], effects: readonly Node[]): Set<Node
   const result = new Set<Node>();
   for (const node of order) {
     const parameter = parameterOf(node);
-    if (parameter ? !updated.has(parameter) : !isInput(node) && !node.op.updates && node.inputs.every((i) => result.has(i))) {
+    if (
+      parameter
+        ? !updated.has(parameter)
+        : !isInput(node) && !node.op.updates && node.inputs.every((i) => result.has(i))
+    ) {
       result.add(node);
     }
   }
@@ -238,7 +243,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   // All kernels' parameters in one uniform buffer.
   const stride = device.limits.minUniformBufferOffsetAlignment;
   const withParams = order.filter((node) => Object.keys(kernels.get(node)?.kernel.params ?? {}).length > 0);
-  const uniforms = withParams.length > 0 ? make(withParams.length * stride, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'params') : undefined;
+  const uniforms =
+    withParams.length > 0
+      ? make(withParams.length * stride, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'params')
+      : undefined;
   const uniformData = new DataView(new ArrayBuffer(withParams.length * stride));
   const uniformOffset = new Map<Node, number>();
   withParams.forEach((node, i) => {
@@ -273,7 +281,8 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   const steps = order.filter((node) => kernels.has(node) && !constant.has(node)).map(toStep);
 
   const readable = new Map<string, { binding: GPUBufferBinding; type: TensorType }>();
-  for (const [name, node] of Object.entries(outputs)) readable.set(name, { binding: location.get(node)!, type: node.type });
+  for (const [name, node] of Object.entries(outputs))
+    readable.set(name, { binding: location.get(node)!, type: node.type });
 
   const validation = await device.popErrorScope();
   const memoryError = await device.popErrorScope();
@@ -282,12 +291,24 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     engine.assertUsable();
     const total = memory.slabBytes.reduce((sum, bytes) => sum + bytes, 0);
     if (memoryError) {
-      throw new OutOfMemoryError(`the plan needs ${mebi(total)} of GPU memory, which the device refused.`, 'Use a smaller batch or resolution.');
+      throw new OutOfMemoryError(
+        `the plan needs ${mebi(total)} of GPU memory, which the device refused.`,
+        'Use a smaller batch or resolution.',
+      );
     }
     throw new ShapeError(`the device rejected the plan: ${validation!.message}`);
   }
   const shaders = new Map([...compiled.values()].map(({ key, code }) => [key, code]));
-  const plan = new Plan(engine, { inputs, readable, steps, prologue, owned, parameters, shaders, slabBytes: memory.slabBytes });
+  const plan = new Plan(engine, {
+    inputs,
+    readable,
+    steps,
+    prologue,
+    owned,
+    parameters,
+    shaders,
+    slabBytes: memory.slabBytes,
+  });
   plan.prepare();
   return plan;
 }
@@ -383,7 +404,10 @@ export class Plan {
   }
 
   /** Runs once and reads the named outputs (none by default). Inputs not given keep their last value. */
-  async run(inputs: Readonly<Record<string, TypedArray>> = {}, read: readonly string[] = []): Promise<Record<string, TypedArray>> {
+  async run(
+    inputs: Readonly<Record<string, TypedArray>> = {},
+    read: readonly string[] = [],
+  ): Promise<Record<string, TypedArray>> {
     for (const [name, data] of Object.entries(inputs)) this.write(name, data);
     const encoder = this.engine.device.createCommandEncoder();
     this.encode(encoder);
@@ -401,7 +425,8 @@ export class Plan {
       const { binding, type } = this.#output(name);
       const bytes = size(type) * 4;
       const staging =
-        this.#staging.get(bytes)?.pop() ?? device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+        this.#staging.get(bytes)?.pop() ??
+        device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
       encoder.copyBufferToBuffer(binding.buffer, binding.offset ?? 0, staging, 0, bytes);
       return { name, type, staging, bytes };
     });
@@ -429,13 +454,17 @@ export class Plan {
 
   #input(name: string) {
     const found = this.#parts.inputs.get(name);
-    if (!found) throw new ShapeError(`no input '${name}'; the plan has ${[...this.#parts.inputs.keys()].join(', ') || 'none'}.`);
+    if (!found)
+      throw new ShapeError(`no input '${name}'; the plan has ${[...this.#parts.inputs.keys()].join(', ') || 'none'}.`);
     return found;
   }
 
   #output(name: string) {
     const found = this.#parts.readable.get(name);
-    if (!found) throw new ShapeError(`no output '${name}'; the plan has ${[...this.#parts.readable.keys()].join(', ') || 'none'}.`);
+    if (!found)
+      throw new ShapeError(
+        `no output '${name}'; the plan has ${[...this.#parts.readable.keys()].join(', ') || 'none'}.`,
+      );
     return found;
   }
 }

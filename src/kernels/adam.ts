@@ -1,6 +1,6 @@
-import { expectShapes, f32, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
 import adamShader from '../../shaders/adam.wgsl';
 import tickShader from '../../shaders/adam_tick.wgsl';
+import { expectShapes, f32, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
 export interface AdamAttrs {

@@ -1,7 +1,7 @@
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/avg_pool2d.wgsl';
 import gradShader from '../../shaders/avg_pool2d_grad.wgsl';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw, planeGrid } from './common.ts';
 
 export interface AvgPool2dAttrs {
   /** Zeros on all four sides; they are counted in the mean. */
@@ -47,25 +47,29 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
   variants: [
     {
       name: 'element',
-      kernel(node, caps) {
+      kernel(node) {
         const [, , height, width] = nchw(inputType(node, 0));
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'avg_pool2d.wgsl', source: shader },
-          defines: { WORKGROUP, PADDING: node.attrs.padding },
+          defines: { PADDING: node.attrs.padding },
           params: {
-            size: u32(size(node.type)),
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
             outWidth: u32(outWidth),
           },
-          grid: foldedGrid(size(node.type), caps),
+          grid: planeGrid(node.type),
         };
       },
     },
   ],
 };
+
+/** Gradient of avgPool2d and of a rectifier before it, whose output is `activation`. */
+export function avgPool2dReluGrad(poolGrad: Node<GradAttrs>, activation: Node): Node {
+  return makeNode(avgPool2dGradOp, [poolGrad.inputs[0]!, activation], poolGrad.attrs, poolGrad.label);
+}
 
 interface GradAttrs extends AvgPool2dAttrs {
   readonly shape: readonly number[];
@@ -84,6 +88,7 @@ export const avgPool2dGradOp: Op<GradAttrs> = {
         for (let ix = 0; ix < w; ix++) {
           const oy = (iy + padding) >> 1;
           const ox = (ix + padding) >> 1;
+          if (inputs[1] && inputs[1][(plane * h + iy) * w + ix]! <= 0) continue;
           if (oy < oh && ox < ow) dx[(plane * h + iy) * w + ix] = 0.25 * inputs[0]![(plane * oh + oy) * ow + ox]!;
         }
       }
@@ -93,21 +98,21 @@ export const avgPool2dGradOp: Op<GradAttrs> = {
   variants: [
     {
       name: 'element',
-      kernel(node, caps) {
+      kernel(node) {
         const [, , height, width] = nchw(node.type);
         const [, , outHeight, outWidth] = nchw(inputType(node, 0));
         return {
           shader: { name: 'avg_pool2d_grad.wgsl', source: gradShader },
-          defines: { WORKGROUP },
+          defines: { RELU: node.inputs.length - 1 },
+
           params: {
-            size: u32(size(node.type)),
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
             outWidth: u32(outWidth),
             padding: u32(node.attrs.padding),
           },
-          grid: foldedGrid(size(node.type), caps),
+          grid: planeGrid(node.type),
         };
       },
     },

@@ -26,3 +26,9 @@ export function nchw(type: TensorType): readonly [number, number, number, number
 export function inputType(node: Node, index: number): TensorType {
   return node.inputs[index]!.type;
 }
+
+/** Workgroups of 8 x 8 over every plane of a rank-4 tensor: no index has to be divided. */
+export function planeGrid(type: TensorType): readonly [number, number, number] {
+  const [n, c, h, w] = nchw(type);
+  return [Math.ceil(w / 8), Math.ceil(h / 8), n * c];
+}

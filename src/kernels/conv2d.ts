@@ -1,9 +1,9 @@
-import type { Caps } from '../engine/caps.ts';
-import { expectShapes, makeNode, type Node, type Op, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import direct from '../../shaders/conv2d_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import tileShader from '../../shaders/conv2d_tile.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { expectShapes, makeNode, type Node, type Op, type TensorType, u32, type Variant } from '../engine/graph.ts';
 
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
@@ -29,7 +29,13 @@ export interface Conv2dAttrs {
  * @returns [N, CO, OH, OW], OH = floor((H + 2 padding - KH) / stride) + 1
  * @throws ShapeError
  */
-export function conv2d(x: Node, w: Node, bias: Node | undefined, attrs: Partial<Conv2dAttrs> = {}, label?: string): Node {
+export function conv2d(
+  x: Node,
+  w: Node,
+  bias: Node | undefined,
+  attrs: Partial<Conv2dAttrs> = {},
+  label?: string,
+): Node {
   const full = { stride: 1, padding: 0, relu: false, ...attrs };
   return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], full, label);
 }
@@ -50,7 +56,8 @@ export const conv2dOp: Op<Conv2dAttrs> = {
   name: 'conv2d',
   infer(inputs, { stride, padding }) {
     const [x, w, b] = inputs as [TensorType, TensorType, TensorType | undefined];
-    const ok = x.shape.length === 4 && w.shape.length === 4 && x.shape[1] === w.shape[1] && (!b || b.shape[0] === w.shape[0]);
+    const ok =
+      x.shape.length === 4 && w.shape.length === 4 && x.shape[1] === w.shape[1] && (!b || b.shape[0] === w.shape[0]);
     expectShapes('conv2d', ok, inputs, 'x [N, CI, H, W], w [CO, CI, KH, KW], bias [CO] with equal CI and CO');
     const [n, , h, width] = nchw(x);
     const [co, , kh, kw] = nchw(w);

@@ -1,6 +1,6 @@
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import flipShader from '../../shaders/flip_weights.wgsl';
 import directShader from '../../shaders/conv2d_input_grad_direct.wgsl';
+import flipShader from '../../shaders/flip_weights.wgsl';
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 import { conv2d, convOutput } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
@@ -29,7 +29,11 @@ export const conv2dInputGradOp: Op<InputGradAttrs> = {
     const [wo, ci, kh, kw] = nchw(inputs[1]!);
     const [xn, xc, h, width] = shape as [number, number, number, number];
     const ok =
-      co === wo && ci === xc && n === xn && convOutput(h, kh, stride, padding) === oh && convOutput(width, kw, stride, padding) === ow;
+      co === wo &&
+      ci === xc &&
+      n === xn &&
+      convOutput(h, kh, stride, padding) === oh &&
+      convOutput(width, kw, stride, padding) === ow;
     expectShapes('conv2dInputGrad', ok, inputs, `dy and w of a convolution over [${shape.join('x')}]`);
     return { shape, dtype: 'f32' };
   },
@@ -51,7 +55,8 @@ export const conv2dInputGradOp: Op<InputGradAttrs> = {
                 if (iy < 0 || iy >= h) continue;
                 for (let kx = 0; kx < kw; kx++) {
                   const ix = ox * stride - padding + kx;
-                  if (ix >= 0 && ix < width) dx[((b * ci + c) * h + iy) * width + ix]! += g * w[((o * ci + c) * kh + ky) * kw + kx]!;
+                  if (ix >= 0 && ix < width)
+                    dx[((b * ci + c) * h + iy) * width + ix]! += g * w[((o * ci + c) * kh + ky) * kw + kx]!;
                 }
               }
             }

@@ -1,9 +1,8 @@
-import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
-import channelsLastShader from '../../shaders/channels_last.wgsl';
 import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
 import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
 import foldShader from '../../shaders/fold_splits.wgsl';
+import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { convOutput } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
@@ -39,7 +38,11 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     const [yn, co, oh, ow] = nchw(inputs[1]!);
     const [wo, wi, kh, kw] = shape as [number, number, number, number];
     const ok =
-      n === yn && co === wo && ci === wi && convOutput(h, kh, stride, padding) === oh && convOutput(w, kw, stride, padding) === ow;
+      n === yn &&
+      co === wo &&
+      ci === wi &&
+      convOutput(h, kh, stride, padding) === oh &&
+      convOutput(w, kw, stride, padding) === ow;
     expectShapes('conv2dWeightGrad', ok, inputs, `x and dy of a convolution with weights [${shape.join('x')}]`);
     return { shape, dtype: 'f32' };
   },
@@ -150,11 +153,11 @@ function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
   const splits = Math.ceil(units / Math.ceil(units / wanted));
   const partial = makeNode(
     partialOp,
-    [algorithm === 'lanes' ? channelsLast(padded) : padded, dy],
+    [padded, dy],
     { algorithm, shape, stride, splits } satisfies PartialAttrs,
     node.label,
   );
-  return makeNode(foldSplitsOp, [partial], { shape, channelsLast: algorithm === 'lanes' }, `${node.label}.fold`);
+  return makeNode(foldSplitsOp, [partial], { shape }, `${node.label}.fold`);
 }
 
 const partialOp: Op<PartialAttrs> = {
@@ -166,7 +169,10 @@ const partialOp: Op<PartialAttrs> = {
   cost(node) {
     const [n, co, oh, ow] = nchw(inputType(node, 1));
     const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
-    return { flops: 2 * n * co * oh * ow * ci * kh * kw, bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)) };
+    return {
+      flops: 2 * n * co * oh * ow * ci * kh * kw,
+      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    };
   },
   variants: [
     {
@@ -174,7 +180,7 @@ const partialOp: Op<PartialAttrs> = {
       supports: (_, node) => node.attrs.algorithm === 'lanes',
       kernel(node, caps) {
         const { shape, stride, splits } = node.attrs;
-        const [batch, height, width, inChannels] = nchw(inputType(node, 0));
+        const [batch, inChannels, height, width] = nchw(inputType(node, 0));
         const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 1));
         const [, , KH, KW] = shape as [number, number, number, number];
         const S = lanes(caps);
@@ -231,7 +237,6 @@ const partialOp: Op<PartialAttrs> = {
 
 interface FoldAttrs {
   readonly shape: readonly number[];
-  readonly channelsLast: boolean;
 }
 
 const foldSplitsOp: Op<FoldAttrs> = {
@@ -244,54 +249,13 @@ const foldSplitsOp: Op<FoldAttrs> = {
     {
       name: 'sum',
       kernel(node, caps) {
-        const { shape, channelsLast: last } = node.attrs;
-        const [, inChannels, kh, kw] = shape as [number, number, number, number];
         return {
           shader: { name: 'fold_splits.wgsl', source: foldShader },
-          defines: { WORKGROUP, CHANNELS_LAST: Number(last) },
+          defines: { WORKGROUP },
           params: {
             size: u32(size(node.type)),
             splits: u32(inputType(node, 0).shape[0]!),
-            inChannels: u32(inChannels),
-            taps: u32(kh * kw),
           },
-          grid: foldedGrid(size(node.type), caps),
-        };
-      },
-    },
-  ],
-};
-
-function channelsLast(x: Node): Node {
-  return makeNode(channelsLastOp, [x], {}, `${x.label}.nhwc`);
-}
-
-/** [N, C, H, W] -> [N, H, W, C] */
-export const channelsLastOp: Op<Record<string, never>> = {
-  name: 'channelsLast',
-  infer([x]) {
-    const [n, c, h, w] = nchw(x!);
-    return { shape: [n, h, w, c], dtype: 'f32' };
-  },
-  reference(inputs, node) {
-    const [n, c, h, w] = nchw(inputType(node, 0));
-    const y = new Float64Array(size(node.type));
-    for (let b = 0; b < n; b++) {
-      for (let k = 0; k < c; k++) {
-        for (let p = 0; p < h * w; p++) y[(b * h * w + p) * c + k] = inputs[0]![(b * c + k) * h * w + p]!;
-      }
-    }
-    return y;
-  },
-  variants: [
-    {
-      name: 'copy',
-      kernel(node, caps) {
-        const [, channels, h, w] = nchw(inputType(node, 0));
-        return {
-          shader: { name: 'channels_last.wgsl', source: channelsLastShader },
-          defines: { WORKGROUP },
-          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(channels) },
           grid: foldedGrid(size(node.type), caps),
         };
       },

@@ -1,5 +1,5 @@
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/dropout.wgsl';
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, WORKGROUP } from './common.ts';
 import { randomWord } from './random.ts';
 
@@ -28,7 +28,12 @@ function dropBelow(rate: number): number {
 export const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   infer(inputs, { rate }) {
-    expectShapes('dropout', inputs[1]!.dtype === 'u32' && rate >= 0 && rate < 1, inputs, 'x, state u32[4] and 0 <= rate < 1');
+    expectShapes(
+      'dropout',
+      inputs[1]!.dtype === 'u32' && rate >= 0 && rate < 1,
+      inputs,
+      'x, state u32[4] and 0 <= rate < 1',
+    );
     return inputs[0]!;
   },
   gradient: (node, dy) => [dropout(dy, node.inputs[1]!, node.attrs, `${node.label}.dx`), undefined],

@@ -1,5 +1,16 @@
-import { expectShapes, f32, makeNode, type Node, type Op, size, type TensorType, u32, type Values } from '../engine/graph.ts';
 import shader from '../../shaders/pointwise.wgsl';
+import {
+  expectShapes,
+  f32,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Values,
+} from '../engine/graph.ts';
+import { avgPool2dGradOp, avgPool2dReluGrad } from './avgPool2d.ts';
 import { foldedGrid, WORKGROUP } from './common.ts';
 
 interface Pointwise<A> {
@@ -59,11 +70,23 @@ export function add(a: Node, b: Node, label?: string): Node {
   return makeNode(addOp, [a, b], {}, label);
 }
 
-export const reluGradOp: Op<None> = pointwise<None>({
+const plainReluGradOp: Op<None> = pointwise<None>({
   name: 'reluGrad',
   inputs: 2,
   value: ([dy, y], i) => (y![i]! > 0 ? dy![i]! : 0),
 });
+
+export const reluGradOp: Op<None> = {
+  ...plainReluGradOp,
+  variants: [
+    {
+      name: 'withPool',
+      supports: (_, node) => node.inputs[0]!.op === avgPool2dGradOp && node.inputs[0]!.inputs.length === 1,
+      lower: (node) => avgPool2dReluGrad(node.inputs[0]!, node.inputs[1]!),
+    },
+    ...plainReluGradOp.variants,
+  ],
+};
 
 /** Gradient of the rectifier, from its output `y`: dy where y > 0. */
 export function reluGrad(dy: Node, y: Node): Node {

@@ -1,8 +1,8 @@
-import { expectShapes, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
-import gradShader from '../../shaders/hard_mean_grad.wgsl';
 import meanShader from '../../shaders/hard_mean.wgsl';
+import gradShader from '../../shaders/hard_mean_grad.wgsl';
 import partialShader from '../../shaders/hard_partial.wgsl';
 import totalShader from '../../shaders/hard_total.wgsl';
+import { expectShapes, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
 type None = Record<string, never>;
@@ -99,7 +99,11 @@ const totalOp: Op<None> = {
 export const hardMeanOp: Op<None> = {
   name: 'hardMean',
   infer: () => ({ shape: [], dtype: 'f32' }),
-  gradient: (node, dy) => [makeNode(hardMeanGradOp, [...node.inputs, dy], {}, `${node.label}.dx`), undefined, undefined],
+  gradient: (node, dy) => [
+    makeNode(hardMeanGradOp, [...node.inputs, dy], {}, `${node.label}.dx`),
+    undefined,
+    undefined,
+  ],
   reference([, , stats], node) {
     const n = images(node);
     let total = 0;

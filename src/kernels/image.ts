@@ -1,7 +1,7 @@
-import { expectShapes, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
 import lumaShader from '../../shaders/image_luma.wgsl';
 import resizeShader from '../../shaders/image_resize.wgsl';
 import tensorShader from '../../shaders/image_to_tensor.wgsl';
+import { expectShapes, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 import { sumOp } from './sum.ts';
 
@@ -32,7 +32,12 @@ export function imageToTensor(image: Node, label?: string): Node {
 export function adjustedImageToTensor(image: Node, change: Node, label?: string): Node {
   const [n, h, w] = image.type.shape as [number, number, number];
   const luma = makeNode(imageLumaOp, [image], {});
-  const mean = makeNode(sumOp, [luma], { outer: 1, keep: n, inner: h * w, factor: 1 / (h * w), shape: [n] }, 'meanLuma');
+  const mean = makeNode(
+    sumOp,
+    [luma],
+    { outer: 1, keep: n, inner: h * w, factor: 1 / (h * w), shape: [n] },
+    'meanLuma',
+  );
   return makeNode(imageToTensorOp, [image, change, mean], {}, label);
 }
 
@@ -47,7 +52,8 @@ export const imageToTensorOp: Op<None> = {
   name: 'imageToTensor',
   infer(inputs) {
     const [image, change] = inputs;
-    const ok = image!.dtype === 'u32' && image!.shape.length === 3 && (!change || size(change) === 2 * image!.shape[0]!);
+    const ok =
+      image!.dtype === 'u32' && image!.shape.length === 3 && (!change || size(change) === 2 * image!.shape[0]!);
     expectShapes('imageToTensor', ok, inputs, 'image u32[N, H, W], change [N, 2]');
     const [n, h, w] = image!.shape as [number, number, number];
     return { shape: [n, 3, h, w], dtype: 'f32' };
@@ -107,7 +113,10 @@ export const imageLumaOp: Op<None> = {
 const PRECISION = 22;
 
 /** Taps of a triangle filter that widens when shrinking, as Pillow computes them. */
-export function resizeCoefficients(input: number, output: number): { taps: number; bounds: Uint32Array; weights: Int32Array } {
+export function resizeCoefficients(
+  input: number,
+  output: number,
+): { taps: number; bounds: Uint32Array; weights: Int32Array } {
   const scale = input / output;
   const filterScale = Math.max(scale, 1);
   const taps = Math.ceil(filterScale) * 2 + 1;
@@ -136,13 +145,20 @@ export function resizeCoefficients(input: number, output: number): { taps: numbe
 /**
  * Antialiased bilinear resize, equal to Pillow's `Image.BILINEAR` byte for byte: two passes, rounded to bytes after each.
  * @param image u32 [N, H, W]
+ * @param sourceWidth columns that belong to the image, where rows are padded (textures are copied in rows of 256 bytes)
  * @returns u32 [N, height, width]
  */
-export function imageResize(image: Node, height: number, width: number): Node {
-  expectShapes('imageResize', image.type.dtype === 'u32' && image.type.shape.length === 3, [image.type], 'u32 [N, H, W]');
-  const [, h, w] = image.type.shape as [number, number, number];
+export function imageResize(image: Node, height: number, width: number, sourceWidth?: number): Node {
+  expectShapes(
+    'imageResize',
+    image.type.dtype === 'u32' && image.type.shape.length === 3,
+    [image.type],
+    'u32 [N, H, W]',
+  );
+  const [, h, stored] = image.type.shape as [number, number, number];
+  const w = sourceWidth ?? stored;
   let result = image;
-  if (w !== width) result = resizePass(result, true, w, width);
+  if (w !== width || stored !== width) result = resizePass(result, true, w, width);
   if (h !== height) result = resizePass(result, false, h, height);
   return result;
 }

@@ -1,7 +1,7 @@
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import distanceShader from '../../shaders/channel_distance.wgsl';
 import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 
 type None = Record<string, never>;

@@ -1,5 +1,5 @@
-import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/pack_weights.wgsl';
+import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 
 interface PackAttrs {

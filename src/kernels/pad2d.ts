@@ -1,6 +1,6 @@
-import { expectShapes, i32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/pad2d.wgsl';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { expectShapes, i32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw, planeGrid } from './common.ts';
 
 export interface Pad2dAttrs {
   readonly top: number;
@@ -24,7 +24,10 @@ export const pad2dOp: Op<Pad2dAttrs> = {
   infer(inputs, { top, bottom, left, right, dilation }) {
     expectShapes('pad2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
     const [n, c, h, w] = nchw(inputs[0]!);
-    return { shape: [n, c, (h - 1) * dilation + 1 + top + bottom, (w - 1) * dilation + 1 + left + right], dtype: 'f32' };
+    return {
+      shape: [n, c, (h - 1) * dilation + 1 + top + bottom, (w - 1) * dilation + 1 + left + right],
+      dtype: 'f32',
+    };
   },
   gradient(node, dy) {
     const { top, bottom, left, right, dilation } = node.attrs;
@@ -41,7 +44,8 @@ export const pad2dOp: Op<Pad2dAttrs> = {
         for (let ix = 0; ix < w; ix++) {
           const oy = iy * dilation + top;
           const ox = ix * dilation + left;
-          if (oy >= 0 && oy < oh && ox >= 0 && ox < ow) y[(plane * oh + oy) * ow + ox] = inputs[0]![(plane * h + iy) * w + ix]!;
+          if (oy >= 0 && oy < oh && ox >= 0 && ox < ow)
+            y[(plane * oh + oy) * ow + ox] = inputs[0]![(plane * h + iy) * w + ix]!;
         }
       }
     }
@@ -50,24 +54,23 @@ export const pad2dOp: Op<Pad2dAttrs> = {
   variants: [
     {
       name: 'copy',
-      kernel(node, caps) {
+      kernel(node) {
         const { top, left, dilation } = node.attrs;
         const [, , height, width] = nchw(inputType(node, 0));
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'pad2d.wgsl', source: shader },
-          defines: { WORKGROUP },
+          defines: { DILATION: dilation },
+
           params: {
-            size: u32(size(node.type)),
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
             outWidth: u32(outWidth),
             top: i32(top),
             left: i32(left),
-            dilation: u32(dilation),
           },
-          grid: foldedGrid(size(node.type), caps),
+          grid: planeGrid(node.type),
         };
       },
     },

@@ -1,9 +1,9 @@
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import privateShader from '../../shaders/quantile_histogram_private.wgsl';
 import sharedShader from '../../shaders/quantile_histogram_shared.wgsl';
 import interpolateShader from '../../shaders/quantile_interpolate.wgsl';
 import nextShader from '../../shaders/quantile_next.wgsl';
 import selectShader from '../../shaders/quantile_select.wgsl';
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
 interface QuantileAttrs {
@@ -32,7 +32,12 @@ export function quantilePosition(q: number, n: number): { readonly rank: number;
 export const quantileOp: Op<QuantileAttrs> = {
   name: 'quantile',
   infer(inputs, { q }) {
-    expectShapes('quantile', inputs[0]!.shape.length >= 1 && q >= 0 && q <= 1, inputs, `x [N, ...] and 0 <= q <= 1, q is ${q}`);
+    expectShapes(
+      'quantile',
+      inputs[0]!.shape.length >= 1 && q >= 0 && q <= 1,
+      inputs,
+      `x [N, ...] and 0 <= q <= 1, q is ${q}`,
+    );
     return { shape: [inputs[0]!.shape[0]!], dtype: 'f32' };
   },
   reference([x], node) {
@@ -46,7 +51,11 @@ export const quantileOp: Op<QuantileAttrs> = {
   },
   variants: [
     { name: 'private', suits: (caps) => caps.isCpu, lower: (node) => chain(node, false) },
-    { name: 'shared', supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256, lower: (node) => chain(node, true) },
+    {
+      name: 'shared',
+      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      lower: (node) => chain(node, true),
+    },
   ],
 };
 
@@ -56,7 +65,9 @@ function chain(node: Node<QuantileAttrs>, parallel: boolean): Node {
   const length = size(x.type) / images;
   const { rank, fraction } = quantilePosition(node.attrs.q, length);
   // A private histogram costs its 256 bins; a workgroup should have a few elements per invocation.
-  const chunks = parallel ? Math.max(1, Math.min(64, Math.ceil(length / 4096))) : Math.max(1, Math.min(16, Math.ceil(length / 1024)));
+  const chunks = parallel
+    ? Math.max(1, Math.min(64, Math.ceil(length / 4096)))
+    : Math.max(1, Math.min(16, Math.ceil(length / 1024)));
   let state: Node | undefined;
   for (const shift of [24, 16, 8, 0]) {
     const attrs: PassAttrs = { images, chunks, shift, rank, parallel };

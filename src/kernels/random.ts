@@ -1,6 +1,11 @@
 /** Counter-based random word, equal to `randomWords(vec4u(a, b, c, d)).x` of shaders/snippets/random.wgsl. */
 export function randomWord(a: number, b: number, c: number, d: number): number {
-  let [x, y, z, w] = [a, b, c, d].map((v) => (Math.imul(v, 1664525) + 1013904223) | 0) as [number, number, number, number];
+  let [x, y, z, w] = [a, b, c, d].map((v) => (Math.imul(v, 1664525) + 1013904223) | 0) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const mix = () => {
     x = (x + Math.imul(y, w)) | 0;
     y = (y + Math.imul(z, x)) | 0;

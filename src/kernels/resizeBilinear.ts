@@ -1,7 +1,7 @@
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/resize_bilinear.wgsl';
 import gradShader from '../../shaders/resize_bilinear_grad.wgsl';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw, planeGrid } from './common.ts';
 
 interface ResizeAttrs {
   readonly height: number;
@@ -25,7 +25,13 @@ function tap(o: number, input: number, output: number): readonly [number, number
 }
 
 /** Calls `visit` with every (output, input, weight) of one plane. */
-function forEachTap(h: number, w: number, oh: number, ow: number, visit: (o: number, i: number, weight: number) => void): void {
+function forEachTap(
+  h: number,
+  w: number,
+  oh: number,
+  ow: number,
+  visit: (o: number, i: number, weight: number) => void,
+): void {
   for (let oy = 0; oy < oh; oy++) {
     const [y0, y1, ty] = tap(oy, h, oh);
     for (let ox = 0; ox < ow; ox++) {
@@ -46,7 +52,9 @@ export const resizeBilinearOp: Op<ResizeAttrs> = {
     const [n, c] = nchw(inputs[0]!);
     return { shape: [n, c, height, width], dtype: 'f32' };
   },
-  gradient: (node, dy) => [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)],
+  gradient: (node, dy) => [
+    makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`),
+  ],
   reference(inputs, node) {
     const [n, c, h, w] = nchw(inputType(node, 0));
     const [, , oh, ow] = nchw(node.type);
@@ -62,14 +70,13 @@ export const resizeBilinearOp: Op<ResizeAttrs> = {
   variants: [
     {
       name: 'element',
-      kernel(node, caps) {
+      kernel(node) {
         const [, , height, width] = nchw(inputType(node, 0));
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'resize_bilinear.wgsl', source: shader },
-          defines: { WORKGROUP },
+
           params: {
-            size: u32(size(node.type)),
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
@@ -77,7 +84,7 @@ export const resizeBilinearOp: Op<ResizeAttrs> = {
             scaleX: f32(width / outWidth),
             scaleY: f32(height / outHeight),
           },
-          grid: foldedGrid(size(node.type), caps),
+          grid: planeGrid(node.type),
         };
       },
     },
@@ -101,14 +108,13 @@ export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }> = {
   variants: [
     {
       name: 'gather',
-      kernel(node, caps) {
+      kernel(node) {
         const [, , height, width] = nchw(node.type);
         const [, , outHeight, outWidth] = nchw(inputType(node, 0));
         return {
           shader: { name: 'resize_bilinear_grad.wgsl', source: gradShader },
-          defines: { WORKGROUP },
+
           params: {
-            size: u32(size(node.type)),
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
@@ -116,7 +122,7 @@ export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }> = {
             scaleX: f32(width / outWidth),
             scaleY: f32(height / outHeight),
           },
-          grid: foldedGrid(size(node.type), caps),
+          grid: planeGrid(node.type),
         };
       },
     },

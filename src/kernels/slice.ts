@@ -1,5 +1,5 @@
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/slice_outer.wgsl';
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
 interface SliceAttrs {

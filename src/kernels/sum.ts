@@ -1,5 +1,5 @@
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import shader from '../../shaders/sum_axes.wgsl';
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 import { broadcast } from './elementwise.ts';
 
@@ -54,7 +54,12 @@ export const sumOp: Op<SumAttrs> = {
       lower(node) {
         const { keep, inner, factor, shape } = node.attrs;
         const chunks = Math.max(1, Math.min(inner, Math.ceil(CHUNKS_IN_FLIGHT / keep)));
-        const partial = makeNode(stageOp, node.inputs, { ...node.attrs, factor: 1, chunks, shape: [keep, chunks] }, node.label);
+        const partial = makeNode(
+          stageOp,
+          node.inputs,
+          { ...node.attrs, factor: 1, chunks, shape: [keep, chunks] },
+          node.label,
+        );
         const attrs = { outer: 1, keep, inner: chunks, factor, chunks: 1, shape };
         return makeNode(stageOp, [partial], attrs, `${node.label}.total`);
       },

@@ -1,5 +1,5 @@
-import { UserError } from '../errors.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { dropout } from '../kernels/dropout.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
@@ -23,7 +23,10 @@ export interface DropoutSource {
 /** @throws UserError unless the autoencoder exists for that input side */
 export function checkSide(side: number): void {
   if (!Number.isInteger(side) || side < 128 || side % 64 !== 0) {
-    throw new UserError(`resolution ${side} cannot be used.`, 'It has to be a multiple of 64, at least 128: 128, 192, 256, 320, ...');
+    throw new UserError(
+      `resolution ${side} cannot be used.`,
+      'It has to be a multiple of 64, at least 128: 128, 192, 256, 320, ...',
+    );
   }
 }
 

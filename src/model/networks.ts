@@ -1,4 +1,4 @@
-import { Parameter, size as elements } from '../engine/graph.ts';
+import { size as elements, Parameter } from '../engine/graph.ts';
 import { Autoencoder } from './autoencoder.ts';
 import { initialise } from './initialise.ts';
 import { PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';

@@ -1,5 +1,5 @@
-import { UserError } from '../errors.ts';
 import { type Node, Parameter } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { sliceOuter } from '../kernels/slice.ts';

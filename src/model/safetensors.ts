@@ -38,7 +38,8 @@ export function readSafetensors(bytes: Uint8Array, name: string): TensorFile {
   } catch {
     return damaged('its header is not JSON');
   }
-  if (typeof header !== 'object' || header === null || Array.isArray(header)) return damaged('its header is not an object');
+  if (typeof header !== 'object' || header === null || Array.isArray(header))
+    return damaged('its header is not an object');
   const tensors = new Map<string, StoredTensor>();
   const body = bytes.subarray(8 + headerBytes);
   let covered = 0;
@@ -48,7 +49,8 @@ export function readSafetensors(bytes: Uint8Array, name: string): TensorFile {
     if (!entry) return damaged(`tensor '${key}' has a malformed entry`);
     const [from, to] = entry.data_offsets;
     const length = entry.shape.reduce((a, b) => a * b, 1);
-    if (to > body.length || to - from !== length * BYTES[entry.dtype]!) return damaged(`tensor '${key}' does not fit its place`);
+    if (to > body.length || to - from !== length * BYTES[entry.dtype]!)
+      return damaged(`tensor '${key}' does not fit its place`);
     covered += to - from;
     tensors.set(key, { shape: entry.shape, data: decode(body.slice(from, to), entry.dtype) });
   }
@@ -95,7 +97,10 @@ export function halfToFloat(bits: number): number {
 }
 
 /** Bytes of a file with these tensors, in the order given. */
-export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, metadata: Readonly<Record<string, string>>): Uint8Array {
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, { shape, data }] of tensors) {
@@ -105,7 +110,9 @@ export function writeSafetensors(tensors: ReadonlyMap<string, StoredTensor>, met
   }
   let text = JSON.stringify(header);
   // The body has to start at a multiple of 8.
-  text = text.padEnd(Math.ceil(new TextEncoder().encode(text).length / 8) * 8 - new TextEncoder().encode(text).length + text.length);
+  text = text.padEnd(
+    Math.ceil(new TextEncoder().encode(text).length / 8) * 8 - new TextEncoder().encode(text).length + text.length,
+  );
   const head = new TextEncoder().encode(text);
   const out = new Uint8Array(8 + head.length + offset);
   new DataView(out.buffer).setBigUint64(0, BigInt(head.length), true);

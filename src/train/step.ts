@@ -1,5 +1,5 @@
 import { gradient } from '../engine/gradient.ts';
-import { input, type Node, Parameter, size } from '../engine/graph.ts';
+import { input, type Node, Parameter } from '../engine/graph.ts';
 import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
 import { add, squaredDifference } from '../kernels/elementwise.ts';
 import { hardMean } from '../kernels/hardMean.ts';
@@ -101,7 +101,12 @@ export function optimiser(
   });
   const { learningRate, decayAt } = options;
   const advance = tick(state.node, { learningRate, decayAt, decay: 0.1, beta1: attrs.beta1, beta2: attrs.beta2 });
-  return { state, moments, gradients: new Map(parameters.map((p, i) => [p, nodes[i]!])), effects: [advance, ...updates] };
+  return {
+    state,
+    moments,
+    gradients: new Map(parameters.map((p, i) => [p, nodes[i]!])),
+    effects: [advance, ...updates],
+  };
 }
 
 /** Inputs of a training step, with the shapes of one network and batch. */
@@ -114,9 +119,4 @@ export function stepInputs(networks: Networks, batch: number) {
     penaltyChange: input('penaltyChange', [batch, 2]),
     teacherFeatures: input('teacherFeatures', [batch, channels, cells, cells]),
   };
-}
-
-/** Bytes of one image's teacher features. */
-export function featureBytes(networks: Networks): number {
-  return 4 * size({ shape: [networks.channels, networks.cells, networks.cells], dtype: 'f32' });
 }

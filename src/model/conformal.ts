@@ -1,0 +1,29 @@
+import { UserError } from '../errors.ts';
+
+/** A score above which an image is called anomalous. */
+export interface Threshold {
+  readonly value: number;
+  /** False-alarm rate asked for. */
+  readonly alpha: number;
+  /** Rate that the held-out images can promise: `alpha`, or 1 / (n + 1) where they are too few. */
+  readonly promised: number;
+  /** Number of held-out normal scores. */
+  readonly images: number;
+}
+
+export const DEFAULT_ALPHA = 0.01;
+
+/**
+ * Conformal threshold: the ceil((n + 1)(1 - alpha))-th smallest of n scores of normal images that were not trained on. A new
+ * normal image exceeds it with probability at most alpha. With fewer than 1 / alpha - 1 scores the largest one is taken,
+ * and the rate that this promises is said.
+ * @throws UserError without scores
+ */
+export function conformalThreshold(scores: readonly number[], alpha = DEFAULT_ALPHA): Threshold {
+  const n = scores.length;
+  if (n === 0)
+    throw new UserError('no held-out normal images to take a threshold from.', 'Give at least two good images.');
+  const rank = Math.ceil((n + 1) * (1 - alpha));
+  const sorted = [...scores].sort((a, b) => a - b);
+  return { value: sorted[Math.min(rank, n) - 1]!, alpha, promised: rank <= n ? alpha : 1 / (n + 1), images: n };
+}

@@ -1,0 +1,269 @@
+import type { Engine } from '../engine/engine.ts';
+import { input, type Node, Parameter } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import { UserError } from '../errors.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { channelDistance, combineMaps, type Placement, placeMap } from '../kernels/maps.ts';
+import { standardise } from '../kernels/standardise.ts';
+import type { Threshold } from './conformal.ts';
+import { Lru } from './lru.ts';
+import type { Networks } from './networks.ts';
+import { Resizer, type RgbImage } from './pixels.ts';
+
+/** Quantiles of both raw maps over all pixels of held-out normal images. */
+export interface MapQuantiles {
+  /** 0.9 and 0.995 quantiles of the student-teacher map. */
+  readonly studentTeacher: readonly [number, number];
+  /** 0.9 and 0.995 quantiles of the autoencoder-student map. */
+  readonly autoencoder: readonly [number, number];
+}
+
+/** How the detector came about; kept in the model file. */
+export interface Provenance {
+  readonly dataset: string;
+  readonly seed: number;
+  readonly iterations: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly teacher: string;
+  readonly penalty: string;
+  readonly trainImages: number;
+  readonly heldOutImages: number;
+  readonly [key: string]: string | number;
+}
+
+export interface DetectorState {
+  readonly networks: Networks;
+  readonly quantiles: MapQuantiles;
+  readonly placement: Placement;
+  /** Absent until it has been calibrated. */
+  readonly threshold?: Threshold;
+  readonly provenance: Provenance;
+}
+
+export interface Prediction {
+  /** Maximum of the map: higher is more anomalous. */
+  readonly score: number;
+  /** Score above the threshold; undefined when the detector has none. */
+  readonly isAnomalous: boolean | undefined;
+  readonly width: number;
+  readonly height: number;
+  /** Anomaly map at the image's own size [height, width]. */
+  readonly map: Float32Array;
+  /** Maximum of each raw map on the network's grid, to compare the two branches. */
+  readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
+}
+
+/** Raw maps on the network's grid [cells, cells], before normalisation. */
+export interface RawMaps {
+  readonly studentTeacher: Float32Array;
+  readonly autoencoder: Float32Array;
+}
+
+/** Where {@link Detector.encode} reads and writes. */
+export interface EncodeBindings {
+  /** An `rgba8unorm` texture with COPY_SRC usage, or a buffer of RGBA bytes [height, width, 4] with COPY_SRC usage. */
+  readonly image: GPUTexture | GPUBuffer;
+  /** Receives the anomaly map as f32 [mapHeight, mapWidth]; COPY_DST usage. */
+  readonly map: GPUBuffer;
+}
+
+export interface EncodeSizes {
+  readonly width: number;
+  readonly height: number;
+  /** The image's own size by default. */
+  readonly mapWidth?: number;
+  readonly mapHeight?: number;
+}
+
+const SIZES_KEPT = 8;
+
+function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
+  // Equal quantiles (a constant map) would divide by zero: the scale is then 1.
+  const guard = ([a, b]: readonly [number, number]) => [a, b > a ? b : a + 1];
+  const data = Float32Array.of(...guard(studentTeacher), ...guard(autoencoder));
+  return new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, data);
+}
+
+/** Graph of inference: pixels [N, side, side] to the two raw maps and the combined one, each [N, 1, cells, cells]. */
+export function inferenceGraph(networks: Networks, quantiles: Node, batch: number) {
+  const { teacher, student, autoencoder, channels, side } = networks;
+  const image = input('image', [batch, side, side], 'u32');
+  const x = imageToTensor(image);
+  const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const trunk = student.trunk(x);
+  const first = student.head(trunk, { channels: { start: 0, count: channels } });
+  const second = student.head(trunk, { channels: { start: channels, count: channels } });
+  const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
+  const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
+  return { studentTeacher, autoencoder: auto, combined: combineMaps(studentTeacher, auto, quantiles, 'map.combined') };
+}
+
+/** A trained detector on one engine: three networks, their statistics and a threshold. */
+export class Detector {
+  readonly engine: Engine;
+  readonly state: DetectorState;
+  readonly #quantiles: Parameter;
+  readonly #resizer: Resizer;
+  readonly #inference: Lru<Plan>;
+  readonly #placers: Lru<Plan>;
+  readonly #encodings = new Map<string, { resize: Plan; infer: Plan; place: Plan }>();
+
+  constructor(engine: Engine, state: DetectorState) {
+    this.engine = engine;
+    this.state = state;
+    this.#quantiles = mapQuantilesParameter(state.quantiles);
+    this.#resizer = new Resizer(engine, state.networks.side);
+    this.#inference = new Lru(2, (plan) => plan.destroy());
+    this.#placers = new Lru(SIZES_KEPT, (plan) => plan.destroy());
+  }
+
+  /** The same networks with other statistics. The new detector has plans of its own. */
+  with(change: Partial<DetectorState>): Detector {
+    return new Detector(this.engine, { ...this.state, ...change });
+  }
+
+  /** Compiles for a batch size ahead of time, with progress. */
+  warmUp(batch = 1, onProgress?: (done: number, total: number) => void): Promise<Plan> {
+    return this.#inference.get(String(batch), () =>
+      this.engine.compile({
+        outputs: inferenceGraph(this.state.networks, this.#quantiles.node, batch),
+        ...(onProgress && { onProgress }),
+      }),
+    );
+  }
+
+  /**
+   * Scores one image of any size.
+   * @throws UserError for malformed pixels
+   */
+  async predict(image: RgbImage): Promise<Prediction> {
+    const plan = await this.warmUp();
+    const pixels = await this.#resizer.resize(image);
+    const maps = await plan.run({ image: pixels }, ['combined', 'studentTeacher', 'autoencoder']);
+    const placer = await this.#placer(image.width, image.height);
+    const { map } = (await placer.run({ cells: maps['combined']! }, ['map'])) as { map: Float32Array };
+    const score = maximum(map);
+    const { threshold } = this.state;
+    return {
+      score,
+      isAnomalous: threshold && score > threshold.value,
+      width: image.width,
+      height: image.height,
+      map,
+      branches: { studentTeacher: maximum(maps['studentTeacher']!), autoencoder: maximum(maps['autoencoder']!) },
+    };
+  }
+
+  /** Raw maps of one image, for calibration. */
+  async rawMaps(image: RgbImage): Promise<RawMaps> {
+    const plan = await this.warmUp();
+    const maps = await plan.run({ image: await this.#resizer.resize(image) }, ['studentTeacher', 'autoencoder']);
+    return { studentTeacher: maps['studentTeacher'] as Float32Array, autoencoder: maps['autoencoder'] as Float32Array };
+  }
+
+  /** A raw or combined map on the grid, placed on an image of the given size [height, width]. */
+  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    const { map } = await (await this.#placer(width, height)).run({ cells }, ['map']);
+    return map as Float32Array;
+  }
+
+  /** Compiles everything that {@link encode} needs for these sizes. */
+  async prepare(sizes: EncodeSizes): Promise<void> {
+    const { width, height, mapWidth = width, mapHeight = height } = sizes;
+    const key = encodeKey(sizes);
+    if (this.#encodings.has(key)) return;
+    const { networks } = this.state;
+    const resizer = new Resizer(this.engine, networks.side);
+    this.#encodings.set(key, {
+      resize: await resizer.plan(width, height, paddedRow(width)),
+      infer: await this.engine.compile({ outputs: inferenceGraph(networks, this.#quantiles.node, 1) }),
+      place: await this.#compilePlacer(mapWidth, mapHeight),
+    });
+  }
+
+  /**
+   * Records image -> map into somebody's command encoder: nothing is submitted and nothing goes through the queue, so it
+   * can stand anywhere in a frame outside of a pass.
+   * @throws UserError unless {@link prepare} has been awaited for the same sizes
+   */
+  encode(encoder: GPUCommandEncoder, sizes: EncodeSizes, { image, map }: EncodeBindings): void {
+    const plans = this.#encodings.get(encodeKey(sizes));
+    if (!plans) {
+      throw new UserError(
+        `encode: no plan for ${encodeKey(sizes)}.`,
+        'Await detector.prepare() with the same sizes first.',
+      );
+    }
+    const { width, height } = sizes;
+    const source = plans.resize.inputBuffer('image');
+    const bytesPerRow = paddedRow(width) * 4;
+    if ('createView' in image) {
+      if (image.format !== 'rgba8unorm' || image.width !== width || image.height !== height) {
+        throw new UserError(
+          `encode: the texture is ${image.format} ${image.width}x${image.height}, expected rgba8unorm ${width}x${height}.`,
+          'Render or copy into such a texture first.',
+        );
+      }
+      encoder.copyTextureToBuffer({ texture: image }, { buffer: source, bytesPerRow, rowsPerImage: height }, [
+        width,
+        height,
+      ]);
+    } else if (bytesPerRow === width * 4) {
+      encoder.copyBufferToBuffer(image, 0, source, 0, width * height * 4);
+    } else {
+      for (let y = 0; y < height; y++)
+        encoder.copyBufferToBuffer(image, y * width * 4, source, y * bytesPerRow, width * 4);
+    }
+    plans.resize.encode(encoder);
+    copyOutput(encoder, plans.resize, 'pixels', plans.infer.inputBuffer('image'));
+    plans.infer.encode(encoder);
+    copyOutput(encoder, plans.infer, 'combined', plans.place.inputBuffer('cells'));
+    plans.place.encode(encoder);
+    copyOutput(encoder, plans.place, 'map', map);
+  }
+
+  /** Frees plans and weights on the device. The device stays. */
+  destroy(): void {
+    this.#inference.clear();
+    this.#placers.clear();
+    this.#resizer.destroy();
+    for (const { resize, infer, place } of this.#encodings.values()) {
+      for (const plan of [resize, infer, place]) plan.destroy();
+    }
+    this.#encodings.clear();
+    this.engine.release([...this.state.networks.parameters, this.#quantiles]);
+  }
+
+  #placer(width: number, height: number): Promise<Plan> {
+    return this.#placers.get(`${width}x${height}`, () => this.#compilePlacer(width, height));
+  }
+
+  #compilePlacer(width: number, height: number): Promise<Plan> {
+    const { networks, placement } = this.state;
+    const cells = input('cells', [1, 1, networks.cells, networks.cells]);
+    return this.engine.compile({
+      outputs: { map: placeMap(cells, { width, height, side: networks.side, placement }) },
+    });
+  }
+}
+
+/** Pixels per row of a texture copy: rows of buffers are multiples of 256 bytes. */
+function paddedRow(width: number): number {
+  return Math.ceil(width / 64) * 64;
+}
+
+function encodeKey({ width, height, mapWidth = width, mapHeight = height }: EncodeSizes): string {
+  return `image ${width}x${height} to map ${mapWidth}x${mapHeight}`;
+}
+
+function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer): void {
+  const { buffer, offset = 0, size } = plan.outputBinding(name);
+  encoder.copyBufferToBuffer(buffer, offset, target, 0, size!);
+}
+
+function maximum(values: ArrayLike<number>): number {
+  let best = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) if (values[i]! > best) best = values[i]!;
+  return best;
+}

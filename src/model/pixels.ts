@@ -1,0 +1,69 @@
+import type { Engine } from '../engine/engine.ts';
+import { input } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import { UserError } from '../errors.ts';
+import { imageResize } from '../kernels/image.ts';
+import { Lru } from './lru.ts';
+
+/** 8-bit colour image, rows of RGB triples. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  /** [height, width, 3] */
+  readonly data: Uint8Array;
+}
+
+/** [height, width] words, bytes R, G, B, A from the lowest. @throws UserError when the data has the wrong length */
+export function packPixels({ width, height, data }: RgbImage): Uint32Array {
+  if (data.length !== width * height * 3 || data.length === 0) {
+    throw new UserError(
+      `an image of ${width}x${height} has ${data.length} bytes, expected ${width * height * 3}.`,
+      'Pass RGB triples, row by row.',
+    );
+  }
+  const words = new Uint32Array(width * height);
+  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
+    words[i] = (0xff000000 | (data[k + 2]! << 16) | (data[k + 1]! << 8) | data[k]!) >>> 0;
+  }
+  return words;
+}
+
+/** Plans for this many image sizes are kept. */
+const SIZES_KEPT = 8;
+
+/** Resizes images of any size to the network's input, exactly as Pillow's antialiased bilinear filter does. */
+export class Resizer {
+  readonly #engine: Engine;
+  readonly #side: number;
+  readonly #plans = new Lru<Plan>(SIZES_KEPT, (plan) => {
+    plan.engine.release(plan.parameters);
+    plan.destroy();
+  });
+
+  constructor(engine: Engine, side: number) {
+    this.#engine = engine;
+    this.#side = side;
+  }
+
+  /** The plan for one source size: input `image` [1, height, rowPixels], output `pixels` [1, side, side]. */
+  plan(width: number, height: number, rowPixels = width): Promise<Plan> {
+    return this.#plans.get(`${width}x${height}/${rowPixels}`, () => {
+      const image = input('image', [1, height, rowPixels], 'u32');
+      const pixels = imageResize(image, this.#side, this.#side, width);
+      return this.#engine.compile({ outputs: { pixels } });
+    });
+  }
+
+  /** @returns [side, side] pixel words */
+  async resize(image: RgbImage): Promise<Uint32Array> {
+    const words = packPixels(image);
+    if (image.width === this.#side && image.height === this.#side) return words;
+    const plan = await this.plan(image.width, image.height);
+    const { pixels } = await plan.run({ image: words }, ['pixels']);
+    return pixels as Uint32Array;
+  }
+
+  destroy(): void {
+    this.#plans.clear();
+  }
+}

@@ -1,0 +1,23 @@
+import { UserError } from '../errors.ts';
+import type { Networks } from '../model/networks.ts';
+import type { TensorFile } from '../model/safetensors.ts';
+
+/**
+ * Copies a teacher's weights (`conv1.weight`, `conv1.bias`, ...) into the networks.
+ * @throws UserError naming the tensor that is missing or has another shape
+ */
+export function loadTeacher(networks: Networks, file: TensorFile, name: string): void {
+  for (const parameter of networks.teacher.parameters) {
+    const key = parameter.name.slice('teacher.'.length);
+    const tensor = file.tensors.get(key);
+    const shape = parameter.type.shape.join('x');
+    if (!tensor || tensor.shape.join('x') !== shape || !(tensor.data instanceof Float32Array)) {
+      const found = tensor ? `has shape ${tensor.shape.join('x')}` : 'is missing';
+      throw new UserError(
+        `teacher ${name}: ${key} ${found}, a PDN-${networks.size.toUpperCase()} teacher has ${shape}.`,
+        'Choose the network size that fits the teacher, or another teacher file.',
+      );
+    }
+    parameter.data = tensor.data;
+  }
+}
