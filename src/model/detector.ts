@@ -1,3 +1,4 @@
+import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -8,7 +9,7 @@ import { standardise } from '../kernels/standardise.ts';
 import type { Threshold } from './conformal.ts';
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
-import { Resizer, type RgbImage } from './pixels.ts';
+import { Resizer } from './pixels.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {

@@ -1,17 +1,10 @@
+import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { imageResize } from '../kernels/image.ts';
 import { Lru } from './lru.ts';
-
-/** 8-bit colour image, rows of RGB triples. */
-export interface RgbImage {
-  readonly width: number;
-  readonly height: number;
-  /** [height, width, 3] */
-  readonly data: Uint8Array;
-}
 
 /** [height, width] words, bytes R, G, B, A from the lowest. @throws UserError when the data has the wrong length */
 export function packPixels({ width, height, data }: RgbImage): Uint32Array {

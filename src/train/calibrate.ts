@@ -1,6 +1,6 @@
+import type { RgbImage } from '../data/image.ts';
 import { conformalThreshold } from '../model/conformal.ts';
 import type { Detector, MapQuantiles } from '../model/detector.ts';
-import type { RgbImage } from '../model/pixels.ts';
 import { exactQuantile } from '../model/statistics.ts';
 
 /** Images by index, of any size. */

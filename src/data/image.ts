@@ -1,0 +1,19 @@
+/** 8-bit colour image, rows of RGB triples. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  /** [height, width, 3] */
+  readonly data: Uint8Array;
+}
+
+/** Middle part of an image. The offset is rounded down, as torchvision's `CenterCrop` does for even differences. */
+export function centreCrop({ width, height, data }: RgbImage, cropWidth: number, cropHeight: number): RgbImage {
+  const left = Math.floor((width - cropWidth) / 2);
+  const top = Math.floor((height - cropHeight) / 2);
+  const cropped = new Uint8Array(cropWidth * cropHeight * 3);
+  for (let y = 0; y < cropHeight; y++) {
+    const from = ((top + y) * width + left) * 3;
+    cropped.set(data.subarray(from, from + cropWidth * 3), y * cropWidth * 3);
+  }
+  return { width: cropWidth, height: cropHeight, data: cropped };
+}

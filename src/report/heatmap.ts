@@ -1,0 +1,227 @@
+import type { RgbImage } from '../data/image.ts';
+import { UserError } from '../errors.ts';
+import { Canvas, fitText, type Rgb, resample, resizeImage, THEME } from './canvas.ts';
+import { INFERNO, ticks } from './colormap.ts';
+import { BASELINE, textWidth } from './font.ts';
+
+export type Verdict = 'normal' | 'anomalous';
+
+/** An anomaly map and the picture it belongs to. */
+export interface HeatmapInput {
+  readonly image: RgbImage;
+  /** Anomaly map of the picture's own size, height x width. */
+  readonly map: Float32Array;
+  /** Where the contour is drawn, in the map's units. */
+  readonly threshold: number;
+  /** Map value of the coldest colour; smaller ones look the same. */
+  readonly low: number;
+  /** Map value of the hottest colour; larger ones look the same. */
+  readonly high: number;
+  /** Ground truth, height x width, non-zero on the defect: outlined when given. */
+  readonly mask?: Uint8Array;
+}
+
+/** Width of the drawn lines, pixels. */
+const LINE = 1.8;
+
+/**
+ * The anomaly map laid over its picture, at the picture's size: colours grow more opaque with the anomaly, a white contour
+ * follows the threshold and a cyan one the ground truth.
+ *
+ * @throws UserError when the map or mask does not fit the picture, or the colour range is empty or not finite.
+ */
+export function overlayHeatmap(input: HeatmapInput): RgbImage {
+  checkHeatmap(input);
+  const { image, map, threshold, low, high, mask } = input;
+  const { width, height } = image;
+  const canvas = new Canvas(width, height, THEME.ground);
+  for (let i = 0; i < map.length; i++) {
+    const luma = 0.299 * image.data[3 * i]! + 0.587 * image.data[3 * i + 1]! + 0.114 * image.data[3 * i + 2]!;
+    const t = unit((map[i]! - low) / (high - low));
+    const opacity = 0.12 + 0.7 * t;
+    const colour = 3 * Math.round(255 * t);
+    for (let channel = 0; channel < 3; channel++) {
+      // Grey and dimmed, for colour and brightness to mean the map alone; a trace of colour keeps the part recognisable.
+      const below = 0.75 * (luma + 0.35 * (image.data[3 * i + channel]! - luma));
+      canvas.data[3 * i + channel] = Math.round(below + (INFERNO[colour + channel]! - below) * opacity);
+    }
+  }
+  if (mask) drawContour(canvas, (i) => (mask[i] === 0 ? -1 : 1), THEME.truth);
+  drawContour(canvas, (i) => map[i]! - threshold, THEME.contour);
+  return canvas;
+}
+
+function unit(value: number): number {
+  return value > 0 ? Math.min(value, 1) : 0;
+}
+
+function checkHeatmap({ image, map, mask, threshold, low, high }: HeatmapInput): void {
+  const pixels = image.width * image.height;
+  if (map.length !== pixels || (mask && mask.length !== pixels)) {
+    const what = map.length !== pixels ? `map has ${map.length}` : `mask has ${mask?.length}`;
+    throw new UserError(
+      `The anomaly ${what} values but its image has ${image.width} x ${image.height} pixels.`,
+      'Give map and mask at the size of the image.',
+    );
+  }
+  if (!(Number.isFinite(low) && Number.isFinite(high) && high > low && Number.isFinite(threshold))) {
+    throw new UserError(
+      `The colour range ${low} to ${high} with threshold ${threshold} cannot be drawn.`,
+      'Give finite numbers with low below high.',
+    );
+  }
+}
+
+/**
+ * Draws the zero line of a field given at pixel centres, antialiased. Its distance from a pixel comes from where the field
+ * changes sign towards the four neighbours, as in marching squares.
+ */
+function drawContour(canvas: Canvas, field: (pixel: number) => number, colour: Rgb): void {
+  const { width, height } = canvas;
+  const crossing = (here: number, there: number) =>
+    here > 0 === there > 0 ? Number.POSITIVE_INFINITY : Math.abs(here) / Math.max(Math.abs(here - there), 1e-30);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const i = y * width + x;
+      const here = field(i);
+      const across = Math.min(
+        x > 0 ? crossing(here, field(i - 1)) : Number.POSITIVE_INFINITY,
+        x + 1 < width ? crossing(here, field(i + 1)) : Number.POSITIVE_INFINITY,
+      );
+      const down = Math.min(
+        y > 0 ? crossing(here, field(i - width)) : Number.POSITIVE_INFINITY,
+        y + 1 < height ? crossing(here, field(i + width)) : Number.POSITIVE_INFINITY,
+      );
+      if (across === Number.POSITIVE_INFINITY && down === Number.POSITIVE_INFINITY) continue;
+      // Height of the right triangle that the line cuts off.
+      const distance = across === 0 || down === 0 ? 0 : 1 / Math.sqrt(1 / (across * across) + 1 / (down * down));
+      canvas.blend(x, y, colour, unit(LINE / 2 + 0.5 - distance));
+    }
+  }
+}
+
+export interface HeatmapOptions extends HeatmapInput {
+  /** Name of the picture, for the first line. */
+  readonly title?: string;
+  readonly score?: number;
+  readonly verdict?: Verdict;
+}
+
+const MARGIN = 20;
+const TEXT = 2;
+const LINE_HEIGHT = 26;
+const BAR_WIDTH = 18;
+const BAR_GAP = 16;
+const LABELS = 96;
+/** Narrower pictures are enlarged by a whole factor, for the text to have room. */
+const MIN_WIDTH = 400;
+
+/** Where the parts of a rendered heat map lie: the whole picture's size and the overlay's place and enlargement in it. */
+export function heatmapLayout(width: number, height: number) {
+  const zoom = Math.max(1, Math.ceil(MIN_WIDTH / width));
+  const top = MARGIN + 2 * LINE_HEIGHT + 6;
+  return {
+    zoom,
+    left: MARGIN,
+    top,
+    width: MARGIN + width * zoom + BAR_GAP + BAR_WIDTH + LABELS,
+    height: top + height * zoom + MARGIN,
+  };
+}
+
+/**
+ * A picture to show: title, score and verdict above, the overlay of `overlayHeatmap`, and a colour bar with the
+ * threshold's mark. Its size is that of `heatmapLayout`.
+ *
+ * @throws UserError as `overlayHeatmap` does.
+ */
+export function renderHeatmap(options: HeatmapOptions): RgbImage {
+  checkHeatmap(options);
+  const { image, title, score, verdict, threshold, low, high } = options;
+  const layout = heatmapLayout(image.width, image.height);
+  const canvas = new Canvas(layout.width, layout.height, THEME.ground);
+  const width = image.width * layout.zoom;
+  const height = image.height * layout.zoom;
+  canvas.drawImage(overlayHeatmap(resizeHeatmap(options, width, height)), layout.left, layout.top);
+
+  const room = layout.width - 2 * MARGIN;
+  canvas.drawText(fitText(title ?? 'anomaly map', room, TEXT), MARGIN, MARGIN, TEXT, THEME.ink);
+  drawResult(canvas, MARGIN, MARGIN + LINE_HEIGHT, score, verdict);
+
+  drawColourBar(canvas, layout.left + width + BAR_GAP, layout.top, BAR_WIDTH, height, { low, high, threshold });
+  return canvas;
+}
+
+/** Draws a score, then a verdict in its colour; returns the x where the text ends. */
+export function drawResult(
+  canvas: Canvas,
+  x: number,
+  y: number,
+  score: number | undefined,
+  verdict: Verdict | undefined,
+): number {
+  let left = x;
+  for (const [text, colour] of resultParts(score, verdict)) {
+    canvas.drawText(text, left, y, TEXT, colour);
+    left += textWidth(`${text} `, TEXT);
+  }
+  return left;
+}
+
+/** The texts that `drawResult` draws. */
+export function resultParts(score: number | undefined, verdict: Verdict | undefined): [string, Rgb][] {
+  const parts: [string, Rgb][] = [];
+  if (score !== undefined) parts.push([`score ${formatScore(score)}`, THEME.muted]);
+  if (verdict !== undefined) parts.push([verdict, THEME[verdict]]);
+  return parts;
+}
+
+/** Three significant digits, plain notation for everyday magnitudes. */
+export function formatScore(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(1);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
+}
+
+/** Brings picture, map and mask of a heat map to another size. */
+export function resizeHeatmap<T extends HeatmapInput>(input: T, width: number, height: number): T {
+  const { image, map, mask } = input;
+  if (image.width === width && image.height === height) return input;
+  const resized = {
+    ...input,
+    image: resizeImage(image, width, height),
+    map: resample(map, image.width, image.height, 1, width, height),
+  };
+  if (!mask) return resized;
+  const presence = mask.map((value) => (value === 0 ? 0 : 255));
+  const area = resample(presence, image.width, image.height, 1, width, height);
+  return { ...resized, mask: new Uint8Array(area.map((value) => (value >= 127.5 ? 255 : 0))) };
+}
+
+interface Scale {
+  readonly low: number;
+  readonly high: number;
+  readonly threshold: number;
+}
+
+function drawColourBar(canvas: Canvas, x: number, y: number, width: number, height: number, scale: Scale): void {
+  const { low, high, threshold } = scale;
+  for (let row = 0; row < height; row++) {
+    const colour = 3 * Math.round(255 * (1 - row / Math.max(height - 1, 1)));
+    canvas.fillRect(x, y + row, width, 1, [INFERNO[colour]!, INFERNO[colour + 1]!, INFERNO[colour + 2]!]);
+  }
+  const place = (value: number) => y + Math.round((1 - unit((value - low) / (high - low))) * (height - 1));
+  const labelled = (row: number, text: string, colour: Rgb) =>
+    canvas.drawText(text, x + width + 12, Math.min(row, y + height - 8) - (BASELINE * TEXT) / 2, TEXT, colour);
+  const mark = place(threshold);
+  for (const { value, label } of ticks(low, high, Math.max(2, Math.min(6, Math.floor(height / 60))))) {
+    const row = place(value);
+    canvas.fillRect(x + width, row, 5, 1, THEME.muted);
+    // The threshold's own label has precedence.
+    if (Math.abs(row - mark) >= 20) labelled(row, label, THEME.muted);
+  }
+  canvas.fillRect(x - 3, mark - 1, width + 6, 2, THEME.contour);
+  for (let step = 0; step < 6; step++)
+    canvas.fillRect(x + width + 3 + step, mark - step, 1, 2 * step + 1, THEME.contour);
+  labelled(mark, formatScore(threshold), THEME.ink);
+}
