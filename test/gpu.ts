@@ -1,17 +1,17 @@
-import { create, globals } from 'webgpu';
 import { Engine } from '../src/engine/engine.ts';
+import { type OpenDevice, openDevice } from '../src/node/device.ts';
 
-Object.assign(globalThis, globals);
-const gpu = create([]);
+let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;
+
+/** The device that the tests of one process share. */
+export function device(): Promise<OpenDevice> {
+  opened ??= openDevice();
+  return opened;
+}
+
+/** The engine on that device, with all its capabilities. */
 export function engine(): Promise<Engine> {
-  shared ??= (async () => {
-    const adapter = (await gpu.requestAdapter())!;
-    const device = await adapter.requestDevice({
-      requiredFeatures: ['subgroups'],
-      requiredLimits: { maxBufferSize: adapter.limits.maxBufferSize },
-    });
-    return new Engine({ device });
-  })();
+  shared ??= device().then(({ device }) => new Engine({ device }));
   return shared;
 }

@@ -1,3 +1,4 @@
+import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
 import { DeviceLostError } from './errors.ts';
 import { type Parameter, size } from './graph.ts';
@@ -21,9 +22,11 @@ export class Engine {
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
+  /** @throws UserError when the device lacks a limit that the kernels need */
   constructor({ device, caps }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
+    assertLimits(this.caps);
     this.pipelines = new PipelineCache(device);
     device.lost.then((info) => {
       this.#lost = info.message || info.reason;

@@ -1,0 +1,54 @@
+import { UserError } from '../errors.ts';
+import type { Caps } from './caps.ts';
+
+/** Optional features that kernels make use of. */
+const FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', 'timestamp-query'];
+
+/** Limits taken as high as the adapter has them, since networks are sized by their user. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+] as const;
+
+/** A device with every feature and limit of the adapter that kernels can use. */
+export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  return adapter.requestDevice({
+    label: 'raad',
+    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+  });
+}
+
+/** What every kernel may count on: the limits that WebGPU core guarantees. */
+const NEEDED = {
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+} as const;
+
+/** @throws UserError naming the limit that is too low */
+export function assertLimits({ limits, description }: Caps): void {
+  for (const [name, needed] of Object.entries(NEEDED)) {
+    const has = limits[name as keyof typeof NEEDED];
+    if (has < needed) {
+      throw new UserError(
+        `the adapter ${description || '(unnamed)'} has ${name} ${has}, the kernels need ${needed}.`,
+        'Use an adapter and device with at least the default limits of WebGPU core.',
+      );
+    }
+  }
+}
+
+/** Capabilities with some of them taken away, to force fallbacks. */
+export function maskCaps(
+  caps: Caps,
+  mask: Partial<Omit<Caps, 'limits'>> & { limits?: Partial<Caps['limits']> },
+): Caps {
+  return { ...caps, ...mask, limits: { ...caps.limits, ...mask.limits } };
+}

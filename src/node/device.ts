@@ -1,0 +1,101 @@
+import { create, globals } from 'webgpu';
+import { requestDevice } from '../engine/adapter.ts';
+import { detectCaps } from '../engine/caps.ts';
+import { UserError } from '../errors.ts';
+import { paceDevicePolls } from './pacing.ts';
+import { addDriver, loadVulkan, swiftShaderFolder, withoutChatter } from './vulkan.ts';
+
+/** An adapter as Dawn lists it. */
+export interface AdapterEntry {
+  /** `vulkan`, `d3d12`, `metal`, ... */
+  readonly backend: string;
+  readonly name: string;
+  readonly kind: 'gpu' | 'lavapipe' | 'swiftshader';
+}
+
+/** Best first: hardware, then the faster of the software drivers. */
+const ORDER = ['gpu', 'lavapipe', 'swiftshader'] as const;
+
+/** Not a name that an adapter has: Dawn answers with the list of those it knows. */
+const LIST_ALL = 'adapter=\u0001';
+
+/** All adapters that can be used, best first. */
+export async function listAdapters(): Promise<AdapterEntry[]> {
+  const swiftShader = swiftShaderFolder();
+  if (swiftShader) addDriver(swiftShader);
+  let found = await enumerate();
+  if (found.length === 0 && swiftShader) {
+    loadVulkan(swiftShader);
+    found = await enumerate();
+  }
+  return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
+}
+
+async function enumerate(): Promise<AdapterEntry[]> {
+  try {
+    await withoutChatter(() => create([LIST_ALL]).requestAdapter());
+    return [];
+  } catch (error) {
+    const list = String((error as Error).message).matchAll(/backend: '([^']*)', name: '([^']*)'/g);
+    return [...list]
+      .map(([, backend, name]) => ({ backend: backend!, name: name!, kind: kindOf(name!) }))
+      .filter(({ backend }) => backend !== 'null' && !backend.startsWith('opengl'));
+  }
+}
+
+function kindOf(name: string): AdapterEntry['kind'] {
+  if (/swiftshader/i.test(name)) return 'swiftshader';
+  return /llvmpipe|lavapipe/i.test(name) ? 'lavapipe' : 'gpu';
+}
+
+export interface OpenDeviceOptions {
+  /** `gpu`, `lavapipe`, `swiftshader`, or a part of the adapter's name. `RAAD_ADAPTER` by default, else the best there is. */
+  readonly adapter?: string;
+  /** Dawn's own toggles, such as `enable-dawn-features=...`; none by default. */
+  readonly toggles?: readonly string[];
+}
+
+/** A device that this program made, and the means to give it back. */
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterEntry;
+  /** Destroys the device and lets the process end. */
+  close(): void;
+}
+
+/**
+ * Opens a device in Node through Dawn. Which adapter it is stands in the result; there is no fallback from an adapter that
+ * was asked for.
+ * @throws UserError when no adapter fits
+ */
+export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenDevice> {
+  const wanted = options.adapter ?? process.env['RAAD_ADAPTER'];
+  const adapters = await listAdapters();
+  const chosen = wanted ? adapters.find((entry) => matches(entry, wanted)) : adapters[0];
+  if (!chosen) {
+    const list = adapters.map(({ kind, name }) => `${name} (${kind})`).join(', ');
+    throw new UserError(
+      wanted ? `there is no WebGPU adapter '${wanted}'; found: ${list || 'none'}.` : 'no WebGPU adapter was found.',
+      list ? 'Choose one of those.' : 'Install a Vulkan driver, or run `npm run setup`, which installs a software one.',
+    );
+  }
+  // The constructors of WebGPU (GPUBufferUsage, ...) are globals in a browser; in Node they come with Dawn.
+  Object.assign(globalThis, globals);
+  const gpu = create([`backend=${chosen.backend}`, `adapter=${chosen.name}`, ...(options.toggles ?? [])]);
+  const adapter = await withoutChatter(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
+  if (!adapter) throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
+  const device = await withoutChatter(() => requestDevice(adapter));
+  const endPacing = detectCaps(device).isCpu ? paceDevicePolls() : () => {};
+  return {
+    device,
+    adapter: chosen,
+    close() {
+      endPacing();
+      device.destroy();
+    },
+  };
+}
+
+function matches({ kind, name }: AdapterEntry, wanted: string): boolean {
+  return wanted === kind || name.toLowerCase().includes(wanted.toLowerCase());
+}

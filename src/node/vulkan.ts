@@ -1,0 +1,62 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where `npm run setup` unpacks SwiftShader, below the folder that holds `node_modules`. */
+const SWIFTSHADER = 'node_modules/.cache/raad-webgpu/swiftshader';
+
+/** The folder with SwiftShader and a Vulkan loader: `RAAD_SWIFTSHADER`, or what set-up unpacked; undefined without. */
+export function swiftShaderFolder(): string | undefined {
+  const named = process.env['RAAD_SWIFTSHADER'];
+  if (named) return named;
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const candidate = join(folder, SWIFTSHADER);
+    if (existsSync(join(candidate, 'vk_swiftshader_icd.json'))) return candidate;
+    if (dirname(folder) === folder) return undefined;
+  }
+}
+
+/** Lets the Vulkan loader find SwiftShader beside the system's drivers. */
+export function addDriver(folder: string): void {
+  process.env['VK_ADD_DRIVER_FILES'] ??= join(folder, 'vk_swiftshader_icd.json');
+}
+
+/** dlopen's flag for a library that stays loaded when its handle is closed. */
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * Loads the Vulkan loader from a folder, for machines without one: Dawn asks for it by its soname, which the dynamic linker
+ * then resolves to the loaded one. (`LD_LIBRARY_PATH` would have to be set before the process starts.)
+ */
+export function loadVulkan(folder: string): void {
+  try {
+    process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+  } catch {
+    // It is no Node module and says so, after it has been loaded.
+  }
+}
+
+/**
+ * Runs a function with the process's stderr closed to native code: drivers and Dawn print notices there that concern
+ * nobody. Only on Linux, and only where stderr can be opened again.
+ */
+export function withoutChatter<T>(run: () => T): T {
+  if (process.platform !== 'linux' || process.env['RAAD_VERBOSE']) return run();
+  let saved: number;
+  try {
+    saved = openSync('/proc/self/fd/2', 'a');
+  } catch {
+    return run();
+  }
+  // The lowest free descriptor is the one that open returns.
+  closeSync(2);
+  openSync('/dev/null', 'w');
+  try {
+    return run();
+  } finally {
+    closeSync(2);
+    openSync(`/proc/self/fd/${saved}`, 'a');
+    closeSync(saved);
+  }
+}
