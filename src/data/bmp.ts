@@ -36,7 +36,10 @@ export function decodeBmp(bytes: Uint8Array): RgbImage {
     throw new UserError(`the bitmap claims a size of ${width}x${height}.`, 'Save it again.');
   }
   if (![1, 4, 8, ...DIRECT].includes(bits) || (compression !== BI_RGB && !(hasMasks && bits >= 16))) {
-    throw new UserError(`the bitmap has ${bits} bits in compression ${compression}.`, 'Save it uncompressed or as PNG.');
+    throw new UserError(
+      `the bitmap has ${bits} bits in compression ${compression}.`,
+      'Save it uncompressed or as PNG.',
+    );
   }
   const rowBytes = Math.ceil((width * bits) / 32) * 4;
   need(pixels + rowBytes * height);

@@ -61,7 +61,10 @@ export function splitHeldOut(
   }
   if (validation.length > 0) return { train, heldOut: validation };
   if (train.length < 2) {
-    throw new UserError(`${name} holds a single good image.`, 'At least two are needed, one of them for the threshold.');
+    throw new UserError(
+      `${name} holds a single good image.`,
+      'At least two are needed, one of them for the threshold.',
+    );
   }
   const order = new Random(seed).permutation(train.length);
   const heldOut = Math.max(1, Math.round(HELD_OUT_SHARE * train.length));

@@ -46,9 +46,6 @@ export function assertLimits({ limits, description }: Caps): void {
 }
 
 /** Capabilities with some of them taken away, to force fallbacks. */
-export function maskCaps(
-  caps: Caps,
-  mask: Partial<Omit<Caps, 'limits'>> & { limits?: Partial<Caps['limits']> },
-): Caps {
+export function maskCaps(caps: Caps, mask: Partial<Omit<Caps, 'limits'>> & { limits?: Partial<Caps['limits']> }): Caps {
   return { ...caps, ...mask, limits: { ...caps.limits, ...mask.limits } };
 }

@@ -9,6 +9,8 @@ export interface EngineOptions {
   readonly device: GPUDevice;
   /** Detected from the device when absent; tests mask it to force fallbacks. */
   readonly caps?: Caps;
+  /** Called with every shader's name and WGSL as it runs, after expansion. */
+  readonly onShader?: (name: string, wgsl: string) => void;
 }
 
 /**
@@ -23,11 +25,11 @@ export class Engine {
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps }: EngineOptions) {
+  constructor({ device, caps, onShader }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
-    this.pipelines = new PipelineCache(device);
+    this.pipelines = new PipelineCache(device, onShader);
     device.lost.then((info) => {
       this.#lost = info.message || info.reason;
     });

@@ -49,10 +49,13 @@ export function pipelineRequest(node: Node, kernel: Kernel): PipelineRequest {
 /** Compiles every pipeline once per device, asynchronously and in parallel. */
 export class PipelineCache {
   readonly #device: GPUDevice;
+  readonly #onShader: ((key: string, code: string) => void) | undefined;
   readonly #compiled = new Map<string, { code: string; result: Promise<CompiledKernel> }>();
 
-  constructor(device: GPUDevice) {
+  /** @param onShader called with the expanded WGSL of each pipeline before it is compiled */
+  constructor(device: GPUDevice, onShader?: (key: string, code: string) => void) {
     this.#device = device;
+    this.#onShader = onShader;
   }
 
   /** @throws ShaderError with the compiler's message and the WGSL line */
@@ -76,6 +79,7 @@ export class PipelineCache {
 
   async #compile({ key, code, bindings }: PipelineRequest): Promise<CompiledKernel> {
     const device = this.#device;
+    this.#onShader?.(key, code);
     const layout = device.createBindGroupLayout({
       label: key,
       entries: bindings.map((kind, binding) => ({

@@ -21,6 +21,18 @@ export function packPixels({ width, height, data }: RgbImage): Uint32Array {
   return words;
 }
 
+/** The image of [height, width] pixel words. */
+export function unpackPixels(words: Uint32Array, width: number, height: number): RgbImage {
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
+    const word = words[i]!;
+    data[k] = word;
+    data[k + 1] = word >>> 8;
+    data[k + 2] = word >>> 16;
+  }
+  return { width, height, data };
+}
+
 /** Plans for this many image sizes are kept. */
 const SIZES_KEPT = 8;
 

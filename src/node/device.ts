@@ -83,7 +83,8 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenD
   Object.assign(globalThis, globals);
   const gpu = create([`backend=${chosen.backend}`, `adapter=${chosen.name}`, ...(options.toggles ?? [])]);
   const adapter = await withoutChatter(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
-  if (!adapter) throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
+  if (!adapter)
+    throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
   const device = await withoutChatter(() => requestDevice(adapter));
   const endPacing = detectCaps(device).isCpu ? paceDevicePolls() : () => {};
   return {

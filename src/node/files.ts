@@ -19,7 +19,8 @@ export async function readFolder(folder: string): Promise<FileTree> {
 export async function imagesBelow(folder: string): Promise<string[]> {
   const { files } = await readFolder(folder);
   const images = files.filter(isImageFile).sort(naturally);
-  if (images.length === 0) throw new UserError(`the folder ${folder} holds no images.`, 'Give PNG, JPEG, WebP, BMP or TIFF files.');
+  if (images.length === 0)
+    throw new UserError(`the folder ${folder} holds no images.`, 'Give PNG, JPEG, WebP, BMP or TIFF files.');
   return images.map((file) => join(folder, file));
 }
 
@@ -32,7 +33,8 @@ export async function expandImages(patterns: readonly string[]): Promise<string[
     else if (found) all.push(pattern);
     else {
       const matches = (await glob(pattern, { absolute: false })).filter(isImageFile).sort(naturally);
-      if (matches.length === 0) throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
+      if (matches.length === 0)
+        throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
       all.push(...matches);
     }
   }
@@ -68,6 +70,11 @@ export async function writeAtomically(path: string, bytes: Uint8Array | string):
     await rm(temporary, { force: true }).catch(() => {});
     throw new UserError(`${path} cannot be written: ${reasonOf(error)}.`, 'Free space or choose another place.');
   }
+}
+
+/** Removes a file if it is there. */
+export function removeFile(path: string): Promise<void> {
+  return rm(path, { force: true });
 }
 
 /** Fails early, before hours of work, when a file could not be written in the end. @throws UserError */

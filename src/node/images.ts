@@ -55,12 +55,17 @@ export async function readMask(path: string): Promise<Mask> {
 
 /** PNG bytes of an image. */
 export function encodePng({ width, height, data }: RgbImage): Promise<Buffer> {
-  return sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
 }
 
 /** PNG bytes of a mask, 0 and 255. */
 export function encodeMaskPng(mask: Uint8Array, width: number, height: number): Promise<Buffer> {
-  return sharp(mask, { raw: { width, height, channels: 1 } }).toColourspace('b-w').png().toBuffer();
+  return sharp(mask, { raw: { width, height, channels: 1 } })
+    .toColourspace('b-w')
+    .png()
+    .toBuffer();
 }
 
 async function readBytes(path: string): Promise<Buffer> {

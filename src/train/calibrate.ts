@@ -6,6 +6,8 @@ import { exactQuantile } from '../model/statistics.ts';
 /** Images by index, of any size. */
 export interface ImageSource {
   readonly count: number;
+  /** Stands for the images' contents, so that a run is not resumed with others. */
+  readonly digest?: string;
   image(index: number): Promise<RgbImage>;
 }
 

@@ -14,6 +14,7 @@ import type { TensorFile } from '../model/safetensors.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
 import { calibrate, type ImageSource } from './calibrate.ts';
 import { type Checkpoint, readCheckpoint, restore, writeCheckpoint } from './checkpoint.ts';
+import type { PenaltySource } from './penalty.ts';
 import { LOSS_NAMES, type LossName, lossGraph, type Optimiser, optimiser, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
 
@@ -58,7 +59,7 @@ export interface FitOptions {
   readonly train: ImageSource;
   /** Good images kept apart, for map quantiles and threshold. */
   readonly heldOut: ImageSource;
-  /** Natural images for the penalty loss, drawn at random or by index. */
+  /** Natural images for the penalty loss. */
   readonly penalty: PenaltySource;
   /** PDN teacher weights: `conv1.weight`, ... */
   readonly teacher: TensorFile & { readonly name: string };
@@ -77,15 +78,6 @@ export interface FitOptions {
   readonly onProgress?: (progress: FitProgress) => void;
   /** Aborting saves a checkpoint and rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-}
-
-/** Natural images at the network's side. */
-export interface PenaltySource {
-  readonly name: string;
-  /** Which of a limited number of images `index` stands for, so that it can be cached; undefined: every index is its own. */
-  keyOf?(index: number): number;
-  /** @returns [side, side] pixel words of the image for one place in the run, the same for equal arguments */
-  pixels(seed: number, index: number, side: number): Promise<Uint32Array>;
 }
 
 /** Keys that tell the uses of the counter-based generator apart. */
@@ -325,6 +317,7 @@ class Session {
     return {
       ...settings,
       trainImages: train.count,
+      data: train.digest ?? '',
       teacher: teacher.name,
       penalty: penalty.name,
       adapter: description,
@@ -368,12 +361,10 @@ class Session {
     return this.#pixels.get(index, async () => this.#resizer.resize(await train.image(index)));
   }
 
-  async #penaltyPixels(penalty: PenaltySource, k: number): Promise<Uint32Array> {
+  #penaltyPixels(penalty: PenaltySource, k: number): Promise<Uint32Array> {
     const { seed, resolution } = this.#options.settings;
-    const index = randomWord(k, 0, RANDOM.penalty, seed);
-    const key = penalty.keyOf?.(index);
-    const make = () => penalty.pixels(seed, index, resolution);
-    return key === undefined ? make() : this.#penalties.get(key, make);
+    const index = randomWord(k, 0, RANDOM.penalty, seed) % penalty.count;
+    return this.#penalties.get(index, () => penalty.pixels(index, resolution));
   }
 
   /** Raw features of an un-augmented image: constant during the run. */

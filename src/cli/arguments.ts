@@ -1,0 +1,60 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { UserError } from '../errors.ts';
+
+/** A mistake on the command line: exit code 2. */
+export class UsageError extends UserError {
+  override readonly name: string = 'UsageError';
+}
+
+export type OptionTable = NonNullable<ParseArgsConfig['options']>;
+
+/** What the user typed after the command, with string options only where they were given. */
+export interface Arguments {
+  readonly positionals: readonly string[];
+  text(name: string): string | undefined;
+  flag(name: string): boolean;
+  /** @throws UsageError unless it is a number */
+  number(name: string): number | undefined;
+  /** @throws UsageError unless it is among the choices */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined;
+}
+
+/** Options that every command has. */
+const COMMON: OptionTable = {
+  adapter: { type: 'string' },
+  'dump-wgsl': { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+};
+
+/** @throws UsageError for unknown options and missing values */
+export function parseArguments(argv: readonly string[], options: OptionTable): Arguments {
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({ args: [...argv], options: { ...COMMON, ...options }, allowPositionals: true });
+  } catch (error) {
+    const message = (error as Error).message.split('. ')[0]!;
+    throw new UsageError(`${message.charAt(0).toLowerCase()}${message.slice(1)}.`, 'See `raad --help`.');
+  }
+  const { values, positionals } = parsed;
+  const text = (name: string) => values[name] as string | undefined;
+  return {
+    positionals,
+    text,
+    flag: (name) => values[name] === true,
+    number(name) {
+      const value = text(name);
+      if (value === undefined) return undefined;
+      if (value.trim() === '' || !Number.isFinite(Number(value))) {
+        throw new UsageError(`--${name} ${value} is not a number.`, 'See `raad --help`.');
+      }
+      return Number(value);
+    },
+    choice(name, choices) {
+      const value = text(name);
+      if (value === undefined) return undefined;
+      const found = choices.find((choice) => choice === value.toLowerCase());
+      if (!found) throw new UsageError(`--${name} ${value} is not known.`, `Use one of: ${choices.join(', ')}.`);
+      return found;
+    },
+  };
+}

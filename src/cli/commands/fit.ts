@@ -1,0 +1,224 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { UserError } from '../../errors.ts';
+import { saveDetector } from '../../model/modelFile.ts';
+import { PDN_SIZES } from '../../model/pdn.ts';
+import { loadImages, openDatasets } from '../../node/datasets.ts';
+import { assertWritable, imagesBelow, removeFile, writeAtomically } from '../../node/files.ts';
+import { readTeacher } from '../../node/teachers.ts';
+import { type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
+import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Progress, startProgress } from '../progress.ts';
+import { notice, withEngine } from '../session.ts';
+
+export const usage = `raad fit DATA -o MODEL.safetensors
+  Learns from the good parts of a data set: MVTec AD, LOCO or 3D layout, VisA, or a folder of images.
+  A folder of several data sets gives a model each: -o is then a folder.
+
+  --good DIR             a folder of good images instead of DATA
+  --category NAME        one of several data sets
+  --preset quick|standard|paper   quick: xs, 128 px, 600 x 4; standard (default): s, 256 px, 5000 x 4;
+                         paper: s, 256 px, 70000 x 1
+  --size xs|s|m          network size
+  --resolution PX        input side, a multiple of 64 from 128 on
+  --iterations N --batch N --lr RATE --seed N
+  --penalty DIR          photographs for the penalty loss; generated pictures by default
+  --teacher FILE         PDN weights as safetensors; those of the package by default
+  --alpha RATE           wanted false-alarm rate of the threshold, 0.01
+  --checkpoint-every N   steps between checkpoints, 100; the file is MODEL.safetensors.checkpoint
+  --resume               continue from that file
+  --log FILE             losses as JSON lines`;
+
+export const options: OptionTable = {
+  output: { type: 'string', short: 'o' },
+  good: { type: 'string' },
+  category: { type: 'string' },
+  preset: { type: 'string' },
+  size: { type: 'string' },
+  resolution: { type: 'string' },
+  iterations: { type: 'string' },
+  batch: { type: 'string' },
+  lr: { type: 'string' },
+  seed: { type: 'string' },
+  penalty: { type: 'string' },
+  teacher: { type: 'string' },
+  alpha: { type: 'string' },
+  'checkpoint-every': { type: 'string' },
+  resume: { type: 'boolean' },
+  log: { type: 'string' },
+};
+
+const CHECKPOINT_EVERY = 100;
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const output = args.text('output');
+  if (!output) throw new UsageError('fit needs -o MODEL.safetensors.', 'Say where the model goes.');
+  const settings = readSettings(args);
+  const good = args.text('good');
+  const { root, datasets } = await openDatasets(args.positionals[0], good ? { good } : {});
+  const chosen = chooseCategories(datasets, args.text('category'));
+  const single = chosen.length === 1;
+  const target = ({ name }: Dataset) => (single ? output : join(output, `${name}.safetensors`));
+  for (const dataset of chosen) await assertWritable(target(dataset));
+  await withEngine(args, async (engine) => {
+    for (const dataset of chosen) {
+      if (!single) console.error(`\n${dataset.name}`);
+      await fitOne(args, { engine, settings, root, dataset, output: target(dataset), signal });
+    }
+  });
+}
+
+/** @throws UserError when the name is not among them */
+export function chooseCategories(datasets: readonly Dataset[], name: string | undefined): readonly Dataset[] {
+  if (name === undefined) return datasets;
+  const found = datasets.filter((dataset) => dataset.name === name);
+  if (found.length === 0) {
+    throw new UserError(
+      `there is no data set '${name}'.`,
+      `Use one of: ${datasets.map((dataset) => dataset.name).join(', ')}.`,
+    );
+  }
+  return found;
+}
+
+function readSettings(args: Arguments): FitSettings {
+  const preset = PRESETS[args.choice('preset', ['quick', 'standard', 'paper']) ?? 'standard'];
+  return {
+    size: args.choice('size', PDN_SIZES) ?? preset.size,
+    resolution: args.number('resolution') ?? preset.resolution,
+    iterations: args.number('iterations') ?? preset.iterations,
+    batch: args.number('batch') ?? preset.batch,
+    learningRate: args.number('lr') ?? preset.learningRate,
+    weightDecay: preset.weightDecay,
+    seed: args.number('seed') ?? preset.seed,
+  };
+}
+
+interface Job {
+  readonly engine: Engine;
+  readonly settings: FitSettings;
+  readonly root: string;
+  readonly dataset: Dataset;
+  readonly output: string;
+  readonly signal: AbortSignal;
+}
+
+async function fitOne(args: Arguments, { engine, settings, root, dataset, output, signal }: Job): Promise<void> {
+  const split = splitHeldOut(dataset, settings.seed);
+  const skipped: string[] = [];
+  const load = (paths: readonly string[]) =>
+    loadImages(
+      paths.map((path) => resolve(root, path)),
+      (reason) => {
+        skipped.push(reason);
+        notice(reason);
+      },
+    );
+  const train = await load(split.train);
+  const heldOut = await load(split.heldOut);
+  const penalty = await openPenalty(args, engine, settings.seed);
+  if (skipped.length > 0) notice(`${skipped.length} images were left out.`);
+  console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
+
+  const checkpointFile = `${output}.checkpoint`;
+  const resume = args.flag('resume') ? await readCheckpointFile(checkpointFile) : undefined;
+  const alpha = args.number('alpha');
+  const show = new FitReport(args.text('log'));
+  try {
+    const detector = await fit({
+      engine,
+      settings,
+      dataset: dataset.name,
+      train,
+      heldOut,
+      penalty,
+      teacher: await readTeacher(settings.size, args.text('teacher')),
+      ...(alpha !== undefined && { alpha }),
+      checkpoint: {
+        every: args.number('checkpoint-every') ?? CHECKPOINT_EVERY,
+        save: (bytes) => writeAtomically(checkpointFile, bytes),
+      },
+      ...(resume && { resume }),
+      onProgress: (progress) => show.report(progress),
+      signal,
+    });
+    await writeAtomically(output, await saveDetector(detector));
+    await removeFile(checkpointFile);
+    const { threshold } = detector.state;
+    if (threshold && threshold.promised > threshold.alpha) {
+      notice(
+        `${threshold.images} held-out images can promise a false-alarm rate of ${(threshold.promised * 100).toFixed(1)} %, not ${threshold.alpha * 100} %.`,
+      );
+    }
+    detector.destroy();
+    console.log(`${output}: threshold ${threshold?.value.toFixed(4)}`);
+  } catch (error) {
+    if (signal.aborted) console.error(`stopped; the state is in ${checkpointFile}, go on with --resume`);
+    throw error;
+  } finally {
+    await show.stop();
+    penalty.destroy?.();
+  }
+}
+
+async function readCheckpointFile(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch {
+    notice(`${path} is not there: starting from the beginning.`);
+    return undefined;
+  }
+}
+
+async function openPenalty(
+  args: Arguments,
+  engine: Engine,
+  seed: number,
+): Promise<PenaltySource & { destroy?(): void }> {
+  const folder = args.text('penalty');
+  if (!folder) return generatedPenalty(seed);
+  const images = await loadImages(await imagesBelow(folder), notice);
+  return photographPenalty(engine, images, basename(resolve(folder)));
+}
+
+const LABELS: Record<FitProgress['phase'], readonly [string, string]> = {
+  compile: ['compiling', 'kernels'],
+  statistics: ['teacher statistics', 'images'],
+  train: ['training', 'steps'],
+  calibrate: ['calibrating', 'passes'],
+};
+
+/** Shows a run's phases one after the other and keeps its losses. */
+class FitReport {
+  readonly #log: string | undefined;
+  readonly #lines: string[] = [];
+  #phase: FitProgress['phase'] | undefined;
+  #progress: Progress | undefined;
+
+  constructor(log: string | undefined) {
+    this.#log = log;
+  }
+
+  report({ phase, done, total, losses }: FitProgress): void {
+    if (phase !== this.#phase) {
+      this.#progress?.stop();
+      this.#phase = phase;
+      this.#progress = startProgress(LABELS[phase][0], total, LABELS[phase][1]);
+    }
+    const note =
+      losses &&
+      Object.entries(losses)
+        .map(([name, value]) => `${name} ${value.toFixed(3)}`)
+        .join(' ');
+    if (losses) this.#lines.push(JSON.stringify({ step: done, ...losses }));
+    this.#progress!.update(done, note);
+  }
+
+  async stop(): Promise<void> {
+    this.#progress?.stop();
+    if (this.#log) await writeAtomically(this.#log, `${this.#lines.join('\n')}\n`);
+  }
+}

@@ -1,0 +1,77 @@
+import { UserError } from '../errors.ts';
+import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
+import * as devices from './commands/devices.ts';
+import * as fit from './commands/fit.ts';
+
+interface Command {
+  readonly usage: string;
+  readonly options: OptionTable;
+  run(args: Arguments, signal: AbortSignal): Promise<void>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = { fit, devices };
+
+const COMMON_USAGE = `Options of every command:
+  --adapter NAME         gpu, lavapipe, swiftshader, or a part of the adapter's name; RAAD_ADAPTER does the same.
+                         By default a hardware GPU, else lavapipe, else SwiftShader
+  --dump-wgsl            print every shader as it runs
+  --help
+
+Exit codes: 0 done, 1 the input or machine was at fault, 2 wrong usage, 70 a bug, 130 stopped by Ctrl-C.`;
+
+const EXIT = { failed: 1, usage: 2, bug: 70, interrupted: 130 } as const;
+
+function help(name: string | undefined): string {
+  const command = name === undefined ? undefined : COMMANDS[name];
+  if (command) return `${command.usage}\n\n${COMMON_USAGE}`;
+  return [
+    'Industrial anomaly detection on hand-written WebGPU kernels.',
+    ...Object.values(COMMANDS).map((c) => c.usage),
+  ]
+    .concat(COMMON_USAGE)
+    .join('\n\n');
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    console.log(help(rest[0]));
+    return name === undefined ? EXIT.usage : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command)
+    throw new UsageError(`there is no command '${name}'.`, `Use one of: ${Object.keys(COMMANDS).join(', ')}.`);
+  const args = parseArguments(rest, command.options);
+  if (args.flag('help')) {
+    console.log(help(name));
+    return 0;
+  }
+  const interrupt = new AbortController();
+  process.once('SIGINT', () => {
+    console.error('\nstopping; press Ctrl-C again to stop at once');
+    interrupt.abort(new Interrupted());
+    process.once('SIGINT', () => process.exit(EXIT.interrupted));
+  });
+  await command.run(args, interrupt.signal);
+  return 0;
+}
+
+class Interrupted extends Error {}
+
+function report(error: unknown): number {
+  if (error instanceof Interrupted) return EXIT.interrupted;
+  if (error instanceof UserError) {
+    console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
+    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+  }
+  console.error(error);
+  return EXIT.bug;
+}
+
+// `head` and the like close the pipe early: that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+process.exitCode = await main(process.argv.slice(2)).catch(report);

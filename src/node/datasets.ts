@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Dataset, FileTree } from '../data/dataset.ts';
+import type { RgbImage } from '../data/image.ts';
+import { plainDataset, readDatasets } from '../data/layouts.ts';
+import { UserError } from '../errors.ts';
+import type { ImageSource } from '../train/calibrate.ts';
+import { imagesBelow, readFolder } from './files.ts';
+import { readImage } from './images.ts';
+
+/** Data sets on disk; their paths are relative to `root`. */
+export interface OpenedDatasets {
+  readonly root: string;
+  readonly datasets: readonly Dataset[];
+}
+
+/** Folders that a user names instead of a known layout. */
+export interface PlainFolders {
+  readonly good?: string;
+  readonly bad?: string;
+  readonly masks?: string;
+}
+
+/**
+ * Finds the data sets below a folder, or makes one of folders that are named.
+ * @throws UserError when there are none
+ */
+export async function openDatasets(folder: string | undefined, plain: PlainFolders = {}): Promise<OpenedDatasets> {
+  if (plain.good || plain.bad) {
+    if (folder) throw new UserError('both DATA and --good or --bad were given.', 'Give one of them.');
+    const list = async (named: string | undefined) =>
+      named ? (await imagesBelow(named)).map((path) => resolve(path)) : [];
+    const files = { good: await list(plain.good), bad: await list(plain.bad), masks: await list(plain.masks) };
+    return { root: '/', datasets: [plainDataset(basename(resolve(plain.good ?? plain.bad!)), files)] };
+  }
+  if (!folder) throw new UserError('no data set was given.', 'Give its folder, or --good DIR.');
+  const tree = await readFolder(folder);
+  return (await visaCategory(folder, tree)) ?? { root: folder, datasets: await readDatasets(tree) };
+}
+
+/** A single category of VisA: its split is in the folder above. */
+async function visaCategory(folder: string, tree: FileTree): Promise<OpenedDatasets | undefined> {
+  if (!tree.files.includes('image_anno.csv')) return undefined;
+  const root = dirname(resolve(folder));
+  const collection = await readFolder(root);
+  const name = basename(resolve(folder));
+  const datasets = (await readDatasets(collection)).filter(
+    (dataset) => dataset.layout === 'visa' && dataset.name === name,
+  );
+  if (datasets.length === 0) {
+    throw new UserError(
+      `${folder} is a category of VisA, but ${join(root, 'split_csv/1cls.csv')} with its split is missing.`,
+      'Keep the folder split_csv beside the categories.',
+    );
+  }
+  return { root, datasets };
+}
+
+/** Decoded images are kept up to this many bytes; the others are read again. */
+const DEFAULT_MEMORY = 2 ** 29;
+
+/**
+ * Decodes images once to find those that cannot be, and to tell one set of contents from another.
+ * @param onSkip called with the reason for each image that is left out
+ * @throws UserError when none is left
+ */
+export async function loadImages(
+  paths: readonly string[],
+  onSkip: (reason: string) => void,
+  memory = DEFAULT_MEMORY,
+): Promise<ImageSource & { readonly paths: readonly string[]; readonly digest: string }> {
+  const kept: string[] = [];
+  const decoded: (RgbImage | undefined)[] = [];
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for (const path of paths) {
+    let image: RgbImage;
+    try {
+      image = await readImage(path);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      onSkip(error.message);
+      continue;
+    }
+    hash.update(`${image.width}x${image.height}\n`).update(image.data);
+    kept.push(path);
+    bytes += image.data.length;
+    decoded.push(bytes <= memory ? image : undefined);
+  }
+  if (kept.length === 0) {
+    throw new UserError(`none of the ${paths.length} images could be read.`, 'Give whole image files.');
+  }
+  return {
+    count: kept.length,
+    paths: kept,
+    digest: hash.digest('hex'),
+    image: async (index) => decoded[index] ?? readImage(kept[index]!),
+  };
+}
