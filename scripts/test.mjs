@@ -1,0 +1,42 @@
+// Type check, lint, then the tests; closes with a line of counts. Arguments go to vitest; --full adds the long ones.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const node = (...args) => spawnSync(process.execPath, args, { stdio: 'inherit' }).status === 0;
+const work = mkdtempSync(join(tmpdir(), 'raad-test-'));
+const report = join(work, 'report.json');
+let passed = 0;
+let failed = 0;
+const count = (ok) => {
+  if (ok) passed++;
+  else failed++;
+};
+try {
+  const only = process.argv.slice(2).filter((argument) => argument !== '--full');
+  if (process.argv.includes('--full')) process.env.RAAD_TEST = 'full';
+  if (only.length === 0) {
+    count(node('node_modules/typescript/bin/tsc', '--noEmit'));
+    count(node('node_modules/@biomejs/biome/bin/biome', 'check', '--log-level=error'));
+    // Bundles are what the command-line and browser tests run.
+    count(node('scripts/build.mjs'));
+  }
+  const ran = node(
+    ...['node_modules/vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile=${report}`],
+    ...only,
+  );
+  const { numPassedTests, numFailedTests, numTotalTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
+  passed += numPassedTests;
+  failed += numFailedTests;
+  // A file that does not load fails without a test in it.
+  if (!ran && numFailedTests === 0) failed += 1;
+  if (numTotalTestSuites === 0) failed += 1;
+} catch (error) {
+  console.error(error.message);
+  failed += 1;
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

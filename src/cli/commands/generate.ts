@@ -1,0 +1,42 @@
+import { defectNames, PART_NAMES } from '../../data/synthetic/generate.ts';
+import { writeInspectionSet } from '../../node/generated.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { startProgress } from '../progress.ts';
+
+export const usage = `raad generate -o DIR
+  Writes a data set of generated (not photographed) inspection images in the layout of MVTec AD.
+
+  --part bracket|biscuit|denim    what is inspected, bracket by default
+  --train N --test-good N --test-per-defect N    numbers of images: 200, 40, 15
+  --resolution PX        side of the square images, 256
+  --seed N`;
+
+export const options: OptionTable = {
+  output: { type: 'string', short: 'o' },
+  part: { type: 'string' },
+  train: { type: 'string' },
+  'test-good': { type: 'string' },
+  'test-per-defect': { type: 'string' },
+  resolution: { type: 'string' },
+  seed: { type: 'string' },
+};
+
+export async function run(args: Arguments): Promise<void> {
+  const output = args.text('output');
+  if (!output) throw new UsageError('generate needs -o DIR.', 'Say where the images go.');
+  const part = args.choice('part', PART_NAMES) ?? 'bracket';
+  const counts = {
+    train: args.number('train') ?? 200,
+    testGood: args.number('test-good') ?? 40,
+    testPerDefect: args.number('test-per-defect') ?? 15,
+  };
+  const total = counts.train + counts.testGood + counts.testPerDefect * defectNames(part).length;
+  const progress = startProgress('generating', total, 'images');
+  const settings = { part, seed: args.number('seed') ?? 0, size: args.number('resolution') ?? 256, ...counts };
+  try {
+    await writeInspectionSet(output, settings, (done) => progress.update(done));
+  } finally {
+    progress.stop();
+  }
+  console.log(`${output}: ${total} generated images of part '${part}', defects ${defectNames(part).join(', ')}`);
+}
