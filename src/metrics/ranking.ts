@@ -1,0 +1,133 @@
+/** Bits per pass of the radix sort: three passes cover 32. */
+const RADIX_BITS = 11;
+const RADIX = 2 ** RADIX_BITS;
+
+/**
+ * Scores in descending order, each with a payload. Float32 scores are radix sorted, in linear time and 16 bytes per score,
+ * for hundreds of millions of pixels.
+ */
+export class Ranking {
+  readonly #scores: ArrayLike<number>;
+  /** Indices of the scores, highest first. */
+  readonly order: Uint32Array;
+
+  /** @param scores finite numbers */
+  constructor(scores: ArrayLike<number>) {
+    this.#scores = scores;
+    this.order = scores instanceof Float32Array ? radixOrder(scores) : comparedOrder(scores);
+  }
+
+  /**
+   * Visits groups of equal scores, highest first.
+   * @param visit gets the positions in {@link order} from `start` to below `end`
+   */
+  forEachTie(visit: (start: number, end: number, score: number) => void): void {
+    const { order } = this;
+    const scores = this.#scores;
+    for (let start = 0; start < order.length; ) {
+      const score = scores[order[start]!]!;
+      let end = start + 1;
+      while (end < order.length && scores[order[end]!] === score) end++;
+      visit(start, end, score);
+      start = end;
+    }
+  }
+}
+
+function comparedOrder(scores: ArrayLike<number>): Uint32Array {
+  return Uint32Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+}
+
+function radixOrder(scores: Float32Array): Uint32Array {
+  const n = scores.length;
+  let keys = new Uint32Array(n);
+  const bits = new Uint32Array(scores.buffer, scores.byteOffset, n);
+  for (let i = 0; i < n; i++) {
+    const word = bits[i]!;
+    // Ascending keys of descending floats: the sign bit turns the order of the magnitude round. Both zeros are equal.
+    const unsigned = word === 0x80000000 ? 0 : word;
+    keys[i] = unsigned >>> 31 ? unsigned : ~(unsigned | 0x80000000);
+  }
+  let order = Uint32Array.from(keys, (_, i) => i);
+  let otherKeys = new Uint32Array(n);
+  let otherOrder = new Uint32Array(n);
+  const starts = new Uint32Array(RADIX);
+  for (let shift = 0; shift < 32; shift += RADIX_BITS) {
+    starts.fill(0);
+    for (let i = 0; i < n; i++) starts[(keys[i]! >>> shift) & (RADIX - 1)]!++;
+    let sum = 0;
+    for (let digit = 0; digit < RADIX; digit++) {
+      const count = starts[digit]!;
+      starts[digit] = sum;
+      sum += count;
+    }
+    for (let i = 0; i < n; i++) {
+      const key = keys[i]!;
+      const to = starts[(key >>> shift) & (RADIX - 1)]!++;
+      otherKeys[to] = key;
+      otherOrder[to] = order[i]!;
+    }
+    [keys, otherKeys] = [otherKeys, keys];
+    [order, otherOrder] = [otherOrder, order];
+  }
+  return order;
+}
+
+/** Metrics of a two-class ranking; undefined ones need both classes. */
+export interface BinaryMetrics {
+  /** Area under the ROC curve: the rank statistic, ties count one half. */
+  readonly auroc: number;
+  /** Average precision: area under the precision-recall steps, as scikit-learn defines it. */
+  readonly ap: number;
+  /** Largest F1 over all thresholds. */
+  readonly f1Max: number;
+  /** The threshold of that F1: scores from it on are called positive. */
+  readonly f1Threshold: number;
+}
+
+/**
+ * AUROC, average precision and F1-max of scores.
+ * @param labels non-zero: positive (anomalous)
+ * @returns undefined unless both classes are there
+ */
+export function binaryMetrics(
+  scores: ArrayLike<number>,
+  labels: ArrayLike<number | boolean>,
+): BinaryMetrics | undefined {
+  return rankedMetrics(new Ranking(scores), labels);
+}
+
+/** {@link binaryMetrics} of a ranking that is there already. */
+export function rankedMetrics(ranking: Ranking, labels: ArrayLike<number | boolean>): BinaryMetrics | undefined {
+  let positives = 0;
+  for (let i = 0; i < labels.length; i++) if (labels[i]) positives++;
+  const negatives = labels.length - positives;
+  if (positives === 0 || negatives === 0) return undefined;
+  const { order } = ranking;
+  let truePositives = 0;
+  let seen = 0;
+  let area = 0;
+  let ap = 0;
+  let f1Max = 0;
+  let f1Threshold = Number.POSITIVE_INFINITY;
+  ranking.forEachTie((start, end, score) => {
+    let hits = 0;
+    for (let i = start; i < end; i++) if (labels[order[i]!]) hits++;
+    // A trapezoid: half of the tied positives rank above each tied negative.
+    area += (end - start - hits) * (truePositives + hits / 2);
+    truePositives += hits;
+    seen = end;
+    ap += (hits / positives) * (truePositives / seen);
+    const f1 = (2 * truePositives) / (seen + positives);
+    if (f1 > f1Max) {
+      f1Max = f1;
+      f1Threshold = score;
+    }
+  });
+  return { auroc: area / (positives * negatives), ap, f1Max, f1Threshold };
+}
+
+/** {@link BinaryMetrics.auroc} of scores. */
+export function auroc(scores: ArrayLike<number>, labels: ArrayLike<number | boolean>): number | undefined {
+  return binaryMetrics(scores, labels)?.auroc;
+}
