@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Dataset, FileTree } from '../data/dataset.ts';
+import type { Dataset, DefectConfig, FileTree } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import { plainDataset, readDatasets } from '../data/layouts.ts';
 import { UserError } from '../errors.ts';
+import { type GroundTruth, type TestSource, UnreadableImageError } from '../evaluation/evaluate.ts';
+import { componentRegions, type Region, saturationArea } from '../metrics/overlap.ts';
 import type { ImageSource } from '../train/calibrate.ts';
 import { imagesBelow, readFolder } from './files.ts';
-import { readImage } from './images.ts';
+import { readImage, readMask } from './images.ts';
 
 /** Data sets on disk; their paths are relative to `root`. */
 export interface OpenedDatasets {
@@ -96,4 +98,73 @@ export async function loadImages(
     digest: hash.digest('hex'),
     image: async (index) => decoded[index] ?? readImage(kept[index]!),
   };
+}
+
+/**
+ * The test images of a data set with their ground truth.
+ * @throws UserError (from `load`) for a mask that cannot be used
+ */
+export function testSource(root: string, dataset: Dataset): TestSource {
+  const { test, layout, defects } = dataset;
+  const saturated = defects !== undefined && test.some(({ masks }) => masks.some((mask) => isDefectFile(mask)));
+  return {
+    count: test.length,
+    overlap: saturated ? 'saturated' : 'perRegion',
+    averageKinds: layout === 'mvtec-loco',
+    sample: (index) => ({ name: test[index]!.image, defect: test[index]!.defect }),
+    async load(index) {
+      const { image: file, masks } = test[index]!;
+      let image: RgbImage;
+      try {
+        image = await readImage(resolve(root, file));
+      } catch (error) {
+        throw error instanceof UserError ? new UnreadableImageError(error.message, error.fix) : error;
+      }
+      if (masks.length === 0) return { image };
+      return { image, truth: await readTruth(root, masks, image, saturated ? defects : undefined) };
+    },
+  };
+}
+
+/** LOCO keeps a folder of files per image; other layouts a file. */
+function isDefectFile(mask: string): boolean {
+  return /(^|\/)ground_truth\/[^/]+\/[^/]+\/[^/]+$/.test(mask);
+}
+
+async function readTruth(
+  root: string,
+  masks: readonly string[],
+  { width, height }: RgbImage,
+  defects: readonly DefectConfig[] | undefined,
+): Promise<GroundTruth> {
+  const union = new Uint8Array(width * height);
+  const regions: Region[] = [];
+  for (const file of masks) {
+    const path = resolve(root, file);
+    const mask = await readMask(path);
+    if (mask.width !== width || mask.height !== height) {
+      throw new UserError(
+        `the mask ${path} is ${mask.width}x${mask.height}, its image ${width}x${height}.`,
+        'Bring both to one size, without interpolating the mask.',
+      );
+    }
+    const pixels: number[] = [];
+    mask.data.forEach((value, i) => {
+      if (value !== 0) pixels.push(i);
+    });
+    for (const pixel of pixels) union[pixel] = 255;
+    if (!defects || pixels.length === 0) continue;
+    const value = mask.data[pixels[0]!]!;
+    const config = defects.find(({ pixelValue }) => pixelValue === value);
+    if (!config) {
+      throw new UserError(
+        `the mask ${path} has value ${value}, which defects_config.json lacks.`,
+        'Restore the original files.',
+      );
+    }
+    const { saturationThreshold, relativeSaturation } = config;
+    const saturation = saturationArea(pixels.length, saturationThreshold, relativeSaturation);
+    regions.push({ pixels: Uint32Array.from(pixels), saturation });
+  }
+  return { mask: union, regions: defects ? regions : componentRegions(union, width, height) };
 }

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { UserError } from '../../errors.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
 import { loadImages, openDatasets } from '../../node/datasets.ts';
@@ -11,6 +10,7 @@ import { readTeacher } from '../../node/teachers.ts';
 import { type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { chooseCategories } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 
@@ -69,19 +69,6 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       await fitOne(args, { engine, settings, root, dataset, output: target(dataset), signal });
     }
   });
-}
-
-/** @throws UserError when the name is not among them */
-export function chooseCategories(datasets: readonly Dataset[], name: string | undefined): readonly Dataset[] {
-  if (name === undefined) return datasets;
-  const found = datasets.filter((dataset) => dataset.name === name);
-  if (found.length === 0) {
-    throw new UserError(
-      `there is no data set '${name}'.`,
-      `Use one of: ${datasets.map((dataset) => dataset.name).join(', ')}.`,
-    );
-  }
-  return found;
 }
 
 function readSettings(args: Arguments): FitSettings {

@@ -9,6 +9,7 @@ import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
+import { verdictOf } from '../verdict.ts';
 
 export const usage = `raad predict MODEL IMAGE...
   Scores images, files or folders or patterns, and draws where the defects are.
@@ -73,10 +74,6 @@ function heatmapNames(paths: readonly string[]): string[] {
     const parts = path.split(/[\\/]/).filter((part) => part !== '' && part !== '.' && part !== '..');
     return `${unique ? basename(path) : parts.join('_')}.heatmap.png`;
   });
-}
-
-export function verdictOf({ isAnomalous }: Prediction): 'normal' | 'anomalous' | undefined {
-  return isAnomalous === undefined ? undefined : isAnomalous ? 'anomalous' : 'normal';
 }
 
 function print(json: boolean, path: string, prediction: Prediction, heatmap: string | undefined): void {

@@ -1,0 +1,203 @@
+import { GOOD } from '../data/dataset.ts';
+import type { RgbImage } from '../data/image.ts';
+import { UserError } from '../errors.ts';
+import { type OverlapCurve, type PixelMetrics, pixelMetrics, type Region, type ScoredMap } from '../metrics/overlap.ts';
+import { auroc, type BinaryMetrics, binaryMetrics } from '../metrics/ranking.ts';
+import type { Detector, Prediction } from '../model/detector.ts';
+
+/** Limits of the false-positive rate for the overlap metrics: MVTec AD's, and LOCO's stricter one. */
+export const FPR_LIMITS = [0.3, 0.05] as const;
+
+/** Ground truth of a defective image, at the image's size. */
+export interface GroundTruth {
+  /** [height, width], non-zero on any defect. */
+  readonly mask: Uint8Array;
+  /** What the overlap metric averages over. */
+  readonly regions: readonly Region[];
+}
+
+/** Test images by index. */
+export interface TestSource {
+  readonly count: number;
+  /** `perRegion`: AU-PRO over connected components; `saturated`: AU-sPRO over LOCO's defects. */
+  readonly overlap: 'perRegion' | 'saturated';
+  /** Defect kinds are averaged instead of pooled: LOCO's logical and structural anomalies. */
+  readonly averageKinds: boolean;
+  sample(index: number): { readonly name: string; readonly defect: string };
+  /** Ground truth is absent for good images and where there are image labels only. @throws UserError */
+  load(index: number): Promise<{ readonly image: RgbImage; readonly truth?: GroundTruth }>;
+}
+
+export interface ImageResult {
+  readonly name: string;
+  readonly defect: string;
+  readonly score: number;
+  readonly isAnomalous: boolean | undefined;
+  /** Maximum of each raw map. */
+  readonly studentTeacher: number;
+  readonly autoencoder: number;
+}
+
+/** Overlap of maps and defects: AU-PRO or AU-sPRO at each limit. */
+export interface Overlap {
+  readonly metric: 'AU-PRO' | 'AU-sPRO';
+  /** One per limit of {@link FPR_LIMITS}, each in [0, 1]. */
+  readonly areas: readonly number[];
+}
+
+export interface DefectMetrics {
+  readonly defect: string;
+  readonly images: number;
+  /** This kind against all good images. */
+  readonly auroc: number | undefined;
+  readonly overlap: Overlap | undefined;
+}
+
+/** What the field reports. Everything is in [0, 1]; undefined where the labels do not allow it. */
+export interface Metrics {
+  readonly goodImages: number;
+  readonly badImages: number;
+  /** For LOCO the mean over its kinds of anomaly. */
+  readonly auroc: number | undefined;
+  /** Over all images pooled. */
+  readonly image: BinaryMetrics | undefined;
+  readonly pixel: BinaryMetrics | undefined;
+  readonly overlap: Overlap | undefined;
+  /** AUROC of each map alone, by its maximum. */
+  readonly branches: { readonly studentTeacher: number | undefined; readonly autoencoder: number | undefined };
+  /** How the detector's own threshold, which has seen no test image, does. */
+  readonly verdicts: { readonly falseAlarms: number; readonly missed: number } | undefined;
+  readonly defects: readonly DefectMetrics[];
+}
+
+export interface Evaluation {
+  readonly metrics: Metrics;
+  readonly results: readonly ImageResult[];
+  /** Mean overlap against false-positive rate, for drawing. */
+  readonly curve: OverlapCurve | undefined;
+}
+
+export interface EvaluateOptions {
+  readonly detector: Detector;
+  readonly source: TestSource;
+  /** Called after each image. */
+  readonly onResult?: (index: number, result: EvaluatedImage) => void | Promise<void>;
+  /** Called with one sentence for everything that is left out. */
+  readonly onNotice?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface EvaluatedImage {
+  readonly name: string;
+  readonly defect: string;
+  readonly image: RgbImage;
+  readonly truth: GroundTruth | undefined;
+  readonly prediction: Prediction;
+}
+
+/** Maps are kept with their defect kind until all images have been seen. */
+type KeptMap = ScoredMap & { readonly defect: string };
+
+/**
+ * Scores all test images and computes the field's metrics at original resolution.
+ * @throws UserError when no image is left
+ */
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  const { detector, source, onResult, onNotice, signal } = options;
+  const results: ImageResult[] = [];
+  const maps: KeptMap[] = [];
+  let skipped = 0;
+  for (let i = 0; i < source.count; i++) {
+    signal?.throwIfAborted();
+    const { name, defect } = source.sample(i);
+    let loaded: Awaited<ReturnType<TestSource['load']>>;
+    try {
+      loaded = await source.load(i);
+    } catch (error) {
+      if (!(error instanceof UnreadableImageError)) throw error;
+      skipped++;
+      onNotice?.(`left out: ${error.message}`);
+      continue;
+    }
+    const { image, truth } = loaded;
+    const prediction = await detector.predict(image);
+    const { score, isAnomalous, map, width, height, branches } = prediction;
+    results.push({ name, defect, score, isAnomalous, ...branches });
+    if (truth && truth.regions.length === 0)
+      onNotice?.(`${name}: its mask is empty, so it is left out of pixel metrics.`);
+    else if (truth || defect === GOOD) maps.push({ defect, width, height, map, regions: truth?.regions ?? [] });
+    await onResult?.(i, { name, defect, image, truth, prediction });
+  }
+  if (results.length === 0) {
+    throw new UserError('there are no test images that could be read.', 'Give a data set with a test folder.');
+  }
+  if (skipped > 0) onNotice?.(`${skipped} of ${source.count} images were left out.`);
+  return summarise(results, maps, source);
+}
+
+/** A test image that cannot be decoded; evaluation goes on without it. */
+export class UnreadableImageError extends UserError {
+  override readonly name: string = 'UnreadableImageError';
+}
+
+function summarise(results: readonly ImageResult[], maps: readonly KeptMap[], source: TestSource): Evaluation {
+  const isBad = ({ defect }: { defect: string }) => defect !== GOOD;
+  const labels = results.map(isBad);
+  const image = binaryMetrics(
+    results.map(({ score }) => score),
+    labels,
+  );
+  const branch = (name: 'studentTeacher' | 'autoencoder') =>
+    auroc(
+      results.map((result) => result[name]),
+      labels,
+    );
+  const kinds = [...new Set(results.filter(isBad).map(({ defect }) => defect))].sort();
+  const pixels = maps.some(isBad) ? pixelMetrics(maps) : undefined;
+  const metric = source.overlap === 'saturated' ? 'AU-sPRO' : 'AU-PRO';
+  const overlapOf = (all: PixelMetrics | undefined): Overlap | undefined =>
+    all && { metric, areas: FPR_LIMITS.map((limit) => all.area(limit)) };
+  const defects = kinds.map((kind): DefectMetrics => {
+    const belongs = ({ defect }: { defect: string }) => defect === kind || defect === GOOD;
+    const chosen = results.filter(belongs);
+    return {
+      defect: kind,
+      images: chosen.filter(isBad).length,
+      auroc: auroc(
+        chosen.map(({ score }) => score),
+        chosen.map(isBad),
+      ),
+      overlap: overlapOf(kinds.length === 1 ? pixels : pixelMetrics(maps.filter(belongs))),
+    };
+  });
+  const overlaps = defects.flatMap(({ overlap }) => (overlap ? [overlap] : []));
+  const averaged: Overlap | undefined =
+    source.averageKinds && overlaps.length > 0
+      ? { metric, areas: FPR_LIMITS.map((_, k) => mean(overlaps.map(({ areas }) => areas[k]!))) }
+      : overlapOf(pixels);
+  const aurocs = defects.flatMap((defect) => defect.auroc ?? []);
+  const judged = results.every(({ isAnomalous }) => isAnomalous !== undefined);
+  const rate = (of: readonly ImageResult[], wrong: boolean) =>
+    of.length === 0 ? 0 : of.filter(({ isAnomalous }) => isAnomalous === wrong).length / of.length;
+  const good = results.filter((result) => !isBad(result));
+  const bad = results.filter(isBad);
+  return {
+    results,
+    curve: pixels?.curve,
+    metrics: {
+      goodImages: good.length,
+      badImages: bad.length,
+      auroc: source.averageKinds && aurocs.length > 0 ? mean(aurocs) : image?.auroc,
+      image,
+      pixel: pixels?.pixel,
+      overlap: averaged,
+      branches: { studentTeacher: branch('studentTeacher'), autoencoder: branch('autoencoder') },
+      verdicts: judged ? { falseAlarms: rate(good, true), missed: rate(bad, false) } : undefined,
+      defects,
+    },
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
