@@ -1,5 +1,6 @@
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
+import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as evaluation from './commands/eval.ts';
 import * as fit from './commands/fit.ts';
@@ -13,7 +14,7 @@ interface Command {
   run(args: Arguments, signal: AbortSignal): Promise<void>;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { fit, eval: evaluation, predict, info, devices, generate };
+const COMMANDS: Readonly<Record<string, Command>> = { fit, eval: evaluation, predict, info, devices, generate, demo };
 
 const COMMON_USAGE = `Options of every command:
   --adapter NAME         gpu, lavapipe, swiftshader, or a part of the adapter's name; RAAD_ADAPTER does the same.

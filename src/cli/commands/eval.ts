@@ -4,19 +4,15 @@ import type { Dataset } from '../../data/dataset.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
-import type { Detector } from '../../model/detector.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { openDatasets, testSource } from '../../node/datasets.ts';
 import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
-import { encodePng } from '../../node/images.ts';
-import { renderHeatmap } from '../../report/heatmap.ts';
-import { heatmapRange } from '../../report/range.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { chooseCategories } from '../datasets.ts';
 import { startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
-import { verdictOf } from '../verdict.ts';
+import { writeHeatmap } from './predict.ts';
 
 export const usage = `raad eval MODEL DATA
   Image AUROC, AP and F1-max, pixel AUROC and AP, AU-PRO (AU-sPRO for MVTec LOCO) on a data set's test images.
@@ -99,7 +95,11 @@ export async function evaluateOne(
       detector,
       source,
       async onResult(index, result) {
-        if (out) await writeHeatmap(join(out, 'heatmaps'), result, detector);
+        if (out) {
+          const { name, defect, image, prediction, truth } = result;
+          const file = join(out, 'heatmaps', defect, `${basename(name).replace(/\.[^.]+$/, '')}.png`);
+          await writeHeatmap(file, `${defect} ${basename(name)}`, image, prediction, detector, truth?.mask);
+        }
         onImage?.(result);
         progress.update(index + 1);
       },
@@ -115,20 +115,4 @@ export async function evaluateOne(
     progress.stop();
     detector.destroy();
   }
-}
-
-async function writeHeatmap(folder: string, evaluated: EvaluatedImage, { state }: Detector): Promise<void> {
-  const { name, defect, image, truth, prediction } = evaluated;
-  const verdict = verdictOf(prediction);
-  const picture = renderHeatmap({
-    ...heatmapRange(state),
-    image,
-    map: prediction.map,
-    score: prediction.score,
-    title: `${defect} ${basename(name)}`,
-    ...(truth && { mask: truth.mask }),
-    ...(verdict && { verdict }),
-  });
-  const file = basename(name).replace(/\.[^.]+$/, '');
-  await writeAtomically(join(folder, defect, `${file}.png`), await encodePng(picture));
 }

@@ -84,7 +84,7 @@ function readSettings(args: Arguments): FitSettings {
   };
 }
 
-interface Job {
+export interface FitJob {
   readonly engine: Engine;
   readonly settings: FitSettings;
   readonly root: string;
@@ -93,7 +93,11 @@ interface Job {
   readonly signal: AbortSignal;
 }
 
-async function fitOne(args: Arguments, { engine, settings, root, dataset, output, signal }: Job): Promise<void> {
+/** Trains on one data set, with the options of `fit`, and writes the model file. */
+export async function fitOne(
+  args: Arguments,
+  { engine, settings, root, dataset, output, signal }: FitJob,
+): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
   const load = (paths: readonly string[]) =>

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
 import { UserError } from '../../errors.ts';
-import type { Prediction } from '../../model/detector.ts';
+import type { Detector, Prediction } from '../../model/detector.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { expandImages, readBytes, writeAtomically } from '../../node/files.ts';
 import { encodePng, readImage } from '../../node/images.ts';
@@ -47,22 +47,30 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       }
       const prediction = await detector.predict(image);
       done++;
-      let heatmap: string | undefined;
-      if (!args.flag('no-heatmap')) {
-        heatmap = join(out, names[index]!);
-        const { low, high, threshold } = heatmapRange(detector.state);
-        const { map, score } = prediction;
-        const title = basename(path);
-        const verdict = verdictOf(prediction);
-        const picture = renderHeatmap({ image, map, low, high, threshold, title, score, ...(verdict && { verdict }) });
-        await writeAtomically(heatmap, await encodePng(picture));
-      }
+      const heatmap = args.flag('no-heatmap') ? undefined : join(out, names[index]!);
+      if (heatmap) await writeHeatmap(heatmap, basename(path), image, prediction, detector);
       print(args.flag('json'), path, prediction, heatmap);
     }
     detector.destroy();
     if (done === 0) throw new UserError('none of the images could be read.', 'Give whole image files.');
     if (done < paths.length) notice(`${paths.length - done} of ${paths.length} images were left out.`);
   });
+}
+
+/** Draws a prediction: score, verdict, map with colour bar and contour. @throws UserError */
+export async function writeHeatmap(
+  file: string,
+  title: string,
+  image: RgbImage,
+  prediction: Prediction,
+  { state }: Detector,
+  mask?: Uint8Array,
+): Promise<void> {
+  const { map, score } = prediction;
+  const verdict = verdictOf(prediction);
+  const optional = { ...(verdict && { verdict }), ...(mask && { mask }) };
+  const picture = renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional });
+  await writeAtomically(file, await encodePng(picture));
 }
 
 /** File names for the heat maps, with the folder's name in front where two images have the same one. */

@@ -1,0 +1,83 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GOOD } from '../../data/dataset.ts';
+import { PART_NAMES } from '../../data/synthetic/generate.ts';
+import type { EvaluatedImage } from '../../evaluation/evaluate.ts';
+import { loadDetector } from '../../model/modelFile.ts';
+import { openDatasets } from '../../node/datasets.ts';
+import { readBytes, writeAtomically } from '../../node/files.ts';
+import { writeInspectionSet } from '../../node/generated.ts';
+import { encodePng, readImage } from '../../node/images.ts';
+import { type ContactSheetRow, contactSheet } from '../../report/contactSheet.ts';
+import { heatmapRange } from '../../report/range.ts';
+import { evaluationNotes, evaluationTable } from '../../report/summary.ts';
+import { PRESETS } from '../../train/fit.ts';
+import type { Arguments, OptionTable } from '../arguments.ts';
+import { withEngine } from '../session.ts';
+import { verdictOf } from '../verdict.ts';
+import { evaluateOne } from './eval.ts';
+import { fitOne } from './fit.ts';
+import { writeHeatmap } from './predict.ts';
+
+export const usage = `raad demo
+  Generates inspection images, learns from the good ones, evaluates, predicts one and draws a contact sheet.
+
+  --part bracket|biscuit|denim    what is inspected, biscuit by default
+  --iterations N         training steps, 150
+  --out DIR              demo by default`;
+
+export const options: OptionTable = {
+  part: { type: 'string' },
+  iterations: { type: 'string' },
+  out: { type: 'string' },
+};
+
+const SETTINGS = { ...PRESETS.quick, iterations: 150 };
+const IMAGES = { train: 120, testGood: 20, testPerDefect: 5 };
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const part = args.choice('part', PART_NAMES) ?? 'biscuit';
+  const settings = { ...SETTINGS, iterations: args.number('iterations') ?? SETTINGS.iterations };
+  const out = args.text('out') ?? 'demo';
+  const data = join(out, part);
+  const model = join(out, `${part}.safetensors`);
+  // What an earlier run with other settings has left would mix with this one.
+  await rm(data, { recursive: true, force: true });
+  const count = await writeInspectionSet(data, { part, seed: 1, ...IMAGES });
+  console.log(`${data}: ${count} generated images of part '${part}'`);
+  const { root, datasets } = await openDatasets(data);
+  const dataset = datasets[0]!;
+  await withEngine(args, async (engine) => {
+    await fitOne(args, { engine, settings, root, dataset, output: model, signal });
+    const shown: EvaluatedImage[] = [];
+    const evaluation = await evaluateOne(
+      { engine, file: model, root, dataset, signal },
+      join(out, 'results'),
+      (image) => {
+        // Two of each kind are enough to look at.
+        if (shown.filter(({ defect }) => defect === image.defect).length < 2) shown.push(image);
+      },
+    );
+    const sample = dataset.test.find(({ defect }) => defect !== GOOD)!;
+    const picture = join(out, 'prediction.png');
+    const detector = await loadDetector(engine, await readBytes(model), model);
+    const image = await readImage(join(root, sample.image));
+    await writeHeatmap(picture, sample.image, image, await detector.predict(image), detector);
+    const range = heatmapRange(detector.state);
+    detector.destroy();
+    const sheet = join(out, 'contact-sheet.png');
+    await writeAtomically(
+      sheet,
+      await encodePng(contactSheet(shown.map(toRow), { ...range, heading: `generated part: ${part}` })),
+    );
+    console.log(evaluationTable(evaluation));
+    for (const line of evaluationNotes(evaluation)) console.log(line);
+    console.log(`\nmodel          ${model}\nprediction     ${picture}\ncontact sheet  ${sheet}`);
+  });
+}
+
+function toRow({ image, truth, prediction, name }: EvaluatedImage): ContactSheetRow {
+  const { map, score } = prediction;
+  const title = name.replace(/^test\//, '').replace(/\.[^.]+$/, '');
+  return { image, map, score, title, verdict: verdictOf(prediction) ?? 'normal', ...(truth && { mask: truth.mask }) };
+}

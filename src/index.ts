@@ -1,0 +1,76 @@
+/**
+ * The library where it does not matter what it runs on: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
+ * `raad-webgpu/browser` add what opens devices and reads images there.
+ */
+export { type Dataset, GOOD, splitHeldOut, type TestSample } from './data/dataset.ts';
+export type { RgbImage } from './data/image.ts';
+export { penaltyImage } from './data/penalty.ts';
+export {
+  defectNames,
+  generateInspectionSet,
+  type InspectionSample,
+  type InspectionSetOptions,
+  PART_NAMES,
+  renderSpecimen,
+} from './data/synthetic/generate.ts';
+export { maskCaps, requestDevice } from './engine/adapter.ts';
+export { type Caps, detectCaps } from './engine/caps.ts';
+export { Engine, type EngineOptions } from './engine/engine.ts';
+export { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError } from './engine/errors.ts';
+export { gradient } from './engine/gradient.ts';
+export {
+  evaluateReference,
+  input,
+  type Kernel,
+  makeNode,
+  type Node,
+  type Op,
+  Parameter,
+  type TensorType,
+  type Variant,
+} from './engine/graph.ts';
+export type { CompileOptions, Plan } from './engine/plan.ts';
+export { UserError } from './errors.ts';
+export {
+  type EvaluatedImage,
+  type Evaluation,
+  evaluate,
+  FPR_LIMITS,
+  type GroundTruth,
+  type ImageResult,
+  type Metrics,
+  type TestSource,
+  UnreadableImageError,
+} from './evaluation/evaluate.ts';
+export * from './kernels/index.ts';
+export { connectedComponents } from './metrics/components.ts';
+export {
+  componentRegions,
+  type OverlapCurve,
+  type PixelMetrics,
+  pixelMetrics,
+  type Region,
+  type ScoredMap,
+  saturationArea,
+} from './metrics/overlap.ts';
+export { auroc, type BinaryMetrics, binaryMetrics } from './metrics/ranking.ts';
+export { Autoencoder } from './model/autoencoder.ts';
+export { conformalThreshold, type Threshold } from './model/conformal.ts';
+export {
+  Detector,
+  type DetectorState,
+  type EncodeBindings,
+  type EncodeSizes,
+  type Prediction,
+  type Provenance,
+} from './model/detector.ts';
+export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
+export { Networks, parameterCount } from './model/networks.ts';
+export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
+export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
+export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
+export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
+export { heatmapRange } from './report/range.ts';
+export { calibrate, type ImageSource } from './train/calibrate.ts';
+export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
+export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';

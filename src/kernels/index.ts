@@ -1,0 +1,14 @@
+/** The ops that networks are built from. */
+export { avgPool2d } from './avgPool2d.ts';
+export { conv2d } from './conv2d.ts';
+export { dropout } from './dropout.ts';
+export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
+export { hardMean } from './hardMean.ts';
+export { adjustedImageToTensor, imageResize, imageToTensor } from './image.ts';
+export { channelDistance, combineMaps, type Placement, placeMap } from './maps.ts';
+export { pad2d } from './pad2d.ts';
+export { quantile } from './quantile.ts';
+export { resizeBilinear } from './resizeBilinear.ts';
+export { sliceOuter } from './slice.ts';
+export { standardise } from './standardise.ts';
+export { channelSum, mean } from './sum.ts';

@@ -1,0 +1,9 @@
+/** The library in Node: everything of the package's root, devices through Dawn, images and data sets on disk. */
+export { isImageFile, plainDataset, readDatasets } from './data/layouts.ts';
+export * from './index.ts';
+export { loadImages, type OpenedDatasets, openDatasets, testSource } from './node/datasets.ts';
+export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOptions, openDevice } from './node/device.ts';
+export { expandImages, readBytes, writeAtomically } from './node/files.ts';
+export { writeInspectionSet } from './node/generated.ts';
+export { encodePng, readImage, readMask } from './node/images.ts';
+export { readTeacher } from './node/teachers.ts';
