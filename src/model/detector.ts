@@ -97,7 +97,8 @@ export function inferenceGraph(networks: Networks, quantiles: Node, batch: numbe
   const second = student.head(trunk, { channels: { start: channels, count: channels } });
   const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
   const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
-  return { studentTeacher, autoencoder: auto, combined: combineMaps(studentTeacher, auto, quantiles, 'map.combined') };
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { image, studentTeacher, autoencoder: auto, combined };
 }
 
 /** A trained detector on one engine: three networks, their statistics and a threshold. */
@@ -124,11 +125,16 @@ export class Detector {
     return new Detector(this.engine, { ...this.state, ...change });
   }
 
+  /** The graph of inference for a batch: input `image` and the three maps. */
+  graph(batch: number): ReturnType<typeof inferenceGraph> {
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch);
+  }
+
   /** Compiles for a batch size ahead of time, with progress. */
   warmUp(batch = 1, onProgress?: (done: number, total: number) => void): Promise<Plan> {
     return this.#inference.get(String(batch), () =>
       this.engine.compile({
-        outputs: inferenceGraph(this.state.networks, this.#quantiles.node, batch),
+        outputs: this.#maps(batch),
         ...(onProgress && { onProgress }),
       }),
     );
@@ -178,7 +184,7 @@ export class Detector {
     const resizer = new Resizer(this.engine, networks.side);
     this.#encodings.set(key, {
       resize: await resizer.plan(width, height, paddedRow(width)),
-      infer: await this.engine.compile({ outputs: inferenceGraph(networks, this.#quantiles.node, 1) }),
+      infer: await this.engine.compile({ outputs: this.#maps(1) }),
       place: await this.#compilePlacer(mapWidth, mapHeight),
     });
   }
@@ -234,6 +240,11 @@ export class Detector {
     }
     this.#encodings.clear();
     this.engine.release([...this.state.networks.parameters, this.#quantiles]);
+  }
+
+  #maps(batch: number) {
+    const { studentTeacher, autoencoder, combined } = this.graph(batch);
+    return { studentTeacher, autoencoder, combined };
   }
 
   #placer(width: number, height: number): Promise<Plan> {

@@ -40,7 +40,8 @@ export async function readMask(path: string): Promise<Mask> {
     const image = open(bytes).removeAlpha();
     const { depth } = isBmp(bytes) ? { depth: 'uchar' } : await sharp(bytes).metadata();
     const wide = depth === 'ushort';
-    const { data, info } = await image.raw({ depth: wide ? 'ushort' : 'uchar' }).toBuffer({ resolveWithObject: true });
+    const raw = wide ? image.toColourspace('rgb16').raw({ depth: 'ushort' }) : image.raw({ depth: 'uchar' });
+    const { data, info } = await raw.toBuffer({ resolveWithObject: true });
     const values = wide ? new Uint16Array(data.buffer, data.byteOffset, data.length / 2) : data;
     const { width, height, channels } = info;
     const mask = new (wide ? Uint16Array : Uint8Array)(width * height);

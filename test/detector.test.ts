@@ -1,0 +1,240 @@
+import { describe, expect, test } from 'vitest';
+import type { RgbImage } from '../src/data/image.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { evaluateReference, input, type Values } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
+import { placeMap } from '../src/kernels/maps.ts';
+import { conformalThreshold } from '../src/model/conformal.ts';
+import { Detector, type DetectorState } from '../src/model/detector.ts';
+import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
+import { Networks } from '../src/model/networks.ts';
+import { packPixels } from '../src/model/pixels.ts';
+import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
+import { openDevice } from '../src/node/device.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import { loadTeacher } from '../src/train/teacher.ts';
+import { toBeAllclose } from './close.ts';
+import { engine } from './gpu.ts';
+
+const gpu = await engine();
+
+/** An untrained detector: the shipped teacher, random student and autoencoder. */
+async function untrained(): Promise<DetectorState> {
+  const networks = new Networks('xs', 128);
+  const teacher = await readTeacher('xs');
+  loadTeacher(networks, teacher, teacher.name);
+  networks.initialise(3);
+  return {
+    networks,
+    quantiles: { studentTeacher: [0.5, 2], autoencoder: [0.01, 0.5] },
+    placement: 'exact',
+    threshold: { value: 0.1, alpha: 0.01, promised: 0.01, images: 120 },
+    provenance: {
+      dataset: 'none',
+      seed: 3,
+      iterations: 0,
+      batch: 1,
+      learningRate: 0,
+      teacher: 'xs',
+      penalty: 'none',
+      trainImages: 0,
+      heldOutImages: 0,
+    },
+  };
+}
+
+function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {
+  const rows = Array.from({ length: newHeight }, (_, y) => data.subarray(y * width * 3, (y * width + newWidth) * 3));
+  return { width: newWidth, height: newHeight, data: Uint8Array.from(rows.flatMap((row) => [...row])) };
+}
+
+const state = await untrained();
+const picture = renderSpecimen('bracket', 'scratch', 5, 192).image;
+
+describe('prediction', () => {
+  test('images of any size, the map at the size of the image', async () => {
+    const detector = new Detector(gpu, state);
+    for (const [width, height] of [
+      [192, 192],
+      [128, 128],
+      [77, 130],
+      [1, 1],
+    ] as const) {
+      const { map, score, isAnomalous, ...size } = await detector.predict(crop(picture, width, height));
+      expect([size.width, size.height, map.length]).toEqual([width, height, width * height]);
+      expect(score).toBe(Math.max(...map));
+      expect(isAnomalous).toBe(score > 0.1);
+    }
+    detector.destroy();
+  });
+
+  test('raw maps of the whole network equal the float64 reference', async () => {
+    const detector = new Detector(gpu, state);
+    const square = crop(picture, 128, 128);
+    const { studentTeacher, autoencoder } = await detector.rawMaps(square);
+    const graph = detector.graph(1);
+    const values = new Map([[graph.image, packPixels(square) as Values]]);
+    const [st, ae] = evaluateReference([graph.studentTeacher, graph.autoencoder], values);
+    toBeAllclose(studentTeacher, st!, { rtol: 1e-5 });
+    toBeAllclose(autoencoder, ae!, { rtol: 1e-5 });
+    detector.destroy();
+  });
+
+  test('malformed pixels', async () => {
+    const detector = new Detector(gpu, state);
+    const wrong = detector.predict({ width: 4, height: 4, data: new Uint8Array(16) });
+    await expect(wrong).rejects.toThrow('an image of 4x4 has 16 bytes, expected 48.');
+    detector.destroy();
+  });
+
+  test('many at once do not mix', async () => {
+    const detector = new Detector(gpu, state);
+    const images = [crop(picture, 150, 150), crop(picture, 100, 160), crop(picture, 150, 150), picture];
+    const alone = [];
+    for (const image of images) alone.push((await detector.predict(image)).score);
+    const together = await Promise.all(images.map((image) => detector.predict(image)));
+    expect(together.map(({ score }) => score)).toEqual(alone);
+    detector.destroy();
+  });
+});
+
+describe('placement', () => {
+  const side = 128;
+  const cells = 24;
+
+  async function place(values: Float32Array, placement: 'exact' | 'reference', size = side) {
+    const x = input('cells', [1, 1, cells, cells]);
+    const plan = await gpu.compile({ outputs: { map: placeMap(x, { width: size, height: size, side, placement }) } });
+    const { map } = await plan.run({ cells: values }, ['map']);
+    plan.destroy();
+    return map as Float32Array;
+  }
+
+  test('exact: cell i lies at pixel 4i + 16, the margin repeats the nearest cell', async () => {
+    const ramp = Float32Array.from({ length: cells * cells }, (_, i) => 4 * (i % cells) + 16);
+    const map = await place(ramp, 'exact');
+    for (let x = 0; x < side; x++) {
+      // Pixel centres are half a pixel off the corner that positions count from.
+      const expected = Math.min(Math.max(x, 16), 4 * (cells - 1) + 16);
+      expect(Math.abs(map[64 * side + x]! - expected)).toBeLessThan(0.51);
+    }
+  });
+
+  test('reference: four cells of zeros around, then a resize', async () => {
+    const map = await place(new Float32Array(cells * cells).fill(1), 'reference');
+    expect(map[0]).toBe(0);
+    expect(map[64 * side + 64]).toBe(1);
+  });
+});
+
+describe('in the application of somebody else', () => {
+  test('its device, its encoder, its buffers, its texture', async () => {
+    const own = await openDevice();
+    const { device } = own;
+    const theirs = new Engine({ device });
+    const detector = new Detector(theirs, await untrained());
+    const expected = await detector.predict(picture);
+    const { width, height } = picture;
+    const sizes = { width, height };
+    await detector.prepare(sizes);
+
+    const rgba = Uint8Array.from(new Uint8Array(packPixels(picture).buffer));
+    const texture = device.createTexture({
+      size: [width, height],
+      format: 'rgba8unorm',
+      usage: GPUTextureUsage.COPY_SRC | GPUTextureUsage.COPY_DST,
+    });
+    device.queue.writeTexture({ texture }, rgba, { bytesPerRow: width * 4 }, [width, height]);
+    const buffer = device.createBuffer({
+      size: rgba.byteLength,
+      usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
+    device.queue.writeBuffer(buffer, 0, rgba);
+
+    for (const image of [texture, buffer]) {
+      const map = device.createBuffer({
+        size: width * height * 4,
+        usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      });
+      const result = device.createBuffer({ size: map.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      const encoder = device.createCommandEncoder();
+      detector.encode(encoder, sizes, { image, map });
+      encoder.copyBufferToBuffer(map, 0, result, 0, map.size);
+      device.queue.submit([encoder.finish()]);
+      await result.mapAsync(GPUMapMode.READ);
+      expect(new Float32Array(result.getMappedRange().slice(0))).toEqual(expected.map);
+    }
+
+    const encoder = device.createCommandEncoder();
+    const unprepared = () => detector.encode(encoder, { width: 5, height: 5 }, { image: buffer, map: buffer });
+    expect(unprepared).toThrow(/encode: no plan for image 5x5/);
+    detector.destroy();
+    theirs.destroy();
+    // The device is theirs: it still works.
+    device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_DST }).destroy();
+    const lost = await Promise.race([device.lost.then(() => true), new Promise((done) => setTimeout(done, 50, false))]);
+    expect(lost).toBe(false);
+    own.close();
+  });
+});
+
+describe('model file', () => {
+  test('holds everything that inference needs', async () => {
+    const detector = new Detector(gpu, state);
+    const bytes = await saveDetector(detector);
+    const again = await loadDetector(gpu, bytes);
+    const { networks, ...rest } = again.state;
+    const { networks: before, ...expected } = state;
+    expect(rest).toEqual(expected);
+    expect([networks.size, networks.side]).toEqual([before.size, before.side]);
+    const first = await detector.predict(picture);
+    const second = await again.predict(picture);
+    expect(second).toEqual(first);
+    detector.destroy();
+    again.destroy();
+  });
+
+  test('is refused when any byte has changed or is missing', async () => {
+    const bytes = await saveDetector(new Detector(gpu, state));
+    const header = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    const places = [0, 1, 7, 8, 9, 8 + Math.floor(header / 2), 7 + header, 8 + header, bytes.length - 1];
+    for (let i = 0; i < 40; i++) places.push(Math.floor((bytes.length * (i + 0.5)) / 40));
+    for (const at of places) {
+      const changed = bytes.slice();
+      changed[at]! ^= 1 << (at % 8);
+      await expect(readModel(changed, 'm.safetensors'), `byte ${at}`).rejects.toThrow(UserError);
+    }
+    for (const length of [0, 7, 8, 100, 8 + header, bytes.length - 1]) {
+      await expect(readModel(bytes.slice(0, length), 'm.safetensors'), `${length} bytes`).rejects.toThrow(UserError);
+    }
+    await expect(readModel(new Uint8Array([...bytes, 0]), 'm.safetensors')).rejects.toThrow(UserError);
+  });
+
+  test('of a newer version, of another kind', async () => {
+    const bytes = await saveDetector(new Detector(gpu, state));
+    const { tensors, metadata } = readSafetensors(bytes, 'm');
+    const foreign = writeSafetensors(tensors, {});
+    await expect(readModel(foreign, 'm.safetensors')).rejects.toThrow(/m.safetensors has no checksum/);
+    const { writeChecked } = await import('../src/model/checksum.ts');
+    const { checksum: _, ...rest } = metadata;
+    const newer = await writeChecked(tensors, { ...rest, version: '99' });
+    await expect(readModel(newer, 'm.safetensors')).rejects.toThrow(/version 99, newer than/);
+    const other = await writeChecked(tensors, { ...rest, format: 'something' });
+    await expect(readModel(other, 'm.safetensors')).rejects.toThrow(/is not a detector/);
+  });
+});
+
+describe('conformal threshold', () => {
+  const scores = Array.from({ length: 99 }, (_, i) => (i * 37) % 99);
+
+  test('is the score that alpha of normal images exceeds', () => {
+    expect(conformalThreshold(scores, 0.1)).toEqual({ value: 89, alpha: 0.1, promised: 0.1, images: 99 });
+    expect(conformalThreshold(scores, 0.01)).toEqual({ value: 98, alpha: 0.01, promised: 0.01, images: 99 });
+  });
+
+  test('says which rate it can promise when images are few', () => {
+    expect(conformalThreshold(scores.slice(0, 9), 0.01)).toMatchObject({ promised: 0.1 });
+    expect(() => conformalThreshold([])).toThrow(UserError);
+  });
+});
