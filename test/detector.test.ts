@@ -6,50 +6,23 @@ import { evaluateReference, input, type Values } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
 import { placeMap } from '../src/kernels/maps.ts';
 import { conformalThreshold } from '../src/model/conformal.ts';
-import { Detector, type DetectorState } from '../src/model/detector.ts';
+import { Detector } from '../src/model/detector.ts';
 import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
-import { Networks } from '../src/model/networks.ts';
 import { packPixels } from '../src/model/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
 import { openDevice } from '../src/node/device.ts';
-import { readTeacher } from '../src/node/teachers.ts';
-import { loadTeacher } from '../src/train/teacher.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';
+import { untrainedDetector } from './untrained.ts';
 
 const gpu = await engine();
-
-/** An untrained detector: the shipped teacher, random student and autoencoder. */
-async function untrained(): Promise<DetectorState> {
-  const networks = new Networks('xs', 128);
-  const teacher = await readTeacher('xs');
-  loadTeacher(networks, teacher, teacher.name);
-  networks.initialise(3);
-  return {
-    networks,
-    quantiles: { studentTeacher: [0.5, 2], autoencoder: [0.01, 0.5] },
-    placement: 'exact',
-    threshold: { value: 0.1, alpha: 0.01, promised: 0.01, images: 120 },
-    provenance: {
-      dataset: 'none',
-      seed: 3,
-      iterations: 0,
-      batch: 1,
-      learningRate: 0,
-      teacher: 'xs',
-      penalty: 'none',
-      trainImages: 0,
-      heldOutImages: 0,
-    },
-  };
-}
 
 function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {
   const rows = Array.from({ length: newHeight }, (_, y) => data.subarray(y * width * 3, (y * width + newWidth) * 3));
   return { width: newWidth, height: newHeight, data: Uint8Array.from(rows.flatMap((row) => [...row])) };
 }
 
-const state = await untrained();
+const state = await untrainedDetector();
 const picture = renderSpecimen('bracket', 'scratch', 5, 192).image;
 
 describe('prediction', () => {
@@ -133,7 +106,7 @@ describe('in the application of somebody else', () => {
     const own = await openDevice();
     const { device } = own;
     const theirs = new Engine({ device });
-    const detector = new Detector(theirs, await untrained());
+    const detector = new Detector(theirs, await untrainedDetector());
     const expected = await detector.predict(picture);
     const { width, height } = picture;
     const sizes = { width, height };

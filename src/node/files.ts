@@ -57,7 +57,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 export async function writeAtomically(path: string, bytes: Uint8Array | string): Promise<void> {
   const temporary = `${path}.${process.pid}.part`;
   try {
-    await mkdir(dirname(resolve(path)), { recursive: true });
+    await makeFolder(dirname(resolve(path)));
     const file = await open(temporary, 'w');
     try {
       await file.writeFile(bytes);
@@ -72,6 +72,15 @@ export async function writeAtomically(path: string, bytes: Uint8Array | string):
   }
 }
 
+/** Makes a folder and those above it. Node's own recursive `mkdir` never returns in places such as /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  if ((await stat(folder).catch(() => undefined))?.isDirectory()) return;
+  if (dirname(folder) !== folder) await makeFolder(dirname(folder));
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
+
 /** Removes a file if it is there. */
 export function removeFile(path: string): Promise<void> {
   return rm(path, { force: true });
@@ -79,11 +88,10 @@ export function removeFile(path: string): Promise<void> {
 
 /** Fails early, before hours of work, when a file could not be written in the end. @throws UserError */
 export async function assertWritable(path: string): Promise<void> {
-  const folder = dirname(resolve(path));
   try {
     if ((await stat(path).catch(() => undefined))?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-    await mkdir(folder, { recursive: true });
-    await access(folder, constants.W_OK);
+    await makeFolder(dirname(resolve(path)));
+    await access(dirname(resolve(path)), constants.W_OK);
   } catch (error) {
     throw new UserError(`${path} cannot be written: ${reasonOf(error)}.`, 'Choose another place.');
   }

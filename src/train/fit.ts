@@ -139,6 +139,8 @@ export async function fit(options: FitOptions): Promise<Detector> {
   checkSettings(settings);
   if (train.count === 0)
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
+  if (heldOut.count === 0)
+    throw new UserError('there are no held-out good images for the threshold.', 'Keep some good images apart.');
   const networks = new Networks(settings.size, settings.resolution);
   loadTeacher(networks, options.teacher, options.teacher.name);
   networks.initialise(settings.seed);

@@ -111,7 +111,7 @@ export async function fitOne(
   const train = await load(split.train);
   const heldOut = await load(split.heldOut);
   const penalty = await openPenalty(args, engine, settings.seed);
-  if (skipped.length > 0) notice(`${skipped.length} images were left out.`);
+  if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
   console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
 
   const checkpointFile = `${output}.checkpoint`;

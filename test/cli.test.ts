@@ -1,0 +1,210 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { writeInspectionSet } from '../src/node/generated.ts';
+import { encodeMaskPng } from '../src/node/images.ts';
+import { temporaryFolder, writeTree } from './temporary.ts';
+
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+const folder = temporaryFolder();
+const at = (...parts: string[]) => join(folder, ...parts);
+
+function raad(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', cwd: folder });
+  return { status, stdout, stderr };
+}
+
+/** A mistake of the user: the exit code, one sentence on stderr, no stack trace, nothing on stdout. */
+function expectRefusal(args: readonly string[], message: RegExp, code = 1): void {
+  const { status, stdout, stderr } = raad(...args);
+  const lines = stderr.split('\n').filter((line) => line.startsWith('raad: '));
+  expect(lines, stderr).toHaveLength(1);
+  expect(lines[0]).toMatch(message);
+  expect(stderr).not.toMatch(/^\s+at /m);
+  expect(stdout).toBe('');
+  expect(status).toBe(code);
+}
+
+await writeInspectionSet(at('data'), { part: 'biscuit', seed: 2, size: 96, train: 6, testGood: 2, testPerDefect: 1 });
+writeTree(folder, { 'data/train/good/broken.png': 'no image', 'empty/readme.txt': '', 'text.safetensors': 'hello' });
+const QUICK = ['--preset', 'quick', '--iterations', '2', '--batch', '1'];
+
+describe('the main job', () => {
+  test('fit leaves out what cannot be read, and writes a model', () => {
+    const { status, stdout, stderr } = raad(
+      'fit',
+      'data',
+      '-o',
+      'models/biscuit.safetensors',
+      ...QUICK,
+      '--log',
+      'log.jsonl',
+    );
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^models\/biscuit.safetensors: threshold \d/);
+    expect(stderr).toMatch(/^adapter: .+ \((gpu|lavapipe|swiftshader), \w+\)$/m);
+    expect(stderr).toMatch(/broken.png cannot be decoded/);
+    expect(stderr).toMatch(/1 image was left out/);
+    expect(stderr).toMatch(/training: 2\/2 steps, .* hard \d/);
+    expect(readdirSync(at('models'))).toEqual(['biscuit.safetensors']);
+    expect(JSON.parse(readFileSync(at('log.jsonl'), 'utf8').split('\n')[0]!)).toHaveProperty('hard');
+  });
+
+  test('info', () => {
+    const { status, stdout } = raad('info', 'models/biscuit.safetensors');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/PDN-XS detector, 128x128 px/);
+    const json = JSON.parse(raad('info', 'models/biscuit.safetensors', '--json').stdout);
+    expect(json).toMatchObject({ size: 'xs', resolution: 128, provenance: { iterations: 2, dataset: 'data' } });
+  });
+
+  test('eval prints the table and writes scores, metrics and heat maps', () => {
+    const { status, stdout, stderr } = raad('eval', 'models/biscuit.safetensors', 'data', '--out', 'results');
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/defect +images +AUROC +AU-PRO 0.3/);
+    expect(stdout).toMatch(/2 good and 7 defective images/);
+    const csv = readFileSync(at('results/scores.csv'), 'utf8').trim().split('\r\n');
+    expect(csv).toHaveLength(10);
+    expect(csv[0]).toBe('image,defect,score,anomalous,student_teacher,autoencoder');
+    const metrics = JSON.parse(readFileSync(at('results/metrics.json'), 'utf8'));
+    expect(metrics.auroc).toBeGreaterThanOrEqual(0);
+    expect(metrics.overlap.areas).toHaveLength(2);
+    expect(readdirSync(at('results/heatmaps/crack'))).toEqual(['000.png']);
+    const json = JSON.parse(raad('eval', 'models/biscuit.safetensors', 'data', '--json').stdout);
+    expect(json.data).toEqual(metrics);
+  });
+
+  test('a folder of models for a folder of data sets', () => {
+    mkdirSync(at('models/all'));
+    for (const name of ['a', 'b']) {
+      writeFileSync(at(`models/all/${name}.safetensors`), readFileSync(at('models/biscuit.safetensors')));
+      writeTree(folder, { [`many/${name}/train/good/0.png`]: readFileSync(at('data/train/good/000.png')) });
+      for (const [kind, file] of [
+        ['good', 'test/good/000.png'],
+        ['crack', 'test/crack/000.png'],
+      ] as const) {
+        writeTree(folder, { [`many/${name}/test/${kind}/0.png`]: readFileSync(at('data', file)) });
+      }
+    }
+    const { status, stdout, stderr } = raad('eval', 'models/all', 'many');
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/data set +AUROC/);
+    expect(stdout).toMatch(/mean/);
+    expectRefusal(['eval', 'models/biscuit.safetensors', 'many'], /many holds 2 data sets.*--category \(a, b\)/);
+    expectRefusal(['eval', 'models/all', 'many', '--category', 'c'], /there is no data set 'c'. Use one of: a, b/);
+  });
+
+  test('predict: files, folders, patterns; a bad file is named and left out', () => {
+    const { status, stdout, stderr } = raad(
+      'predict',
+      'models/biscuit.safetensors',
+      'data/test/crack',
+      'data/test/good/*.png',
+      '--out',
+      'maps',
+    );
+    expect(status, stderr).toBe(0);
+    expect(stdout.trim().split('\n')).toHaveLength(3);
+    expect(stdout).toMatch(/score \d+\.\d{4} {2}(normal|anomalous) {2}-> maps\//);
+    expect(readdirSync(at('maps'))).toHaveLength(3);
+    const one = raad('predict', 'models/biscuit.safetensors', 'data/train/good', '--json', '--no-heatmap');
+    expect(one.status).toBe(0);
+    expect(one.stderr).toMatch(/broken.png cannot be decoded/);
+    const lines = one.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toHaveLength(6);
+    expect(lines[0]).toMatchObject({ image: 'data/train/good/000.png', width: 96, height: 96 });
+  });
+
+  test('the shaders that run', () => {
+    const { status, stdout } = raad(
+      'predict',
+      'models/biscuit.safetensors',
+      'data/test/good/000.png',
+      '--no-heatmap',
+      '--dump-wgsl',
+    );
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^\/\/ ---- conv2d/m);
+    expect(stdout).toMatch(/@compute/);
+  });
+
+  test('devices', () => {
+    expect(raad('devices').stdout).toMatch(/^\* .+/);
+    const [best] = JSON.parse(raad('devices', '--json').stdout);
+    expect(best.caps.limits.maxStorageBufferBindingSize).toBeGreaterThan(0);
+  });
+});
+
+describe('usage', () => {
+  test('help', () => {
+    const { status, stdout } = raad('--help');
+    expect(status).toBe(0);
+    for (const command of ['fit', 'eval', 'predict', 'info', 'devices', 'generate', 'demo']) {
+      expect(stdout).toContain(`raad ${command}`);
+      expect(raad(command, '--help').status).toBe(0);
+    }
+    expect(raad().status).toBe(2);
+  });
+
+  test.each([
+    [['fly'], /there is no command 'fly'/],
+    [['fit', 'data'], /fit needs -o/],
+    [['fit', 'data', '-o', 'x', '--wings', '2'], /unknown option '--wings'/],
+    [['fit', 'data', '-o', 'x', '--batch', 'two'], /--batch two is not a number/],
+    [['fit', 'data', '-o', 'x', '--size', 'xxl'], /--size xxl is not known. Use one of: xs, s, m/],
+    [['predict', 'models/biscuit.safetensors'], /predict needs a model and images/],
+  ])('%j', (args, message) => {
+    expectRefusal(args, message, 2);
+  });
+});
+
+describe('bad input', () => {
+  test.each([
+    [['fit', 'nowhere', '-o', 'x'], /the folder nowhere does not exist/],
+    [['fit', 'text.safetensors', '-o', 'x'], /text.safetensors is a file, not a folder/],
+    [['fit', 'empty', '-o', 'x'], /empty holds no good images/],
+    [['fit', '--good', 'empty', '-o', 'x'], /the folder empty holds no images/],
+    [['fit', 'data', '-o', 'x', '--resolution', '200'], /200/],
+    [['fit', 'data', '-o', 'x', '--size', 'm'], /no teacher comes with size m/],
+    [['fit', 'data', '-o', 'x', '--teacher', 'text.safetensors'], /text.safetensors/],
+    [['fit', 'data', '-o', 'x', '--penalty', 'empty'], /the folder empty holds no images/],
+    [['fit', 'data', '-o', 'data'], /data cannot be written: it is a folder/],
+    [['fit', 'data', '-o', '/proc/x/model.safetensors'], /cannot be written/],
+    [['fit', 'data', '-o', 'x', '--adapter', 'voodoo'], /there is no WebGPU adapter 'voodoo'; found: /],
+    [['eval', 'nowhere.safetensors', 'data'], /nowhere.safetensors cannot be read: it does not exist/],
+    [['eval', 'text.safetensors', 'data'], /text.safetensors/],
+    [['predict', 'models/biscuit.safetensors', 'nowhere.png'], /nowhere.png does not exist/],
+    [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be read/],
+    [['info', 'text.safetensors'], /text.safetensors/],
+  ])('%j', (args, message) => {
+    const before = readdirSync(folder).sort();
+    expectRefusal(args, message);
+    expect(readdirSync(folder).sort()).toEqual(before);
+  });
+
+  test('a mask of another size', async () => {
+    writeTree(folder, {
+      'masked/train/good/0.png': readFileSync(at('data/train/good/000.png')),
+      'masked/test/crack/0.png': readFileSync(at('data/test/crack/000.png')),
+      'masked/ground_truth/crack/0_mask.png': await encodeMaskPng(new Uint8Array(50), 10, 5),
+    });
+    expectRefusal(['eval', 'models/biscuit.safetensors', 'masked'], /0_mask.png is 10x5, its image 96x96/);
+  });
+
+  test('no test images', () => {
+    expectRefusal(['eval', 'models/biscuit.safetensors', 'data/train/good'], /good holds no test images/);
+  });
+
+  test('an output that cannot be written', () => {
+    const out = ['--out', 'text.safetensors/maps'];
+    expectRefusal(
+      ['predict', 'models/biscuit.safetensors', 'data/test/good/000.png', ...out],
+      /a part of the path is a file/,
+    );
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Engine } from '../src/engine/engine.ts';
+import type { Parameter } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
+import type { Detector } from '../src/model/detector.ts';
+import { saveDetector } from '../src/model/modelFile.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import type { ImageSource } from '../src/train/calibrate.ts';
+import { type FitOptions, type FitProgress, fit, PRESETS, trainingOrder } from '../src/train/fit.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
+import { device, engine } from './gpu.ts';
+
+const gpu = await engine();
+const teacher = await readTeacher('xs');
+
+function specimens(first: number, count: number): ImageSource {
+  return { count, image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image };
+}
+
+const SETTINGS = { ...PRESETS.quick, iterations: 4, batch: 2, seed: 4 };
+
+function options(change: Partial<FitOptions> = {}): FitOptions {
+  return {
+    engine: gpu,
+    settings: SETTINGS,
+    dataset: 'generated',
+    train: specimens(0, 5),
+    heldOut: specimens(5, 2),
+    penalty: generatedPenalty(0),
+    teacher,
+    ...change,
+  };
+}
+
+const weights = (detector: Detector) => detector.state.networks.parameters.map(({ data }: Parameter) => data);
+
+describe('fit', () => {
+  let uninterrupted: Detector;
+  let bytes: Uint8Array;
+
+  test('reports its phases, learns, and ends with statistics and a threshold', async () => {
+    const seen: FitProgress[] = [];
+    uninterrupted = await fit(options({ onProgress: (progress) => seen.push(progress) }));
+    expect([...new Set(seen.map(({ phase }) => phase))]).toEqual(['statistics', 'compile', 'train', 'calibrate']);
+    expect(seen.at(-1)).toEqual({ phase: 'calibrate', done: 1, total: 1 });
+    const trained = seen.filter(({ phase }) => phase === 'train');
+    expect(trained.at(-1)!.done).toBe(SETTINGS.iterations);
+    for (const { losses } of trained) for (const loss of Object.values(losses!)) expect(loss).toBeGreaterThan(0);
+    const { quantiles, threshold, networks, provenance } = uninterrupted.state;
+    expect(quantiles.studentTeacher[1]).toBeGreaterThan(quantiles.studentTeacher[0]);
+    expect(threshold).toMatchObject({ images: 2, promised: 1 / 3 });
+    expect(provenance).toMatchObject({ trainImages: 5, heldOutImages: 2, penalty: 'generated', batch: 2 });
+    expect(networks.teacherStd.data.every((value) => value > 0)).toBe(true);
+    bytes = await saveDetector(uninterrupted);
+  });
+
+  test('equal settings give an equal file, other seeds another', async () => {
+    expect(await saveDetector(await fit(options()))).toEqual(bytes);
+    const other = await fit(options({ settings: { ...SETTINGS, seed: 5 } }));
+    expect(weights(other)).not.toEqual(weights(uninterrupted));
+  });
+
+  test('a small cache changes nothing', async () => {
+    expect(await saveDetector(await fit(options({ cacheBytes: 200_000 })))).toEqual(bytes);
+  });
+
+  test('stopping saves, and resuming ends in the same bits', async () => {
+    const saved: Uint8Array[] = [];
+    const save = async (checkpoint: Uint8Array) => {
+      saved.push(checkpoint);
+    };
+    const stop = new AbortController();
+    const stopped = fit(
+      options({
+        checkpoint: { every: 1, save },
+        signal: stop.signal,
+        onProgress: ({ phase, done }) => {
+          if (phase === 'train' && done >= 1) stop.abort(new Error('enough'));
+        },
+      }),
+    );
+    // A fast adapter may be through before it reports: then the periodic checkpoints are what there is.
+    await stopped.catch((error: Error) => expect(error.message).toBe('enough'));
+    expect(saved.length).toBeGreaterThan(0);
+    expect(await saveDetector(await fit(options({ resume: saved.at(-1)! })))).toEqual(bytes);
+    const second = await engineOfItsOwn();
+    expect(await saveDetector(await fit(options({ engine: second, resume: saved[0]! })))).toEqual(bytes);
+    second.destroy();
+
+    const otherSettings = options({ resume: saved[0]!, settings: { ...SETTINGS, learningRate: 1e-4 } });
+    await expect(fit(otherSettings)).rejects.toThrow(
+      /checkpoint was made with learningRate 0.001, this run has 0.0001/,
+    );
+    const damaged = saved[0]!.slice();
+    damaged[damaged.length - 5]! ^= 1;
+    await expect(fit(options({ resume: damaged }))).rejects.toThrow(/is damaged/);
+    await expect(fit(options({ resume: bytes }))).rejects.toThrow(/is not a training checkpoint/);
+  });
+
+  test.each([
+    ['iterations', { iterations: 0 }],
+    ['batch', { batch: 1.5 }],
+    ['learning rate', { learningRate: 0 }],
+    ['seed', { seed: -1 }],
+    ['side', { resolution: 100 }],
+  ])('unusable %s', async (name, change) => {
+    const unusable = fit(options({ settings: { ...SETTINGS, ...change } }));
+    await expect(unusable).rejects.toThrow(UserError);
+    await expect(unusable).rejects.toThrow(name === 'side' ? '100' : name);
+  });
+
+  test('no images', async () => {
+    await expect(fit(options({ train: specimens(0, 0) }))).rejects.toThrow('there are no good images to train on.');
+    await expect(fit(options({ heldOut: specimens(0, 0) }))).rejects.toThrow(/held-out/);
+  });
+
+  test('a teacher of another size', async () => {
+    const settings = { ...SETTINGS, size: 's' } as const;
+    await expect(fit(options({ settings }))).rejects.toThrow(/teacher teacher-pdn-xs: conv1.weight has shape 32x3x4x4/);
+  });
+
+  test('divergence is an error, not a model', async () => {
+    await expect(fit(options({ settings: { ...SETTINGS, learningRate: 1e30 } }))).rejects.toThrow(/training diverged/);
+  });
+});
+
+async function engineOfItsOwn(): Promise<Engine> {
+  return new Engine({ device: (await device()).device });
+}
+
+test('every epoch is a permutation of the images, another one each time', () => {
+  const order = trainingOrder(7, 3);
+  const epochs = [0, 1].map((epoch) => Array.from({ length: 7 }, (_, i) => order(7 * epoch + i)));
+  for (const epoch of epochs) expect([...epoch].sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(epochs[0]).not.toEqual(epochs[1]);
+});
