@@ -14,6 +14,8 @@ export default defineConfig({
   ],
   test: {
     include: ['test/**/*.test.ts'],
+    // Long ones belong to `npm run test:full`.
+    exclude: process.env['RAAD_TEST'] === 'full' ? [] : ['test/**/*.full.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One Dawn instance per worker process; two workers would share two cores with the software driver.

@@ -1,0 +1,55 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { Random } from '../src/data/random.ts';
+import { writeInspectionSet } from '../src/node/generated.ts';
+import { temporaryFolder } from './temporary.ts';
+
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+const KILLS = 10;
+const folder = temporaryFolder();
+const model = join(folder, 'model.safetensors');
+
+function start(...more: string[]): ChildProcess {
+  const args = ['fit', join(folder, 'data'), '-o', model, '--preset', 'quick', '--iterations', '24', '--batch', '1'];
+  return spawn(process.execPath, [CLI, ...args, '--checkpoint-every', '1', ...more], { stdio: 'ignore' });
+}
+
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+}
+
+test('a killed run ends in the same weights when it is resumed', { timeout: 1_800_000 }, async () => {
+  await writeInspectionSet(join(folder, 'data'), {
+    part: 'denim',
+    seed: 1,
+    size: 128,
+    train: 8,
+    testGood: 0,
+    testPerDefect: 0,
+  });
+  const began = performance.now();
+  expect(await ended(start())).toBe(0);
+  const duration = performance.now() - began;
+  const expected = readFileSync(model);
+  const random = new Random(Date.now());
+  let resumed = 0;
+  for (let kill = 0; kill < KILLS; kill++) {
+    rmSync(model);
+    const child = start();
+    const exit = ended(child);
+    const timer = setTimeout(() => child.kill('SIGKILL'), duration * (0.15 + 0.8 * random.uniform()));
+    await exit;
+    clearTimeout(timer);
+    // A run that was faster than its killer has left the model instead.
+    if (existsSync(model)) continue;
+    if (existsSync(`${model}.checkpoint`)) resumed++;
+    expect(await ended(start('--resume'))).toBe(0);
+    expect(Buffer.compare(readFileSync(model), expected), `kill ${kill}`).toBe(0);
+    expect(existsSync(`${model}.checkpoint`)).toBe(false);
+  }
+  console.log(`${KILLS} kills, ${resumed} resumed from a checkpoint, all equal`);
+  expect(resumed).toBeGreaterThan(0);
+});
