@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,12 +39,14 @@ export function loadVulkan(folder: string): void {
 
 /**
  * Runs a function with the process's stderr closed to native code: drivers and Dawn print notices there that concern
- * nobody. Only on Linux, and only where stderr can be opened again.
+ * nobody. Only on Linux, and only where stderr can be opened again. A regular file cannot: it would get a write position of
+ * its own, and overwrite what others who share the file have written.
  */
 export function withoutChatter<T>(run: () => T): T {
   if (process.platform !== 'linux' || process.env['RAAD_VERBOSE']) return run();
   let saved: number;
   try {
+    if (fstatSync(2).isFile()) return run();
     saved = openSync('/proc/self/fd/2', 'a');
   } catch {
     return run();
