@@ -27,7 +27,14 @@ function expectRefusal(args: readonly string[], message: RegExp, code = 1): void
   expect(status).toBe(code);
 }
 
-await writeInspectionSet(at('data'), { part: 'biscuit', seed: 2, size: 96, train: 6, testGood: 2, testPerDefect: 1 });
+const generated = await writeInspectionSet(at('data'), {
+  part: 'biscuit',
+  seed: 2,
+  size: 96,
+  train: 6,
+  testGood: 2,
+  testPerDefect: 1,
+});
 writeTree(folder, { 'data/train/good/broken.png': 'no image', 'empty/readme.txt': '', 'text.safetensors': 'hello' });
 const QUICK = ['--preset', 'quick', '--iterations', '2', '--batch', '1'];
 
@@ -138,6 +145,10 @@ describe('the main job', () => {
     const [best] = JSON.parse(raad('devices', '--json').stdout);
     expect(best.caps.limits.maxStorageBufferBindingSize).toBeGreaterThan(0);
   });
+});
+
+test('the number of generated images is told', () => {
+  expect(generated).toBe(6 + 2 + 7);
 });
 
 describe('usage', () => {

@@ -20,7 +20,8 @@ export async function writeInspectionSet(
     if (mask && maskPath) {
       await writeAtomically(join(folder, maskPath), await encodeMaskPng(mask, image.width, image.height));
     }
-    onImage?.(++done);
+    done++;
+    onImage?.(done);
   }
   return done;
 }
