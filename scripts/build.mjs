@@ -21,7 +21,6 @@ await Promise.all([
     entryPoints: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/cli/main.ts' },
     outdir: 'dist',
     splitting: true,
-    banner: { js: '' },
   }),
   build({ ...common, platform: 'browser', entryPoints: { browser: 'src/browser.ts' }, outdir: 'dist' }),
 ]);

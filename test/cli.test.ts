@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -145,6 +145,32 @@ describe('the main job', () => {
     const [best] = JSON.parse(raad('devices', '--json').stdout);
     expect(best.caps.limits.maxStorageBufferBindingSize).toBeGreaterThan(0);
   });
+});
+
+test('Ctrl-C saves the state', async () => {
+  const args = [
+    'fit',
+    'data',
+    '-o',
+    'stopped.safetensors',
+    '--preset',
+    'quick',
+    '--iterations',
+    '5000',
+    '--batch',
+    '1',
+  ];
+  const child = spawn(process.execPath, [CLI, ...args], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    const before = stderr.includes('training:');
+    stderr += chunk;
+    if (!before && stderr.includes('training:')) child.kill('SIGINT');
+  });
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  expect(code, stderr).toBe(130);
+  expect(stderr).toContain('the state is in stopped.safetensors.checkpoint, go on with --resume');
+  expect(readdirSync(folder).filter((file) => file.startsWith('stopped'))).toEqual(['stopped.safetensors.checkpoint']);
 });
 
 test('the number of generated images is told', () => {

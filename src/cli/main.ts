@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
 import * as demo from './commands/demo.ts';

@@ -37,7 +37,7 @@ function bar(label: string, total: number, unit: string): Progress {
 
 function lines(label: string, total: number, unit: string): Progress {
   const clock = new Clock(total);
-  let printed = 0;
+  let printed = Number.NEGATIVE_INFINITY;
   return {
     update(done, note = '') {
       const now = performance.now();

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
@@ -147,7 +148,12 @@ export async function fitOne(
     detector.destroy();
     console.log(`${output}: threshold ${threshold?.value.toFixed(4)}`);
   } catch (error) {
-    if (signal.aborted) console.error(`stopped; the state is in ${checkpointFile}, go on with --resume`);
+    if (signal.aborted) {
+      const saved = existsSync(checkpointFile);
+      console.error(
+        saved ? `stopped; the state is in ${checkpointFile}, go on with --resume` : 'stopped before training',
+      );
+    }
     throw error;
   } finally {
     await show.stop();
