@@ -1,6 +1,16 @@
+/** Hardware, or which software renderer. */
+export type AdapterKind = 'gpu' | 'lavapipe' | 'swiftshader' | 'cpu';
+
+/** The kind of an adapter by its names. */
+export function adapterKind(names: string): AdapterKind {
+  if (/swiftshader/i.test(names)) return 'swiftshader';
+  if (/llvmpipe|lavapipe/i.test(names)) return 'lavapipe';
+  return /basic render|\bwarp\b/i.test(names) ? 'cpu' : 'gpu';
+}
+
 /** What a device can do, detected once. Tests mask it to force fallbacks. */
 export interface Caps {
-  readonly kind: 'gpu' | 'lavapipe' | 'swiftshader' | 'cpu';
+  readonly kind: AdapterKind;
   /** The adapter is software on the CPU: it rewards other kernels than a GPU. */
   readonly isCpu: boolean;
   readonly vendor: string;
@@ -25,8 +35,7 @@ export interface Caps {
 
 export function detectCaps(device: GPUDevice): Caps {
   const info = device.adapterInfo;
-  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-  const kind = /swiftshader/i.test(text) ? 'swiftshader' : /llvmpipe|lavapipe/i.test(text) ? 'lavapipe' : 'gpu';
+  const kind = adapterKind(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
   const { limits } = device;
   return {
     kind,

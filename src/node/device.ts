@@ -1,6 +1,6 @@
 import { create, globals } from 'webgpu';
 import { requestDevice } from '../engine/adapter.ts';
-import { detectCaps } from '../engine/caps.ts';
+import { type AdapterKind, adapterKind, detectCaps } from '../engine/caps.ts';
 import { UserError } from '../errors.ts';
 import { paceDevicePolls } from './pacing.ts';
 import { addDriver, loadVulkan, swiftShaderFolder, withoutChatter } from './vulkan.ts';
@@ -10,11 +10,11 @@ export interface AdapterEntry {
   /** `vulkan`, `d3d12`, `metal`, ... */
   readonly backend: string;
   readonly name: string;
-  readonly kind: 'gpu' | 'lavapipe' | 'swiftshader';
+  readonly kind: AdapterKind;
 }
 
 /** Best first: hardware, then the faster of the software drivers. */
-const ORDER = ['gpu', 'lavapipe', 'swiftshader'] as const;
+const ORDER: readonly AdapterKind[] = ['gpu', 'lavapipe', 'swiftshader', 'cpu'];
 
 /** Not a name that an adapter has: Dawn answers with the list of those it knows. */
 const LIST_ALL = 'adapter=\u0001';
@@ -38,14 +38,9 @@ async function enumerate(): Promise<AdapterEntry[]> {
   } catch (error) {
     const list = String((error as Error).message).matchAll(/backend: '([^']*)', name: '([^']*)'/g);
     return [...list]
-      .map(([, backend, name]) => ({ backend: backend!, name: name!, kind: kindOf(name!) }))
+      .map(([, backend, name]) => ({ backend: backend!, name: name!, kind: adapterKind(name!) }))
       .filter(({ backend }) => backend !== 'null' && !backend.startsWith('opengl'));
   }
-}
-
-function kindOf(name: string): AdapterEntry['kind'] {
-  if (/swiftshader/i.test(name)) return 'swiftshader';
-  return /llvmpipe|lavapipe/i.test(name) ? 'lavapipe' : 'gpu';
 }
 
 export interface OpenDeviceOptions {
