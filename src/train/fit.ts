@@ -251,12 +251,13 @@ class Session {
     let start = 0;
     if (resume) start = restore(await readCheckpoint(resume), this.#checkpointParts(training), this.#fingerprint());
     const ring = new Parameter('training.losses', { shape: [RING_ROWS, LOSS_NAMES.length], dtype: 'f32' });
-    this.#temporary = [state, ring, ...training.moments];
     const plan = await engine.compile({
       outputs: {},
       effects: [recordLosses(ring.node, lossNodes, state.node), ...training.effects],
       onProgress: (done, total) => onProgress?.({ phase: 'compile', done, total }),
     });
+    const kept = new Set(networks.parameters);
+    this.#temporary = [...plan.parameters].filter((parameter) => !kept.has(parameter));
     const parts = this.#checkpointParts(training);
     const save = async (step: number) => {
       await engine.download(parts.parameters);
