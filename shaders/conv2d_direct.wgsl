@@ -1,7 +1,7 @@
 // conv2d of any kernel size, stride and padding, one output per invocation: the plain statement of the operation, for
 // devices without subgroups and for layers too small to tile.
 //
-// x     [N, CI, H, W]
+// x     [N, groups * CI, H, W]
 // w     [CO, CI, KH, KW]
 // y     [N, CO, OH, OW]
 // grid  one invocation per output, folded
@@ -26,6 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   let m = index / outPlane % params.outChannels;
   let top = i32(index % outPlane / params.outWidth * params.stride) - i32(params.padding);
   let left = i32(index % params.outWidth * params.stride) - i32(params.padding);
+  let image = n * params.xChannels + m / params.channelsPerGroup * params.inChannels;
   var sum = 0.0;
   for (var ci = 0u; ci < params.inChannels; ci++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {
@@ -33,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
       if (iy < 0 || iy >= i32(params.height)) {
         continue;
       }
-      let row = ((n * params.inChannels + ci) * params.height + u32(iy)) * params.width;
+      let row = ((image + ci) * params.height + u32(iy)) * params.width;
       let weights = ((m * params.inChannels + ci) * params.kernelHeight + ky) * params.kernelWidth;
       for (var kx = 0u; kx < params.kernelWidth; kx++) {
         let ix = left + i32(kx);

@@ -3,7 +3,7 @@
 // One subgroup computes MT channels of NT * S pixels in named registers. Each value of x is gathered once per tap, weights
 // are gathered S at a time and broadcast. No barrier, no workgroup memory.
 //
-// x     [N, CI, H, W]  already padded
+// x     [N, groups * CI, H, W]  already padded
 // w     [ceil(CO / MT)][CI * KH * KW][MT]  (packWeights)
 // y     [N, CO, OH, OW]
 // grid  x: ceil(N * OH * OW / (NT * S)), y: ceil(CO / MT);  workgroup: one subgroup of S lanes
@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let p${j} = group.x * ${S * NT}u + ${j * S}u + lane;
   let n${j} = min(p${j}, pixels - 1u) / outPlane;
   let q${j} = min(p${j}, pixels - 1u) % outPlane;
-  var at${j} = n${j} * params.inChannels * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
+  var at${j} = (n${j} * params.xChannels + m / params.channelsPerGroup * params.inChannels) * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
 #end
 #for i in 0..MT
 #for j in 0..NT

@@ -4,9 +4,9 @@
 // channel; its shifted copies for the kernel's columns come from shuffles by constant distances, which a CPU turns into
 // register permutes. Weights are gathered S at a time and broadcast. No barrier, no workgroup memory.
 //
-// x     [N, CI, H, W]  already padded
+// x     [N, groups * CI, H, W]  already padded
 // w     [ceil(CO / MT)][CI][KH * KW][MT]  (packWeights)
-// y     [N, CO, OH, OW]
+// y     [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns
 // grid  x: column tiles * row tiles, y: ceil(CO / MT), z: N;  workgroup: one subgroup of S lanes
 // reference: conv2dReference in src/kernels/conv2d.ts
 enable subgroups;
@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let oy = (group.x / params.columnTiles) * ${RY}u;
   let m = group.y * ${MT}u;
   let plane = params.height * params.width;
-  let image = group.z * params.inChannels * plane;
+  let image = (group.z * params.xChannels + m / params.channelsPerGroup * params.inChannels) * plane;
 #for r in 0..RY + KH - 1
 #for g in 0..NX + (KW > 1)
   var at${r}_${g} = image + min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);
@@ -79,24 +79,53 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
   }
   let outPlane = params.outHeight * params.outWidth;
-  let base = (group.z * params.outChannels + m) * outPlane + oy * params.outWidth + ox;
-#for i in 0..MT
-  if (m + ${i}u < params.outChannels) {
-#if BIAS
-    let bias${i} = bias[m + ${i}u];
+#if POOL
+  let base = (group.z * params.outChannels + m) * outPlane + oy / 2u * params.outWidth + ox / 2u;
 #else
-    let bias${i} = 0.0;
+  let base = (group.z * params.outChannels + m) * outPlane + oy * params.outWidth + ox;
+#end
+#for i in 0..MT
+  {
+#if BIAS
+    let shift = bias[min(m + ${i}u, params.outChannels - 1u)];
+#else
+    let shift = 0.0;
 #end
 #for r in 0..RY
 #for j in 0..NX
-    if (oy + ${r}u < params.outHeight && ox + ${j * S}u < params.outWidth) {
 #if RELU
-      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = max(acc${i}_${j}_${r} + bias${i}, 0.0);
+    let y${j}_${r} = max(acc${i}_${j}_${r} + shift, 0.0);
 #else
-      y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = acc${i}_${j}_${r} + bias${i};
+    let y${j}_${r} = acc${i}_${j}_${r} + shift;
+#end
+#end
+#end
+#if POOL
+#for r in 0..RY / 2
+#for j in 0..NX
+    let pair${j}_${r} = y${j}_${2 * r} + y${j}_${2 * r + 1};
+    let mean${j}_${r} = 0.25 * (pair${j}_${r} + subgroupShuffle(pair${j}_${r}, lane ^ 1u));
+#end
+#end
+    if (m + ${i}u < params.outChannels && lane % 2u == 0u) {
+#for r in 0..RY / 2
+#for j in 0..NX
+      if (oy / 2u + ${r}u < params.outHeight && ox / 2u + ${j * S / 2}u < params.outWidth) {
+        y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S / 2}u] = mean${j}_${r};
+      }
+#end
 #end
     }
+#else
+    if (m + ${i}u < params.outChannels) {
+#for r in 0..RY
+#for j in 0..NX
+      if (oy + ${r}u < params.outHeight && ox + ${j * S}u < params.outWidth) {
+        y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = y${j}_${r};
+      }
 #end
+#end
+    }
 #end
   }
 #end

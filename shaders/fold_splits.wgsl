@@ -1,4 +1,4 @@
-// foldSplits: adds partial sums in a fixed order.
+// foldSplits: adds partial sums in a fixed order and scales the result.
 //
 // x     [SPLITS, size]
 // y     [size]
@@ -18,5 +18,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   for (var split = 0u; split < params.splits; split++) {
     sum += x[split * params.size + index];
   }
-  y[index] = sum;
+  y[index] = params.factor * sum;
 }

@@ -72,12 +72,12 @@ describe('memory planner', () => {
           bytes: 4 + 4 * random.integer(500),
           from: i,
           to: i + random.integer(12),
-          readWhileWritten: read,
+          conflicts: read,
         });
       }
       // What a step reads has to be alive then.
-      lifetimes.forEach(({ from, readWhileWritten }) => {
-        for (const k of readWhileWritten) {
+      lifetimes.forEach(({ from, conflicts }) => {
+        for (const k of conflicts) {
           lifetimes[k] = { ...lifetimes[k]!, to: Math.max(lifetimes[k]!.to, from) };
         }
       });
@@ -86,7 +86,7 @@ describe('memory planner', () => {
         const place = placements[i]!;
         expect(place.offset % 256).toBe(0);
         expect(place.offset + a.bytes).toBeLessThanOrEqual(slabBytes[place.slab]!);
-        for (const k of a.readWhileWritten) expect(placements[k]!.slab).not.toBe(place.slab);
+        for (const k of a.conflicts) expect(placements[k]!.slab).not.toBe(place.slab);
         for (let j = 0; j < i; j++) {
           const other = placements[j]!;
           const together = lifetimes[j]!.to >= a.from && other.slab === place.slab;
@@ -102,7 +102,7 @@ describe('memory planner', () => {
       bytes: 1024,
       from: i,
       to: i + 1,
-      readWhileWritten: i === 0 ? [] : [i - 1],
+      conflicts: i === 0 ? [] : [i - 1],
     }));
     expect(planMemory(chain, 256, 2 ** 30).slabBytes).toEqual([1024, 1024]);
   });

@@ -43,10 +43,15 @@ const positive = (...shape: number[]): InputSpec => ({ shape, fill: 'positive' }
 const ties = (...shape: number[]): InputSpec => ({ shape, fill: 'ties' });
 const pixels = (...shape: number[]): InputSpec => ({ shape, dtype: 'u32', fill: 'pixels' });
 
+/** How much larger rounding errors of Winograd's method are than those of the plain sum. */
+const WINOGRAD_ERROR = 8;
+
 interface Conv {
   readonly stride?: number;
   readonly padding?: number;
   readonly relu?: boolean;
+  readonly pool?: boolean;
+  readonly groups?: number;
   readonly bias?: boolean;
   readonly perf?: boolean;
 }
@@ -63,10 +68,11 @@ function conv(
   const options = Object.entries({ bias, ...attrs }).map(([key, value]) => `${key}=${value}`);
   return {
     name: `conv2d ${n}x${ci}x${h}x${w} -> ${co}, k${k} ${options.join(' ')}`,
-    inputs: [f(n, ci, h, w), f(co, ci, k, k), ...(bias ? [f(co)] : [])],
+    inputs: [f(n, ci, h, w), f(co, ci / (attrs.groups ?? 1), k, k), ...(bias ? [f(co)] : [])],
     build: ([x, weights, b]) => conv2d(x!, weights!, b, attrs),
-    reduction: ci * k * k,
-    gradient: bias ? [0, 1, 2] : [0, 1],
+    // Winograd's method adds and subtracts up to 21 times larger numbers on the way.
+    reduction: ci * k * k * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
+    ...(!attrs.pool && !attrs.groups && { gradient: bias ? [0, 1, 2] : [0, 1] }),
     perf,
   };
 }
@@ -86,7 +92,7 @@ function convInputGrad(
     name: `conv2dInputGrad ${n}x${ci}x${h}x${w} <- ${co}, k${k} s${stride} p${padding}`,
     inputs: [f(n, co, oh, ow), f(co, ci, k, k)],
     build: ([dy, weights]) => conv2dInputGrad(dy!, weights!, { stride, padding, shape: [n, ci, h, w] }),
-    reduction: co * k * k,
+    reduction: co * k * k * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
   };
 }
 
@@ -105,7 +111,7 @@ function convWeightGrad(
     name: `conv2dWeightGrad ${n}x${ci}x${h}x${w} -> ${co}, k${k} s${stride} p${padding}`,
     inputs: [f(n, ci, h, w), f(n, co, oh, ow)],
     build: ([x, dy]) => conv2dWeightGrad(x!, dy!, { stride, padding, shape: [co, ci, k, k] }),
-    reduction: n * oh * ow,
+    reduction: n * oh * ow * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
   };
 }
 
@@ -125,6 +131,14 @@ export const table: readonly Case[] = [
   conv(2, 9, 5, 6, 17, 1),
   conv(2, 4, 3, 3, 6, 4, { padding: 2, relu: true }),
   conv(1, 3, 16, 16, 4, 5, { padding: 2 }),
+  conv(1, 3, 13, 11, 5, 4, { relu: true, pool: true }),
+  conv(2, 4, 12, 23, 9, 4, { relu: true, pool: true }),
+  conv(2, 5, 11, 8, 6, 3, { pool: true, padding: 1 }),
+  conv(1, 6, 9, 10, 7, 4, { pool: true, stride: 2 }),
+  conv(2, 8, 9, 13, 16, 4, { groups: 2, relu: true }),
+  conv(1, 6, 8, 9, 128, 3, { groups: 2, pool: true }),
+  conv(1, 9, 7, 7, 12, 3, { groups: 3, padding: 1, bias: false }),
+  conv(1, 2, 7, 21, 130, 4, { padding: 3 }),
   conv(1, 32, 62, 62, 64, 4, { relu: true, perf: true }),
   conv(1, 64, 29, 29, 64, 3, { relu: true, perf: true }),
   conv(1, 64, 27, 27, 128, 4, { perf: true }),

@@ -48,10 +48,10 @@ export interface Variant<A> {
   supports?(caps: Caps, node: Node<A>): boolean;
   /** Whether it is the default choice there, given that it is supported; true when absent. */
   suits?(caps: Caps, node: Node<A>): boolean;
-  /** One dispatch ... */
+  /** The same result by simpler ops ... */
+  lower?(node: Node<A>, caps: Caps): Node | undefined;
+  /** ... or, where that is absent or undefined, one dispatch. */
   kernel?(node: Node<A>, caps: Caps): Kernel;
-  /** ... or the same result by simpler ops. */
-  lower?(node: Node<A>, caps: Caps): Node;
 }
 
 /**
@@ -69,6 +69,16 @@ export interface Op<A> {
   cost?(node: Node<A>): Cost;
   /** In order of preference. */
   readonly variants: readonly Variant<A>[];
+  /**
+   * Index of the input whose memory the output takes over, so that several dispatches can write one tensor. That input
+   * must have no other reader.
+   */
+  continues?(node: Node<A>): number | undefined;
+  /**
+   * The same value by fewer nodes, if there is such a thing.
+   * @param isOnlyUser whether this node alone uses that input, which may then disappear into it
+   */
+  fuse?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
   /** Indices of the inputs (parameters) that the op overwrites. Such an op has no output of its own. */
   readonly updates?: readonly number[];
 }

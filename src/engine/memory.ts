@@ -3,8 +3,8 @@ export interface Lifetime {
   readonly bytes: number;
   readonly from: number;
   readonly to: number;
-  /** Indices (into the same list, all earlier) of the tensors that the step `from` reads. */
-  readonly readWhileWritten: readonly number[];
+  /** Indices (into the same list) of the earlier tensors that a step reads while it writes this one, or the reverse. */
+  readonly conflicts: readonly number[];
 }
 
 export interface Placement {
@@ -31,7 +31,7 @@ export function planMemory(lifetimes: readonly Lifetime[], alignment: number, ma
   const placements: Placement[] = [];
   for (const tensor of lifetimes) {
     const bytes = Math.ceil(tensor.bytes / alignment) * alignment;
-    const forbidden = new Set(tensor.readWhileWritten.map((index) => placements[index]!.slab));
+    const forbidden = new Set(tensor.conflicts.map((index) => placements[index]!.slab));
     let best: { slab: number; offset: number; growth: number } | undefined;
     for (let s = 0; s < slabs.length; s++) {
       if (forbidden.has(s)) continue;

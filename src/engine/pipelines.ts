@@ -22,8 +22,11 @@ export interface PipelineRequest {
 
 export function pipelineRequest(node: Node, kernel: Kernel): PipelineRequest {
   const updates = node.op.updates ?? [];
-  const bindings: BindingKind[] = node.inputs.map((_, i) => (updates.includes(i) ? 'write' : 'read'));
-  if (!node.op.updates) bindings.push('write');
+  const continued = node.op.continues?.(node);
+  const bindings: BindingKind[] = node.inputs.map((_, i) =>
+    updates.includes(i) || i === continued ? 'write' : 'read',
+  );
+  if (!node.op.updates && continued === undefined) bindings.push('write');
   const names = Object.keys(kernel.params ?? {});
   if (names.length > 0) bindings.push('uniform');
   const defines: Defines = kernel.defines ?? {};

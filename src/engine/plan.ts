@@ -9,6 +9,7 @@ import {
   type Node,
   type Parameter,
   parameterOf,
+  rewriteGraph,
   size,
   type TensorType,
   topologicalOrder,
@@ -17,8 +18,11 @@ import {
 import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
 
-/** Chosen variant by op name, or by `op/label` for one node. */
-export type VariantChoice = Readonly<Record<string, string>>;
+/**
+ * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
+ * that is supported is taken, and the default when there is none.
+ */
+export type VariantChoice = Readonly<Record<string, string | readonly string[]>>;
 
 export interface CompileOptions {
   /** Values that can be read after a run, by name. */
@@ -57,8 +61,9 @@ export function chooseVariant(node: Node, caps: Caps, forced: VariantChoice | un
   const name = forced?.[`${op.name}/${node.label}`] ?? forced?.[op.name];
   const supported = op.variants.filter((variant) => variant.supports?.(caps, node) ?? true);
   if (name !== undefined) {
-    const wanted = supported.find((variant) => variant.name === name);
+    const wanted = [name].flat().flatMap((each) => supported.filter((variant) => variant.name === each))[0];
     if (wanted) return wanted;
+    if (typeof name !== 'string') return chooseVariant(node, caps, undefined);
     const names = op.variants.map((variant) => variant.name).join(', ');
     throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
   }
@@ -72,6 +77,19 @@ interface Lowered {
   readonly outputs: Record<string, Node>;
   readonly effects: Node[];
   readonly kernels: Map<Node, { kernel: Kernel; variant: string }>;
+}
+
+/** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
+function fuse(roots: readonly Node[]): Node[] {
+  const users = new Map<Node, number>();
+  for (const node of topologicalOrder(roots)) {
+    for (const used of node.inputs) users.set(used, (users.get(used) ?? 0) + 1);
+  }
+  for (const root of roots) users.set(root, (users.get(root) ?? 0) + 1);
+  return rewriteGraph(roots, (node, original) => {
+    const isOnlyUser = (input: Node) => users.get(original.inputs[node.inputs.indexOf(input)]!) === 1;
+    return node.op.fuse?.(node, isOnlyUser) ?? node;
+  });
 }
 
 /** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
@@ -105,11 +123,13 @@ export function lower(options: CompileOptions, caps: Caps): Lowered {
         if (known) current = known;
         else {
           const variant = chooseVariant(current, caps, options.variants);
-          if (variant.kernel) kernels.set(current, { kernel: variant.kernel(current, caps), variant: variant.name });
-          else if (variant.lower) {
-            const simpler = visit(variant.lower(current, caps));
+          const lowered = variant.lower?.(current, caps);
+          if (lowered) {
+            const simpler = visit(lowered);
             done.set(current, simpler);
             current = simpler;
+          } else if (variant.kernel) {
+            kernels.set(current, { kernel: variant.kernel(current, caps), variant: variant.name });
           } else throw new Error(`${node.op.name}: variant '${variant.name}' has neither a kernel nor a lowering`);
         }
       }
@@ -119,9 +139,10 @@ export function lower(options: CompileOptions, caps: Caps): Lowered {
     return done.get(root)!;
   };
 
-  const outputs: Record<string, Node> = {};
-  for (const [name, node] of Object.entries(options.outputs)) outputs[name] = visit(node);
-  const effects = (options.effects ?? []).map(visit);
+  const names = Object.keys(options.outputs);
+  const roots = fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit);
+  const outputs = Object.fromEntries(names.map((name, i) => [name, roots[i]!]));
+  const effects = roots.slice(names.length);
   return { outputs, effects, kernels };
 }
 
@@ -189,21 +210,34 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     }
   }
 
+  // A node that continues another one lies where the first of its chain does.
+  const origin = new Map<Node, Node>();
+  for (const node of order) {
+    const continued = node.op.continues?.(node);
+    if (continued !== undefined) origin.set(node, origin.get(node.inputs[continued]!) ?? node.inputs[continued]!);
+  }
+  const home = (node: Node) => origin.get(node) ?? node;
+
   // Time of a node = its place in `order`. Values that are read back after the run live to the end.
-  const dynamic = order.filter((node) => kernels.has(node) && !constant.has(node) && !node.op.updates);
+  const running = order.filter((node) => kernels.has(node) && !constant.has(node));
+  const dynamic = running.filter((node) => !node.op.updates && !origin.has(node));
   const index = new Map(dynamic.map((node, i) => [node, i]));
   const time = new Map(order.map((node, i) => [node, i]));
   const lastUse = new Map<Node, number>();
-  for (const node of order) for (const used of node.inputs) lastUse.set(used, time.get(node)!);
-  for (const node of Object.values(outputs)) lastUse.set(node, order.length);
-  const lifetimes = dynamic.map((node): Lifetime => {
+  for (const node of order) for (const used of node.inputs) lastUse.set(home(used), time.get(node)!);
+  for (const node of Object.values(outputs)) lastUse.set(home(node), order.length);
+  const conflicts = dynamic.map((): Set<number> => new Set());
+  for (const node of running) {
+    const written = index.get(home(node));
+    if (written === undefined) continue;
+    for (const used of node.inputs) {
+      const read = index.get(home(used));
+      if (read !== undefined && read !== written) conflicts[Math.max(read, written)]!.add(Math.min(read, written));
+    }
+  }
+  const lifetimes = dynamic.map((node, i): Lifetime => {
     const from = time.get(node)!;
-    return {
-      bytes: size(node.type) * 4,
-      from,
-      to: lastUse.get(node) ?? from,
-      readWhileWritten: node.inputs.flatMap((used) => index.get(used) ?? []),
-    };
+    return { bytes: size(node.type) * 4, from, to: lastUse.get(node) ?? from, conflicts: [...conflicts[i]!] };
   });
   const memory = planMemory(lifetimes, device.limits.minStorageBufferOffsetAlignment, caps.limits.maxBufferSize);
 
@@ -223,7 +257,9 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   for (const node of order) {
     const parameter = parameterOf(node);
     let binding: GPUBufferBinding | undefined;
-    if (parameter) {
+    if (origin.has(node)) {
+      binding = location.get(home(node))!;
+    } else if (parameter) {
       parameters.add(parameter);
       binding = { buffer: engine.parameterBuffer(parameter) };
     } else if (isInput(node)) {
@@ -264,7 +300,7 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     const { kernel, variant } = kernels.get(node)!;
     const { pipeline, layout, key } = compiled.get(node)!;
     const resources = node.inputs.map((used) => location.get(used)!);
-    if (!node.op.updates) resources.push(location.get(node)!);
+    if (!node.op.updates && !origin.has(node)) resources.push(location.get(node)!);
     const offset = uniformOffset.get(node);
     if (offset !== undefined) {
       resources.push({ buffer: uniforms!, offset, size: Object.keys(kernel.params!).length * 4 });

@@ -27,6 +27,11 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
   gradient: (node, dy) => [
     makeNode(avgPool2dGradOp, [dy], { ...node.attrs, shape: inputType(node, 0).shape }, `${node.label}.dx`),
   ],
+  fuse(node, isOnlyUser) {
+    const [x] = node.inputs as [Node];
+    if (x.op.name !== 'conv2d' || x.attrs.pool || node.attrs.padding > 0 || !isOnlyUser(x)) return undefined;
+    return makeNode(x.op, x.inputs, { ...x.attrs, pool: true }, x.label);
+  },
   reference(inputs, node) {
     const { padding } = node.attrs;
     const [n, c, h, w] = nchw(inputType(node, 0));

@@ -3,15 +3,18 @@ import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import tileShader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, makeNode, type Node, type Op, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { ShapeError } from '../engine/errors.ts';
+import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
 import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
+import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { reluGrad } from './elementwise.ts';
 import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
 import { channelSum } from './sum.ts';
+import { WINOGRAD_TILES, winogradConvolution } from './winograd.ts';
 
 export interface Conv2dAttrs {
   readonly stride: number;
@@ -19,14 +22,18 @@ export interface Conv2dAttrs {
   readonly padding: number;
   /** Rectify the result in the same dispatch. */
   readonly relu: boolean;
+  /** Then take the mean over 2x2 windows with stride 2. Inference only: such a node has no gradient. */
+  readonly pool: boolean;
+  /** Channels fall into so many groups, each convolved by itself. Inference only. */
+  readonly groups: number;
 }
 
 /**
- * 2-D convolution (cross-correlation) with optional bias and rectifier.
+ * 2-D convolution (cross-correlation) with optional bias, rectifier and 2x2 mean.
  * @param x [N, CI, H, W]
- * @param w [CO, CI, KH, KW]
+ * @param w [CO, CI / groups, KH, KW]
  * @param bias [CO]
- * @returns [N, CO, OH, OW], OH = floor((H + 2 padding - KH) / stride) + 1
+ * @returns [N, CO, OH, OW], OH = floor((H + 2 padding - KH) / stride) + 1; with `pool` [N, CO, floor(OH / 2), floor(OW / 2)]
  * @throws ShapeError
  */
 export function conv2d(
@@ -36,7 +43,7 @@ export function conv2d(
   attrs: Partial<Conv2dAttrs> = {},
   label?: string,
 ): Node {
-  const full = { stride: 1, padding: 0, relu: false, ...attrs };
+  const full = { stride: 1, padding: 0, relu: false, pool: false, groups: 1, ...attrs };
   return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], full, label);
 }
 
@@ -44,29 +51,38 @@ export function convOutput(size: number, kernel: number, stride: number, padding
   return Math.floor((size + 2 * padding - kernel) / stride) + 1;
 }
 
-/** Sizes that all convolution kernels need; `x` is the first input, `w` [CO, CI, KH, KW]. */
-function geometry(x: TensorType, w: TensorType, y: TensorType) {
-  const [batch, inChannels, height, width] = nchw(x);
-  const [outChannels, , kernelHeight, kernelWidth] = nchw(w);
-  const [, , outHeight, outWidth] = nchw(y);
-  return { batch, inChannels, height, width, outChannels, kernelHeight, kernelWidth, outHeight, outWidth };
+/** Sizes that all convolution kernels need, before pooling; `w` is [CO, CI / groups, KH, KW]. */
+function geometry(x: TensorType, w: TensorType, stride: number, padding: number) {
+  const [batch, xChannels, height, width] = nchw(x);
+  const [outChannels, inChannels, kernelHeight, kernelWidth] = nchw(w);
+  const outHeight = convOutput(height, kernelHeight, stride, padding);
+  const outWidth = convOutput(width, kernelWidth, stride, padding);
+  return { batch, xChannels, inChannels, height, width, outChannels, kernelHeight, kernelWidth, outHeight, outWidth };
 }
 
 export const conv2dOp: Op<Conv2dAttrs> = {
   name: 'conv2d',
-  infer(inputs, { stride, padding }) {
+  infer(inputs, { stride, padding, pool, groups }) {
     const [x, w, b] = inputs as [TensorType, TensorType, TensorType | undefined];
     const ok =
-      x.shape.length === 4 && w.shape.length === 4 && x.shape[1] === w.shape[1] && (!b || b.shape[0] === w.shape[0]);
-    expectShapes('conv2d', ok, inputs, 'x [N, CI, H, W], w [CO, CI, KH, KW], bias [CO] with equal CI and CO');
+      x.shape.length === 4 &&
+      w.shape.length === 4 &&
+      x.shape[1] === w.shape[1]! * groups &&
+      w.shape[0]! % groups === 0 &&
+      (!b || b.shape[0] === w.shape[0]);
+    const of = groups === 1 ? '' : ` / ${groups}`;
+    expectShapes('conv2d', ok, inputs, `x [N, CI, H, W], w [CO, CI${of}, KH, KW], bias [CO] with equal CI and CO`);
     const [n, , h, width] = nchw(x);
     const [co, , kh, kw] = nchw(w);
     const oh = convOutput(h, kh, stride, padding);
     const ow = convOutput(width, kw, stride, padding);
     expectShapes('conv2d', oh >= 1 && ow >= 1, inputs, `an input of at least ${kh}x${kw} after padding ${padding}`);
-    return { shape: [n, co, oh, ow], dtype: 'f32' };
+    return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
   },
   gradient(node, dy, needs) {
+    if (node.attrs.pool || node.attrs.groups > 1) {
+      throw new ShapeError(`conv2d: ${node.label} pools or has groups and therefore no gradient; use avgPool2d and slices.`);
+    }
     const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
     const { stride, padding, relu } = node.attrs;
     const dz = relu ? reluGrad(dy, node) : dy;
@@ -78,47 +94,58 @@ export const conv2dOp: Op<Conv2dAttrs> = {
   },
   reference: conv2dReference,
   cost(node) {
-    const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+    const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.stride, node.attrs.padding);
     const outputs = g.batch * g.outChannels * g.outHeight * g.outWidth;
-    const weights = g.outChannels * g.inChannels * g.kernelHeight * g.kernelWidth;
     return {
       flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth,
-      bytes: 4 * (g.batch * g.inChannels * g.height * g.width + weights + outputs),
+      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
     };
   },
   variants: [
+    winogradVariant(3),
+    winogradVariant(4),
+    winogradVariant(2),
     {
-      // Register rows with shuffles; fastest on CPU adapters where a row fills the lanes.
+      // Register rows with shuffles; fastest direct kernel on CPU adapters where a row fills the lanes.
       name: 'rows',
       supports: (caps, node) => {
         const [, , kh, kw] = nchw(inputType(node, 1));
         const s = lanes(caps);
-        return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5;
+        return (
+          s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS)
+        );
       },
       suits: (caps, node) => caps.isCpu && lanes(caps) <= 16 && node.type.shape[3]! >= 4,
-      lower: (node) => lowerPacked(node, 'rows', ROWS_CHANNELS),
+      lower: (node) => lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
     },
     {
       name: 'lanes',
-      supports: (caps, node) => lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16,
+      supports: (caps, node) =>
+        lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
       suits: (caps) => caps.isCpu,
-      lower: (node) => lowerPacked(node, 'lanes', LANES_CHANNELS),
+      lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
-    {
-      name: 'tile',
-      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
-      suits: (caps) => !caps.isCpu,
-      lower: (node) => lowerPacked(node, 'tile', TILE_CHANNELS),
-    },
+    ...TILES.map(
+      ([rows, columns, step]): Variant<Conv2dAttrs> => ({
+        name: `tile${16 * rows}x${16 * columns}`,
+        supports: (caps, node) =>
+          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
+        suits: (caps) => !caps.isCpu,
+        lower: (node) =>
+          unpooled(node) ?? lowerPacked(node, { algorithm: 'tile', tile: 16 * rows, columns, step }),
+      }),
+    ),
     {
       name: 'direct',
+      lower: unpooled,
       kernel(node, caps) {
-        const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+        const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.stride, node.attrs.padding);
         return {
           shader: { name: 'conv2d_direct.wgsl', source: direct },
           defines: { BIAS: node.inputs.length - 2, RELU: Number(node.attrs.relu), WORKGROUP },
           params: {
             batch: u32(g.batch),
+            xChannels: u32(g.xChannels),
             inChannels: u32(g.inChannels),
             height: u32(g.height),
             width: u32(g.width),
@@ -129,19 +156,56 @@ export const conv2dOp: Op<Conv2dAttrs> = {
             kernelWidth: u32(g.kernelWidth),
             stride: u32(node.attrs.stride),
             padding: u32(node.attrs.padding),
+            channelsPerGroup: u32(g.outChannels / node.attrs.groups),
           },
-          grid: foldedGrid(g.batch * g.outChannels * g.outHeight * g.outWidth, caps),
+          grid: foldedGrid(size(node.type), caps),
         };
       },
     },
   ],
 };
 
+/** F(m x m, k x k). The largest tile does least work and is the default where channels are many enough to pay for it. */
+function winogradVariant(m: number): Variant<Conv2dAttrs> {
+  return {
+    name: `winograd${m}`,
+    supports(_, node) {
+      const [, , kh, kw] = nchw(inputType(node, 1));
+      const exists = node.attrs.stride === 1 && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
+      return exists && wholeGroups(node, 64);
+    },
+    suits(_, node) {
+      const [co, ci, k] = nchw(inputType(node, 1));
+      return m === WINOGRAD_TILES[k]![0] && ci >= WINOGRAD_CHANNELS && co >= WINOGRAD_CHANNELS;
+    },
+    lower(node, caps) {
+      const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+      const { padding, groups, relu, pool } = node.attrs;
+      const k = w.type.shape[2]!;
+      return winogradConvolution({ x, w, bias, m, k, padding, groups, relu, pool, label: node.label }, node.type, caps);
+    },
+  };
+}
+
+/** Channels from which on the transforms are cheap beside the products. */
+const WINOGRAD_CHANNELS = 32;
+
+/** Pooling by an op of its own, for kernels that cannot do it. */
+function unpooled(node: Node<Conv2dAttrs>): Node | undefined {
+  if (!node.attrs.pool) return undefined;
+  return avgPool2d(makeNode(conv2dOp, node.inputs, { ...node.attrs, pool: false }, node.label), { padding: 0 });
+}
+
+/** No block of output channels may hold channels of two groups. */
+function wholeGroups(node: Node<Conv2dAttrs>, block: number): boolean {
+  return node.attrs.groups === 1 || (inputType(node, 1).shape[0]! / node.attrs.groups) % block === 0;
+}
+
 /** The definition. @see Op.reference */
 export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node<Conv2dAttrs>): Float64Array {
   const [x, w, bias] = inputs as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number> | undefined];
-  const { stride, padding, relu } = node.attrs;
-  const g = geometry(inputType(node, 0), inputType(node, 1), node.type);
+  const { stride, padding, relu, pool, groups } = node.attrs;
+  const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
   const y = new Float64Array(g.batch * g.outChannels * g.outHeight * g.outWidth);
   let at = 0;
   for (let n = 0; n < g.batch; n++) {
@@ -149,6 +213,7 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
       for (let oy = 0; oy < g.outHeight; oy++) {
         for (let ox = 0; ox < g.outWidth; ox++) {
           let sum = bias ? bias[co]! : 0;
+          const first = Math.floor((co * groups) / g.outChannels) * g.inChannels;
           for (let ci = 0; ci < g.inChannels; ci++) {
             for (let ky = 0; ky < g.kernelHeight; ky++) {
               const iy = oy * stride - padding + ky;
@@ -158,7 +223,7 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
                 if (ix < 0 || ix >= g.width) continue;
                 sum +=
                   w[((co * g.inChannels + ci) * g.kernelHeight + ky) * g.kernelWidth + kx]! *
-                  x[((n * g.inChannels + ci) * g.height + iy) * g.width + ix]!;
+                  x[((n * g.xChannels + first + ci) * g.height + iy) * g.width + ix]!;
               }
             }
           }
@@ -167,31 +232,42 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
       }
     }
   }
-  return y;
+  if (!pool) return y;
+  const unpooledType: TensorType = { shape: [g.batch, g.outChannels, g.outHeight, g.outWidth], dtype: 'f32' };
+  const plain = { ...node, type: unpooledType } as Node;
+  return avgPool2dOp.reference([y], { ...node, op: avgPool2dOp, attrs: { padding: 0 }, inputs: [plain] }) as Float64Array;
 }
 
 type Algorithm = 'rows' | 'lanes' | 'tile';
-/** Channels per invocation (lane kernels) or workgroup (tile kernel): the packing order of the weights. */
+/** Channels per invocation of the lane kernels: the packing order of the weights. */
 const ROWS_CHANNELS = 8;
 const LANES_CHANNELS = 16;
-const TILE_CHANNELS = 64;
 /** Groups of S pixels per lane of the `lanes` kernel. */
 const LANES_GROUPS = 4;
 
-interface PackedAttrs {
+interface Block {
   readonly algorithm: Algorithm;
+  /** Output channels of a workgroup. */
   readonly tile: number;
+  /** Pixels per invocation of the `tile` kernel, and steps that it stages at once. */
+  readonly columns?: number;
+  readonly step?: number;
+}
+
+interface PackedAttrs extends Block {
   readonly weights: readonly number[];
   readonly stride: number;
   readonly relu: boolean;
+  readonly pool: boolean;
+  readonly groups: number;
 }
 
-function lowerPacked(node: Node<Conv2dAttrs>, algorithm: Algorithm, tile: number): Node {
+function lowerPacked(node: Node<Conv2dAttrs>, block: Block): Node {
   const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-  const { stride, padding, relu } = node.attrs;
+  const { stride, padding, relu, pool, groups } = node.attrs;
   const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
-  const packed = packWeights(w, tile);
-  const attrs: PackedAttrs = { algorithm, tile, weights: w.type.shape, stride, relu };
+  const packed = packWeights(w, block.tile);
+  const attrs: PackedAttrs = { ...block, weights: w.type.shape, stride, relu, pool, groups };
   return makeNode(conv2dPackedOp, bias ? [padded, packed, bias] : [padded, packed], attrs, node.label);
 }
 
@@ -204,11 +280,13 @@ const ROWS_TILES: readonly (readonly [groups: number, rows: number, speed: numbe
 ];
 
 /** The tile that wastes the fewest lanes, weighted with how fast a full tile of each shape is. */
-export function rowsTile(width: number, height: number, s: number): readonly [number, number] {
+export function rowsTile(width: number, height: number, s: number, pool = false): readonly [number, number] {
   let best: readonly [number, number, number] = ROWS_TILES[0]!;
   let bestScore = 0;
   for (const tile of ROWS_TILES) {
     const [groups, rows, speed] = tile;
+    // Pooling windows are not cut.
+    if (pool && rows % 2 === 1) continue;
     const covered = Math.ceil(width / (groups * s)) * groups * s * Math.ceil(height / rows) * rows;
     const score = (speed * width * height) / covered;
     if (score > bestScore) {
@@ -222,11 +300,12 @@ export function rowsTile(width: number, height: number, s: number): readonly [nu
 /** A convolution without padding over packed weights: what the fast variants of conv2d consist of. */
 const conv2dPackedOp: Op<PackedAttrs> = {
   name: 'conv2dPacked',
-  infer(inputs, { weights, stride }) {
+  infer(inputs, { weights, stride, pool }) {
     const [x] = inputs as [TensorType];
     const [co, , kh, kw] = weights as [number, number, number, number];
     const [n, , h, w] = nchw(x);
-    return { shape: [n, co, convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)], dtype: 'f32' };
+    const [oh, ow] = [convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)];
+    return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
   },
   reference() {
     throw new Error('conv2dPacked is tested through conv2d');
@@ -244,41 +323,42 @@ const conv2dPackedOp: Op<PackedAttrs> = {
 };
 
 function packedGeometry(node: Node<PackedAttrs>) {
-  return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.type);
+  return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.attrs.stride, 0);
 }
 
 function packedCost(node: Node<PackedAttrs>) {
   const g = packedGeometry(node);
-  const outputs = g.batch * g.outChannels * g.outHeight * g.outWidth;
   const depth = g.inChannels * g.kernelHeight * g.kernelWidth;
   return {
-    flops: 2 * outputs * depth,
-    bytes: 4 * (g.batch * g.inChannels * g.height * g.width + g.outChannels * depth + outputs),
+    flops: 2 * g.batch * g.outChannels * g.outHeight * g.outWidth * depth,
+    bytes: 4 * (size(inputType(node, 0)) + g.outChannels * depth + size(node.type)),
   };
 }
 
 function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
-  const { algorithm, tile, stride, relu } = node.attrs;
+  const { algorithm, tile, columns = 0, step = 0, stride, relu, pool, groups } = node.attrs;
   const g = packedGeometry(node);
   const BIAS = node.inputs.length - 2;
   const RELU = Number(relu);
   const common = {
     batch: u32(g.batch),
+    xChannels: u32(g.xChannels),
     inChannels: u32(g.inChannels),
     height: u32(g.height),
     width: u32(g.width),
     outChannels: u32(g.outChannels),
-    outHeight: u32(g.outHeight),
-    outWidth: u32(g.outWidth),
+    outHeight: u32(node.type.shape[2]!),
+    outWidth: u32(node.type.shape[3]!),
+    channelsPerGroup: u32(g.outChannels / groups),
   };
   const pixels = g.batch * g.outHeight * g.outWidth;
   const S = lanes(caps);
   if (algorithm === 'rows') {
-    const [NX, RY] = rowsTile(g.outWidth, g.outHeight, S);
+    const [NX, RY] = rowsTile(g.outWidth, g.outHeight, S, pool);
     const columnTiles = Math.ceil(g.outWidth / (NX * S));
     return {
       shader: { name: 'conv2d_rows.wgsl', source: rowsShader },
-      defines: { S, MT: tile, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, BIAS, RELU },
+      defines: { S, MT: tile, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, BIAS, RELU, POOL: Number(pool) },
       params: { ...common, columnTiles: u32(columnTiles) },
       grid: [columnTiles * Math.ceil(g.outHeight / RY), Math.ceil(g.outChannels / tile), g.batch] as const,
     };
@@ -293,8 +373,8 @@ function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
   }
   return {
     shader: { name: 'conv2d_tile.wgsl', source: tileShader },
-    defines: { BIAS, RELU },
+    defines: { BIAS, RELU, MT: tile, TM: tile / 16, TN: columns, BK: step },
     params: { ...common, kernelHeight: u32(g.kernelHeight), kernelWidth: u32(g.kernelWidth), stride: u32(stride) },
-    grid: [Math.ceil(pixels / 64), Math.ceil(g.outChannels / tile)] as const,
+    grid: [Math.ceil(pixels / (16 * columns)), Math.ceil(g.outChannels / tile)] as const,
   };
 }

@@ -87,6 +87,9 @@ export const conv2dInputGradOp: Op<InputGradAttrs> = {
         const [, , kh, kw] = nchw(w.type);
         const top = kh - 1 - padding;
         const left = kw - 1 - padding;
+        if (stride === 1 && top === left && top >= 0) {
+          return conv2d(dy, flipWeights(w), undefined, { padding: top }, node.label);
+        }
         const padded = pad2d(dy, {
           top,
           left,

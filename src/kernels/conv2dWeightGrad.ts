@@ -1,11 +1,12 @@
 import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
 import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
-import foldShader from '../../shaders/fold_splits.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { convOutput } from './conv2d.ts';
+import { foldSplits } from './foldSplits.ts';
 import { pad2d } from './pad2d.ts';
+import { WINOGRAD_TILES, weightGradFits, winogradWeightGrad } from './winograd.ts';
 
 interface WeightGradAttrs {
   readonly stride: number;
@@ -84,6 +85,28 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
   },
   variants: [
     {
+      // The tiles of dy are the taps: the transforms of the forward convolution with outputs and taps exchanged, and the same
+      // transformed input, which is therefore computed once.
+      name: 'winograd',
+      supports(caps, node) {
+        const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
+        const m = WINOGRAD_TILES[kh]?.[0];
+        if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
+        return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
+      },
+      // Gathers across tiles cost a GPU its coalescing, so it takes the tile kernel unless tuning says otherwise.
+      suits(caps, node) {
+        const [co, ci] = node.attrs.shape as [number, number];
+        return caps.isCpu && ci >= 32 && co >= 32;
+      },
+      lower(node) {
+        const [x, dy] = node.inputs as [Node, Node];
+        const { padding, shape } = node.attrs;
+        const k = shape[2]!;
+        return winogradWeightGrad(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
+      },
+    },
+    {
       name: 'lanes',
       supports: (caps, node) => lanes(caps) >= 4 && node.attrs.shape[3]! <= 16,
       suits: (caps) => caps.isCpu,
@@ -157,7 +180,7 @@ function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
     { algorithm, shape, stride, splits } satisfies PartialAttrs,
     node.label,
   );
-  return makeNode(foldSplitsOp, [partial], { shape }, `${node.label}.fold`);
+  return foldSplits(partial, shape, 1, `${node.label}.fold`);
 }
 
 const partialOp: Op<PartialAttrs> = {
@@ -229,34 +252,6 @@ const partialOp: Op<PartialAttrs> = {
             Math.ceil(g.outChannels / 64),
             splits,
           ],
-        };
-      },
-    },
-  ],
-};
-
-interface FoldAttrs {
-  readonly shape: readonly number[];
-}
-
-const foldSplitsOp: Op<FoldAttrs> = {
-  name: 'foldSplits',
-  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference() {
-    throw new Error('foldSplits is tested through conv2dWeightGrad');
-  },
-  variants: [
-    {
-      name: 'sum',
-      kernel(node, caps) {
-        return {
-          shader: { name: 'fold_splits.wgsl', source: foldShader },
-          defines: { WORKGROUP },
-          params: {
-            size: u32(size(node.type)),
-            splits: u32(inputType(node, 0).shape[0]!),
-          },
-          grid: foldedGrid(size(node.type), caps),
         };
       },
     },

@@ -1,0 +1,81 @@
+// Winograd output transform that ends in an anomaly map: (conv + bias - target)^2, summed over the channels of one split.
+//
+// m        [A * A, CO, T], T = rows * tilesX: the tile rows firstRow, ... of all images, counted through the batch
+// target   [N, CO, OH, OW] (TARGET)
+// y        [SPLITS, N, 1, OH, OW]
+// grid     x: ceil(T / WORKGROUP), y: SPLITS
+// reference: winogradDistanceOp in src/kernels/winograd.ts
+@group(0) @binding(0) var<storage, read> m: array<f32>;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+#if TARGET
+@group(0) @binding(2) var<storage, read> target_: array<f32>;
+#end
+@group(0) @binding(${2 + TARGET}) var<storage, read_write> y: array<f32>;
+#params
+#include winograd
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let tiles = params.rows * params.tilesX;
+  let t = group.x * ${WORKGROUP}u + local;
+  if (t >= tiles) {
+    return;
+  }
+  let row = params.firstRow + t / params.tilesX;
+  let image = row / params.tilesY;
+  let oy = row % params.tilesY * ${M}u;
+  let ox = t % params.tilesX * ${M}u;
+  let step = params.channels * tiles;
+  let plane = params.height * params.width;
+#if TARGET
+#for i in 0..M
+  let y${i} = min(oy + ${i}u, params.height - 1u) * params.width;
+  let x${i} = min(ox + ${i}u, params.width - 1u);
+#end
+#end
+#for i in 0..M
+#for j in 0..M
+  var sum${i}_${j} = 0.0;
+#end
+#end
+  let last = min((group.y + 1u) * params.channelsPerSplit, params.channels);
+  for (var channel = group.y * params.channelsPerSplit; channel < last; channel++) {
+    let at = channel * tiles + t;
+    let shift = bias[channel];
+#for j in 0..A
+    let column${j} = outputTransform(Points(
+#for i in 0..A
+      m[at + ${i * A + j}u * step],
+#end
+    ));
+#end
+#if TARGET
+    let base = (image * params.channels + channel) * plane;
+#end
+#for i in 0..M
+    let row${i} = outputTransform(Points(
+#for j in 0..A
+      column${j}.s${i},
+#end
+    ));
+#for j in 0..M
+    {
+#if TARGET
+      let difference = row${i}.s${j} + shift - target_[base + y${i} + x${j}];
+#else
+      let difference = row${i}.s${j} + shift;
+#end
+      sum${i}_${j} += difference * difference;
+    }
+#end
+#end
+  }
+  let out = (group.y * params.images + image) * plane;
+#for i in 0..M
+#for j in 0..M
+  if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
+    y[out + (oy + ${i}u) * params.width + ox + ${j}u] = sum${i}_${j};
+  }
+#end
+#end
+}

@@ -1,0 +1,64 @@
+// Winograd input transform: every A x A tile of x, M apart, into A * A points.
+//
+// x     [N, CI, H, W]
+// v     [A * A, CI, T], T = rows * tilesX: the tile rows firstRow, ... of all images, counted through the batch
+// grid  x: ceil(T / WORKGROUP), y: ceil(CI / CHANNELS); one invocation per tile and CHANNELS input channels
+// reference: winogradInputOp in src/kernels/winograd.ts
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> v: array<f32>;
+#params
+#include winograd
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let tiles = params.rows * params.tilesX;
+  let t = group.x * ${WORKGROUP}u + local;
+  if (t >= tiles) {
+    return;
+  }
+  let row = params.firstRow + t / params.tilesX;
+  let image = row / params.tilesY;
+#if PADDED
+  let top = i32(row % params.tilesY * ${M}u) - params.padding;
+  let left = i32(t % params.tilesX * ${M}u) - params.padding;
+#for i in 0..A
+  let insideY${i} = top + ${i} >= 0 && top + ${i} < params.height;
+  let insideX${i} = left + ${i} >= 0 && left + ${i} < params.width;
+#end
+#else
+  let top = i32(row % params.tilesY * ${M}u);
+  let left = i32(t % params.tilesX * ${M}u);
+#end
+  let plane = u32(params.height * params.width);
+#for i in 0..A
+  let y${i} = u32(clamp(top + ${i}, 0, params.height - 1) * params.width);
+  let x${i} = u32(clamp(left + ${i}, 0, params.width - 1));
+#end
+  let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
+  for (var channel = group.y * ${CHANNELS}u; channel < last; channel++) {
+    let base = (image * params.channels + channel) * plane;
+#for j in 0..A
+    let column${j} = inputTransform(Points(
+#for i in 0..A
+#if PADDED
+      select(0.0, x[base + y${i} + x${j}], insideY${i} && insideX${j}),
+#else
+      x[base + y${i} + x${j}],
+#end
+#end
+    ));
+#end
+    let at = channel * tiles + t;
+    let step = params.channels * tiles;
+#for i in 0..A
+    let row${i} = inputTransform(Points(
+#for j in 0..A
+      column${j}.s${i},
+#end
+    ));
+#for j in 0..A
+    v[at + ${i * A + j}u * step] = row${i}.s${j};
+#end
+#end
+  }
+}

@@ -1,0 +1,57 @@
+// The batched matrix products of Winograd convolution, for CPU adapters: m[p] = u[p] v[p] for every point p.
+//
+// One subgroup computes MT rows of NT * S columns in named registers. Values of v are gathered once per step, those of u S
+// at a time and broadcast. No barrier, no workgroup memory.
+//
+// u     [POINTS, ceil(ROWS / MT), DEPTH, MT]
+// v     [POINTS, groups, DEPTH x COLUMNS] in any order: stepStride and columnStride say which
+// m     [POINTS, ROWS, COLUMNS]
+// grid  x: ceil(COLUMNS / (NT * S)), y: ceil(ROWS / MT), z: POINTS;  workgroup: one subgroup of S lanes
+// reference: winogradProductOp in src/kernels/winograd.ts
+enable subgroups;
+
+@group(0) @binding(0) var<storage, read> u: array<f32>;
+@group(0) @binding(1) var<storage, read> v: array<f32>;
+@group(0) @binding(2) var<storage, read_write> m: array<f32>;
+#params
+
+@compute @workgroup_size(${S})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let column = group.x * ${S * NT}u + lane;
+  let vBase = (group.z * params.groups + group.y / params.tilesPerGroup) * params.depth * params.columns;
+#for j in 0..NT
+  var at${j} = vBase + min(column + ${j * S}u, params.columns - 1u) * params.columnStride;
+#end
+#for i in 0..MT
+#for j in 0..NT
+  var acc${i}_${j} = 0.0;
+#end
+#end
+  var uAt = (group.z * params.rowTiles + group.y) * params.depth * ${MT}u + lane;
+  for (var k = 0u; k < params.depth; k++) {
+#for k in 0..(MT + S - 1) / S
+    let u${k} = u[uAt + ${k * S}u];
+#end
+    uAt += ${MT}u;
+#for j in 0..NT
+    let v${j} = v[at${j}];
+    at${j} += params.stepStride;
+#end
+#for i in 0..MT
+    let b${i} = subgroupBroadcast(u${i / S}, ${i % S}u);
+#for j in 0..NT
+    acc${i}_${j} += b${i} * v${j};
+#end
+#end
+  }
+  let base = (group.z * params.rows + group.y * ${MT}u) * params.columns + column;
+#for i in 0..MT
+  if (group.y * ${MT}u + ${i}u < params.rows) {
+#for j in 0..NT
+    if (column + ${j * S}u < params.columns) {
+      m[base + ${i}u * params.columns + ${j * S}u] = acc${i}_${j};
+    }
+#end
+  }
+#end
+}

@@ -1,0 +1,605 @@
+import distanceShader from '../../shaders/winograd_distance.wgsl';
+import dyShader from '../../shaders/winograd_dy.wgsl';
+import inputShader from '../../shaders/winograd_input.wgsl';
+import outputShader from '../../shaders/winograd_output.wgsl';
+import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
+import tileShader from '../../shaders/winograd_product_tile.wgsl';
+import weightsShader from '../../shaders/winograd_weights.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
+import { foldSplits } from './foldSplits.ts';
+
+/*
+ * Winograd convolution, stride 1: F(m x m, k x k) turns every tile of m x m outputs into (m + k - 1)^2 products per channel
+ * pair instead of m^2 k^2, as (m + k - 1)^2 independent matrix products between three cheap transforms.
+ */
+
+/** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
+export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
+
+/** Channels that one invocation of a transform takes in turn, so that a tile's position is computed once for all of them. */
+const CHANNELS_PER_INVOCATION = 8;
+
+interface TileAttrs {
+  /** Output tile. */
+  readonly m: number;
+  /** Kernel size. */
+  readonly k: number;
+}
+
+/** The tiles of an output plane; with `quad`, their counts are even, so that pooling windows are whole. */
+function tiling(outHeight: number, outWidth: number, m: number, quad: number) {
+  const tilesY = Math.ceil(outHeight / (m * quad)) * quad;
+  const tilesX = Math.ceil(outWidth / (m * quad)) * quad;
+  return { tilesY, tilesX };
+}
+
+/** Invocations per workgroup of the transforms: a subgroup on CPU adapters, where a workgroup is a loop. */
+function transformWorkgroup(caps: Caps): number {
+  return caps.isCpu ? lanes(caps) || WORKGROUP : WORKGROUP;
+}
+
+const testedThrough = (name: string, through: string) => () => {
+  throw new Error(`${name} is tested through ${through}`);
+};
+
+interface InputAttrs extends TileAttrs {
+  readonly padding: number;
+  /** Tile rows, counted through all images of the batch: this chunk, and in one image. */
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** x [N, CI, H, W] -> [(m + k - 1)^2, CI, rows * tilesX] */
+export const winogradInputOp: Op<InputAttrs> = {
+  name: 'winogradInput',
+  infer([x], { m, k, rows, tilesX }) {
+    return { shape: [(m + k - 1) ** 2, x!.shape[1]!, rows * tilesX], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradInput', 'conv2d'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
+        const [, channels, height, width] = nchw(inputType(node, 0));
+        const workgroup = transformWorkgroup(caps);
+        return {
+          shader: { name: 'winograd_input.wgsl', source: inputShader },
+          defines: {
+            A: m + k - 1,
+            K: k,
+            M: m,
+            PADDED: Number(padding > 0),
+            CHANNELS: CHANNELS_PER_INVOCATION,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            channels: u32(channels),
+            height: i32(height),
+            width: i32(width),
+            padding: i32(padding),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+          },
+          grid: [Math.ceil((rows * tilesX) / workgroup), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
+        };
+      },
+    },
+  ],
+};
+
+interface WeightAttrs extends TileAttrs {
+  /** Rows of the product that lie together. */
+  readonly tile: number;
+}
+
+/** w [CO, CI, k, k] -> [(m + k - 1)^2, ceil(CO / tile), CI, tile] */
+export const winogradWeightsOp: Op<WeightAttrs> = {
+  name: 'winogradWeights',
+  infer([w], { m, k, tile }) {
+    const [co, ci] = nchw(w!);
+    return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), ci, tile], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradWeights', 'conv2d'),
+  variants: [
+    {
+      name: 'element',
+      kernel(node, caps) {
+        const { m, k, tile } = node.attrs;
+        const [outChannels, inChannels] = nchw(inputType(node, 0));
+        const count = Math.ceil(outChannels / tile) * inChannels * tile;
+        return {
+          shader: { name: 'winograd_weights.wgsl', source: weightsShader },
+          defines: { A: m + k - 1, K: k, M: m, WORKGROUP },
+          params: { size: u32(count), outChannels: u32(outChannels), inChannels: u32(inChannels), tile: u32(tile) },
+          grid: foldedGrid(count, caps),
+        };
+      },
+    },
+  ],
+};
+
+interface DyAttrs extends WeightAttrs {
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile] */
+export const winogradDyOp: Op<DyAttrs> = {
+  name: 'winogradDy',
+  infer([dy], { m, k, tile, tilesY, tilesX }) {
+    const [n, co] = nchw(dy!);
+    return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), n * tilesY * tilesX, tile], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradDy', 'conv2dWeightGrad'),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, tile, tilesY, tilesX } = node.attrs;
+        const [n, channels, height, width] = nchw(inputType(node, 0));
+        const workgroup = transformWorkgroup(caps);
+        const channelTiles = Math.ceil(channels / tile);
+        const tiles = n * tilesY * tilesX;
+        return {
+          shader: { name: 'winograd_dy.wgsl', source: dyShader },
+          // The taps are the m x m tiles of dy; the outputs of this filter are the k x k weights.
+          defines: {
+            A: m + k - 1,
+            K: m,
+            M: k,
+            MT: tile,
+            CHANNELS: CHANNELS_PER_INVOCATION,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            channels: u32(channels),
+            channelTiles: u32(channelTiles),
+            height: u32(height),
+            width: u32(width),
+            tiles: u32(tiles),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+          },
+          grid: [Math.ceil(tiles / workgroup), (channelTiles * tile) / CHANNELS_PER_INVOCATION],
+        };
+      },
+    },
+  ],
+};
+
+interface ProductAttrs extends TileAttrs {
+  readonly groups: number;
+  /** What the first operand is: weights, or the output gradient (then the sum runs over tiles). */
+  readonly from: 'weights' | 'dy';
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/**
+ * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [(m + k - 1)^2, rows, columns], rows = CO, columns
+ * = tiles (or CI). Its variants say how the first operand is laid out.
+ */
+export const winogradProductOp: Op<ProductAttrs> = {
+  name: 'winogradProduct',
+  infer([w, v], { m, k, from }) {
+    const [points] = v!.shape;
+    const rows = from === 'weights' ? w!.shape[0]! : w!.shape[1]!;
+    const columns = from === 'weights' ? v!.shape[2]! : v!.shape[1]!;
+    return { shape: [points ?? (m + k - 1) ** 2, rows, columns], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradProduct', 'conv2d'),
+  cost(node) {
+    const [, channels, tiles] = inputType(node, 1).shape as [number, number, number];
+    const { groups, from } = node.attrs;
+    const depth = from === 'weights' ? channels / groups : tiles;
+    return { flops: 2 * size(node.type) * depth, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
+  },
+  variants: [
+    ...([
+      [64, 8],
+      [64, 4],
+      [32, 8],
+      [32, 4],
+      [16, 4],
+      [8, 4],
+    ] as const).map(
+      ([rows, columns]): Variant<ProductAttrs> => ({
+        name: `lanes${rows}x${columns}`,
+        supports: (caps, node) => lanes(caps) >= 4 && lanes(caps) <= 64 && wholeGroups(node, rows),
+        suits: (caps, node) =>
+          caps.isCpu &&
+          rows <= Math.max(8, 1.25 * outputRows(node)) &&
+          columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * node.type.shape[2]!),
+        lower: (node) => packed(node, { algorithm: 'lanes', rows, columns, step: 1 }),
+      }),
+    ),
+    ...TILES.map(
+      ([rows, columns, step]): Variant<ProductAttrs> => ({
+        name: `tile${16 * rows}x${16 * columns}`,
+        supports: (caps, node) =>
+          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
+        suits: (caps) => !caps.isCpu,
+        lower: (node) => packed(node, { algorithm: 'tile', rows: 16 * rows, columns, step }),
+      }),
+    ),
+  ],
+};
+
+function outputRows(node: Node<ProductAttrs>): number {
+  return node.type.shape[1]! / node.attrs.groups;
+}
+
+/** No block of rows may hold channels of two groups. */
+function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
+  return node.attrs.groups === 1 || outputRows(node) % rows === 0;
+}
+
+interface Block {
+  readonly algorithm: 'lanes' | 'tile';
+  /** Rows of a workgroup's block. */
+  readonly rows: number;
+  /** Columns: in units of S lanes, or per invocation. */
+  readonly columns: number;
+  /** Steps staged at once. */
+  readonly step: number;
+}
+
+type PackedAttrs = ProductAttrs & Block & { readonly outRows: number };
+
+function packed(node: Node<ProductAttrs>, block: Block): Node {
+  const [w, v] = node.inputs as [Node, Node];
+  const { m, k, from, tilesY, tilesX } = node.attrs;
+  const tile = block.rows;
+  const u =
+    from === 'weights'
+      ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
+      : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
+  const attrs: PackedAttrs = { ...node.attrs, ...block, outRows: node.type.shape[1]! };
+  return makeNode(productPackedOp, [u, v], attrs, node.label);
+}
+
+const productPackedOp: Op<PackedAttrs> = {
+  name: 'winogradProductPacked',
+  infer([, v], { from, outRows }) {
+    const [points, channels, tiles] = v!.shape as [number, number, number];
+    return { shape: [points, outRows, from === 'weights' ? tiles : channels], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradProductPacked', 'conv2d'),
+  cost(node) {
+    const [, , depth] = inputType(node, 0).shape as [number, number, number];
+    return {
+      flops: 2 * size(node.type) * depth,
+      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    };
+  },
+  variants: [
+    {
+      name: 'block',
+      kernel(node, caps) {
+        const { algorithm, rows: MT, columns: NT, step, groups, from, outRows } = node.attrs;
+        const [points, channels, tiles] = inputType(node, 1).shape as [number, number, number];
+        const columns = from === 'weights' ? tiles : channels;
+        const depth = from === 'weights' ? channels / groups : tiles;
+        const rowTiles = Math.ceil(outRows / MT);
+        const params = {
+          depth: u32(depth),
+          rows: u32(outRows),
+          columns: u32(columns),
+          rowTiles: u32(rowTiles),
+          tilesPerGroup: u32(rowTiles / groups),
+          groups: u32(groups),
+          stepStride: u32(from === 'weights' ? tiles : 1),
+          columnStride: u32(from === 'weights' ? 1 : tiles),
+        };
+        if (algorithm === 'lanes') {
+          const S = lanes(caps);
+          return {
+            shader: { name: 'winograd_product_lanes.wgsl', source: lanesShader },
+            defines: { S, MT, NT },
+            params,
+            grid: [Math.ceil(columns / (NT * S)), rowTiles, points],
+          };
+        }
+        return {
+          shader: { name: 'winograd_product_tile.wgsl', source: tileShader },
+          defines: { MT, TM: MT / 16, TN: NT, WY: 16, BK: step },
+          params,
+          grid: [Math.ceil(columns / (16 * NT)), rowTiles, points],
+        };
+      },
+    },
+  ],
+};
+
+interface OutputAttrs extends TileAttrs {
+  readonly relu: boolean;
+  readonly pool: boolean;
+  readonly bias: boolean;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  readonly shape: readonly number[];
+}
+
+/** Inputs: the products, the bias if there is one, and, but for the first chunk, the output that earlier chunks wrote. */
+export const winogradOutputOp: Op<OutputAttrs> = {
+  name: 'winogradOutput',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  continues: (node) => (node.inputs.length > 1 + Number(node.attrs.bias) ? node.inputs.length - 1 : undefined),
+  reference: testedThrough('winogradOutput', 'conv2d'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, relu, pool, bias, firstRow, rows, tilesY, tilesX } = node.attrs;
+        const [, channels, height, width] = nchw(node.type);
+        const workgroup = transformWorkgroup(caps);
+        const Q = quads(pool, m);
+        return {
+          shader: { name: 'winograd_output.wgsl', source: outputShader },
+          defines: {
+            A: m + k - 1,
+            K: k,
+            M: m,
+            Q,
+            BIAS: Number(bias),
+            RELU: Number(relu),
+            POOL: Number(pool),
+            CHANNELS: CHANNELS_PER_INVOCATION,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            channels: u32(channels),
+            imageStride: u32(channels * height * width),
+            channelStride: u32(height * width),
+            height: u32(height),
+            width: u32(width),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+          },
+          grid: [
+            Math.ceil((rows * tilesX) / (Q * Q * workgroup)),
+            Math.ceil(channels / CHANNELS_PER_INVOCATION),
+          ],
+        };
+      },
+    },
+  ],
+};
+
+function quads(pool: boolean, m: number): number {
+  return pool && m % 2 === 1 ? 2 : 1;
+}
+
+interface DistanceAttrs extends TileAttrs {
+  readonly target: boolean;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  /** Channels that one invocation sums. */
+  readonly channelsPerSplit: number;
+  readonly shape: readonly number[];
+}
+
+/** Inputs: the products, bias, the target if there is one, and, but for the first chunk, the output so far. */
+export const winogradDistanceOp: Op<DistanceAttrs> = {
+  name: 'winogradDistance',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
+  reference: testedThrough('winogradDistance', 'convDistance'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit } = node.attrs;
+        const [splits, images, , height, width] = node.type.shape as [number, number, number, number, number];
+        const workgroup = transformWorkgroup(caps);
+        return {
+          shader: { name: 'winograd_distance.wgsl', source: distanceShader },
+          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), WORKGROUP: workgroup },
+          params: {
+            channels: u32(inputType(node, 0).shape[1]!),
+            channelsPerSplit: u32(channelsPerSplit),
+            images: u32(images),
+            height: u32(height),
+            width: u32(width),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+          },
+          grid: [Math.ceil((rows * tilesX) / workgroup), splits],
+        };
+      },
+    },
+  ],
+};
+
+interface Convolution extends TileAttrs {
+  readonly x: Node;
+  readonly w: Node;
+  readonly bias: Node | undefined;
+  readonly padding: number;
+  readonly groups: number;
+  readonly label: string;
+}
+
+interface Chunk {
+  readonly products: Node;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
+function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
+  const { x, w, m, k, padding, groups, label } = conv;
+  const [images, inChannels, height, width] = nchw(x.type);
+  const outHeight = height + 2 * padding - k + 1;
+  const outWidth = width + 2 * padding - k + 1;
+  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
+  const widest = Math.max(inChannels, w.type.shape[0]!);
+  const bytesPerRow = (m + k - 1) ** 2 * widest * tilesX * 4;
+  const total = images * tilesY;
+  const most = Math.max(quad, Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerRow / quad) * quad);
+  const count = Math.ceil(total / most);
+  const rowsPerChunk = Math.ceil(total / count / quad) * quad;
+  const result: Chunk[] = [];
+  for (let firstRow = 0; firstRow < total; firstRow += rowsPerChunk) {
+    const rows = Math.min(rowsPerChunk, total - firstRow);
+    const v = makeNode(
+      winogradInputOp,
+      [x],
+      { m, k, padding, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
+      `${label}.input`,
+    );
+    const attrs: ProductAttrs = { m, k, groups, from: 'weights', tilesY, tilesX };
+    const products = makeNode(winogradProductOp, [w, v], attrs, label);
+    result.push({ products, firstRow, rows, tilesY, tilesX });
+  }
+  return result;
+}
+
+/** conv2d by Winograd's method. @returns [N, CO, OH, OW], pooled if `pool` */
+export function winogradConvolution(
+  conv: Convolution & { readonly relu: boolean; readonly pool: boolean },
+  type: TensorType,
+  caps: Caps,
+): Node {
+  const { bias, m, k, relu, pool, label } = conv;
+  let y: Node | undefined;
+  for (const { products, ...chunk } of chunks(conv, quads(pool, m), caps)) {
+    const attrs: OutputAttrs = { m, k, relu, pool, bias: bias !== undefined, ...chunk, shape: type.shape };
+    const inputs = [products, ...(bias ? [bias] : []), ...(y ? [y] : [])];
+    y = makeNode(winogradOutputOp, inputs, attrs, `${label}.output`);
+  }
+  return y!;
+}
+
+/** Most parts that the channels of a distance are summed in; partial sums are added in a fixed order. */
+const DISTANCE_SPLITS = 16;
+
+/** Mean over channels of (conv - target)^2 by Winograd's method. @returns [N, 1, OH, OW] */
+export function winogradDistance(
+  conv: Convolution & { readonly bias: Node; readonly target: Node | undefined },
+  type: TensorType,
+  caps: Caps,
+): Node {
+  const { bias, target, m, k, w, label } = conv;
+  const channels = w.type.shape[0]!;
+  const channelsPerSplit = Math.ceil(channels / DISTANCE_SPLITS);
+  const splits = Math.ceil(channels / channelsPerSplit);
+  let y: Node | undefined;
+  for (const { products, ...chunk } of chunks(conv, 1, caps)) {
+    const attrs: DistanceAttrs = {
+      m,
+      k,
+      target: target !== undefined,
+      channelsPerSplit,
+      ...chunk,
+      shape: [splits, ...type.shape],
+    };
+    const inputs = [products, bias, ...(target ? [target] : []), ...(y ? [y] : [])];
+    y = makeNode(winogradDistanceOp, inputs, attrs, `${label}.distance`);
+  }
+  return foldSplits(y!, type.shape, 1 / channels, `${label}.fold`);
+}
+
+interface GradOutputAttrs extends TileAttrs {
+  readonly shape: readonly number[];
+}
+
+/** [(m + k - 1)^2, CO, CI] -> dw [CO, CI, k, k]: the output transform with one k x k tile per pair of channels. */
+export function winogradWeightGrad(
+  x: Node,
+  dy: Node,
+  { m, k, padding }: TileAttrs & { readonly padding: number },
+  label: string,
+): Node {
+  const [images, inChannels] = nchw(x.type);
+  const [, outChannels, outHeight, outWidth] = nchw(dy.type);
+  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
+  const rows = images * tilesY;
+  const v = makeNode(
+    winogradInputOp,
+    [x],
+    { m, k, padding, firstRow: 0, rows, tilesY, tilesX } satisfies InputAttrs,
+    `${label}.input`,
+  );
+  const attrs: ProductAttrs = { m, k, groups: 1, from: 'dy', tilesY, tilesX };
+  const products = makeNode(winogradProductOp, [dy, v], attrs, label);
+  return makeNode(
+    gradOutputOp,
+    [products],
+    { m, k, shape: [outChannels, inChannels, k, k] } satisfies GradOutputAttrs,
+    `${label}.output`,
+  );
+}
+
+/** Whether the intermediate values of a Winograd weight gradient can be bound. */
+export function weightGradFits(x: TensorType, dy: TensorType, { m, k }: TileAttrs, caps: Caps): boolean {
+  const [images, inChannels] = nchw(x);
+  const [, outChannels, outHeight, outWidth] = nchw(dy);
+  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
+  // Channels of dy are filled up to whole blocks of at most 128.
+  const widest = Math.max(inChannels, Math.ceil(outChannels / 128) * 128);
+  return 4 * (m + k - 1) ** 2 * images * tilesY * tilesX * widest <= caps.limits.maxStorageBufferBindingSize;
+}
+
+const gradOutputOp: Op<GradOutputAttrs> = {
+  name: 'winogradGradOutput',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference: testedThrough('winogradGradOutput', 'conv2dWeightGrad'),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k } = node.attrs;
+        const [outChannels, inChannels] = nchw(node.type);
+        const workgroup = transformWorkgroup(caps);
+        return {
+          shader: { name: 'winograd_output.wgsl', source: outputShader },
+          // Every input channel is an image of one tile.
+          defines: {
+            A: m + k - 1,
+            K: m,
+            M: k,
+            Q: 1,
+            BIAS: 0,
+            RELU: 0,
+            POOL: 0,
+            CHANNELS: CHANNELS_PER_INVOCATION,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            channels: u32(outChannels),
+            imageStride: u32(k * k),
+            channelStride: u32(inChannels * k * k),
+            height: u32(k),
+            width: u32(k),
+            firstRow: u32(0),
+            rows: u32(inChannels),
+            tilesY: u32(1),
+            tilesX: u32(1),
+          },
+          grid: [Math.ceil(inChannels / workgroup), Math.ceil(outChannels / CHANNELS_PER_INVOCATION)],
+        };
+      },
+    },
+  ],
+};
