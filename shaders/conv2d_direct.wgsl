@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   let m = index / outPlane % params.outChannels;
   let top = i32(index % outPlane / params.outWidth * params.stride) - i32(params.padding);
   let left = i32(index % params.outWidth * params.stride) - i32(params.padding);
-  let image = n * params.xChannels + m / params.channelsPerGroup * params.inChannels;
+  let image = n * params.xChannels + params.firstChannel + m / params.channelsPerGroup * params.inChannels;
   var sum = 0.0;
   for (var ci = 0u; ci < params.inChannels; ci++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {

@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let p${j} = group.x * ${S * NT}u + ${j * S}u + lane;
   let n${j} = min(p${j}, pixels - 1u) / outPlane;
   let q${j} = min(p${j}, pixels - 1u) % outPlane;
-  var at${j} = (n${j} * params.xChannels + m / params.channelsPerGroup * params.inChannels) * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
+  var at${j} = (n${j} * params.xChannels + params.firstChannel + m / params.channelsPerGroup * params.inChannels) * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
 #end
 #for i in 0..MT
 #for j in 0..NT

@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let oy = (group.x / params.columnTiles) * ${RY}u;
   let m = group.y * ${MT}u;
   let plane = params.height * params.width;
-  let image = (group.z * params.xChannels + m / params.channelsPerGroup * params.inChannels) * plane;
+  let image = (group.z * params.xChannels + params.firstChannel + m / params.channelsPerGroup * params.inChannels) * plane;
 #for r in 0..RY + KH - 1
 #for g in 0..NX + (KW > 1)
   var at${r}_${g} = image + min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);

@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let taps = params.kernelHeight * params.kernelWidth;
   let depth = params.inChannels * taps;
   let firstPixel = group.x * ${16 * TN}u;
-  let firstChannel = group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
+  let firstChannel = params.firstChannel + group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
   // An invocation always stages the same pixels.
   let staged = firstPixel + index % ${4 * TN}u * 4u;
   let at = vec4u(pixelAddress(staged), pixelAddress(staged + 1u), pixelAddress(staged + 2u), pixelAddress(staged + 3u));

@@ -4,7 +4,7 @@
 // at a time and broadcast. No barrier, no workgroup memory.
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT]
-// v     [POINTS, groups, DEPTH x COLUMNS] in any order: stepStride and columnStride say which
+// v     [POINTS, all channels, tiles]: steps and columns, or the reverse, as stepStride and columnStride say
 // m     [POINTS, ROWS, COLUMNS]
 // grid  x: ceil(COLUMNS / (NT * S)), y: ceil(ROWS / MT), z: POINTS;  workgroup: one subgroup of S lanes
 // reference: winogradProductOp in src/kernels/winograd.ts
@@ -18,7 +18,7 @@ enable subgroups;
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let column = group.x * ${S * NT}u + lane;
-  let vBase = (group.z * params.groups + group.y / params.tilesPerGroup) * params.depth * params.columns;
+  let vBase = group.z * params.pointStride + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.columns;
 #for j in 0..NT
   var at${j} = vBase + min(column + ${j * S}u, params.columns - 1u) * params.columnStride;
 #end

@@ -4,7 +4,7 @@
 // named vec4 registers. Blocks of BK steps are staged in workgroup memory and read as vec4.
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT] with MT = WY * TM, as vec4
-// v     [POINTS, groups, DEPTH x COLUMNS] in any order: stepStride and columnStride say which
+// v     [POINTS, all channels, tiles]: steps and columns, or the reverse, as stepStride and columnStride say
 // m     [POINTS, ROWS, COLUMNS]
 // grid  x: ceil(COLUMNS / (16 * TN)), y: ceil(ROWS / MT), z: POINTS
 // reference: winogradProductOp in src/kernels/winograd.ts
@@ -19,7 +19,7 @@ var<workgroup> vTile: array<vec4f, ${BK * 4 * TN}>;  // [step BK][column 16 * TN
 @compute @workgroup_size(16, ${WY})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
   let column = group.x * ${16 * TN}u;
-  let vBase = (group.z * params.groups + group.y / params.tilesPerGroup) * params.depth * params.columns;
+  let vBase = group.z * params.pointStride + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.columns;
   let uBase = (group.z * params.rowTiles + group.y) * params.depth * ${MT / 4}u;
 #for i in 0..TM
 #for j in 0..TN / 4

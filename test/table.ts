@@ -4,6 +4,7 @@ import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dInputGrad } from '../src/kernels/conv2dInputGrad.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
+import { convDistance } from '../src/kernels/convDistance.ts';
 import { dropout } from '../src/kernels/dropout.ts';
 import { add, broadcast, reluGrad, scale, squaredDifference } from '../src/kernels/elementwise.ts';
 import { hardMean } from '../src/kernels/hardMean.ts';
@@ -12,6 +13,7 @@ import { channelDistance, combineMaps, placeMap } from '../src/kernels/maps.ts';
 import { pad2d } from '../src/kernels/pad2d.ts';
 import { quantile } from '../src/kernels/quantile.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
+import { concatOuter, siameseBias, siameseWeights } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
@@ -112,6 +114,32 @@ function convWeightGrad(
     inputs: [f(n, ci, h, w), f(n, co, oh, ow)],
     build: ([x, dy]) => conv2dWeightGrad(x!, dy!, { stride, padding, shape: [co, ci, k, k] }),
     reduction: n * oh * ow * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
+  };
+}
+
+function convDistances(
+  n: number,
+  ci: number,
+  h: number,
+  w: number,
+  co: number,
+  k: number,
+  {
+    target = false,
+    firstChannel = 0,
+    extra = 0,
+  }: { readonly target?: boolean; readonly firstChannel?: number; readonly extra?: number },
+): Case {
+  return {
+    name: `convDistance ${n}x${ci}x${h}x${w} -> ${co}, k${k} from ${firstChannel}${target ? ' to a target' : ''}`,
+    inputs: [
+      f(n, firstChannel + ci + extra, h, w),
+      f(co, ci, k, k),
+      f(co),
+      ...(target ? [f(n, co, h - k + 1, w - k + 1)] : []),
+    ],
+    build: ([x, weights, bias, to]) => convDistance(x!, weights!, bias!, to, { firstChannel }),
+    reduction: ci * k * k * WINOGRAD_ERROR ** 2,
   };
 }
 
@@ -231,6 +259,27 @@ export const table: readonly Case[] = [
     inputs: [f(2, 7, 5, 6), f(2, 7, 5, 6)],
     build: ([a, b]) => channelDistance(a!, b!),
     reduction: 7,
+  },
+  {
+    name: 'channelDistance to zero',
+    inputs: [f(2, 7, 5, 6)],
+    build: ([a]) => channelDistance(a!),
+    reduction: 7,
+  },
+  convDistances(2, 5, 9, 11, 7, 4, { target: true }),
+  convDistances(1, 6, 12, 10, 33, 4, { firstChannel: 2 }),
+  convDistances(1, 4, 9, 9, 5, 3, { target: true, extra: 3 }),
+  convDistances(2, 4, 5, 6, 9, 1, {}),
+  { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
+  {
+    name: 'siameseWeights',
+    inputs: [f(3, 2, 4, 4), f(6, 2, 4, 4), positive(3)],
+    build: ([wt, ws, deviation]) => siameseWeights(wt!, ws!, deviation!),
+  },
+  {
+    name: 'siameseBias',
+    inputs: [f(3), f(6), f(3), positive(3)],
+    build: ([bt, bs, mu, deviation]) => siameseBias(bt!, bs!, mu!, deviation!),
   },
   {
     name: 'combineMaps',

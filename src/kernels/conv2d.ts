@@ -4,12 +4,20 @@ import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import tileShader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { ShapeError } from '../engine/errors.ts';
-import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
-
+import {
+  expectShapes,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Variant,
+} from '../engine/graph.ts';
+import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
 import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
-import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { reluGrad } from './elementwise.ts';
 import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
@@ -26,6 +34,8 @@ export interface Conv2dAttrs {
   readonly pool: boolean;
   /** Channels fall into so many groups, each convolved by itself. Inference only. */
   readonly groups: number;
+  /** Reads the channels of `x` from here on, and lets it have more than are needed. Inference only. */
+  readonly firstChannel?: number;
 }
 
 /**
@@ -62,12 +72,14 @@ function geometry(x: TensorType, w: TensorType, stride: number, padding: number)
 
 export const conv2dOp: Op<Conv2dAttrs> = {
   name: 'conv2d',
-  infer(inputs, { stride, padding, pool, groups }) {
+  infer(inputs, { stride, padding, pool, groups, firstChannel }) {
     const [x, w, b] = inputs as [TensorType, TensorType, TensorType | undefined];
     const ok =
       x.shape.length === 4 &&
       w.shape.length === 4 &&
-      x.shape[1] === w.shape[1]! * groups &&
+      (firstChannel === undefined
+        ? x.shape[1] === w.shape[1]! * groups
+        : x.shape[1]! >= firstChannel + w.shape[1]! * groups) &&
       w.shape[0]! % groups === 0 &&
       (!b || b.shape[0] === w.shape[0]);
     const of = groups === 1 ? '' : ` / ${groups}`;
@@ -80,8 +92,10 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
   },
   gradient(node, dy, needs) {
-    if (node.attrs.pool || node.attrs.groups > 1) {
-      throw new ShapeError(`conv2d: ${node.label} pools or has groups and therefore no gradient; use avgPool2d and slices.`);
+    if (node.attrs.pool || node.attrs.groups > 1 || node.attrs.firstChannel) {
+      throw new ShapeError(
+        `conv2d: ${node.label} pools or reads some channels only, and therefore has no gradient; use avgPool2d and slices.`,
+      );
     }
     const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
     const { stride, padding, relu } = node.attrs;
@@ -111,9 +125,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
       supports: (caps, node) => {
         const [, , kh, kw] = nchw(inputType(node, 1));
         const s = lanes(caps);
-        return (
-          s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS)
-        );
+        return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS);
       },
       suits: (caps, node) => caps.isCpu && lanes(caps) <= 16 && node.type.shape[3]! >= 4,
       lower: (node) => lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
@@ -128,11 +140,9 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     ...TILES.map(
       ([rows, columns, step]): Variant<Conv2dAttrs> => ({
         name: `tile${16 * rows}x${16 * columns}`,
-        supports: (caps, node) =>
-          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
+        supports: (caps, node) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
         suits: (caps) => !caps.isCpu,
-        lower: (node) =>
-          unpooled(node) ?? lowerPacked(node, { algorithm: 'tile', tile: 16 * rows, columns, step }),
+        lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'tile', tile: 16 * rows, columns, step }),
       }),
     ),
     {
@@ -157,6 +167,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
             stride: u32(node.attrs.stride),
             padding: u32(node.attrs.padding),
             channelsPerGroup: u32(g.outChannels / node.attrs.groups),
+            firstChannel: u32(node.attrs.firstChannel ?? 0),
           },
           grid: foldedGrid(size(node.type), caps),
         };
@@ -174,17 +185,21 @@ function winogradVariant(m: number): Variant<Conv2dAttrs> {
       const exists = node.attrs.stride === 1 && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
       return exists && wholeGroups(node, 64);
     },
-    suits(_, node) {
-      const [co, ci, k] = nchw(inputType(node, 1));
-      return m === WINOGRAD_TILES[k]![0] && ci >= WINOGRAD_CHANNELS && co >= WINOGRAD_CHANNELS;
-    },
+    suits: (_, node) => winogradSuits(inputType(node, 1), m),
     lower(node, caps) {
       const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-      const { padding, groups, relu, pool } = node.attrs;
+      const { padding, groups, relu, pool, firstChannel = 0 } = node.attrs;
       const k = w.type.shape[2]!;
-      return winogradConvolution({ x, w, bias, m, k, padding, groups, relu, pool, label: node.label }, node.type, caps);
+      const conv = { x, w, bias, m, k, padding, groups, firstChannel, relu, pool, label: node.label };
+      return winogradConvolution(conv, node.type, caps);
     },
   };
+}
+
+/** Whether F(m x m, k x k) is the default for weights of that shape. */
+export function winogradSuits(w: TensorType, m: number): boolean {
+  const [co, ci, k] = nchw(w);
+  return m === WINOGRAD_TILES[k]![0] && ci >= WINOGRAD_CHANNELS && co >= WINOGRAD_CHANNELS;
 }
 
 /** Channels from which on the transforms are cheap beside the products. */
@@ -204,7 +219,7 @@ function wholeGroups(node: Node<Conv2dAttrs>, block: number): boolean {
 /** The definition. @see Op.reference */
 export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node<Conv2dAttrs>): Float64Array {
   const [x, w, bias] = inputs as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number> | undefined];
-  const { stride, padding, relu, pool, groups } = node.attrs;
+  const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
   const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
   const y = new Float64Array(g.batch * g.outChannels * g.outHeight * g.outWidth);
   let at = 0;
@@ -213,7 +228,7 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
       for (let oy = 0; oy < g.outHeight; oy++) {
         for (let ox = 0; ox < g.outWidth; ox++) {
           let sum = bias ? bias[co]! : 0;
-          const first = Math.floor((co * groups) / g.outChannels) * g.inChannels;
+          const first = firstChannel + Math.floor((co * groups) / g.outChannels) * g.inChannels;
           for (let ci = 0; ci < g.inChannels; ci++) {
             for (let ky = 0; ky < g.kernelHeight; ky++) {
               const iy = oy * stride - padding + ky;
@@ -235,7 +250,12 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
   if (!pool) return y;
   const unpooledType: TensorType = { shape: [g.batch, g.outChannels, g.outHeight, g.outWidth], dtype: 'f32' };
   const plain = { ...node, type: unpooledType } as Node;
-  return avgPool2dOp.reference([y], { ...node, op: avgPool2dOp, attrs: { padding: 0 }, inputs: [plain] }) as Float64Array;
+  return avgPool2dOp.reference([y], {
+    ...node,
+    op: avgPool2dOp,
+    attrs: { padding: 0 },
+    inputs: [plain],
+  }) as Float64Array;
 }
 
 type Algorithm = 'rows' | 'lanes' | 'tile';
@@ -260,14 +280,15 @@ interface PackedAttrs extends Block {
   readonly relu: boolean;
   readonly pool: boolean;
   readonly groups: number;
+  readonly firstChannel: number;
 }
 
 function lowerPacked(node: Node<Conv2dAttrs>, block: Block): Node {
   const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-  const { stride, padding, relu, pool, groups } = node.attrs;
+  const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
   const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
   const packed = packWeights(w, block.tile);
-  const attrs: PackedAttrs = { ...block, weights: w.type.shape, stride, relu, pool, groups };
+  const attrs: PackedAttrs = { ...block, weights: w.type.shape, stride, relu, pool, groups, firstChannel };
   return makeNode(conv2dPackedOp, bias ? [padded, packed, bias] : [padded, packed], attrs, node.label);
 }
 
@@ -336,7 +357,7 @@ function packedCost(node: Node<PackedAttrs>) {
 }
 
 function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
-  const { algorithm, tile, columns = 0, step = 0, stride, relu, pool, groups } = node.attrs;
+  const { algorithm, tile, columns = 0, step = 0, stride, relu, pool, groups, firstChannel } = node.attrs;
   const g = packedGeometry(node);
   const BIAS = node.inputs.length - 2;
   const RELU = Number(relu);
@@ -350,6 +371,7 @@ function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
     outHeight: u32(node.type.shape[2]!),
     outWidth: u32(node.type.shape[3]!),
     channelsPerGroup: u32(g.outChannels / groups),
+    firstChannel: u32(firstChannel),
   };
   const pixels = g.batch * g.outHeight * g.outWidth;
   const S = lanes(caps);

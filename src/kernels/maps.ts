@@ -8,11 +8,12 @@ type None = Record<string, never>;
 
 /**
  * Mean over channels of the squared difference: an anomaly map.
- * @param a @param b [N, C, H, W]
+ * @param a [N, C, H, W]
+ * @param b [N, C, H, W]; zero when absent
  * @returns [N, 1, H, W]
  */
-export function channelDistance(a: Node, b: Node, label?: string): Node {
-  return makeNode(channelDistanceOp, [a, b], {}, label);
+export function channelDistance(a: Node, b?: Node, label?: string): Node {
+  return makeNode(channelDistanceOp, b ? [a, b] : [a], {}, label);
 }
 
 /**
@@ -40,7 +41,7 @@ export const channelDistanceOp: Op<None> = {
   name: 'channelDistance',
   infer(inputs) {
     const [a, b] = inputs;
-    const ok = a!.shape.length === 4 && a!.shape.join() === b!.shape.join();
+    const ok = a!.shape.length === 4 && (!b || a!.shape.join() === b.shape.join());
     expectShapes('channelDistance', ok, inputs, 'a and b of equal shape [N, C, H, W]');
     const [n, , h, w] = nchw(a!);
     return { shape: [n, 1, h, w], dtype: 'f32' };
@@ -50,7 +51,7 @@ export const channelDistanceOp: Op<None> = {
     const plane = h * w;
     const y = new Float64Array(n * plane);
     for (let i = 0; i < a!.length; i++) {
-      y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a![i]! - b![i]!) ** 2 / c;
+      y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a![i]! - (b?.[i] ?? 0)) ** 2 / c;
     }
     return y;
   },
@@ -61,7 +62,7 @@ export const channelDistanceOp: Op<None> = {
         const [, c, h, w] = nchw(inputType(node, 0));
         return {
           shader: { name: 'channel_distance.wgsl', source: distanceShader },
-          defines: { WORKGROUP },
+          defines: { WORKGROUP, TARGET: node.inputs.length - 1 },
           params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
           grid: foldedGrid(size(node.type), caps),
         };

@@ -177,6 +177,8 @@ export const winogradDyOp: Op<DyAttrs> = {
 
 interface ProductAttrs extends TileAttrs {
   readonly groups: number;
+  /** The weights' first input channel among those of the transformed input. */
+  readonly firstChannel: number;
   /** What the first operand is: weights, or the output gradient (then the sum runs over tiles). */
   readonly from: 'weights' | 'dy';
   readonly tilesY: number;
@@ -197,20 +199,20 @@ export const winogradProductOp: Op<ProductAttrs> = {
   },
   reference: testedThrough('winogradProduct', 'conv2d'),
   cost(node) {
-    const [, channels, tiles] = inputType(node, 1).shape as [number, number, number];
-    const { groups, from } = node.attrs;
-    const depth = from === 'weights' ? channels / groups : tiles;
+    const depth = node.attrs.from === 'weights' ? inputType(node, 0).shape[1]! : inputType(node, 1).shape[2]!;
     return { flops: 2 * size(node.type) * depth, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
   },
   variants: [
-    ...([
-      [64, 8],
-      [64, 4],
-      [32, 8],
-      [32, 4],
-      [16, 4],
-      [8, 4],
-    ] as const).map(
+    ...(
+      [
+        [64, 8],
+        [64, 4],
+        [32, 8],
+        [32, 4],
+        [16, 4],
+        [8, 4],
+      ] as const
+    ).map(
       ([rows, columns]): Variant<ProductAttrs> => ({
         name: `lanes${rows}x${columns}`,
         supports: (caps, node) => lanes(caps) >= 4 && lanes(caps) <= 64 && wholeGroups(node, rows),
@@ -224,8 +226,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ...TILES.map(
       ([rows, columns, step]): Variant<ProductAttrs> => ({
         name: `tile${16 * rows}x${16 * columns}`,
-        supports: (caps, node) =>
-          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
+        supports: (caps, node) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
         suits: (caps) => !caps.isCpu,
         lower: (node) => packed(node, { algorithm: 'tile', rows: 16 * rows, columns, step }),
       }),
@@ -284,10 +285,10 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { algorithm, rows: MT, columns: NT, step, groups, from, outRows } = node.attrs;
+        const { algorithm, rows: MT, columns: NT, step, groups, firstChannel, from, outRows } = node.attrs;
         const [points, channels, tiles] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
-        const depth = from === 'weights' ? channels / groups : tiles;
+        const [, , depth] = inputType(node, 0).shape as [number, number, number];
         const rowTiles = Math.ceil(outRows / MT);
         const params = {
           depth: u32(depth),
@@ -295,7 +296,8 @@ const productPackedOp: Op<PackedAttrs> = {
           columns: u32(columns),
           rowTiles: u32(rowTiles),
           tilesPerGroup: u32(rowTiles / groups),
-          groups: u32(groups),
+          pointStride: u32(channels * tiles),
+          firstOffset: u32(firstChannel * tiles),
           stepStride: u32(from === 'weights' ? tiles : 1),
           columnStride: u32(from === 'weights' ? 1 : tiles),
         };
@@ -369,10 +371,7 @@ export const winogradOutputOp: Op<OutputAttrs> = {
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
           },
-          grid: [
-            Math.ceil((rows * tilesX) / (Q * Q * workgroup)),
-            Math.ceil(channels / CHANNELS_PER_INVOCATION),
-          ],
+          grid: [Math.ceil((rows * tilesX) / (Q * Q * workgroup)), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
         };
       },
     },
@@ -435,6 +434,7 @@ interface Convolution extends TileAttrs {
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
+  readonly firstChannel: number;
   readonly label: string;
 }
 
@@ -448,7 +448,7 @@ interface Chunk {
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
-  const { x, w, m, k, padding, groups, label } = conv;
+  const { x, w, m, k, padding, groups, firstChannel, label } = conv;
   const [images, inChannels, height, width] = nchw(x.type);
   const outHeight = height + 2 * padding - k + 1;
   const outWidth = width + 2 * padding - k + 1;
@@ -468,7 +468,7 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
       { m, k, padding, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
       `${label}.input`,
     );
-    const attrs: ProductAttrs = { m, k, groups, from: 'weights', tilesY, tilesX };
+    const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tilesY, tilesX };
     const products = makeNode(winogradProductOp, [w, v], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }
@@ -541,7 +541,7 @@ export function winogradWeightGrad(
     { m, k, padding, firstRow: 0, rows, tilesY, tilesX } satisfies InputAttrs,
     `${label}.input`,
   );
-  const attrs: ProductAttrs = { m, k, groups: 1, from: 'dy', tilesY, tilesX };
+  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', tilesY, tilesX };
   const products = makeNode(winogradProductOp, [dy, v], attrs, label);
   return makeNode(
     gradOutputOp,

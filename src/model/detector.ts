@@ -1,12 +1,11 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { input, type Node, Parameter } from '../engine/graph.ts';
+import { input, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
-import { imageToTensor } from '../kernels/image.ts';
-import { channelDistance, combineMaps, type Placement, placeMap } from '../kernels/maps.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { type Placement, placeMap } from '../kernels/maps.ts';
 import type { Threshold } from './conformal.ts';
+import { fusedInferenceGraph, type InferenceGraph, inferenceGraph } from './inference.ts';
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
 import { Resizer } from './pixels.ts';
@@ -86,21 +85,6 @@ function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): P
   return new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, data);
 }
 
-/** Graph of inference: pixels [N, side, side] to the two raw maps and the combined one, each [N, 1, cells, cells]. */
-export function inferenceGraph(networks: Networks, quantiles: Node, batch: number) {
-  const { teacher, student, autoencoder, channels, side } = networks;
-  const image = input('image', [batch, side, side], 'u32');
-  const x = imageToTensor(image);
-  const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
-  const trunk = student.trunk(x);
-  const first = student.head(trunk, { channels: { start: 0, count: channels } });
-  const second = student.head(trunk, { channels: { start: channels, count: channels } });
-  const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
-  const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
-  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
-  return { image, studentTeacher, autoencoder: auto, combined };
-}
-
 /** A trained detector on one engine: three networks, their statistics and a threshold. */
 export class Detector {
   readonly engine: Engine;
@@ -125,9 +109,14 @@ export class Detector {
     return new Detector(this.engine, { ...this.state, ...change });
   }
 
-  /** The graph of inference for a batch: input `image` and the three maps. */
-  graph(batch: number): ReturnType<typeof inferenceGraph> {
+  /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
+  graph(batch: number): InferenceGraph {
     return inferenceGraph(this.state.networks, this.#quantiles.node, batch);
+  }
+
+  /** The same values by less work: what this detector runs. */
+  fusedGraph(batch: number): InferenceGraph {
+    return fusedInferenceGraph(this.state.networks, this.#quantiles.node, batch);
   }
 
   /** Compiles for a batch size ahead of time, with progress. */
@@ -243,7 +232,7 @@ export class Detector {
   }
 
   #maps(batch: number) {
-    const { studentTeacher, autoencoder, combined } = this.graph(batch);
+    const { studentTeacher, autoencoder, combined } = this.fusedGraph(batch);
     return { studentTeacher, autoencoder, combined };
   }
 

@@ -1,7 +1,7 @@
 import { type Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
-import { conv2d } from '../kernels/conv2d.ts';
+import { type Conv2dAttrs, conv2d } from '../kernels/conv2d.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 
 /** PDN-S and PDN-M are EfficientAD's; PDN-XS is ours, for phones, browsers and machines without a GPU. */
@@ -97,11 +97,23 @@ export class Pdn {
   }
 
   /** Everything before the last convolution. @param x [N, 3, H, W], ImageNet-normalised */
-  trunk(x: Node, { padding = false }: ForwardOptions = {}): Node {
-    const layers = LAYERS[this.size];
+  trunk(x: Node, options: ForwardOptions = {}): Node {
+    const convolution = (y: Node, i: number, attrs: Partial<Conv2dAttrs>) => {
+      const { weight, bias } = this.convolutions[i]!;
+      return conv2d(y, weight.node, bias.node, attrs, `${this.name}.conv${i + 1}`);
+    };
+    return this.layers(x, convolution, options);
+  }
+
+  /** The sequence of layers before the last one, with convolutions of the caller's. */
+  layers(
+    x: Node,
+    convolution: (y: Node, index: number, attrs: Partial<Conv2dAttrs>) => Node,
+    { padding = false }: ForwardOptions = {},
+  ): Node {
     let y = x;
-    layers.slice(0, -1).forEach((spec, i) => {
-      y = this.#convolution(y, i, padding);
+    LAYERS[this.size].slice(0, -1).forEach((spec, i) => {
+      y = convolution(y, i, { padding: padding ? spec.padding : 0, relu: spec.relu });
       if (spec.pool) y = avgPool2d(y, { padding: padding ? 1 : 0 }, `${this.name}.pool${i + 1}`);
     });
     return y;
@@ -110,8 +122,12 @@ export class Pdn {
   /** The last convolution over a {@link trunk}'s output. */
   head(trunk: Node, { channels, padding = false }: ForwardOptions = {}): Node {
     const last = this.convolutions.length - 1;
-    if (!channels) return this.#convolution(trunk, last, padding);
     const { weight, bias } = this.convolutions[last]!;
+    if (!channels) {
+      const spec = LAYERS[this.size][last]!;
+      const attrs = { padding: padding ? spec.padding : 0, relu: spec.relu };
+      return conv2d(trunk, weight.node, bias.node, attrs, `${this.name}.conv${last + 1}`);
+    }
     const { start, count } = channels;
     const label = `${this.name}.conv${last + 1}[${start}:${start + count}]`;
     return conv2d(trunk, sliceOuter(weight.node, start, count), sliceOuter(bias.node, start, count), {}, label);
@@ -120,13 +136,6 @@ export class Pdn {
   /** @param x [N, 3, H, W], ImageNet-normalised @returns [N, outputs, h, w], h = {@link pdnOutputSide}(H) */
   forward(x: Node, options: ForwardOptions = {}): Node {
     return this.head(this.trunk(x, options), options);
-  }
-
-  #convolution(x: Node, index: number, padding: boolean): Node {
-    const spec = LAYERS[this.size][index]!;
-    const { weight, bias } = this.convolutions[index]!;
-    const attrs = { padding: padding ? spec.padding : 0, relu: spec.relu };
-    return conv2d(x, weight.node, bias.node, attrs, `${this.name}.conv${index + 1}`);
   }
 }
 

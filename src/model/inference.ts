@@ -1,0 +1,70 @@
+import { input, type Node } from '../engine/graph.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import { convDistance } from '../kernels/convDistance.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { channelDistance, combineMaps } from '../kernels/maps.ts';
+import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
+import { sliceOuter } from '../kernels/slice.ts';
+import { standardise } from '../kernels/standardise.ts';
+import type { Networks } from './networks.ts';
+
+/** From pixels [N, side, side] to the two raw maps and the combined one, each [N, 1, cells, cells]. */
+export interface InferenceGraph {
+  readonly image: Node;
+  readonly studentTeacher: Node;
+  readonly autoencoder: Node;
+  readonly combined: Node;
+}
+
+/** The definition: three networks side by side, then distances (EfficientAD, section 3.3). */
+export function inferenceGraph(networks: Networks, quantiles: Node, batch: number): InferenceGraph {
+  const { teacher, student, autoencoder, channels, side } = networks;
+  const image = input('image', [batch, side, side], 'u32');
+  const x = imageToTensor(image);
+  const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const trunk = student.trunk(x);
+  const first = student.head(trunk, { channels: { start: 0, count: channels } });
+  const second = student.head(trunk, { channels: { start: channels, count: channels } });
+  const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
+  const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { image, studentTeacher, autoencoder: auto, combined };
+}
+
+/**
+ * The same values by less work. Teacher and student run as one network: their first layers are one convolution with twice
+ * the channels, the others one convolution in two groups. The normalised difference of their features is one last
+ * convolution over both trunks, and both distances are taken where the last convolutions end.
+ */
+export function fusedInferenceGraph(networks: Networks, quantiles: Node, batch: number): InferenceGraph {
+  const { teacher, student, autoencoder, channels, side, teacherMean, teacherStd } = networks;
+  const last = teacher.convolutions.length - 1;
+  const pairs = teacher.convolutions.map((ours, i) => [ours, student.convolutions[i]!] as const);
+  const alike = pairs.slice(0, last).every(([a, b]) => a.weight.type.shape.join() === b.weight.type.shape.join());
+  // The student of PDN-M has a wider last hidden layer.
+  if (!alike) return inferenceGraph(networks, quantiles, batch);
+
+  const image = input('image', [batch, side, side], 'u32');
+  const x = imageToTensor(image);
+  const trunk = teacher.layers(x, (y, i, attrs) => {
+    const [t, s] = pairs[i]!;
+    const weight = concatOuter(t.weight.node, s.weight.node, `conv${i + 1}.weight`);
+    const bias = concatOuter(t.bias.node, s.bias.node, `conv${i + 1}.bias`);
+    return conv2d(y, weight, bias, { ...attrs, groups: i === 0 ? 1 : 2 }, `both.conv${i + 1}`);
+  });
+
+  const [t, s] = pairs[last]!;
+  const weights = siameseWeights(t.weight.node, s.weight.node, teacherStd.node, 'difference.weight');
+  const bias = siameseBias(t.bias.node, s.bias.node, teacherMean.node, teacherStd.node, 'difference.bias');
+  const studentTeacher = convDistance(trunk, weights, bias, undefined, { firstChannel: 0 }, 'map.studentTeacher');
+  const auto = convDistance(
+    trunk,
+    sliceOuter(s.weight.node, channels, channels),
+    sliceOuter(s.bias.node, channels, channels),
+    autoencoder.forward(x),
+    { firstChannel: t.weight.type.shape[1]! },
+    'map.autoencoder',
+  );
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { image, studentTeacher, autoencoder: auto, combined };
+}
