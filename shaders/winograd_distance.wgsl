@@ -1,6 +1,6 @@
 // Winograd output transform that ends in an anomaly map: (conv + bias - target)^2, summed over the channels of one split.
 //
-// m        [A * A, CO, T], T = rows * tilesX: the tile rows firstRow, ... of all images, counted through the batch
+// m        [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // target   [N, CO, OH, OW] (TARGET)
 // y        [SPLITS, N, 1, OH, OW]
 // grid     x: ceil(T / WORKGROUP), y: SPLITS
@@ -25,7 +25,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let image = row / params.tilesY;
   let oy = row % params.tilesY * ${M}u;
   let ox = t % params.tilesX * ${M}u;
-  let step = params.channels * tiles;
   let plane = params.height * params.width;
 #if TARGET
 #for i in 0..M
@@ -40,12 +39,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 #end
   let last = min((group.y + 1u) * params.channelsPerSplit, params.channels);
   for (var channel = group.y * params.channelsPerSplit; channel < last; channel++) {
-    let at = channel * tiles + t;
+    let at = channel * ${A * A}u * params.pitch + t;
     let shift = bias[channel];
 #for j in 0..A
     let column${j} = outputTransform(Points(
 #for i in 0..A
-      m[at + ${i * A + j}u * step],
+      m[at + ${i * A + j}u * params.pitch],
 #end
     ));
 #end

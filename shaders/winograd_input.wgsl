@@ -1,7 +1,7 @@
 // Winograd input transform: every A x A tile of x, M apart, into A * A points.
 //
 // x     [N, CI, H, W]
-// v     [A * A, CI, T], T = rows * tilesX: the tile rows firstRow, ... of all images, counted through the batch
+// v     [CI, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // grid  x: ceil(T / WORKGROUP), y: ceil(CI / CHANNELS); one invocation per tile and CHANNELS input channels
 // reference: winogradInputOp in src/kernels/winograd.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -48,8 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 #end
     ));
 #end
-    let at = channel * tiles + t;
-    let step = params.channels * tiles;
+    let at = channel * ${A * A}u * params.pitch + t;
 #for i in 0..A
     let row${i} = inputTransform(Points(
 #for j in 0..A
@@ -57,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 #end
     ));
 #for j in 0..A
-    v[at + ${i * A + j}u * step] = row${i}.s${j};
+    v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
 #end
 #end
   }

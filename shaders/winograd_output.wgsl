@@ -2,7 +2,7 @@
 //
 // An invocation takes Q x Q tiles, so that no pooling window is cut: Q = 2 for an odd M, else 1.
 //
-// m     [A * A, CO, T], T = rows * tilesX: the tile rows firstRow, ... of all images, counted through the batch
+// m     [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // y     [N, CO, OH, OW]; with POOL the pooled size
 // grid  x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(CO / CHANNELS)
 // reference: winogradOutputOp in src/kernels/winograd.ts
@@ -33,7 +33,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let ox = tileX * ${M}u;
 #end
   let t = tileRow * params.tilesX + tileX;
-  let step = params.channels * tiles;
   let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
   for (var channel = group.y * ${CHANNELS}u; channel < last; channel++) {
 #if BIAS
@@ -43,11 +42,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 #end
 #for a in 0..Q
 #for b in 0..Q
-    let at${a}_${b} = channel * tiles + t + ${a}u * params.tilesX + ${b}u;
+    let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
     let column${a}_${b}_${j} = outputTransform(Points(
 #for i in 0..A
-      m[at${a}_${b} + ${i * A + j}u * step],
+      m[at${a}_${b} + ${i * A + j}u * params.pitch],
 #end
     ));
 #end

@@ -4,8 +4,8 @@
 // at a time and broadcast. No barrier, no workgroup memory.
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT]
-// v     [POINTS, all channels, tiles]: steps and columns, or the reverse, as stepStride and columnStride say
-// m     [POINTS, ROWS, COLUMNS]
+// v     [channels, POINTS, vPitch]: steps are channels and columns tiles, or the reverse, as their strides say
+// m     [ROWS, POINTS, mPitch]
 // grid  x: ceil(COLUMNS / (NT * S)), y: ceil(ROWS / MT), z: POINTS;  workgroup: one subgroup of S lanes
 // reference: winogradProductOp in src/kernels/winograd.ts
 enable subgroups;
@@ -18,7 +18,7 @@ enable subgroups;
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let column = group.x * ${S * NT}u + lane;
-  let vBase = group.z * params.pointStride + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.columns;
+  let vBase = group.z * params.vPitch + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.stepStride;
 #for j in 0..NT
   var at${j} = vBase + min(column + ${j * S}u, params.columns - 1u) * params.columnStride;
 #end
@@ -44,12 +44,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #end
   }
-  let base = (group.z * params.rows + group.y * ${MT}u) * params.columns + column;
+  let step = params.points * params.mPitch;
+  let base = group.y * ${MT}u * step + group.z * params.mPitch + column;
 #for i in 0..MT
   if (group.y * ${MT}u + ${i}u < params.rows) {
 #for j in 0..NT
     if (column + ${j * S}u < params.columns) {
-      m[base + ${i}u * params.columns + ${j * S}u] = acc${i}_${j};
+      m[base + ${i}u * step + ${j * S}u] = acc${i}_${j};
     }
 #end
   }

@@ -4,8 +4,8 @@
 // named vec4 registers. Blocks of BK steps are staged in workgroup memory and read as vec4.
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT] with MT = WY * TM, as vec4
-// v     [POINTS, all channels, tiles]: steps and columns, or the reverse, as stepStride and columnStride say
-// m     [POINTS, ROWS, COLUMNS]
+// v     [channels, POINTS, vPitch]: steps are channels and columns tiles, or the reverse, as their strides say
+// m     [ROWS, POINTS, mPitch]
 // grid  x: ceil(COLUMNS / (16 * TN)), y: ceil(ROWS / MT), z: POINTS
 // reference: winogradProductOp in src/kernels/winograd.ts
 @group(0) @binding(0) var<storage, read> u: array<vec4f>;
@@ -19,7 +19,7 @@ var<workgroup> vTile: array<vec4f, ${BK * 4 * TN}>;  // [step BK][column 16 * TN
 @compute @workgroup_size(16, ${WY})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
   let column = group.x * ${16 * TN}u;
-  let vBase = group.z * params.pointStride + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.columns;
+  let vBase = group.z * params.vPitch + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.stepStride;
   let uBase = (group.z * params.rowTiles + group.y) * params.depth * ${MT / 4}u;
 #for i in 0..TM
 #for j in 0..TN / 4
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       {
         let c = column + ${j * 64 + e}u + local.x * 4u;
         if (c < params.columns) {
-          m[(group.z * params.rows + row) * params.columns + c] = acc${i}_${j}[${e}];
+          m[(row * params.points + group.z) * params.mPitch + c] = acc${i}_${j}[${e}];
         }
       }
 #end

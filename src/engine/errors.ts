@@ -19,3 +19,8 @@ export class DeviceLostError extends Error {
 export class OutOfMemoryError extends UserError {
   override readonly name: string = 'OutOfMemoryError';
 }
+
+/** The adapter lacks what was asked for. */
+export class UnsupportedError extends UserError {
+  override readonly name = 'UnsupportedError';
+}

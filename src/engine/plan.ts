@@ -439,6 +439,11 @@ export class Plan {
     record(encoder, this.#parts.steps);
   }
 
+  /** Records one dispatch of a run in a pass of its own, for profiling. */
+  encodeDispatch(encoder: GPUCommandEncoder, index: number, timestampWrites?: GPUComputePassTimestampWrites): void {
+    record(encoder, [this.#parts.steps[index]!], timestampWrites);
+  }
+
   /** Runs once and reads the named outputs (none by default). Inputs not given keep their last value. */
   async run(
     inputs: Readonly<Record<string, TypedArray>> = {},
@@ -505,8 +510,12 @@ export class Plan {
   }
 }
 
-function record(encoder: GPUCommandEncoder, steps: readonly Step[]): void {
-  const pass = encoder.beginComputePass();
+function record(
+  encoder: GPUCommandEncoder,
+  steps: readonly Step[],
+  timestampWrites?: GPUComputePassTimestampWrites,
+): void {
+  const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, group, grid } of steps) {
     if (pipeline !== current) pass.setPipeline(pipeline);

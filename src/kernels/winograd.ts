@@ -35,6 +35,15 @@ function tiling(outHeight: number, outWidth: number, m: number, quad: number) {
   return { tilesY, tilesX };
 }
 
+/**
+ * Elements from one point's tiles to the next one's: an odd number of cache lines, so that the streams of a transform, one for
+ * each point, do not fall into the same cache sets.
+ */
+function pitch(tiles: number): number {
+  const lines = Math.ceil(tiles / 16);
+  return 16 * (lines + 1 - (lines % 2));
+}
+
 /** Invocations per workgroup of the transforms: a subgroup on CPU adapters, where a workgroup is a loop. */
 function transformWorkgroup(caps: Caps): number {
   return caps.isCpu ? lanes(caps) || WORKGROUP : WORKGROUP;
@@ -53,11 +62,11 @@ interface InputAttrs extends TileAttrs {
   readonly tilesX: number;
 }
 
-/** x [N, CI, H, W] -> [(m + k - 1)^2, CI, rows * tilesX] */
+/** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
 export const winogradInputOp: Op<InputAttrs> = {
   name: 'winogradInput',
   infer([x], { m, k, rows, tilesX }) {
-    return { shape: [(m + k - 1) ** 2, x!.shape[1]!, rows * tilesX], dtype: 'f32' };
+    return { shape: [x!.shape[1]!, (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'f32' };
   },
   reference: testedThrough('winogradInput', 'conv2d'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
@@ -87,6 +96,7 @@ export const winogradInputOp: Op<InputAttrs> = {
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
+            pitch: u32(pitch(rows * tilesX)),
           },
           grid: [Math.ceil((rows * tilesX) / workgroup), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
         };
@@ -181,26 +191,29 @@ interface ProductAttrs extends TileAttrs {
   readonly firstChannel: number;
   /** What the first operand is: weights, or the output gradient (then the sum runs over tiles). */
   readonly from: 'weights' | 'dy';
+  readonly tiles: number;
   readonly tilesY: number;
   readonly tilesX: number;
 }
 
 /**
- * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [(m + k - 1)^2, rows, columns], rows = CO, columns
- * = tiles (or CI). Its variants say how the first operand is laid out.
+ * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [rows, (m + k - 1)^2, pitch(columns)], rows = CO,
+ * columns = tiles (or CI). Its variants say how the first operand is laid out.
  */
 export const winogradProductOp: Op<ProductAttrs> = {
   name: 'winogradProduct',
-  infer([w, v], { m, k, from }) {
-    const [points] = v!.shape;
+  infer([w, v], { from, tiles }) {
+    const [channels, points] = v!.shape as [number, number];
     const rows = from === 'weights' ? w!.shape[0]! : w!.shape[1]!;
-    const columns = from === 'weights' ? v!.shape[2]! : v!.shape[1]!;
-    return { shape: [points ?? (m + k - 1) ** 2, rows, columns], dtype: 'f32' };
+    return { shape: [rows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
   reference: testedThrough('winogradProduct', 'conv2d'),
   cost(node) {
-    const depth = node.attrs.from === 'weights' ? inputType(node, 0).shape[1]! : inputType(node, 1).shape[2]!;
-    return { flops: 2 * size(node.type) * depth, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
+    const [rows, points] = node.type.shape as [number, number];
+    const { from, tiles } = node.attrs;
+    // Rows x tiles x input channels either way.
+    const channels = from === 'weights' ? inputType(node, 0).shape[1]! : inputType(node, 1).shape[0]!;
+    return { flops: 2 * points * rows * tiles * channels, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
   },
   variants: [
     ...(
@@ -219,7 +232,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
         suits: (caps, node) =>
           caps.isCpu &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
-          columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * node.type.shape[2]!),
+          columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * outputColumns(node)),
         lower: (node) => packed(node, { algorithm: 'lanes', rows, columns, step: 1 }),
       }),
     ),
@@ -235,7 +248,11 @@ export const winogradProductOp: Op<ProductAttrs> = {
 };
 
 function outputRows(node: Node<ProductAttrs>): number {
-  return node.type.shape[1]! / node.attrs.groups;
+  return node.type.shape[0]! / node.attrs.groups;
+}
+
+function outputColumns(node: Node<ProductAttrs>): number {
+  return node.attrs.from === 'weights' ? node.attrs.tiles : inputType(node, 1).shape[0]!;
 }
 
 /** No block of rows may hold channels of two groups. */
@@ -263,21 +280,23 @@ function packed(node: Node<ProductAttrs>, block: Block): Node {
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
       : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
-  const attrs: PackedAttrs = { ...node.attrs, ...block, outRows: node.type.shape[1]! };
+  const attrs: PackedAttrs = { ...node.attrs, ...block, outRows: node.type.shape[0]! };
   return makeNode(productPackedOp, [u, v], attrs, node.label);
 }
 
 const productPackedOp: Op<PackedAttrs> = {
   name: 'winogradProductPacked',
-  infer([, v], { from, outRows }) {
-    const [points, channels, tiles] = v!.shape as [number, number, number];
-    return { shape: [points, outRows, from === 'weights' ? tiles : channels], dtype: 'f32' };
+  infer([, v], { from, outRows, tiles }) {
+    const [channels, points] = v!.shape as [number, number];
+    return { shape: [outRows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
   reference: testedThrough('winogradProductPacked', 'conv2d'),
   cost(node) {
     const [, , depth] = inputType(node, 0).shape as [number, number, number];
+    const { from, tiles } = node.attrs;
+    const [rows, points] = node.type.shape as [number, number];
     return {
-      flops: 2 * size(node.type) * depth,
+      flops: 2 * rows * points * (from === 'weights' ? tiles : inputType(node, 1).shape[0]!) * depth,
       bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
     };
   },
@@ -285,8 +304,8 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { algorithm, rows: MT, columns: NT, step, groups, firstChannel, from, outRows } = node.attrs;
-        const [points, channels, tiles] = inputType(node, 1).shape as [number, number, number];
+        const { algorithm, rows: MT, columns: NT, step, groups, firstChannel, from, outRows, tiles } = node.attrs;
+        const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
         const rowTiles = Math.ceil(outRows / MT);
@@ -296,10 +315,12 @@ const productPackedOp: Op<PackedAttrs> = {
           columns: u32(columns),
           rowTiles: u32(rowTiles),
           tilesPerGroup: u32(rowTiles / groups),
-          pointStride: u32(channels * tiles),
-          firstOffset: u32(firstChannel * tiles),
-          stepStride: u32(from === 'weights' ? tiles : 1),
-          columnStride: u32(from === 'weights' ? 1 : tiles),
+          points: u32(points),
+          vPitch: u32(vPitch),
+          firstOffset: u32(firstChannel * points * vPitch),
+          stepStride: u32(from === 'weights' ? points * vPitch : 1),
+          columnStride: u32(from === 'weights' ? 1 : points * vPitch),
+          mPitch: u32(node.type.shape[2]!),
         };
         if (algorithm === 'lanes') {
           const S = lanes(caps);
@@ -370,6 +391,7 @@ export const winogradOutputOp: Op<OutputAttrs> = {
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
+            pitch: u32(inputType(node, 0).shape[2]!),
           },
           grid: [Math.ceil((rows * tilesX) / (Q * Q * workgroup)), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
         };
@@ -411,7 +433,7 @@ export const winogradDistanceOp: Op<DistanceAttrs> = {
           shader: { name: 'winograd_distance.wgsl', source: distanceShader },
           defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), WORKGROUP: workgroup },
           params: {
-            channels: u32(inputType(node, 0).shape[1]!),
+            channels: u32(inputType(node, 0).shape[0]!),
             channelsPerSplit: u32(channelsPerSplit),
             images: u32(images),
             height: u32(height),
@@ -420,6 +442,7 @@ export const winogradDistanceOp: Op<DistanceAttrs> = {
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
+            pitch: u32(inputType(node, 0).shape[2]!),
           },
           grid: [Math.ceil((rows * tilesX) / workgroup), splits],
         };
@@ -454,9 +477,11 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const outWidth = width + 2 * padding - k + 1;
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
   const widest = Math.max(inChannels, w.type.shape[0]!);
-  const bytesPerRow = (m + k - 1) ** 2 * widest * tilesX * 4;
+  const bytesPerPoint = (m + k - 1) ** 2 * widest * 4;
+  // A pitch is at most 32 elements longer than its tiles.
+  const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
   const total = images * tilesY;
-  const most = Math.max(quad, Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerRow / quad) * quad);
+  const most = Math.max(quad, Math.floor(bindable / tilesX / quad) * quad);
   const count = Math.ceil(total / most);
   const rowsPerChunk = Math.ceil(total / count / quad) * quad;
   const result: Chunk[] = [];
@@ -468,7 +493,7 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
       { m, k, padding, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
       `${label}.input`,
     );
-    const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tilesY, tilesX };
+    const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles: rows * tilesX, tilesY, tilesX };
     const products = makeNode(winogradProductOp, [w, v], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }
@@ -524,7 +549,7 @@ interface GradOutputAttrs extends TileAttrs {
   readonly shape: readonly number[];
 }
 
-/** [(m + k - 1)^2, CO, CI] -> dw [CO, CI, k, k]: the output transform with one k x k tile per pair of channels. */
+/** [CO, (m + k - 1)^2, pitch(CI)] -> dw [CO, CI, k, k]: the output transform with one k x k tile per pair of channels. */
 export function winogradWeightGrad(
   x: Node,
   dy: Node,
@@ -541,7 +566,7 @@ export function winogradWeightGrad(
     { m, k, padding, firstRow: 0, rows, tilesY, tilesX } satisfies InputAttrs,
     `${label}.input`,
   );
-  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', tilesY, tilesX };
+  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', tiles: rows * tilesX, tilesY, tilesX };
   const products = makeNode(winogradProductOp, [dy, v], attrs, label);
   return makeNode(
     gradOutputOp,
@@ -558,7 +583,7 @@ export function weightGradFits(x: TensorType, dy: TensorType, { m, k }: TileAttr
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
   // Channels of dy are filled up to whole blocks of at most 128.
   const widest = Math.max(inChannels, Math.ceil(outChannels / 128) * 128);
-  return 4 * (m + k - 1) ** 2 * images * tilesY * tilesX * widest <= caps.limits.maxStorageBufferBindingSize;
+  return 4 * (m + k - 1) ** 2 * (images * tilesY * tilesX + 32) * widest <= caps.limits.maxStorageBufferBindingSize;
 }
 
 const gradOutputOp: Op<GradOutputAttrs> = {
@@ -596,6 +621,7 @@ const gradOutputOp: Op<GradOutputAttrs> = {
             rows: u32(inChannels),
             tilesY: u32(1),
             tilesX: u32(1),
+            pitch: u32(inputType(node, 0).shape[2]!),
           },
           grid: [Math.ceil(inChannels / workgroup), Math.ceil(outChannels / CHANNELS_PER_INVOCATION)],
         };
