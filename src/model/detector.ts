@@ -5,7 +5,7 @@ import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { type Placement, placeMap } from '../kernels/maps.ts';
 import type { Threshold } from './conformal.ts';
-import { fusedInferenceGraph, type InferenceGraph, inferenceGraph } from './inference.ts';
+import { fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
 import { Resizer } from './pixels.ts';
@@ -116,7 +116,7 @@ export class Detector {
 
   /** The same values by less work: what this detector runs. */
   fusedGraph(batch: number): InferenceGraph {
-    return fusedInferenceGraph(this.state.networks, this.#quantiles.node, batch);
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, fusedAnomalyMaps);
   }
 
   /** Compiles for a batch size ahead of time, with progress. */

@@ -8,19 +8,35 @@ import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import type { Networks } from './networks.ts';
 
-/** From pixels [N, side, side] to the two raw maps and the combined one, each [N, 1, cells, cells]. */
-export interface InferenceGraph {
-  readonly image: Node;
+/** The two raw maps and the combined one, each [N, 1, cells, cells]. */
+export interface AnomalyMaps {
   readonly studentTeacher: Node;
   readonly autoencoder: Node;
   readonly combined: Node;
 }
 
-/** The definition: three networks side by side, then distances (EfficientAD, section 3.3). */
-export function inferenceGraph(networks: Networks, quantiles: Node, batch: number): InferenceGraph {
-  const { teacher, student, autoencoder, channels, side } = networks;
-  const image = input('image', [batch, side, side], 'u32');
-  const x = imageToTensor(image);
+/** From pixels [N, side, side] to the maps. */
+export interface InferenceGraph extends AnomalyMaps {
+  readonly image: Node;
+}
+
+/** Pixels, their normalisation, and the maps by {@link anomalyMaps} or {@link fusedAnomalyMaps}. */
+export function inferenceGraph(
+  networks: Networks,
+  quantiles: Node,
+  batch: number,
+  maps: typeof anomalyMaps = anomalyMaps,
+): InferenceGraph {
+  const image = input('image', [batch, networks.side, networks.side], 'u32');
+  return { image, ...maps(networks, quantiles, imageToTensor(image)) };
+}
+
+/**
+ * The definition: three networks side by side, then distances (EfficientAD, section 3.3).
+ * @param x [N, 3, side, side], ImageNet-normalised
+ */
+export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
+  const { teacher, student, autoencoder, channels } = networks;
   const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
   const trunk = student.trunk(x);
   const first = student.head(trunk, { channels: { start: 0, count: channels } });
@@ -28,7 +44,7 @@ export function inferenceGraph(networks: Networks, quantiles: Node, batch: numbe
   const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
   const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
   const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
-  return { image, studentTeacher, autoencoder: auto, combined };
+  return { studentTeacher, autoencoder: auto, combined };
 }
 
 /**
@@ -36,16 +52,14 @@ export function inferenceGraph(networks: Networks, quantiles: Node, batch: numbe
  * the channels, the others one convolution in two groups. The normalised difference of their features is one last
  * convolution over both trunks, and both distances are taken where the last convolutions end.
  */
-export function fusedInferenceGraph(networks: Networks, quantiles: Node, batch: number): InferenceGraph {
-  const { teacher, student, autoencoder, channels, side, teacherMean, teacherStd } = networks;
+export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
+  const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
   const last = teacher.convolutions.length - 1;
   const pairs = teacher.convolutions.map((ours, i) => [ours, student.convolutions[i]!] as const);
   const alike = pairs.slice(0, last).every(([a, b]) => a.weight.type.shape.join() === b.weight.type.shape.join());
   // The student of PDN-M has a wider last hidden layer.
-  if (!alike) return inferenceGraph(networks, quantiles, batch);
+  if (!alike) return anomalyMaps(networks, quantiles, x);
 
-  const image = input('image', [batch, side, side], 'u32');
-  const x = imageToTensor(image);
   const trunk = teacher.layers(x, (y, i, attrs) => {
     const [t, s] = pairs[i]!;
     const weight = concatOuter(t.weight.node, s.weight.node, `conv${i + 1}.weight`);
@@ -66,5 +80,5 @@ export function fusedInferenceGraph(networks: Networks, quantiles: Node, batch: 
     'map.autoencoder',
   );
   const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
-  return { image, studentTeacher, autoencoder: auto, combined };
+  return { studentTeacher, autoencoder: auto, combined };
 }

@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { AdapterKind } from '../engine/caps.ts';
 
 /** Where `npm run setup` unpacks SwiftShader, below the folder that holds `node_modules`. */
 const SWIFTSHADER = 'node_modules/.cache/raad-webgpu/swiftshader';
@@ -20,6 +21,16 @@ export function swiftShaderFolder(): string | undefined {
 /** Lets the Vulkan loader find SwiftShader beside the system's drivers. */
 export function addDriver(folder: string): void {
   process.env['VK_ADD_DRIVER_FILES'] ??= join(folder, 'vk_swiftshader_icd.json');
+}
+
+/**
+ * Hides the other software driver from whoever looks for Vulkan drivers from now on in this process, so that a second engine
+ * opens the same adapter.
+ */
+export function onlyDriverOf(kind: AdapterKind): void {
+  const folder = swiftShaderFolder();
+  if (kind === 'swiftshader' && folder) process.env['VK_DRIVER_FILES'] = join(folder, 'vk_swiftshader_icd.json');
+  delete process.env['VK_ADD_DRIVER_FILES'];
 }
 
 /** dlopen's flag for a library that stays loaded when its handle is closed. */

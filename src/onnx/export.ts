@@ -1,0 +1,136 @@
+import { ShapeError } from '../engine/errors.ts';
+import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import type { Conv2dAttrs } from '../kernels/conv2d.ts';
+import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';
+
+/** What a rule writes into while it translates one node. */
+interface Writer {
+  /** Adds an ONNX node. @returns the name of its output */
+  node(type: string, inputs: readonly string[], attributes?: OnnxNode['attributes']): string;
+  /** Adds a constant. @returns its name */
+  constant(shape: readonly number[], values: Iterable<number>): string;
+  /** A constant of 64-bit integers. */
+  integers(values: readonly number[]): string;
+}
+
+type Rule = (node: Node, inputs: readonly string[], writer: Writer) => string;
+
+function convolution(node: Node<Conv2dAttrs>, inputs: readonly string[], writer: Writer): string {
+  const { stride, padding, relu, pool, groups, firstChannel } = node.attrs;
+  if (firstChannel)
+    throw new ShapeError(`onnx: ${node.label} reads some channels of its input only; export the plain graph.`);
+  const kernel = node.inputs[1]!.type.shape.slice(2);
+  let y = writer.node('Conv', inputs, {
+    kernel_shape: kernel,
+    strides: [stride, stride],
+    pads: [padding, padding, padding, padding],
+    group: groups,
+  });
+  if (relu) y = writer.node('Relu', [y]);
+  return pool ? writer.node('AveragePool', [y], { kernel_shape: [2, 2], strides: [2, 2] }) : y;
+}
+
+/** Translations by op name. All ops of inference have one. */
+const RULES: Readonly<Record<string, Rule>> = {
+  conv2d: convolution,
+  avgPool2d(node, inputs, writer) {
+    const { padding } = node.attrs;
+    return writer.node('AveragePool', inputs, {
+      kernel_shape: [2, 2],
+      strides: [2, 2],
+      pads: [padding, padding, padding, padding],
+      count_include_pad: 1,
+    });
+  },
+  resizeBilinear(node, [x], writer) {
+    const sizes = writer.integers(node.type.shape);
+    return writer.node('Resize', [x!, '', '', sizes], {
+      mode: 'linear',
+      coordinate_transformation_mode: 'half_pixel',
+    });
+  },
+  standardise(node, [x, mean, std], writer) {
+    const shape = writer.integers([1, node.type.shape[1]!, 1, 1]);
+    const centred = writer.node('Sub', [x!, writer.node('Reshape', [mean!, shape])]);
+    return writer.node('Div', [centred, writer.node('Reshape', [std!, shape])]);
+  },
+  channelDistance(_, [a, b], writer) {
+    const difference = b ? writer.node('Sub', [a!, b]) : a!;
+    const squared = writer.node('Mul', [difference, difference]);
+    return writer.node('ReduceMean', [squared], { axes: [1], keepdims: 1 });
+  },
+  mapCombine(_, [st, ae, quantiles], writer) {
+    const quantile = (i: number) => writer.node('Gather', [quantiles!, writer.integers([i])], { axis: 0 });
+    const normalised = (x: string, at: number) => {
+      const [a, b] = [quantile(at), quantile(at + 1)];
+      return writer.node('Div', [writer.node('Sub', [x, a]), writer.node('Sub', [b, a])]);
+    };
+    const sum = writer.node('Add', [normalised(st!, 0), normalised(ae!, 2)]);
+    return writer.node('Mul', [sum, writer.constant([], [0.05])]);
+  },
+};
+
+/**
+ * Translates a graph of inference ops into ONNX (opset 17). What depends on parameters alone becomes constants.
+ * @param outputs by name
+ * @returns the bytes of a `.onnx` file
+ * @throws ShapeError for an op that has no translation
+ */
+export function exportOnnx(
+  outputs: Readonly<Record<string, Node>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const nodes: OnnxNode[] = [];
+  const tensors: OnnxTensor[] = [];
+  const names = new Map<Node, string>();
+  const constants = new Set<Node>();
+  const inputs: { name: string; shape: readonly number[] }[] = [];
+  const writer: Writer = {
+    node(type, from, attributes) {
+      const output = `t${nodes.length}_${type}`;
+      nodes.push({ type, inputs: from, output, ...(attributes && { attributes }) });
+      return output;
+    },
+    constant(shape, values) {
+      const name = `c${tensors.length}`;
+      tensors.push({ name, shape, data: Float32Array.from(values) });
+      return name;
+    },
+    integers(values) {
+      const name = `c${tensors.length}`;
+      tensors.push({ name, shape: [values.length], data: BigInt64Array.from(values.map(BigInt)) });
+      return name;
+    },
+  };
+
+  const order = topologicalOrder(Object.values(outputs));
+  for (const node of order) {
+    if (!isInput(node) && node.inputs.every((from) => constants.has(from))) constants.add(node);
+  }
+  const nameOf = (node: Node): string => {
+    const known = names.get(node);
+    if (known !== undefined) return known;
+    const parameter = parameterOf(node);
+    const values = parameter ? (parameter.data as Float32Array) : evaluateReference([node], new Map())[0]!;
+    const name = parameter?.name ?? `${node.label}_${tensors.length}`;
+    tensors.push({ name, shape: node.type.shape, data: Float32Array.from(values) });
+    names.set(node, name);
+    return name;
+  };
+  for (const node of order) {
+    if (constants.has(node)) continue;
+    if (isInput(node)) {
+      inputs.push({ name: inputName(node), shape: node.type.shape });
+      names.set(node, inputName(node));
+      continue;
+    }
+    const rule = RULES[node.op.name];
+    if (!rule) throw new ShapeError(`onnx: ${node.label} is a ${node.op.name}, which has no translation.`);
+    names.set(node, rule(node, node.inputs.map(nameOf), writer));
+  }
+  const named = Object.entries(outputs).map(([name, node]) => {
+    nodes.push({ type: 'Identity', inputs: [names.get(node)!], output: name });
+    return { name, shape: node.type.shape };
+  });
+  return encodeOnnx({ nodes, tensors, inputs, outputs: named, metadata });
+}
