@@ -1,10 +1,21 @@
 // Bundles a TypeScript file into node_modules/.cache and runs it: node scripts/run.mjs FILE [arguments]
+
+import { createRequire } from 'node:module';
 import { join, parse } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const [file, ...rest] = process.argv.slice(2);
 const outfile = join('node_modules', '.cache', 'raad-webgpu', `${parse(file).name}.mjs`);
+/** Files deep inside a package may be ES modules that Node does not take for such: they are bundled. */
+const deepImports = {
+  name: 'deep-imports',
+  setup(builder) {
+    const { resolve } = createRequire(import.meta.url);
+    builder.onResolve({ filter: /^@tensorflow\/.*\/dist\// }, ({ path }) => ({ path: resolve(path) }));
+  },
+};
+
 await build({
   entryPoints: [file],
   outfile,
@@ -14,6 +25,7 @@ await build({
   target: 'es2023',
   loader: { '.wgsl': 'text' },
   packages: 'external',
+  plugins: [deepImports],
   logLevel: 'warning',
 });
 process.argv = [process.argv[0], outfile, ...rest];

@@ -1,5 +1,6 @@
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
 import type { Parameter } from '../../src/engine/graph.ts';
 import type { Autoencoder } from '../../src/model/autoencoder.ts';
 import type { Networks } from '../../src/model/networks.ts';
@@ -144,7 +145,7 @@ export async function tfjsTraining(opened: OpenDevice, networks: Networks, image
         const imitation = pdn(student, x, half(channels));
         parts = [hard, penalty, meanSquare(target, reconstruction), meanSquare(reconstruction, imitation)];
         for (const part of parts) tf.keep(part);
-        return tf.addN(parts) as tf.Scalar;
+        return parts.reduce((sum, part) => tf.add(sum, part));
       }, true);
       const values = Float32Array.from((await Promise.all(parts.map((part) => part.data()))).map((data) => data[0]!));
       tf.dispose([...parts, total!, x]);
