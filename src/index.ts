@@ -16,7 +16,7 @@ export {
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps } from './engine/caps.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
-export { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError } from './engine/errors.ts';
+export { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError, UnsupportedError } from './engine/errors.ts';
 export { gradient } from './engine/gradient.ts';
 export {
   evaluateReference,
@@ -29,7 +29,11 @@ export {
   type TensorType,
   type Variant,
 } from './engine/graph.ts';
-export type { CompileOptions, Plan } from './engine/plan.ts';
+export type { CompileOptions, Dispatch, Plan, VariantChoice } from './engine/plan.ts';
+export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
+export { shippedTuning } from './engine/shippedTuning.ts';
+export { type TuneOptions, tune } from './engine/tune.ts';
+export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export { UserError } from './errors.ts';
 export {
   type EvaluatedImage,

@@ -7,3 +7,4 @@ export { expandImages, readBytes, writeAtomically } from './node/files.ts';
 export { writeInspectionSet } from './node/generated.ts';
 export { encodePng, readImage, readMask } from './node/images.ts';
 export { readTeacher } from './node/teachers.ts';
+export { loadTuning, saveTuning, tuningFile } from './node/tuning.ts';

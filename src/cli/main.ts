@@ -8,6 +8,7 @@ import * as fit from './commands/fit.ts';
 import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
+import * as tune from './commands/tune.ts';
 
 interface Command {
   readonly usage: string;
@@ -15,7 +16,16 @@ interface Command {
   run(args: Arguments, signal: AbortSignal): Promise<void>;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { fit, eval: evaluation, predict, info, devices, generate, demo };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  fit,
+  eval: evaluation,
+  predict,
+  info,
+  devices,
+  tune,
+  generate,
+  demo,
+};
 
 const COMMON_USAGE = `Options of every command:
   --adapter NAME         gpu, lavapipe, swiftshader, or a part of the adapter's name; RAAD_ADAPTER does the same.

@@ -1,5 +1,7 @@
+import { detectCaps } from '../engine/caps.ts';
 import { Engine } from '../engine/engine.ts';
 import { openDevice } from '../node/device.ts';
+import { loadTuning } from '../node/tuning.ts';
 import type { Arguments } from './arguments.ts';
 
 /** Opens the adapter that the arguments name, says which it is, and gives it back when the work is done. */
@@ -9,6 +11,7 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
   console.error(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
   const engine = new Engine({
     device: opened.device,
+    tuning: await loadTuning(detectCaps(opened.device), notice),
     ...(args.flag('dump-wgsl') && { onShader: printShader }),
   });
   try {

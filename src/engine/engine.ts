@@ -4,11 +4,15 @@ import { DeviceLostError } from './errors.ts';
 import { type Parameter, size } from './graph.ts';
 import { PipelineCache } from './pipelines.ts';
 import { type CompileOptions, compile, type Plan } from './plan.ts';
+import { shippedTuning } from './shippedTuning.ts';
+import type { Tuning } from './tuning.ts';
 
 export interface EngineOptions {
   readonly device: GPUDevice;
   /** Detected from the device when absent; tests mask it to force fallbacks. */
   readonly caps?: Caps;
+  /** Measured choices of variants; those that the package brings by default. */
+  readonly tuning?: Tuning;
   /** Called with every shader's name and WGSL as it runs, after expansion. */
   readonly onShader?: (name: string, wgsl: string) => void;
 }
@@ -21,14 +25,16 @@ export class Engine {
   readonly device: GPUDevice;
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
+  readonly tuning: Tuning;
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps, onShader }: EngineOptions) {
+  constructor({ device, caps, tuning, onShader }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
+    this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);
     device.lost.then((info) => {
       this.#lost = info.message || info.reason;

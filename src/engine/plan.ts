@@ -17,6 +17,7 @@ import {
 } from './graph.ts';
 import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
+import type { Tuning } from './tuning.ts';
 
 /**
  * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
@@ -31,6 +32,8 @@ export interface CompileOptions {
   readonly effects?: readonly Node[];
   /** Forces variants. @see VariantChoice */
   readonly variants?: VariantChoice;
+  /** Measured choices; those of the engine by default. */
+  readonly tuning?: Tuning;
   /** Called as pipelines finish compiling. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -52,21 +55,29 @@ interface Step extends Dispatch {
 export type TypedArray = Float32Array | Uint32Array;
 
 /**
- * Picks the variant of a node: the forced one, else the first that is supported and suits the device, else the first
- * that is supported.
+ * Picks the variant of a node: the forced one, else the one measured to be fastest, else the first that is supported and
+ * suits the device, else the first that is supported.
  * @throws ShapeError when the forced variant does not exist or is not supported there, or none is
  */
-export function chooseVariant(node: Node, caps: Caps, forced: VariantChoice | undefined): Variant<unknown> {
+export function chooseVariant(
+  node: Node,
+  caps: Caps,
+  forced: VariantChoice | undefined,
+  tuning?: Tuning,
+): Variant<unknown> {
   const { op } = node;
   const name = forced?.[`${op.name}/${node.label}`] ?? forced?.[op.name];
   const supported = op.variants.filter((variant) => variant.supports?.(caps, node) ?? true);
   if (name !== undefined) {
     const wanted = [name].flat().flatMap((each) => supported.filter((variant) => variant.name === each))[0];
     if (wanted) return wanted;
-    if (typeof name !== 'string') return chooseVariant(node, caps, undefined);
+    if (typeof name !== 'string') return chooseVariant(node, caps, undefined, tuning);
     const names = op.variants.map((variant) => variant.name).join(', ');
     throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
   }
+  const measured = tuning?.get(node);
+  const tuned = measured && supported.find((variant) => variant.name === measured);
+  if (tuned) return tuned;
   const best = supported.find((variant) => variant.suits?.(caps, node) ?? true) ?? supported[0];
   if (!best)
     throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
@@ -80,7 +91,7 @@ interface Lowered {
 }
 
 /** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
-function fuse(roots: readonly Node[]): Node[] {
+export function fuse(roots: readonly Node[]): Node[] {
   const users = new Map<Node, number>();
   for (const node of topologicalOrder(roots)) {
     for (const used of node.inputs) users.set(used, (users.get(used) ?? 0) + 1);
@@ -93,7 +104,7 @@ function fuse(roots: readonly Node[]): Node[] {
 }
 
 /** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
-export function lower(options: CompileOptions, caps: Caps): Lowered {
+export function lower(options: CompileOptions, caps: Caps, tuning?: Tuning): Lowered {
   const kernels = new Map<Node, { kernel: Kernel; variant: string }>();
   const identity = new Map<Node, number>();
   const unique = new Map<string, Node>();
@@ -122,7 +133,7 @@ export function lower(options: CompileOptions, caps: Caps): Lowered {
         const known = done.get(current);
         if (known) current = known;
         else {
-          const variant = chooseVariant(current, caps, options.variants);
+          const variant = chooseVariant(current, caps, options.variants, tuning);
           const lowered = variant.lower?.(current, caps);
           if (lowered) {
             const simpler = visit(lowered);
@@ -176,7 +187,7 @@ const COPY = () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferU
 export async function compile(engine: Engine, options: CompileOptions): Promise<Plan> {
   engine.assertUsable();
   const { device, caps } = engine;
-  const { outputs, effects, kernels } = lower(options, caps);
+  const { outputs, effects, kernels } = lower(options, caps, options.tuning ?? engine.tuning);
   const pure = topologicalOrder(Object.values(outputs).concat(effects)).filter((node) => !node.op.updates);
   const order = [...pure, ...effects];
   const constant = staticNodes(order, effects);

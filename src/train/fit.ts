@@ -192,6 +192,23 @@ function checkSettings({ iterations, batch, learningRate, seed }: FitSettings): 
     throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
 }
 
+/** The graph of one training step: losses in the order of their names, and the optimiser's updates. */
+export function trainingGraph(networks: Networks, settings: FitSettings) {
+  const { iterations, batch, seed, learningRate, weightDecay } = settings;
+  const state = trainingState();
+  const inputs = stepInputs(networks, batch);
+  const { losses } = lossGraph(networks, {
+    images: imageToTensor(inputs.images),
+    augmented: adjustedImageToTensor(inputs.images, inputs.imageChange),
+    penalty: adjustedImageToTensor(inputs.penalty, inputs.penaltyChange),
+    teacherFeatures: inputs.teacherFeatures,
+    dropout: { state: state.node, seed },
+  });
+  const lossNodes = LOSS_NAMES.map((name) => losses[name]);
+  const schedule = { learningRate, decayAt: Math.floor(DECAY_FROM * iterations), adam: { weightDecay } };
+  return { training: optimiser(lossNodes, networks.trained, schedule, state), lossNodes, state };
+}
+
 /** One run: plans, caches and what has to be freed. */
 class Session {
   readonly #options: FitOptions;
@@ -231,23 +248,8 @@ class Session {
   async train(): Promise<void> {
     const { engine, settings, onProgress, signal, checkpoint, resume } = this.#options;
     const networks = this.#networks;
-    const { iterations, batch, seed } = settings;
-    const state = trainingState();
-    const inputs = stepInputs(networks, batch);
-    const { losses } = lossGraph(networks, {
-      images: imageToTensor(inputs.images),
-      augmented: adjustedImageToTensor(inputs.images, inputs.imageChange),
-      penalty: adjustedImageToTensor(inputs.penalty, inputs.penaltyChange),
-      teacherFeatures: inputs.teacherFeatures,
-      dropout: { state: state.node, seed },
-    });
-    const lossNodes = LOSS_NAMES.map((name) => losses[name]);
-    const schedule = {
-      learningRate: settings.learningRate,
-      decayAt: Math.floor(DECAY_FROM * iterations),
-      adam: { weightDecay: settings.weightDecay },
-    };
-    const training = optimiser(lossNodes, networks.trained, schedule, state);
+    const { iterations } = settings;
+    const { training, lossNodes, state } = trainingGraph(networks, settings);
     let start = 0;
     if (resume) start = restore(await readCheckpoint(resume), this.#checkpointParts(training), this.#fingerprint());
     const ring = new Parameter('training.losses', { shape: [RING_ROWS, LOSS_NAMES.length], dtype: 'f32' });

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import type { Engine } from '../../engine/engine.ts';
+import { input, type Node, Parameter } from '../../engine/graph.ts';
+import { type TuneProgress, tune } from '../../engine/tune.ts';
+import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
+import { UserError } from '../../errors.ts';
+import { fusedAnomalyMaps, inferenceGraph } from '../../model/inference.ts';
+import { Networks } from '../../model/networks.ts';
+import { PDN_SIZES } from '../../model/pdn.ts';
+import { writeAtomically } from '../../node/files.ts';
+import { loadTuning, saveTuning } from '../../node/tuning.ts';
+import { PRESETS, trainingGraph } from '../../train/fit.ts';
+import type { Arguments, OptionTable } from '../arguments.ts';
+import { notice, withEngine } from '../session.ts';
+
+export const usage = `raad tune
+  Times the kernels' variants on this adapter and keeps the fastest for later runs. Let nothing else run meanwhile.
+
+  --size xs|s|m          network size, xs
+  --resolution PX        input side, 128
+  --batch N              images at once, 1
+  --training             the training step too (batch 4 unless given)
+  --again                measure what is known, too
+  --export FILE          write the choices there instead of the user's cache
+  --import FILE          take over choices from a file for this adapter, measure nothing`;
+
+export const options: OptionTable = {
+  size: { type: 'string' },
+  resolution: { type: 'string' },
+  batch: { type: 'string' },
+  training: { type: 'boolean' },
+  again: { type: 'boolean' },
+  export: { type: 'string' },
+  import: { type: 'string' },
+};
+
+function graphs(args: Arguments): Record<string, Node>[] {
+  const size = args.choice('size', PDN_SIZES) ?? 'xs';
+  const side = args.number('resolution') ?? 128;
+  const networks = new Networks(size, side);
+  const batch = args.number('batch');
+  const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' });
+  const { combined } = inferenceGraph(networks, quantiles.node, batch ?? 1, fusedAnomalyMaps);
+  const teacher = networks.teacher.forward(input('x', [batch ?? 1, 3, side, side]));
+  const list: Record<string, Node>[] = [{ combined }, { teacher }];
+  if (args.flag('training')) {
+    const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, size, batch: batch ?? 4 });
+    const gradients = [...training.gradients.values()];
+    list.push(Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node])));
+  }
+  return list;
+}
+
+function show({ label, variant, times, done, total }: TuneProgress): void {
+  const list = Object.entries(times).sort(([, a], [, b]) => a - b);
+  const text = list.map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(', ');
+  console.log(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
+}
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  await withEngine(args, async (engine: Engine) => {
+    const { caps } = engine;
+    const given = args.text('import');
+    const identity = adapterIdentity(caps);
+    const tuning = await loadTuning(caps, notice);
+    if (given) {
+      const text = await readFile(given, 'utf8').catch(() => {
+        throw new UserError(`${given} cannot be read.`, 'Check the path.');
+      });
+      const imported = Tuning.parse(text, identity);
+      imported.addMissing(tuning);
+      console.log(`kept in ${await saveTuning(caps, imported)}`);
+      return;
+    }
+    try {
+      for (const outputs of graphs(args)) {
+        await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
+      }
+    } finally {
+      const target = args.text('export');
+      if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
+      console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
+    }
+  });
+}

@@ -1,0 +1,96 @@
+import { UserError } from '../errors.ts';
+import type { Caps } from './caps.ts';
+import { isInput, type Node, parameterOf } from './graph.ts';
+
+const FORMAT = 'raad-tuning';
+const VERSION = 1;
+
+/** Measured choices of variants, as JSON. */
+export interface TuningTable {
+  readonly format: typeof FORMAT;
+  readonly version: number;
+  /** The adapter and driver that was measured. @see adapterIdentity */
+  readonly adapter: string;
+  /** Variant by op, attributes and shapes. */
+  readonly choices: Readonly<Record<string, string>>;
+}
+
+/** What choices depend on: adapter and driver. */
+export function adapterIdentity({ vendor, architecture, description, subgroupMaxSize }: Caps): string {
+  return [vendor, architecture, description, `subgroups of ${subgroupMaxSize}`].join(' | ');
+}
+
+const constants = new WeakMap<Node, boolean>();
+
+/** Whether a value depends on parameters alone, so that it is computed once, not in every run. */
+export function isConstant(node: Node): boolean {
+  let known = constants.get(node);
+  if (known === undefined) {
+    known = parameterOf(node) !== undefined || (!isInput(node) && node.inputs.every(isConstant));
+    constants.set(node, known);
+  }
+  return known;
+}
+
+/** What a choice is kept under. Labels do not matter, and neither does what else the graph holds. */
+export function tuningKey(node: Node): string {
+  const shapes = node.inputs.map((input) => `${input.type.shape.join('x')}${isConstant(input) ? '!' : ''}`);
+  return `${node.op.name} ${shapes.join(',')} ${JSON.stringify(node.attrs)}`;
+}
+
+/** Choices of variants for one adapter: measured ones before shipped ones. */
+export class Tuning {
+  readonly adapter: string;
+  readonly #choices: Map<string, string>;
+
+  constructor(adapter: string, choices: Iterable<readonly [string, string]> = []) {
+    this.adapter = adapter;
+    this.#choices = new Map(choices);
+  }
+
+  get size(): number {
+    return this.#choices.size;
+  }
+
+  get(node: Node): string | undefined {
+    return this.#choices.get(tuningKey(node));
+  }
+
+  set(node: Node, variant: string): void {
+    this.#choices.set(tuningKey(node), variant);
+  }
+
+  /** Takes over another adapter's or an earlier run's choices where there is none yet. */
+  addMissing(other: Tuning): void {
+    for (const [key, variant] of other.#choices) if (!this.#choices.has(key)) this.#choices.set(key, variant);
+  }
+
+  toJSON(): TuningTable {
+    const choices = Object.fromEntries([...this.#choices].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return { format: FORMAT, version: VERSION, adapter: this.adapter, choices };
+  }
+
+  /**
+   * @param text a {@link TuningTable}
+   * @param adapter the identity that the table has to be for; absent: any
+   * @throws UserError for anything else
+   */
+  static parse(text: string, adapter?: string): Tuning {
+    let table: Partial<TuningTable>;
+    try {
+      table = JSON.parse(text);
+    } catch {
+      throw new UserError('the tuning table is not JSON.', 'Run `raad tune` to make a new one.');
+    }
+    if (typeof table !== 'object' || table === null || table.format !== FORMAT || typeof table.adapter !== 'string')
+      throw new UserError('this is not a tuning table.', 'Run `raad tune` to make one.');
+    if (table.version !== VERSION)
+      throw new UserError(`the tuning table has version ${table.version}, expected ${VERSION}.`, 'Run `raad tune`.');
+    const choices = Object.entries(table.choices ?? {});
+    if (choices.some(([, variant]) => typeof variant !== 'string'))
+      throw new UserError('the tuning table has choices that are not names.', 'Run `raad tune`.');
+    if (adapter !== undefined && table.adapter !== adapter)
+      throw new UserError(`the tuning table is for '${table.adapter}', not for '${adapter}'.`, 'Run `raad tune`.');
+    return new Tuning(table.adapter, choices);
+  }
+}
