@@ -1,5 +1,6 @@
 import { Engine } from '../src/engine/engine.ts';
 import { type OpenDevice, openDevice } from '../src/node/device.ts';
+import { readShader } from '../src/node/shaders.ts';
 
 let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;
@@ -10,8 +11,13 @@ export function device(): Promise<OpenDevice> {
   return opened;
 }
 
-/** The engine on that device, with all its capabilities. */
+/** The engine on that device, with all its capabilities. `RAAD_SHADER=FILE.wgsl` puts another kernel to the test. */
 export function engine(): Promise<Engine> {
-  shared ??= device().then(({ device }) => new Engine({ device }));
+  shared ??= open();
   return shared;
+}
+
+async function open(): Promise<Engine> {
+  const replaced = process.env['RAAD_SHADER'];
+  return new Engine({ device: (await device()).device, ...(replaced && { shaders: await readShader(replaced) }) });
 }

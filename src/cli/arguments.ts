@@ -23,6 +23,8 @@ export interface Arguments {
 const COMMON: OptionTable = {
   adapter: { type: 'string' },
   'dump-wgsl': { type: 'boolean' },
+  shader: { type: 'string' },
+  toggles: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
+import * as bench from './commands/bench.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as evaluation from './commands/eval.ts';
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   info,
   devices,
   tune,
+  bench,
   generate,
   demo,
 };
@@ -31,6 +33,8 @@ const COMMON_USAGE = `Options of every command:
   --adapter NAME         gpu, lavapipe, swiftshader, or a part of the adapter's name; RAAD_ADAPTER does the same.
                          By default a hardware GPU, else lavapipe, else SwiftShader
   --dump-wgsl            print every shader as it runs
+  --shader FILE.wgsl     take this file instead of the kernel of the same name, for one run
+  --toggles A,B          Dawn's own toggles, such as skip_validation,disable_robustness; none by default
   --help
 
 Exit codes: 0 done, 1 the input or machine was at fault, 2 wrong usage, 70 a bug, 130 stopped by Ctrl-C.`;

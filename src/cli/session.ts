@@ -1,21 +1,35 @@
 import { detectCaps } from '../engine/caps.ts';
 import { Engine } from '../engine/engine.ts';
 import { openDevice } from '../node/device.ts';
+import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
 import type { Arguments } from './arguments.ts';
 
 /** Opens the adapter that the arguments name, says which it is, and gives it back when the work is done. */
 export async function withEngine<T>(args: Arguments, work: (engine: Engine) => Promise<T>): Promise<T> {
   const adapter = args.text('adapter');
-  const opened = await openDevice(adapter ? { adapter } : {});
+  const toggles = args.text('toggles');
+  const shader = args.text('shader');
+  const shaders = shader ? await readShader(shader) : undefined;
+  const opened = await openDevice({
+    ...(adapter && { adapter }),
+    ...(toggles && { toggles: [`enable-dawn-features=${toggles}`] }),
+  });
   console.error(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
+  if (toggles) notice(`Dawn's toggles ${toggles} are on.`);
+  if (shader) notice(`${shader} replaces the kernel of the same name.`);
   const engine = new Engine({
     device: opened.device,
     tuning: await loadTuning(detectCaps(opened.device), notice),
+    ...(shaders && { shaders }),
     ...(args.flag('dump-wgsl') && { onShader: printShader }),
   });
   try {
-    return await work(engine);
+    const result = await work(engine);
+    for (const name of shaders?.keys() ?? []) {
+      if (!engine.pipelines.has(name)) notice(`no kernel called ${name} ran, so nothing was replaced.`);
+    }
+    return result;
   } finally {
     engine.destroy();
     opened.close();

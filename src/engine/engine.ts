@@ -13,6 +13,8 @@ export interface EngineOptions {
   readonly caps?: Caps;
   /** Measured choices of variants; those that the package brings by default. */
   readonly tuning?: Tuning;
+  /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
+  readonly shaders?: ReadonlyMap<string, string>;
   /** Called with every shader's name and WGSL as it runs, after expansion. */
   readonly onShader?: (name: string, wgsl: string) => void;
 }
@@ -26,14 +28,16 @@ export class Engine {
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
   readonly tuning: Tuning;
+  readonly shaders: ReadonlyMap<string, string>;
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps, tuning, onShader }: EngineOptions) {
+  constructor({ device, caps, tuning, shaders, onShader }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
+    this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);
     device.lost.then((info) => {

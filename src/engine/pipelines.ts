@@ -20,7 +20,12 @@ export interface PipelineRequest {
   readonly bindings: readonly BindingKind[];
 }
 
-export function pipelineRequest(node: Node, kernel: Kernel): PipelineRequest {
+/** @param replacements templates by file name, instead of the kernel's own */
+export function pipelineRequest(
+  node: Node,
+  kernel: Kernel,
+  replacements: ReadonlyMap<string, string> = new Map(),
+): PipelineRequest {
   const updates = node.op.updates ?? [];
   const continued = node.op.continues?.(node);
   const bindings: BindingKind[] = node.inputs.map((_, i) =>
@@ -42,7 +47,7 @@ export function pipelineRequest(node: Node, kernel: Kernel): PipelineRequest {
   }
   let code: string;
   try {
-    code = expand(kernel.shader.source, { defines, snippets, params });
+    code = expand(replacements.get(kernel.shader.name) ?? kernel.shader.source, { defines, snippets, params });
   } catch (error) {
     throw new ShaderError(`shaders/${kernel.shader.name}: ${(error as Error).message}`);
   }
@@ -59,6 +64,11 @@ export class PipelineCache {
   constructor(device: GPUDevice, onShader?: (key: string, code: string) => void) {
     this.#device = device;
     this.#onShader = onShader;
+  }
+
+  /** Whether a kernel of that file name has been compiled. */
+  has(shader: string): boolean {
+    return [...this.#compiled.keys()].some((key) => key.split(' ')[0] === shader);
   }
 
   /** @throws ShaderError with the compiler's message and the WGSL line */

@@ -195,7 +195,7 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   const compiled = new Map<Node, CompiledKernel>();
   const requests = order.flatMap((node) => {
     const entry = kernels.get(node);
-    return entry ? [{ node, request: pipelineRequest(node, entry.kernel) }] : [];
+    return entry ? [{ node, request: pipelineRequest(node, entry.kernel, engine.shaders) }] : [];
   });
   const keys = new Set(requests.map(({ request }) => request.key));
   let finished = 0;

@@ -1,0 +1,184 @@
+import type { Engine } from '../engine/engine.ts';
+import { ShapeError } from '../engine/errors.ts';
+import { type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
+import { pipelineRequest } from '../engine/pipelines.ts';
+import { lower, type VariantChoice } from '../engine/plan.ts';
+
+/** What one dispatch executed, over all its invocations. Vectors count with all their elements. */
+export interface OperationCounts {
+  readonly label: string;
+  readonly shader: string;
+  readonly workgroups: number;
+  /** 32-bit values read from storage buffers, and written to them. */
+  readonly loads: number;
+  readonly stores: number;
+  /** Multiply-adds into register accumulators. */
+  readonly multiplyAdds: number;
+}
+
+const COUNTERS = 'counts_';
+
+/** End of the bracket that opens at `from`. */
+function closing(text: string, from: number): number {
+  let depth = 0;
+  for (let i = from; i < text.length; i++) {
+    if (text[i] === '[' || text[i] === '(') depth++;
+    else if ((text[i] === ']' || text[i] === ')') && --depth === 0) return i;
+  }
+  throw new ShapeError('count: a bracket of the shader is not closed.');
+}
+
+/** Replaces reads `name[i]` by calls that count; stores stay. */
+function countReads(text: string, name: string): string {
+  let out = '';
+  let at = 0;
+  const pattern = new RegExp(`(?<![\\w.])${name}\\[`, 'g');
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    const open = match.index + name.length;
+    const end = closing(text, open);
+    const index = countReads(text.slice(open + 1, end), name);
+    out += `${text.slice(at, match.index)}${COUNTERS}read_${name}(${index})`;
+    at = end + 1;
+    pattern.lastIndex = at;
+  }
+  return out + text.slice(at);
+}
+
+/**
+ * An instrumented shader: every read and write of a storage array and every `acc... +=` adds to a counter of the invocation,
+ * and those are summed up in a buffer. The arithmetic stays what it was.
+ */
+export function instrument(code: string, binding: number): string {
+  const arrays = [...code.matchAll(/var<storage, (read|read_write)> (\w+): array<(\w+)>/g)].map(
+    ([, access, name, type]) => ({ access: access!, name: name!, type: type!, width: /^vec4/.test(type!) ? 4 : 1 }),
+  );
+  const wide = new Set([...code.matchAll(/var (acc\w*) = vec4f\(\);/g)].map(([, name]) => name!));
+  const lines = code.split('\n');
+  const start = lines.findIndex((line) => /^fn main\b/.test(line));
+  const end = lines.indexOf('}', start);
+  const flush = ['loads', 'stores', 'multiply']
+    .map((name, i) => `atomicAdd(&${COUNTERS}[${i}], ${COUNTERS}${name});`)
+    .join(' ');
+  const body = lines.map((line, i) => {
+    if (line.startsWith('@group') || (i < start && !line.startsWith('  '))) return line;
+    const store = arrays.find(
+      ({ access, name }) => access === 'read_write' && new RegExp(`^\\s*${name}\\[`).test(line),
+    );
+    let text = line;
+    if (store) {
+      const open = line.indexOf('[');
+      const close = closing(line, open);
+      let rest = line.slice(close + 1);
+      for (const { name } of arrays) rest = countReads(rest, name);
+      text = `${COUNTERS}stores += ${store.width}u; ${line.slice(0, close + 1)}${rest}`;
+    } else for (const { name } of arrays) text = countReads(text, name);
+    const sum = /^\s*(acc\w*) \+= .*\*/.exec(line);
+    if (sum) text = `${COUNTERS}multiply += ${wide.has(sum[1]!) ? 4 : 1}u; ${text}`;
+    if (i > start && i < end) text = text.replace(/\breturn;/, `${flush} return;`);
+    return i === end ? `${flush}\n}` : text;
+  });
+  const head = [
+    `@group(0) @binding(${binding}) var<storage, read_write> ${COUNTERS}: array<atomic<u32>, 3>;`,
+    ...['loads', 'stores', 'multiply'].map((name) => `var<private> ${COUNTERS}${name}: u32;`),
+    ...arrays
+      .filter(({ access }) => access === 'read' || access === 'read_write')
+      .map(
+        ({ name, type, width }) =>
+          `fn ${COUNTERS}read_${name}(i: u32) -> ${type} { ${COUNTERS}loads += ${width}u; return ${name}[i]; }`,
+      ),
+  ];
+  // Directives such as `enable` have to come first.
+  const at = body.findIndex((line) => /^(@group|struct|fn|var|@compute)/.test(line));
+  return [...body.slice(0, at), ...head, ...body.slice(at)].join('\n');
+}
+
+/**
+ * Runs a graph with instrumented kernels and counts what each dispatch really executes.
+ * @param inputs nothing: buffers hold zeros, which no kernel branches on
+ * @throws ShapeError for kernels whose counters would overflow 32 bits
+ */
+export async function countOperations(
+  engine: Engine,
+  root: Node,
+  variants?: VariantChoice,
+): Promise<OperationCounts[]> {
+  const { device, caps } = engine;
+  const { outputs, kernels } = lower({ outputs: { root }, ...(variants && { variants }) }, caps);
+  const buffers = new Map<Node, GPUBuffer>();
+  const made: GPUBuffer[] = [];
+  const make = (bytes: number, usage: number) => {
+    const buffer = device.createBuffer({ size: Math.max(16, bytes), usage });
+    made.push(buffer);
+    return buffer;
+  };
+  const results: OperationCounts[] = [];
+  try {
+    for (const node of topologicalOrder([outputs['root']!])) {
+      const entry = kernels.get(node);
+      const continued = node.op.continues?.(node);
+      const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
+      const own = continued === undefined ? make(size(node.type) * 4, storage) : buffers.get(node.inputs[continued]!)!;
+      buffers.set(node, own);
+      if (!entry || parameterOf(node)) continue;
+      const { code, bindings } = pipelineRequest(node, entry.kernel, engine.shaders);
+      const counters = make(16, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+      const staging = make(16, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      const resources = node.inputs.map((from) => buffers.get(from)!);
+      if (continued === undefined) resources.push(own);
+      const params = Object.values(entry.kernel.params ?? {});
+      if (params.length > 0) {
+        const values = new DataView(new ArrayBuffer(params.length * 4));
+        params.forEach(({ type, value }, i) => {
+          if (type === 'f32') values.setFloat32(4 * i, value, true);
+          else values.setUint32(4 * i, value, true);
+        });
+        const uniform = make(params.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+        device.queue.writeBuffer(uniform, 0, values.buffer);
+        resources.push(uniform);
+      }
+      const layout = device.createBindGroupLayout({
+        entries: [...bindings, 'write'].map((kind, binding) => ({
+          binding,
+          visibility: GPUShaderStage.COMPUTE,
+          buffer: { type: kind === 'read' ? 'read-only-storage' : kind === 'write' ? 'storage' : 'uniform' },
+        })),
+      });
+      const module = device.createShaderModule({ code: instrument(code, bindings.length) });
+      const pipeline = await device.createComputePipelineAsync({
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module },
+      });
+      const group = device.createBindGroup({
+        layout,
+        entries: [...resources, counters].map((buffer, binding) => ({ binding, resource: { buffer } })),
+      });
+      const [x, y = 1, z = 1] = entry.kernel.grid;
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(x, y, z);
+      pass.end();
+      encoder.copyBufferToBuffer(counters, 0, staging, 0, 16);
+      device.queue.submit([encoder.finish()]);
+      await engine.map(staging);
+      const [loads, stores, multiplyAdds] = new Uint32Array(staging.getMappedRange().slice(0)) as unknown as [
+        number,
+        number,
+        number,
+      ];
+      staging.unmap();
+      results.push({
+        label: node.label,
+        shader: entry.kernel.shader.name,
+        workgroups: x * y * z,
+        loads,
+        stores,
+        multiplyAdds,
+      });
+    }
+    return results;
+  } finally {
+    for (const buffer of made) buffer.destroy();
+  }
+}

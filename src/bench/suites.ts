@@ -1,0 +1,152 @@
+import type { Engine } from '../engine/engine.ts';
+import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import type { VariantChoice } from '../engine/plan.ts';
+import { fuse } from '../engine/plan.ts';
+import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
+import type { Networks } from '../model/networks.ts';
+import { PRESETS, trainingGraph } from '../train/fit.ts';
+import { type MeasureOptions, measure, type Timing } from './measure.ts';
+
+/** One line of a benchmark. */
+export interface BenchResult extends Timing {
+  readonly suite: 'layers' | 'networks' | 'training';
+  /** Of the plain definition, multiply-adds as two, whatever the kernels really do. */
+  readonly flops: number;
+  /** Bytes that have to be read and written at least once. */
+  readonly bytes: number;
+  readonly images: number;
+}
+
+interface Subject {
+  readonly name: string;
+  readonly outputs: Readonly<Record<string, Node>>;
+  readonly effects?: readonly Node[];
+  /** The definition, which costs are counted on. */
+  readonly definition: readonly Node[];
+  readonly variants?: VariantChoice;
+  readonly images: number;
+}
+
+function costOf(roots: readonly Node[]): { flops: number; bytes: number } {
+  let flops = 0;
+  let bytes = 0;
+  for (const node of topologicalOrder(roots)) {
+    const cost = node.op.cost?.(node);
+    flops += cost?.flops ?? 0;
+    bytes += cost?.bytes ?? 0;
+  }
+  return { flops, bytes };
+}
+
+async function run(
+  engine: Engine,
+  suite: BenchResult['suite'],
+  subjects: readonly Subject[],
+  options: MeasureOptions,
+  read: boolean,
+): Promise<BenchResult[]> {
+  const plans = await Promise.all(
+    subjects.map(({ outputs, effects, variants }) =>
+      engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) }),
+    ),
+  );
+  try {
+    const cases = subjects.map(({ name, outputs }, i) => ({
+      name,
+      async run() {
+        await plans[i]!.run({}, read ? Object.keys(outputs) : []);
+        if (!read) await engine.device.queue.onSubmittedWorkDone();
+      },
+    }));
+    const timings = await measure(cases, options);
+    return timings.map((timing, i) => {
+      const { definition, images } = subjects[i]!;
+      return { ...timing, suite, ...costOf(definition), images };
+    });
+  } finally {
+    for (const plan of plans) plan.destroy();
+  }
+}
+
+function inputOf(networks: Networks, batch: number): Node {
+  return input('x', [batch, 3, networks.side, networks.side]);
+}
+
+/** Teacher, student, autoencoder and detector, from the normalised image on the device to the result on the host. */
+export function benchNetworks(
+  engine: Engine,
+  networks: Networks,
+  batch: number,
+  options: MeasureOptions,
+): Promise<BenchResult[]> {
+  const x = inputOf(networks, batch);
+  const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1)).node;
+  const subject = (name: string, y: Node, definition = y): Subject => ({
+    name: `${name} ${networks.size} ${networks.side} px x ${batch}`,
+    outputs: { y },
+    definition: [definition],
+    images: batch,
+  });
+  const subjects = [
+    subject('teacher', networks.teacher.forward(x)),
+    subject('student', networks.student.forward(x)),
+    subject('autoencoder', networks.autoencoder.forward(x)),
+    subject(
+      'detector',
+      fusedAnomalyMaps(networks, quantiles, x).combined,
+      anomalyMaps(networks, quantiles, x).combined,
+    ),
+  ];
+  return run(engine, 'networks', subjects, options, true);
+}
+
+/** One training step with all its losses. */
+export function benchTraining(
+  engine: Engine,
+  networks: Networks,
+  batch: number,
+  options: MeasureOptions,
+): Promise<BenchResult[]> {
+  const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, size: networks.size, batch });
+  const definition = [...lossNodes, ...training.gradients.values()];
+  const subject: Subject = {
+    name: `training step ${networks.size} ${networks.side} px x ${batch}`,
+    outputs: Object.fromEntries(lossNodes.map((node, i) => [`loss${i}`, node])),
+    effects: training.effects,
+    definition,
+    images: batch,
+  };
+  return run(engine, 'training', [subject], options, true);
+}
+
+/** Every different convolution of the teacher, each by every variant that the adapter supports. */
+export async function benchLayers(
+  engine: Engine,
+  networks: Networks,
+  batch: number,
+  options: MeasureOptions,
+  only: (variant: string) => boolean,
+): Promise<BenchResult[]> {
+  const [root] = fuse([networks.teacher.forward(inputOf(networks, batch))]);
+  const results: BenchResult[] = [];
+  for (const node of topologicalOrder([root!])) {
+    if (isInput(node) || parameterOf(node) || node.op.name !== 'conv2d') continue;
+    const inputs = node.inputs.map((from, i) =>
+      parameterOf(from) ? new Parameter(`p${i}`, from.type).node : input(`in${i}`, from.type.shape),
+    );
+    const alone = makeNode(node.op, inputs, node.attrs, node.label);
+    const subjects = node.op.variants
+      .filter((variant) => (variant.supports?.(engine.caps, alone) ?? true) && only(variant.name))
+      .map(
+        (variant): Subject => ({
+          name: `${node.label} ${variant.name}`,
+          outputs: { y: alone },
+          definition: [alone],
+          variants: { conv2d: variant.name },
+          images: batch,
+        }),
+      );
+    results.push(...(await run(engine, 'layers', subjects, options, false)));
+  }
+  return results;
+}

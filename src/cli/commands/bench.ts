@@ -1,0 +1,262 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { measure, summarise, type Timing } from '../../bench/measure.ts';
+import { measurePeaks, type Peaks } from '../../bench/peak.ts';
+import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
+import { renderSpecimen } from '../../data/synthetic/generate.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
+import { Detector } from '../../model/detector.ts';
+import { Networks } from '../../model/networks.ts';
+import { PDN_SIZES } from '../../model/pdn.ts';
+import { packPixels } from '../../model/pixels.ts';
+import { writeAtomically } from '../../node/files.ts';
+import { barChart } from '../../report/barChart.ts';
+import { metricsTable } from '../../report/table.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { withEngine } from '../session.ts';
+
+export const usage = `raad bench [SUITE...]
+  Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
+  peak         the ceilings: f32 multiply-add, dot4I8Packed, copy
+  layers       every convolution of the teacher by every variant
+  networks     teacher, student, autoencoder, detector
+  training     one training step
+  protocol     the field's own: latency from host image to map at batch 1, images per second at batch 16
+  dispatches   every dispatch of the detector by timestamp queries
+
+  --size xs|s|m --resolution PX --batch N     xs, 128, 1
+  --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
+  --variants A,B         only these variants in the suite layers
+  --isolated             dispatches one by one instead of in their order
+  --json FILE            results with adapter, driver, toggles and versions
+  --svg FILE             a bar chart
+  --trace FILE           the suite dispatches for chrome://tracing or Perfetto
+  --share FILE           an anonymous JSON file to send to the authors: adapter and figures, nothing of you or your machine's name`;
+
+export const options: OptionTable = {
+  size: { type: 'string' },
+  resolution: { type: 'string' },
+  batch: { type: 'string' },
+  rounds: { type: 'string' },
+  'warm-up': { type: 'string' },
+  variants: { type: 'string' },
+  isolated: { type: 'boolean' },
+  json: { type: 'string' },
+  svg: { type: 'string' },
+  trace: { type: 'string' },
+  share: { type: 'string' },
+};
+
+const SUITES = ['peak', 'layers', 'networks', 'training', 'protocol', 'dispatches'] as const;
+type Suite = (typeof SUITES)[number];
+
+function chosenSuites(args: Arguments): readonly Suite[] {
+  const names = args.positionals.length > 0 ? args.positionals : ['networks'];
+  return names.map((name) => {
+    const suite = SUITES.find((each) => each === name);
+    if (!suite) throw new UsageError(`there is no suite '${name}'.`, `Use some of: ${SUITES.join(', ')}.`);
+    return suite;
+  });
+}
+
+function wholeNumber(args: Arguments, name: string, fallback: number, least: number): number {
+  const value = args.number(name) ?? fallback;
+  if (!Number.isInteger(value) || value < least)
+    throw new UsageError(`--${name} ${value} cannot be used.`, `Give a whole number of at least ${least}.`);
+  return value;
+}
+
+/** A detector with random weights: its speed does not depend on them. */
+function untrained(engine: Engine, networks: Networks): Detector {
+  networks.initialise(0);
+  return new Detector(engine, {
+    networks,
+    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
+    placement: 'exact',
+    provenance: {
+      dataset: '',
+      seed: 0,
+      iterations: 0,
+      batch: 1,
+      learningRate: 0,
+      teacher: '',
+      penalty: '',
+      trainImages: 0,
+      heldOutImages: 0,
+    },
+  });
+}
+
+const PROTOCOL_BATCH = 16;
+
+async function protocol(
+  engine: Engine,
+  networks: Networks,
+  rounds: number,
+  warmUp: number,
+  signal: AbortSignal,
+): Promise<Timing[]> {
+  const detector = untrained(engine, networks);
+  try {
+    const { image } = renderSpecimen('bracket', undefined, 1, networks.side);
+    const latency = { name: 'image to map, batch 1', run: () => detector.predict(image) };
+    const plan = await detector.warmUp(PROTOCOL_BATCH);
+    const one = packPixels(image);
+    const pixels = new Uint32Array(PROTOCOL_BATCH * one.length);
+    for (let i = 0; i < PROTOCOL_BATCH; i++) pixels.set(one, i * one.length);
+    const throughput = {
+      name: `images to maps, batch ${PROTOCOL_BATCH}`,
+      run: () => plan.run({ image: pixels }, ['combined']),
+    };
+    const first = await measure([latency], { rounds, warmUp, signal });
+    const runs = (count: number) => Math.max(1, Math.ceil(count / PROTOCOL_BATCH));
+    return [...first, ...(await measure([throughput], { rounds: runs(rounds), warmUp: runs(warmUp), signal }))];
+  } finally {
+    detector.destroy();
+  }
+}
+
+async function dispatches(
+  engine: Engine,
+  networks: Networks,
+  batch: number,
+  rounds: number,
+  isolated: boolean,
+): Promise<DispatchTiming[]> {
+  const detector = untrained(engine, networks);
+  try {
+    return await profile(engine, await detector.warmUp(batch), { mode: isolated ? 'isolated' : 'inPlace', rounds });
+  } finally {
+    detector.destroy();
+  }
+}
+
+const gigas = (count: number, milliseconds: number) => count / milliseconds / 1e6;
+
+function row(result: BenchResult, peaks: Peaks | undefined) {
+  const { name, median, p95, flops, bytes, images } = result;
+  return {
+    name,
+    'median ms': median,
+    'p95 ms': p95,
+    'GFLOP/s': gigas(flops, median),
+    'GB/s': gigas(bytes, median),
+    'images/s': (images * 1000) / median,
+    ...(peaks && { '% of f32 peak': (100 * gigas(flops, median)) / peaks.f32GFlops }),
+  };
+}
+
+/** This package's version. */
+async function ownVersion(): Promise<string> {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
+    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => undefined);
+    if (text) return JSON.parse(text).version;
+  }
+  return 'unknown';
+}
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const suites = chosenSuites(args);
+  const size = args.choice('size', PDN_SIZES) ?? 'xs';
+  const networks = new Networks(size, args.number('resolution') ?? 128);
+  const batch = wholeNumber(args, 'batch', 1, 1);
+  const rounds = wholeNumber(args, 'rounds', 10, 1);
+  const warmUp = wholeNumber(args, 'warm-up', 3, 0);
+  await withEngine(args, async (engine) => {
+    const { caps } = engine;
+    const measuring = { rounds, warmUp, signal };
+    // A share of the peak needs the peak.
+    const peaks = suites.some((suite) => suite !== 'protocol' && suite !== 'training')
+      ? await measurePeaks(engine)
+      : undefined;
+    if (peaks) {
+      const { f32GFlops, dot4I8GOps, copyGBs } = peaks;
+      console.log(
+        `peaks: f32 ${f32GFlops.toFixed(1)} GFLOP/s, dot4I8Packed ${dot4I8GOps.toFixed(1)} GOP/s, copy ${copyGBs.toFixed(1)} GB/s`,
+      );
+    }
+    const results: BenchResult[] = [];
+    const only = args.text('variants')?.split(',');
+    for (const suite of suites) {
+      if (suite === 'layers') {
+        results.push(
+          ...(await benchLayers(engine, networks, batch, measuring, (name) => only?.includes(name) ?? true)),
+        );
+      } else if (suite === 'networks') results.push(...(await benchNetworks(engine, networks, batch, measuring)));
+      else if (suite === 'training') results.push(...(await benchTraining(engine, networks, batch, measuring)));
+    }
+    if (results.length > 0)
+      console.log(
+        metricsTable(
+          results.map((result) => row(result, peaks)),
+          { digits: 2 },
+        ),
+      );
+
+    let field: Timing[] = [];
+    if (suites.includes('protocol')) {
+      field = await protocol(engine, networks, rounds, warmUp, signal);
+      const [latency, throughput] = field as [Timing, Timing];
+      console.log(
+        `latency, batch 1: median ${latency.median.toFixed(2)} ms, p95 ${latency.p95.toFixed(2)} ms, ${latency.runs} runs`,
+      );
+      const rate = (PROTOCOL_BATCH * 1000) / throughput.median;
+      console.log(`throughput, batch ${PROTOCOL_BATCH}: ${rate.toFixed(2)} images/s, ${throughput.runs} runs`);
+    }
+
+    let timings: DispatchTiming[] = [];
+    if (suites.includes('dispatches')) {
+      timings = await dispatches(engine, networks, batch, rounds, args.flag('isolated'));
+      console.log(
+        metricsTable(
+          timings.map(({ dispatch, times }) => {
+            const { median, p95 } = summarise(dispatch.label, times);
+            const flops = dispatch.node.op.cost?.(dispatch.node).flops ?? 0;
+            return {
+              dispatch: dispatch.label,
+              kernel: dispatch.kernel.split(' ')[0]!,
+              grid: dispatch.grid.join('x'),
+              'median ms': median,
+              'p95 ms': p95,
+              'GFLOP/s': flops > 0 ? gigas(flops, median) : undefined,
+            };
+          }),
+          { digits: 3 },
+        ),
+      );
+      const trace = args.text('trace');
+      if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${size} ${networks.side} px`));
+    }
+
+    const { vendor, architecture, description, subgroupMaxSize, f16 } = caps;
+    const report = {
+      adapter: { vendor, architecture, description, subgroupMaxSize, f16 },
+      toggles: args.text('toggles')?.split(',') ?? [],
+      versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+      settings: { size, resolution: networks.side, batch, rounds, warmUp },
+      peaks,
+      results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
+      protocol: field,
+      dispatches: timings.map(({ dispatch, times }) => ({
+        ...summarise(dispatch.label, times),
+        kernel: dispatch.kernel,
+      })),
+    };
+    const commit = process.env['RAAD_COMMIT'];
+    const json = args.text('json');
+    if (json) await writeAtomically(json, `${JSON.stringify({ ...report, ...(commit && { commit }) }, null, 2)}\n`);
+    const share = args.text('share');
+    if (share) {
+      await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
+      console.log(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
+    }
+    const svg = args.text('svg');
+    if (svg) {
+      const bars = results.map((result) => ({ label: result.name, value: gigas(result.flops, result.median) }));
+      const limit = peaks && { value: peaks.f32GFlops, label: 'f32 peak' };
+      await writeAtomically(svg, barChart(bars, { title: description, unit: 'GFLOP/s', ...(limit && { limit }) }));
+    }
+  });
+}

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import { countOperations } from '../src/bench/count.ts';
+import { input } from '../src/engine/graph.ts';
+import { TILES } from '../src/kernels/common.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import { engine } from './gpu.ts';
+
+const gpu = await engine();
+const [ci, co, side, k] = [16, 128, 13, 4];
+const depth = ci * k * k;
+const outputs = (side - k + 1) ** 2;
+
+const layer = () =>
+  conv2d(input('x', [1, ci, side, side]), input('w', [co, ci, k, k]), input('b', [co]), { relu: true });
+
+describe('the kernels execute what their design says', () => {
+  for (const [rows, columns, step] of TILES) {
+    const [MT, NP] = [16 * rows, 16 * columns];
+    test(`conv2d tile${MT}x${NP}: loads per multiply-add = 1 / ${MT} + 1 / ${NP}`, async () => {
+      const counts = await countOperations(gpu, layer(), { conv2d: `tile${MT}x${NP}` });
+      const { workgroups, loads, stores, multiplyAdds } = counts.find(({ shader }) => shader === 'conv2d_tile.wgsl')!;
+      const steps = Math.ceil(depth / step) * step;
+      expect(workgroups).toBe(Math.ceil(co / MT) * Math.ceil(outputs / NP));
+      expect(multiplyAdds).toBe(workgroups * steps * MT * NP);
+      // The bias is read once for every four outputs of a block, whatever the depth.
+      const bias = (workgroups * MT * NP) / 4;
+      expect(loads - bias).toBe(workgroups * steps * (MT + NP));
+      expect((loads - bias) / multiplyAdds).toBeCloseTo(1 / MT + 1 / NP, 12);
+      expect(stores).toBe(co * outputs);
+    });
+
+    test(`winograd product tile${MT}x${NP}: the same in every point`, async () => {
+      const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3', winogradProduct: `tile${MT}x${NP}` });
+      const { workgroups, loads, multiplyAdds } = counts.find(({ shader }) => shader === 'winograd_product_tile.wgsl')!;
+      const steps = Math.ceil(ci / step) * step;
+      expect(multiplyAdds).toBe(workgroups * steps * MT * NP);
+      expect(loads).toBe(workgroups * steps * (MT + NP));
+    });
+  }
+
+  test('winograd transforms read and write every point once', async () => {
+    const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3' });
+    const tiles = Math.ceil((side - k + 1) / 3) ** 2;
+    const at = (shader: string) => counts.find((count) => count.shader === shader)!;
+    expect(at('winograd_input.wgsl').loads).toBe(36 * ci * tiles);
+    expect(at('winograd_input.wgsl').stores).toBe(36 * ci * tiles);
+    expect(at('winograd_output.wgsl').loads).toBe(co * (36 + 1) * tiles);
+    expect(at('winograd_output.wgsl').stores).toBe(co * outputs);
+  });
+});
