@@ -22,6 +22,7 @@ export interface Arguments {
 /** Options that every command has. */
 const COMMON: OptionTable = {
   adapter: { type: 'string' },
+  debug: { type: 'boolean' },
   'dump-wgsl': { type: 'boolean' },
   shader: { type: 'string' },
   toggles: { type: 'string' },

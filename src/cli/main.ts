@@ -32,6 +32,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 const COMMON_USAGE = `Options of every command:
   --adapter NAME         gpu, lavapipe, swiftshader, or a part of the adapter's name; RAAD_ADAPTER does the same.
                          By default a hardware GPU, else lavapipe, else SwiftShader
+  --debug                a line per kernel of everything that is compiled
   --dump-wgsl            print every shader as it runs
   --shader FILE.wgsl     take this file instead of the kernel of the same name, for one run
   --toggles A,B          Dawn's own toggles, such as skip_validation,disable_robustness; none by default

@@ -1,5 +1,6 @@
 import { detectCaps } from '../engine/caps.ts';
 import { Engine } from '../engine/engine.ts';
+import type { Dispatch } from '../engine/plan.ts';
 import { openDevice } from '../node/device.ts';
 import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
@@ -22,6 +23,7 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
     device: opened.device,
     tuning: await loadTuning(detectCaps(opened.device), notice),
     ...(shaders && { shaders }),
+    ...(args.flag('debug') && { onPlan: printPlan }),
     ...(args.flag('dump-wgsl') && { onShader: printShader }),
   });
   try {
@@ -34,6 +36,12 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
     engine.destroy();
     opened.close();
   }
+}
+
+/** One line per dispatch. */
+function printPlan(dispatches: readonly Dispatch[]): void {
+  for (const { label, kernel, grid } of dispatches)
+    console.error(`debug: ${label}: ${kernel}, ${grid.join(' x ')} workgroups`);
 }
 
 function printShader(name: string, wgsl: string): void {

@@ -3,7 +3,7 @@ import { type Caps, detectCaps } from './caps.ts';
 import { DeviceLostError } from './errors.ts';
 import { type Parameter, size } from './graph.ts';
 import { PipelineCache } from './pipelines.ts';
-import { type CompileOptions, compile, type Plan } from './plan.ts';
+import { type CompileOptions, compile, type Dispatch, type Plan } from './plan.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -15,6 +15,8 @@ export interface EngineOptions {
   readonly tuning?: Tuning;
   /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
   readonly shaders?: ReadonlyMap<string, string>;
+  /** Called with what a plan dispatches, when it has been compiled. */
+  readonly onPlan?: (dispatches: readonly Dispatch[]) => void;
   /** Called with every shader's name and WGSL as it runs, after expansion. */
   readonly onShader?: (name: string, wgsl: string) => void;
 }
@@ -29,14 +31,16 @@ export class Engine {
   readonly pipelines: PipelineCache;
   readonly tuning: Tuning;
   readonly shaders: ReadonlyMap<string, string>;
+  readonly #onPlan: EngineOptions['onPlan'];
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps, tuning, shaders, onShader }: EngineOptions) {
+  constructor({ device, caps, tuning, shaders, onPlan, onShader }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
+    this.#onPlan = onPlan;
     this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);
@@ -51,8 +55,10 @@ export class Engine {
   }
 
   /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError */
-  compile(options: CompileOptions): Promise<Plan> {
-    return compile(this, options);
+  async compile(options: CompileOptions): Promise<Plan> {
+    const plan = await compile(this, options);
+    this.#onPlan?.(plan.dispatches);
+    return plan;
   }
 
   /** The parameter's buffer on this device, made and filled on first use. */

@@ -9,7 +9,7 @@ import type { Engine } from '../../engine/engine.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
 import { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
-import { PDN_SIZES } from '../../model/pdn.ts';
+import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
 import { writeAtomically } from '../../node/files.ts';
 import { barChart } from '../../report/barChart.ts';
@@ -26,7 +26,7 @@ export const usage = `raad bench [SUITE...]
   protocol     the field's own: latency from host image to map at batch 1, images per second at batch 16
   dispatches   every dispatch of the detector by timestamp queries
 
-  --size xs|s|m --resolution PX --batch N     xs, 128, 1
+  --size xs|s|m --resolution PX --batch N     xs, 128, 1; lists such as 128,256 run one after the other
   --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
   --variants A,B         only these variants in the suite layers
   --isolated             dispatches one by one instead of in their order
@@ -59,6 +59,17 @@ function chosenSuites(args: Arguments): readonly Suite[] {
     if (!suite) throw new UsageError(`there is no suite '${name}'.`, `Use some of: ${SUITES.join(', ')}.`);
     return suite;
   });
+}
+
+function list(args: Arguments, name: string, fallback: string): string[] {
+  return (args.text(name) ?? fallback).split(',');
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new UsageError(`--${name} ${text} cannot be used.`, 'Give whole numbers from 1 on.');
+  return value;
 }
 
 function wholeNumber(args: Arguments, name: string, fallback: number, least: number): number {
@@ -159,9 +170,9 @@ async function ownVersion(): Promise<string> {
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const suites = chosenSuites(args);
-  const size = args.choice('size', PDN_SIZES) ?? 'xs';
-  const networks = new Networks(size, args.number('resolution') ?? 128);
-  const batch = wholeNumber(args, 'batch', 1, 1);
+  const sizes = list(args, 'size', 'xs').map(parsePdnSize);
+  const sides = list(args, 'resolution', '128').map((text) => positive('resolution', text));
+  const batches = list(args, 'batch', '1').map((text) => positive('batch', text));
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
   await withEngine(args, async (engine) => {
@@ -179,14 +190,22 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     const results: BenchResult[] = [];
     const only = args.text('variants')?.split(',');
-    for (const suite of suites) {
-      if (suite === 'layers') {
-        results.push(
-          ...(await benchLayers(engine, networks, batch, measuring, (name) => only?.includes(name) ?? true)),
-        );
-      } else if (suite === 'networks') results.push(...(await benchNetworks(engine, networks, batch, measuring)));
-      else if (suite === 'training') results.push(...(await benchTraining(engine, networks, batch, measuring)));
+    for (const size of sizes) {
+      for (const side of sides) {
+        const networks = new Networks(size, side);
+        for (const batch of batches) {
+          if (suites.includes('layers')) {
+            const wanted = (name: string) => only?.includes(name) ?? true;
+            results.push(...(await benchLayers(engine, networks, batch, measuring, wanted)));
+          }
+          if (suites.includes('networks')) results.push(...(await benchNetworks(engine, networks, batch, measuring)));
+          if (suites.includes('training')) results.push(...(await benchTraining(engine, networks, batch, measuring)));
+        }
+        engine.release(networks.parameters);
+      }
     }
+    const networks = new Networks(sizes[0]!, sides[0]!);
+    const [batch] = batches as [number];
     if (results.length > 0)
       console.log(
         metricsTable(
@@ -227,7 +246,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ),
       );
       const trace = args.text('trace');
-      if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${size} ${networks.side} px`));
+      if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
     }
 
     const { vendor, architecture, description, subgroupMaxSize, f16 } = caps;
@@ -235,7 +254,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       adapter: { vendor, architecture, description, subgroupMaxSize, f16 },
       toggles: args.text('toggles')?.split(',') ?? [],
       versions: { 'raad-webgpu': await ownVersion(), node: process.version },
-      settings: { size, resolution: networks.side, batch, rounds, warmUp },
+      settings: { sizes, resolutions: sides, batches, rounds, warmUp },
       peaks,
       results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
       protocol: field,

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import { WINOGRAD_TILES, winogradConvolution } from '../src/kernels/winograd.ts';
+import { engine } from './gpu.ts';
+import { randomValues, toHost } from './values.ts';
+
+const gpu = await engine();
+
+/** Largest error allowed, relative to the largest output. */
+const LIMIT = 5e-5;
+
+describe('rounding errors against float64', () => {
+  for (const [k, tiles] of Object.entries(WINOGRAD_TILES)) {
+    for (const m of tiles) {
+      test(`F(${m}x${m}, ${k}x${k}) over 128 channels`, async () => {
+        const taps = Number(k);
+        const inputs = [input('x', [1, 128, 13, 11]), input('w', [16, 128, taps, taps]), input('b', [16])];
+        const values = new Map<Node, Values>(inputs.map((node, i) => [node, randomValues(node, 'positive', 50 + i)]));
+        const [x, w, b] = inputs as [Node, Node, Node];
+        const y = conv2d(x, w, b);
+        const [expected] = evaluateReference([y], values);
+        const plan = await gpu.compile({ outputs: { y }, variants: { conv2d: `winograd${m}` } });
+        const data = Object.fromEntries(inputs.map((node) => [node.attrs.name, toHost(values.get(node)!)]));
+        const { y: actual } = await plan.run(data, ['y']);
+        plan.destroy();
+        const largest = Math.max(...Array.from(expected!, Math.abs));
+        const error = Math.max(...Array.from(expected!, (value, i) => Math.abs(value - actual![i]!))) / largest;
+        console.log(`F(${m}x${m}, ${k}x${k}): largest error ${error.toExponential(1)} of the largest output`);
+        expect(error).toBeLessThan(LIMIT);
+      });
+    }
+  }
+});
+
+test('work above the binding limit is cut into runs of tile rows', async () => {
+  const x = input('x', [2, 16, 31, 29]);
+  const w = input('w', [24, 16, 4, 4]);
+  const whole = conv2d(x, w, undefined, { relu: true, pool: true });
+  const settings = { m: 3, k: 4, padding: 0, groups: 1, firstChannel: 0, relu: true, pool: true, label: 'y' };
+  const results = [];
+  for (const maxStorageBufferBindingSize of [gpu.caps.limits.maxStorageBufferBindingSize, 300_000]) {
+    const limits = { ...gpu.caps.limits, maxStorageBufferBindingSize };
+    const y = winogradConvolution({ x, w, bias: undefined, ...settings }, whole.type, { ...gpu.caps, limits });
+    const plan = await gpu.compile({ outputs: { y } });
+    const data = { x: toHost(randomValues(x, 'normal', 1)), w: toHost(randomValues(w, 'normal', 2)) };
+    const chunks = plan.dispatches.filter(({ node }) => node.op.name === 'winogradOutput').length;
+    results.push({ chunks, y: (await plan.run(data, ['y']))['y'] });
+    plan.destroy();
+  }
+  expect(results[0]!.chunks).toBe(1);
+  expect(results[1]!.chunks).toBeGreaterThan(2);
+  expect(results[1]!.y).toEqual(results[0]!.y);
+});
