@@ -245,3 +245,48 @@ describe('bad input', () => {
     );
   });
 });
+
+describe('the bench', () => {
+  test('networks and peaks as a table, JSON and a chart', () => {
+    const options = [
+      '--rounds',
+      '1',
+      '--warm-up',
+      '0',
+      '--json',
+      'bench.json',
+      '--svg',
+      'bench.svg',
+      '--share',
+      'share.json',
+    ];
+    const { status, stdout, stderr } = raad('bench', 'peak', 'networks', ...options);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^peaks: f32 \d/);
+    expect(stdout).toMatch(/detector xs 128 px x 1/);
+    const report = JSON.parse(readFileSync(at('bench.json'), 'utf8'));
+    expect(report.results).toHaveLength(4);
+    expect(report.peaks.f32GFlops).toBeGreaterThan(0);
+    expect(report.toggles).toEqual([]);
+    expect(readFileSync(at('bench.svg'), 'utf8')).toMatch(/^<svg .*f32 peak.*<\/svg>/s);
+    expect(Object.keys(JSON.parse(readFileSync(at('share.json'), 'utf8')))).not.toContain('commit');
+  });
+
+  test('bad input', () => {
+    expectRefusal(['bench', 'nonsense'], /there is no suite 'nonsense'/, 2);
+    expectRefusal(['bench', '--batch', '0'], /--batch 0 cannot be used/, 2);
+    expectRefusal(['bench', '--shader', 'missing.wgsl'], /the shader missing.wgsl cannot be read/);
+    expectRefusal(['tune', '--import', 'text.safetensors'], /the tuning table is not JSON/);
+    expectRefusal(['tune', '--import', 'missing.json'], /missing.json cannot be read/);
+  });
+
+  test('another kernel for one run', () => {
+    const source = fileURLToPath(new URL('../shaders/map_combine.wgsl', import.meta.url));
+    writeFileSync(at('map_combine.wgsl'), `// replaced\n${readFileSync(source, 'utf8')}`);
+    const run = (file: string) =>
+      raad('predict', 'models/biscuit.safetensors', 'data/train/good/000.png', '--shader', file, '--dump-wgsl');
+    expect(run('map_combine.wgsl').stdout).toContain('// replaced');
+    writeFileSync(at('unheard_of.wgsl'), '');
+    expect(run('unheard_of.wgsl').stderr).toMatch(/no kernel called unheard_of.wgsl ran/);
+  });
+});
