@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
-import { WINOGRAD_TILES, winogradConvolution } from '../src/kernels/winograd.ts';
+import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
+import { WINOGRAD_TILES, winogradConvolution, winogradProductOp } from '../src/kernels/winograd.ts';
+import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 import { randomValues, toHost } from './values.ts';
 
@@ -28,6 +30,33 @@ describe('rounding errors against float64', () => {
         const error = Math.max(...Array.from(expected!, (value, i) => Math.abs(value - actual![i]!))) / largest;
         console.log(`F(${m}x${m}, ${k}x${k}): largest error ${error.toExponential(1)} of the largest output`);
         expect(error).toBeLessThan(LIMIT);
+      });
+    }
+  }
+});
+
+describe('every block of the products', () => {
+  const inputs = [input('x', [2, 10, 12, 23]), input('w', [70, 10, 4, 4]), input('b', [70])];
+  const [x, w, b] = inputs as [Node, Node, Node];
+  const values = new Map<Node, Values>(inputs.map((node, i) => [node, randomValues(node, 'normal', 60 + i)]));
+  const data = Object.fromEntries(inputs.map((node) => [node.attrs.name, toHost(values.get(node)!)]));
+  const dy = input('dy', [2, 70, 9, 20]);
+  values.set(dy, randomValues(dy, 'normal', 70));
+  const cases = {
+    conv2d: conv2d(x, w, b, { relu: true }),
+    conv2dWeightGrad: conv2dWeightGrad(x, dy, { stride: 1, padding: 0, shape: [70, 10, 4, 4] }),
+  };
+  for (const { name, supports } of winogradProductOp.variants) {
+    for (const [op, y] of Object.entries(cases)) {
+      test(`${op} with ${name}`, async () => {
+        const variants = { conv2d: 'winograd3', conv2dWeightGrad: 'winograd', winogradProduct: name };
+        if (!(supports?.(gpu.caps, { ...y, attrs: { groups: 1 } } as never) ?? true)) return;
+        const plan = await gpu.compile({ outputs: { y }, variants });
+        const given = op === 'conv2d' ? data : { x: data['x']!, dy: toHost(values.get(dy)!) };
+        const { y: actual } = await plan.run(given, ['y']);
+        plan.destroy();
+        const [expected] = evaluateReference([y], values);
+        expect(errorByNorm(actual!, expected!)).toBeLessThan(1e-5);
       });
     }
   }

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
+import type { Tuning } from '../engine/tuning.ts';
 import { UserError } from '../errors.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, COLOR_CHANGES, imageToTensor } from '../kernels/image.ts';
@@ -13,7 +14,7 @@ import { Resizer } from '../model/pixels.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
 import { calibrate, type ImageSource } from './calibrate.ts';
-import { type Checkpoint, readCheckpoint, restore, writeCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, checkpointTuning, readCheckpoint, restore, writeCheckpoint } from './checkpoint.ts';
 import type { PenaltySource } from './penalty.ts';
 import { LOSS_NAMES, type LossName, lossGraph, type Optimiser, optimiser, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
@@ -145,7 +146,8 @@ export async function fit(options: FitOptions): Promise<Detector> {
   loadTeacher(networks, options.teacher, options.teacher.name);
   networks.initialise(settings.seed);
 
-  const session = new Session(options, networks);
+  const resumed = options.resume && (await readCheckpoint(options.resume));
+  const session = new Session(options, networks, resumed);
   try {
     await session.statistics();
     await session.train();
@@ -213,6 +215,8 @@ export function trainingGraph(networks: Networks, settings: FitSettings) {
 class Session {
   readonly #options: FitOptions;
   readonly #networks: Networks;
+  readonly #resumed: TensorFile | undefined;
+  readonly #tuning: Tuning;
   readonly #resizer: Resizer;
   readonly #pixels: BoundedCache<Uint32Array>;
   readonly #features: BoundedCache<Float32Array>;
@@ -220,8 +224,11 @@ class Session {
   #teacherPlan: Plan | undefined;
   #temporary: Parameter[] = [];
 
-  constructor(options: FitOptions, networks: Networks) {
+  constructor(options: FitOptions, networks: Networks, resumed: TensorFile | undefined) {
     this.#options = options;
+    this.#resumed = resumed;
+    // Other kernels round differently: a run is continued with those that it was begun with.
+    this.#tuning = resumed ? checkpointTuning(resumed) : options.engine.tuning;
     this.#networks = networks;
     this.#resizer = new Resizer(options.engine, networks.side);
     const budget = { bytes: options.cacheBytes ?? DEFAULT_CACHE };
@@ -246,16 +253,17 @@ class Session {
   }
 
   async train(): Promise<void> {
-    const { engine, settings, onProgress, signal, checkpoint, resume } = this.#options;
+    const { engine, settings, onProgress, signal, checkpoint } = this.#options;
     const networks = this.#networks;
     const { iterations } = settings;
     const { training, lossNodes, state } = trainingGraph(networks, settings);
     let start = 0;
-    if (resume) start = restore(await readCheckpoint(resume), this.#checkpointParts(training), this.#fingerprint());
+    if (this.#resumed) start = restore(this.#resumed, this.#checkpointParts(training), this.#fingerprint());
     const ring = new Parameter('training.losses', { shape: [RING_ROWS, LOSS_NAMES.length], dtype: 'f32' });
     const plan = await engine.compile({
       outputs: {},
       effects: [recordLosses(ring.node, lossNodes, state.node), ...training.effects],
+      tuning: this.#tuning,
       onProgress: (done, total) => onProgress?.({ phase: 'compile', done, total }),
     });
     const kept = new Set(networks.parameters);
@@ -312,7 +320,7 @@ class Session {
   }
 
   #checkpointParts(training: Optimiser): Checkpoint {
-    return { parameters: [...this.#networks.trained, training.state, ...training.moments] };
+    return { parameters: [...this.#networks.trained, training.state, ...training.moments], tuning: this.#tuning };
   }
 
   /** What has to be equal for a checkpoint to continue this run. */
@@ -384,7 +392,8 @@ class Session {
   #compileTeacher(): Promise<Plan> {
     const { side, teacher } = this.#networks;
     const image = input('image', [1, side, side], 'u32');
-    return this.#options.engine.compile({ outputs: { features: teacher.forward(imageToTensor(image)) } });
+    const outputs = { features: teacher.forward(imageToTensor(image)) };
+    return this.#options.engine.compile({ outputs, tuning: this.#tuning });
   }
 }
 
