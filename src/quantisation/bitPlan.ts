@@ -1,0 +1,101 @@
+import { UserError } from '../errors.ts';
+import type { Networks } from '../model/networks.ts';
+import type { ConvParameters } from '../model/pdn.ts';
+import { WEIGHT_BITS, type WeightBits } from './weights.ts';
+
+const FORMAT = 'raad-bit-plan';
+const VERSION = 1;
+
+/** Bit-widths of activations: 32 is float, 16 half floats, 8 integers; 4 exists fake-quantised only. */
+export const ACTIVATION_BITS = [4, 8, 16, 32] as const;
+export type ActivationBits = (typeof ACTIVATION_BITS)[number];
+
+/** How one convolution is stored and computed. */
+export interface LayerPlan {
+  /** Width of the weights; 16 half floats, 32 float. */
+  readonly weights: WeightBits | 16 | 32;
+  /** Width of the layer's input. */
+  readonly activations: ActivationBits;
+  /** What shares a scale: an output channel, or a group of so many input channels of one. */
+  readonly granularity: 'channel' | { readonly groupSize: number };
+}
+
+/** A bit-width for every layer, as plain JSON. Layers that are not named stay float. @see docs/bit-plan.schema.json */
+export interface BitPlan {
+  readonly format: typeof FORMAT;
+  readonly version: number;
+  /** By layer: `teacher.conv1`, `student.conv4`, `autoencoder.dec8`, ... */
+  readonly layers: Readonly<Record<string, LayerPlan>>;
+}
+
+/** All convolutions of a detector, by the name that bit plans use. */
+export function quantisableLayers({ teacher, student, autoencoder }: Networks): ReadonlyMap<string, ConvParameters> {
+  const all = [...teacher.convolutions, ...student.convolutions, ...autoencoder.encoder, ...autoencoder.decoder];
+  return new Map(all.map((convolution) => [convolution.weight.name.replace(/\.weight$/, ''), convolution]));
+}
+
+/** One width for every layer. */
+export function uniformPlan(networks: Networks, layer: Omit<LayerPlan, 'granularity'> & Partial<LayerPlan>): BitPlan {
+  const layers = [...quantisableLayers(networks).keys()].map(
+    (name) => [name, { granularity: 'channel', ...layer }] as const,
+  );
+  return { format: FORMAT, version: VERSION, layers: Object.fromEntries(layers) };
+}
+
+/**
+ * @param text JSON
+ * @param networks the detector that the plan is for
+ * @throws UserError naming the layer and what is wrong with it
+ */
+export function parseBitPlan(text: string, networks: Networks): BitPlan {
+  let plan: Partial<BitPlan>;
+  try {
+    plan = JSON.parse(text);
+  } catch {
+    throw new UserError('the bit plan is not JSON.', 'See docs/bit-plan.schema.json.');
+  }
+  if (
+    typeof plan !== 'object' ||
+    plan === null ||
+    plan.format !== FORMAT ||
+    typeof plan.layers !== 'object' ||
+    plan.layers === null
+  )
+    throw new UserError(`this is not a bit plan (format ${FORMAT}).`, 'See docs/bit-plan.schema.json.');
+  if (plan.version !== VERSION)
+    throw new UserError(`the bit plan has version ${plan.version}, expected ${VERSION}.`, 'Use a newer raad-webgpu.');
+  const known = quantisableLayers(networks);
+  for (const [name, layer] of Object.entries(plan.layers)) {
+    const convolution = known.get(name);
+    if (!convolution)
+      throw new UserError(
+        `the bit plan names the layer '${name}', which this detector does not have.`,
+        `It has ${[...known.keys()].join(', ')}.`,
+      );
+    checkLayer(name, layer, convolution.weight.type.shape[1]!);
+  }
+  return { format: FORMAT, version: VERSION, layers: plan.layers };
+}
+
+function checkLayer(name: string, layer: Partial<LayerPlan> | null, inChannels: number): void {
+  const wrong = (what: string, value: unknown, allowed: string) =>
+    new UserError(`the bit plan gives ${name} ${what} ${JSON.stringify(value)}.`, `Use ${allowed}.`);
+  const { weights, activations, granularity } = layer ?? {};
+  const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
+  if (!widths.includes(weights as number)) throw wrong('weights of', weights, `one of ${widths.join(', ')}`);
+  if (!ACTIVATION_BITS.includes(activations as ActivationBits))
+    throw wrong('activations of', activations, `one of ${ACTIVATION_BITS.join(', ')}`);
+  if (granularity === 'channel') return;
+  const size = granularity?.groupSize;
+  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || inChannels % size !== 0)
+    throw wrong('the granularity', granularity, `"channel" or { "groupSize": a divisor of ${inChannels} }`);
+}
+
+/** Bytes of a layer's weights and scales at a plan's width, without the bias. */
+export function layerBytes(shape: readonly number[], { weights, granularity }: LayerPlan): number {
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (weights === 32) return 4 * count;
+  if (weights === 16) return 2 * count;
+  const groups = granularity === 'channel' ? 1 : shape[1]! / granularity.groupSize;
+  return Math.ceil((count * weights) / 32) * 4 + 4 * shape[0]! * groups;
+}

@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { Networks } from '../src/model/networks.ts';
+import { layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import {
+  codeRange,
+  dequantiseWeights,
+  packCodes,
+  packedBytes,
+  quantiseWeights,
+  unpackCodes,
+  WEIGHT_BITS,
+} from '../src/quantisation/weights.ts';
+import { randomSource } from './values.ts';
+
+const networks = new Networks('xs', 128);
+
+function weights(shape: readonly number[], seed: number): Float32Array {
+  const next = randomSource(seed);
+  const length = shape.reduce((a, b) => a * b, 1);
+  return Float32Array.from({ length }, () => Math.sqrt(-2 * Math.log(next() + 1e-9)) * Math.cos(2 * Math.PI * next()));
+}
+
+describe('weights', () => {
+  const shape = [6, 8, 3, 3];
+  const values = weights(shape, 1);
+  const power = values.reduce((sum, value) => sum + value ** 2, 0);
+  const relativeError = (bits: (typeof WEIGHT_BITS)[number], groupSize?: number) => {
+    const quantised = quantiseWeights(values, shape, { bits, ...(groupSize && { groupSize }) });
+    const back = dequantiseWeights(quantised);
+    return back.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power;
+  };
+
+  for (const bits of WEIGHT_BITS) {
+    test(`${bits} bits: codes in range, the best scale of the search, packed and back`, () => {
+      const { codes, scales } = quantiseWeights(values, shape, { bits });
+      const [least, most] = codeRange(bits);
+      expect(scales).toHaveLength(6);
+      expect(Math.min(...codes)).toBeGreaterThanOrEqual(least);
+      expect(Math.max(...codes)).toBeLessThanOrEqual(most);
+      const bytes = packCodes(codes, bits);
+      expect(bytes.length).toBe(packedBytes(codes.length, bits));
+      expect(bytes.length).toBe(Math.ceil((codes.length * bits) / 32) * 4);
+      expect(unpackCodes(bytes, codes.length, bits)).toEqual(codes);
+    });
+  }
+
+  test('the error is that of a uniform quantiser of normal values (Max 1960), and falls with every bit', () => {
+    const errors = WEIGHT_BITS.map((bits) => relativeError(bits));
+    // Mean squared errors of optimal uniform quantisers: 2 bits 0.119, 3 bits 0.037, 4 bits 0.0115, with an even number of
+    // levels around zero; few values per scale do a little better.
+    expect(errors[0]).toBeLessThan(0.13);
+    expect(errors[1]).toBeLessThan(0.05);
+    expect(errors[2]).toBeLessThan(0.015);
+    errors.slice(1).forEach((error, i) => {
+      expect(error).toBeLessThan(errors[i]! / 2);
+    });
+  });
+
+  test('groups of input channels lower the error', () => {
+    expect(relativeError(3, 2)).toBeLessThan(relativeError(3));
+    expect(quantiseWeights(values, shape, { bits: 3, groupSize: 2 }).scales).toHaveLength(24);
+  });
+
+  test('2 bits are the four half steps', () => {
+    const steps = Float32Array.of(-3, -1, 1, 3);
+    const quantised = quantiseWeights(steps, [1, 4, 1, 1], { bits: 2 });
+    expect([...quantised.codes]).toEqual([-2, -1, 0, 1]);
+    expect([...dequantiseWeights(quantised)]).toEqual([...steps]);
+  });
+
+  test('zeros stay zeros', () => {
+    for (const bits of WEIGHT_BITS) {
+      const back = dequantiseWeights(quantiseWeights(new Float32Array(4), [1, 4, 1, 1], { bits }));
+      for (const value of back) expect(Math.abs(value)).toBeLessThan(1e-30);
+    }
+  });
+
+  test('the stream of bits, byte by byte', () => {
+    // 3 bits, codes -4, -3, 3, 0 as 0, 1, 7, 4: 000, 001, 111, 100 from the least significant bit on.
+    expect([...packCodes(Int8Array.of(-4, -3, 3, 0), 3)]).toEqual([0b11001000, 0b1001, 0, 0]);
+  });
+
+  test('what is refused', () => {
+    expect(() => quantiseWeights(values, shape, { bits: 9 as never })).toThrow('weights cannot have 9 bits');
+    expect(() => quantiseWeights(values, shape, { bits: 4, groupSize: 3 })).toThrow('groups of 3 do not divide 8');
+    expect(() => quantiseWeights(Float32Array.of(Number.NaN), [1, 1, 1, 1], { bits: 4 })).toThrow('not finite');
+    expect(() => unpackCodes(new Uint8Array(8), 10, 3)).toThrow('10 codes of 3 bits take 4 bytes, not 8');
+    expect(() => unpackCodes(Uint8Array.of(255, 0, 0, 0), 1, 8)).toThrow('code 128 does not exist in 8 bits');
+    expect(() => unpackCodes(Uint8Array.of(0, 1, 0, 0), 1, 8)).toThrow('bits behind the last code');
+  });
+});
+
+describe('bit plans', () => {
+  const plan = uniformPlan(networks, { weights: 4, activations: 8 });
+  const change = (layer: string, value: unknown) =>
+    JSON.stringify({ ...plan, layers: { ...plan.layers, [layer]: value } });
+
+  test('name every convolution and survive their own text', () => {
+    expect(Object.keys(plan.layers)).toEqual([...quantisableLayers(networks).keys()]);
+    expect(Object.keys(plan.layers)).toHaveLength(4 + 4 + 6 + 8);
+    expect(parseBitPlan(JSON.stringify(plan), networks)).toEqual(plan);
+  });
+
+  test('bytes of a layer: bits / 32 of float, and a float per scale', () => {
+    const shape = [64, 32, 4, 4];
+    const bytes = (weights: 3 | 16 | 32, granularity: 'channel' | { groupSize: number } = 'channel') =>
+      layerBytes(shape, { weights, activations: 8, granularity });
+    expect(bytes(32)).toBe(131072);
+    expect(bytes(16)).toBe(65536);
+    expect(bytes(3)).toBe((131072 * 3) / 32 + 256);
+    expect(bytes(3, { groupSize: 8 })).toBe((131072 * 3) / 32 + 1024);
+  });
+
+  for (const [what, text, message] of [
+    ['no JSON', '{', 'is not JSON'],
+    ['something else', '[]', 'is not a bit plan'],
+    ['a newer one', JSON.stringify({ ...plan, version: 2 }), 'has version 2, expected 1'],
+    ['an unknown layer', change('teacher.conv9', {}), "names the layer 'teacher.conv9'"],
+    ['a width', change('teacher.conv1', { weights: 9, activations: 8, granularity: 'channel' }), 'weights of 9'],
+    [
+      'activations',
+      change('teacher.conv1', { weights: 4, activations: 7, granularity: 'channel' }),
+      'activations of 7',
+    ],
+    [
+      'a group',
+      change('teacher.conv2', { weights: 4, activations: 8, granularity: { groupSize: 5 } }),
+      'divisor of 32',
+    ],
+    ['nothing', change('teacher.conv2', null), 'weights of undefined'],
+  ] as const) {
+    test(`${what} is refused with a sentence`, () => {
+      try {
+        parseBitPlan(text, networks);
+        expect.fail('it was accepted');
+      } catch (error) {
+        const { message: said, fix } = error as { message: string; fix?: string };
+        expect(`${said} ${fix}`).toContain(message);
+      }
+    });
+  }
+
+  test('the schema names the same widths', () => {
+    const schema = JSON.parse(readFileSync(new URL('../docs/bit-plan.schema.json', import.meta.url), 'utf8'));
+    const { weights: widths } = schema.properties.layers.additionalProperties.properties;
+    expect(widths.enum).toEqual([...WEIGHT_BITS, 16, 32]);
+    const pattern = new RegExp(schema.properties.layers.propertyNames.pattern);
+    for (const name of Object.keys(plan.layers)) expect(name).toMatch(pattern);
+  });
+});
