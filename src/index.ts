@@ -72,6 +72,17 @@ export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
 export { Networks, parameterCount } from './model/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
 export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
+export { exportDetector } from './onnx/detector.ts';
+export { exportOnnx } from './onnx/export.ts';
+export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantisation/bitPlan.ts';
+export {
+  dequantiseWeights,
+  packCodes,
+  type QuantisedWeights,
+  quantiseWeights,
+  unpackCodes,
+  type WeightBits,
+} from './quantisation/weights.ts';
 export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';

@@ -2,9 +2,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { loadDetector } from '../src/model/modelFile.ts';
+import { packPixels } from '../src/model/pixels.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { encodeMaskPng } from '../src/node/images.ts';
+import { engine } from './gpu.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
 const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
@@ -244,6 +249,31 @@ describe('bad input', () => {
       /a part of the path is a file/,
     );
   });
+});
+
+test('export: onnxruntime runs it on the same image and finds the same map', async () => {
+  const { status, stdout, stderr } = raad('export', 'models/biscuit.safetensors', '--onnx', 'biscuit.onnx');
+  expect(status, stderr).toBe(0);
+  expect(stdout).toMatch(/^biscuit.onnx: \d+ bytes, input image \[1, 3, 128, 128\]/);
+  const { width, height, data } = renderSpecimen('biscuit', undefined, 3, 128).image;
+  expect([width, height]).toEqual([128, 128]);
+  const x = Float32Array.from(
+    { length: 3 * 128 * 128 },
+    (_, i) => data[(i % 16384) * 3 + Math.floor(i / 16384)]! / 255,
+  );
+  const session = await InferenceSession.create(at('biscuit.onnx'), { executionProviders: ['cpu'] });
+  const { map } = await session.run({ image: new Tensor('float32', x, [1, 3, 128, 128]) }, ['map']);
+  await session.release();
+
+  const detector = await loadDetector(await engine(), readFileSync(at('models/biscuit.safetensors')));
+  const pixels = packPixels(renderSpecimen('biscuit', undefined, 3, 128).image);
+  const ours = (await (await detector.warmUp()).run({ image: pixels }, ['combined']))['combined']!;
+  const theirs = map!.data as Float32Array;
+  const largest = Math.max(...Array.from(theirs, Math.abs));
+  expect(Math.max(...Array.from(theirs, (value, i) => Math.abs(value - ours[i]!))) / largest).toBeLessThan(1e-4);
+  detector.destroy();
+  expectRefusal(['export', 'models/biscuit.safetensors'], /export needs a model file and --onnx/, 2);
+  expectRefusal(['export', 'text.safetensors', '--onnx', 'x.onnx'], /text.safetensors/);
 });
 
 describe('the bench', () => {

@@ -5,6 +5,7 @@ import * as bench from './commands/bench.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as evaluation from './commands/eval.ts';
+import * as exporting from './commands/export.ts';
 import * as fit from './commands/fit.ts';
 import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
@@ -22,6 +23,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   eval: evaluation,
   predict,
   info,
+  export: exporting,
   devices,
   tune,
   bench,

@@ -78,7 +78,8 @@ export interface EncodeSizes {
 
 const SIZES_KEPT = 8;
 
-function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
+/** The quantiles as the graph takes them: [4], q_a and q_b of the student-teacher map, then of the other. */
+export function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
   // Equal quantiles (a constant map) would divide by zero: the scale is then 1.
   const guard = ([a, b]: readonly [number, number]) => [a, b > a ? b : a + 1];
   const data = Float32Array.of(...guard(studentTeacher), ...guard(autoencoder));

@@ -1,0 +1,33 @@
+import { input, Parameter } from '../engine/graph.ts';
+import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
+import { standardise } from '../kernels/standardise.ts';
+import { type DetectorState, mapQuantilesParameter } from '../model/detector.ts';
+import { anomalyMaps } from '../model/inference.ts';
+import { exportOnnx } from './export.ts';
+
+function perChannel(name: string, values: readonly number[]): Parameter {
+  return new Parameter(name, { shape: [values.length], dtype: 'f32' }, Float32Array.from(values));
+}
+
+/**
+ * A float detector as ONNX (opset 17). Input `image` [batch, 3, side, side]: RGB in 0..1, already resized; its normalisation is
+ * part of the graph. Outputs `map`, `student_teacher`, `autoencoder` [batch, 1, cells, cells]: the combined map and the two
+ * raw ones. Size, threshold and placement stand in the metadata; the score of an image is the largest value of the map.
+ * @returns the bytes of a `.onnx` file
+ */
+export function exportDetector({ networks, quantiles, threshold, placement }: DetectorState, batch = 1): Uint8Array {
+  const image = input('image', [batch, 3, networks.side, networks.side]);
+  const mean = perChannel('image.mean', IMAGE_MEAN);
+  const std = perChannel('image.std', IMAGE_STD);
+  const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, standardise(image, mean.node, std.node));
+  return exportOnnx(
+    { map: maps.combined, student_teacher: maps.studentTeacher, autoencoder: maps.autoencoder },
+    {
+      format: 'raad-detector',
+      size: networks.size,
+      resolution: String(networks.side),
+      placement,
+      ...(threshold && { threshold: String(threshold.value) }),
+    },
+  );
+}
