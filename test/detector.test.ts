@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest';
 import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { evaluateReference, input, type Values } from '../src/engine/graph.ts';
+import { evaluateReference, input, Parameter, type Values } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
 import { placeMap } from '../src/kernels/maps.ts';
 import { conformalThreshold } from '../src/model/conformal.ts';
 import { Detector } from '../src/model/detector.ts';
+import { fusedAnomalyMaps, inferenceGraph } from '../src/model/inference.ts';
 import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
 import { packPixels } from '../src/model/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
@@ -52,6 +53,28 @@ describe('prediction', () => {
     toBeAllclose(studentTeacher, st!, { rtol: 1e-5 });
     toBeAllclose(autoencoder, ae!, { rtol: 1e-5 });
     detector.destroy();
+  });
+
+  test('a batch that cannot be bound at once runs in parts, with the same maps', async () => {
+    const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 2, 0.01, 0.5));
+    const square = packPixels(crop(picture, 128, 128));
+    const other = packPixels(crop(renderSpecimen('biscuit', undefined, 1, 192).image, 128, 128));
+    const pixels = new Uint32Array(3 * square.length);
+    [square, other, square].forEach((one, i) => {
+      pixels.set(one, i * square.length);
+    });
+    const results = [];
+    for (const bindable of [2 ** 30, 10 * 2 ** 20]) {
+      const options = { maps: fusedAnomalyMaps, bindable };
+      const { combined } = inferenceGraph(state.networks, quantiles.node, 3, options);
+      const plan = await gpu.compile({ outputs: { combined } });
+      const { combined: map } = await plan.run({ image: pixels }, ['combined']);
+      results.push({ dispatches: plan.dispatches.length, map: map as Float32Array });
+      plan.destroy();
+    }
+    const [whole, parts] = results;
+    expect(parts!.dispatches).toBeGreaterThan(whole!.dispatches);
+    toBeAllclose(parts!.map, Float64Array.from(whole!.map), { rtol: 1e-5 });
   });
 
   test('malformed pixels', async () => {

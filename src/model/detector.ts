@@ -117,7 +117,8 @@ export class Detector {
 
   /** The same values by less work: what this detector runs. */
   fusedGraph(batch: number): InferenceGraph {
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, fusedAnomalyMaps);
+    const bindable = this.engine.caps.limits.maxStorageBufferBindingSize;
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, { maps: fusedAnomalyMaps, bindable });
   }
 
   /** Compiles for a batch size ahead of time, with progress. */

@@ -1,4 +1,4 @@
-import { input, type Node } from '../engine/graph.ts';
+import { input, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { imageToTensor } from '../kernels/image.ts';
@@ -20,15 +20,46 @@ export interface InferenceGraph extends AnomalyMaps {
   readonly image: Node;
 }
 
-/** Pixels, their normalisation, and the maps by {@link anomalyMaps} or {@link fusedAnomalyMaps}. */
+export interface InferenceOptions {
+  /** Whose maps: {@link anomalyMaps} by default, or {@link fusedAnomalyMaps}. */
+  readonly maps?: typeof anomalyMaps;
+  /** Bytes that a device can bind at once: larger batches run in parts. */
+  readonly bindable?: number;
+}
+
+/** Pixels, their normalisation, and the maps. */
 export function inferenceGraph(
   networks: Networks,
   quantiles: Node,
   batch: number,
-  maps: typeof anomalyMaps = anomalyMaps,
+  { maps = anomalyMaps, bindable = Number.POSITIVE_INFINITY }: InferenceOptions = {},
 ): InferenceGraph {
   const image = input('image', [batch, networks.side, networks.side], 'u32');
-  return { image, ...maps(networks, quantiles, imageToTensor(image)) };
+  const x = imageToTensor(image);
+  const one = maps(networks, quantiles, input('one', [1, ...x.type.shape.slice(1)]));
+  const widest = Math.max(
+    ...topologicalOrder([one.combined])
+      .filter((node) => !parameterOf(node))
+      .map(bytesOf),
+  );
+  const most = Math.max(1, Math.floor(bindable / widest));
+  if (batch <= most) return { image, ...maps(networks, quantiles, x) };
+  const parts: AnomalyMaps[] = [];
+  for (let start = 0; start < batch; start += most) {
+    parts.push(maps(networks, quantiles, sliceOuter(x, start, Math.min(most, batch - start))));
+  }
+  const joined = (key: keyof AnomalyMaps) =>
+    parts.map((part) => part[key]).reduce((all, part) => concatOuter(all, part, `map.${key}`));
+  return {
+    image,
+    studentTeacher: joined('studentTeacher'),
+    autoencoder: joined('autoencoder'),
+    combined: joined('combined'),
+  };
+}
+
+function bytesOf(node: Node): number {
+  return 4 * size(node.type);
 }
 
 /**

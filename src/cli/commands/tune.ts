@@ -40,7 +40,7 @@ function graphs(args: Arguments): Record<string, Node>[] {
   const networks = new Networks(size, side);
   const batch = args.number('batch');
   const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' });
-  const { combined } = inferenceGraph(networks, quantiles.node, batch ?? 1, fusedAnomalyMaps);
+  const { combined } = inferenceGraph(networks, quantiles.node, batch ?? 1, { maps: fusedAnomalyMaps });
   const teacher = networks.teacher.forward(input('x', [batch ?? 1, 3, side, side]));
   const list: Record<string, Node>[] = [{ combined }, { teacher }];
   if (args.flag('training')) {
