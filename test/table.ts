@@ -17,9 +17,10 @@ import { concatOuter, siameseBias, siameseWeights } from '../src/kernels/siamese
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
+import { quantisedTable } from './quantisedTable.ts';
 
 /** How the values of an input are drawn. */
-export type Fill = 'normal' | 'positive' | 'pixels' | 'ties';
+export type Fill = 'normal' | 'positive' | 'pixels' | 'ties' | 'bytes';
 
 export interface InputSpec {
   readonly shape: readonly number[];
@@ -36,6 +37,8 @@ export interface Case {
   readonly reduction?: number;
   /** Indices of inputs whose gradient is checked. */
   readonly gradient?: readonly number[];
+  /** For the long test run only. */
+  readonly full?: boolean;
   /** Large shapes, for `bench/` and the long test run only. */
   readonly perf?: boolean;
 }
@@ -300,4 +303,5 @@ export const table: readonly Case[] = [
     build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference' }),
     reduction: 24,
   },
+  ...quantisedTable,
 ];

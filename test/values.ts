@@ -20,6 +20,7 @@ export function randomValues(node: Node, fill: Fill, seed: number): Values {
   const draw = {
     normal: () => Math.sqrt(-2 * Math.log(next() + 1e-9)) * Math.cos(2 * Math.PI * next()),
     positive: () => 0.1 + 2 * next(),
+    bytes: () => Math.floor(next() * 256) - 100,
     ties: () => Math.floor(next() * 5) - 2,
   }[fill];
   return Float64Array.from({ length }, () => Math.fround(draw()));

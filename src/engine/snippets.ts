@@ -1,8 +1,10 @@
 import grid from '../../shaders/snippets/grid.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
+import qstore from '../../shaders/snippets/qstore.wgsl';
+import qweights from '../../shaders/snippets/qweights.wgsl';
 import random from '../../shaders/snippets/random.wgsl';
 import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
 
 /** Shared shader text, by the name that `#include` uses. */
-export const snippets: Readonly<Record<string, string>> = { grid, pixel, random, sortable, winograd };
+export const snippets: Readonly<Record<string, string>> = { grid, pixel, qstore, qweights, random, sortable, winograd };

@@ -1,4 +1,5 @@
 import { UserError } from '../errors.ts';
+import { halfToFloat } from '../kernels/half.ts';
 
 /** Reader and writer of the safetensors format: 8 bytes header length, JSON header, raw little-endian data. */
 export type TensorData = Float32Array | Uint32Array | Uint8Array;
@@ -84,16 +85,6 @@ function decode(copy: Uint8Array, dtype: string): TensorData {
   if (dtype === 'U32') return new Uint32Array(copy.buffer, copy.byteOffset, copy.length / 4);
   if (dtype === 'U8') return copy;
   return Float32Array.from(new Uint16Array(copy.buffer, copy.byteOffset, copy.length / 2), halfToFloat);
-}
-
-/** IEEE half precision bits to a number. */
-export function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /** Bytes of a file with these tensors, in the order given. */

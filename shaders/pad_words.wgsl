@@ -1,0 +1,31 @@
+// Rows and columns around planes of stored activations: the zero point's code for u8, zeros for f16.
+//
+// x     [planes, H, W] words
+// y     [planes, H + 2 padding, W + 2 padding] words
+// grid  x: columns / 8, y: rows / 8, z: planes
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+#if U8
+@group(0) @binding(1) var<storage, read> range: vec2f;
+#end
+@group(0) @binding(${1 + U8}) var<storage, read_write> y: array<u32>;
+#params
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let outWidth = params.width + 2u * params.padding;
+  let outHeight = params.height + 2u * params.padding;
+  if (id.x >= outWidth || id.y >= outHeight) {
+    return;
+  }
+#if U8
+  var value = u32(range.y) * 0x01010101u;
+#else
+  var value = 0u;
+#end
+  let ix = id.x - params.padding;
+  let iy = id.y - params.padding;
+  if (ix < params.width && iy < params.height) {
+    value = x[(id.z * params.height + iy) * params.width + ix];
+  }
+  y[(id.z * outHeight + id.y) * outWidth + id.x] = value;
+}

@@ -1,0 +1,235 @@
+// Quantised conv2d, stride 1, for CPU adapters: weights of BITS bits times u8, f16 or f32 activations.
+//
+// One subgroup computes 8 channels of RY rows of NX * S columns in named registers. A word of x is loaded once; its shifted
+// copies for the kernel's columns come from shuffles. Integers are multiplied as floats, which is exact while sums stay below
+// 2^24 and faster than a CPU's emulated integer products: sums move to i32 before that bound (FLUSH).
+//
+// x      words of activations, already padded (qstore)
+// w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
+// table  [CO, GROUPS] of (scale, sum of the weights' codes)
+// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// grid   x: column tiles * row tiles, y: ceil(CO / 8), z: N;  workgroup: one subgroup of S lanes
+// reference: qconv2dReference in src/kernels/qconv2d.ts
+enable subgroups;
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+#if U8
+@group(0) @binding(4) var<storage, read> inRange: vec2f;
+#end
+#if OUT == 8
+@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec2f;
+#end
+#if OUT == 32
+@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#include qweights
+#include qstore
+
+@compute @workgroup_size(${S})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile = group.x % params.columnTiles;
+  let ox = tile * ${S * NX}u + lane;
+  let oy = (group.x / params.columnTiles) * ${RY}u;
+  let m = group.y * 8u;
+  let plane = params.height * params.width;
+  let image = group.z * params.xWords * plane;
+#for r in 0..RY + KH - 1
+#for g in 0..NX + (KW > 1)
+  let at${r}_${g} = min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);
+#end
+#end
+#for i in 0..8
+#for j in 0..NX
+#for r in 0..RY
+  var acc${i}_${j}_${r} = 0.0;
+#if U8 && FLUSH
+  var sum${i}_${j}_${r} = 0;
+#end
+#if GROUPS > 1
+  var total${i}_${j}_${r} = 0.0;
+#end
+#end
+#end
+#end
+#for t in 1..KW
+  let from${t} = (lane + ${t}u) % ${S}u;
+  let next${t} = lane >= ${S - t}u;
+#end
+  var block = group.y * params.inWords * ${KH * KW}u;
+  for (var c = 0u; c < params.inWords; c++) {
+#for t in 0..KH * KW
+#for h in 0..(8 + S - 1) / S
+    let q${t}_${h} = vec4f(weightCodes(weightBits(block + ${t}u, (lane + ${h * S}u) % 8u)));
+#end
+#end
+    block += ${KH * KW}u;
+#for r in 0..RY + KH - 1
+    {
+#for e in 0..PARTS
+#for g in 0..NX + (KW > 1)
+#if RAGGED
+      let v${e}_${g}_0 = select(0u, x[image + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane + at${r}_${g}], c * ${PARTS}u + ${e}u < params.xWords);
+#else
+      let v${e}_${g}_0 = x[image + (c * ${PARTS}u + ${e}u) * plane + at${r}_${g}];
+#end
+#end
+#for t in 1..KW
+#for g in 0..NX + 1
+      let s${e}_${g}_${t} = subgroupShuffle(v${e}_${g}_0, from${t});
+#end
+#for g in 0..NX
+      let v${e}_${g}_${t} = select(s${e}_${g}_${t}, s${e}_${g + 1}_${t}, next${t});
+#end
+#end
+#for u in 0..4 / PARTS
+#for t in 0..KW
+#for g in 0..NX
+#if PARTS == 1
+      let f${e}_${u}_${g}_${t} = f32((v${e}_${g}_${t} >> ${8 * u}u) & 255u);
+#end
+#if PARTS == 2
+      let f${e}_${u}_${g}_${t} = unpack2x16float(v${e}_${g}_${t})[${u}];
+#end
+#if PARTS == 4
+      let f${e}_${u}_${g}_${t} = bitcast<f32>(v${e}_${g}_${t});
+#end
+#end
+#end
+#for ky in 0..KH
+#if r >= ky && r - ky < RY
+#for kx in 0..KW
+#for i in 0..8
+      let b${ky}_${kx}_${i}_${e}_${u} = subgroupBroadcast(q${ky * KW + kx}_${i / S}[${e * 4 / PARTS + u}], ${i % S}u);
+#for j in 0..NX
+      acc${i}_${j}_${r - ky} += b${ky}_${kx}_${i}_${e}_${u} * f${e}_${u}_${j}_${kx};
+#end
+#end
+#end
+#end
+#end
+#end
+#end
+    }
+#end
+#if U8 && FLUSH
+    if (c % ${FLUSH}u == ${FLUSH - 1}u) {
+#for i in 0..8
+#for j in 0..NX
+#for r in 0..RY
+      sum${i}_${j}_${r} += i32(acc${i}_${j}_${r});
+      acc${i}_${j}_${r} = 0.0;
+#end
+#end
+#end
+    }
+#end
+#if GROUPS > 1
+    if ((c + 1u) % params.groupWords == 0u) {
+      let part = c / params.groupWords;
+#for i in 0..8
+      let entry${i} = table[min(m + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
+#for j in 0..NX
+#for r in 0..RY
+#if U8
+#if FLUSH
+      total${i}_${j}_${r} += f32(sum${i}_${j}_${r} + i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
+      sum${i}_${j}_${r} = 0;
+#else
+      total${i}_${j}_${r} += f32(i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
+#end
+#else
+      total${i}_${j}_${r} += acc${i}_${j}_${r} * entry${i}.x;
+#end
+      acc${i}_${j}_${r} = 0.0;
+#end
+#end
+#end
+    }
+#end
+  }
+  let outPlane = params.outHeight * params.outWidth;
+#for i in 0..8
+  let channel${i} = min(m + ${i}u, params.outChannels - 1u);
+  let shift${i} = bias[channel${i}];
+#if GROUPS == 1
+  let entry${i} = table[channel${i}];
+#end
+#for r in 0..RY
+#for j in 0..NX
+#if GROUPS > 1
+  let z${i}_${j}_${r} = total${i}_${j}_${r} + shift${i};
+#else
+#if U8
+#if FLUSH
+  let z${i}_${j}_${r} = f32(sum${i}_${j}_${r} + i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
+#else
+  let z${i}_${j}_${r} = f32(i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
+#end
+#else
+  let z${i}_${j}_${r} = acc${i}_${j}_${r} * entry${i}.x + shift${i};
+#end
+#end
+#if RELU
+  let y${i}_${j}_${r} = max(z${i}_${j}_${r}, 0.0);
+#else
+  let y${i}_${j}_${r} = z${i}_${j}_${r};
+#end
+#end
+#end
+#if POOL
+#for r in 0..RY / 2
+#for j in 0..NX
+  let pair${i}_${j}_${r} = y${i}_${j}_${2 * r} + y${i}_${j}_${2 * r + 1};
+  let o${i}_${j}_${r} = 0.25 * (pair${i}_${j}_${r} + subgroupShuffle(pair${i}_${j}_${r}, lane ^ 1u));
+#end
+#end
+#else
+#for r in 0..RY
+#for j in 0..NX
+  let o${i}_${j}_${r} = y${i}_${j}_${r};
+#end
+#end
+#end
+#end
+#for r in 0..RY / (1 + POOL)
+#for j in 0..NX
+  {
+    let row = oy / ${1 + POOL}u + ${r}u;
+    let column = (ox + ${j * S}u) / ${1 + POOL}u;
+    if (row < params.outHeight && column < params.outWidth && ox % ${1 + POOL}u == 0u) {
+      let place = row * params.outWidth + column;
+#if OUT == 32
+#for i in 0..8
+      if (m + ${i}u < params.outChannels) {
+        y[(group.z * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j}_${r};
+      }
+#end
+#end
+#if OUT == 16
+#for i in 0..4
+      if (m + ${2 * i}u < params.outChannels) {
+        let last = select(0.0, o${2 * i + 1}_${j}_${r}, m + ${2 * i + 1}u < params.outChannels);
+        y[(group.z * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}_${r}, last));
+      }
+#end
+#end
+#if OUT == 8
+#for i in 0..2
+      if (m + ${4 * i}u < params.outChannels) {
+        let first = vec4f(o${4 * i}_${j}_${r}, o${4 * i + 1}_${j}_${r}, o${4 * i + 2}_${j}_${r}, o${4 * i + 3}_${j}_${r});
+        let real = vec4u(${4 * i}u, ${4 * i + 1}u, ${4 * i + 2}u, ${4 * i + 3}u) + m < vec4u(params.outChannels);
+        y[(group.z * ((params.outChannels + 3u) / 4u) + m / 4u + ${i}u) * outPlane + place] = codesOf(select(vec4f(), first, real), outRange);
+      }
+#end
+#end
+    }
+  }
+#end
+#end
+}

@@ -1,0 +1,217 @@
+// Quantised conv2d of any kernel size, stride and padding, for GPUs: an implicit matrix product in workgroup memory.
+//
+// A workgroup computes 64 channels of 64 pixels, an invocation 4 x 4 of them. Weights are decoded once per workgroup, when
+// they are staged: for u8 activations to four signed bytes, left-justified, that dot4I8Packed takes as they are; a sum is
+// shifted back at its end. Unsigned codes become signed ones by turning their highest bit. With POOL the four pixels of an
+// invocation are a pooling window.
+//
+// x      words of activations (qstore)
+// w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
+// table  [CO, GROUPS] of (scale, sum of the weights' codes)
+// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// grid   x: ceil(pixels / 64), y: ceil(CO / 64)
+// reference: qconv2dReference in src/kernels/qconv2d.ts
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+#if U8
+@group(0) @binding(4) var<storage, read> inRange: vec2f;
+#end
+#if OUT == 8
+@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec2f;
+#end
+#if OUT == 32
+@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#include qweights
+#include qstore
+
+// [step][channel] and [step][pixel]; a step is four input channels at one tap.
+#if U8
+var<workgroup> wTile: array<u32, ${BK * 64}>;
+var<workgroup> xTile: array<u32, ${BK * 64}>;
+#else
+var<workgroup> wTile: array<vec4f, ${BK * 64}>;
+var<workgroup> xTile: array<vec4f, ${BK * 64}>;
+#end
+
+#if U8
+fn dot4(a: u32, b: u32) -> i32 {
+#if PACKED_DOT
+  return dot4I8Packed(a, b);
+#else
+  let p = vec4i(extractBits(i32(a), 0u, 8u), extractBits(i32(a), 8u, 8u), extractBits(i32(a), 16u, 8u), i32(a) >> 24u);
+  let q = vec4i(extractBits(i32(b), 0u, 8u), extractBits(i32(b), 8u, 8u), extractBits(i32(b), 16u, 8u), i32(b) >> 24u);
+  return dot(p, q);
+#end
+}
+#end
+
+@compute @workgroup_size(16, 16)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+  let outPlane = params.outHeight * params.outWidth;
+  let pixels = params.batch * outPlane * ${1 + 3 * POOL}u;
+  let plane = params.height * params.width;
+  let taps = params.kernelHeight * params.kernelWidth;
+  let depth = params.inWords * taps;
+  let blocks = (params.outChannels + 7u) / 8u;
+  // An invocation always stages the same pixel and the same channel.
+  let p = min(group.x * 64u + index % 64u, pixels - 1u);
+#if POOL
+  let image = p / 4u / outPlane;
+  let q = p / 4u % outPlane;
+  let top = i32(2u * (q / params.outWidth) + p / 2u % 2u) - i32(params.padding);
+  let left = i32(2u * (q % params.outWidth) + p % 2u) - i32(params.padding);
+#else
+  let image = p / outPlane;
+  let q = p % outPlane;
+  let top = i32(q / params.outWidth * params.stride) - i32(params.padding);
+  let left = i32(q % params.outWidth * params.stride) - i32(params.padding);
+#end
+  let staged = group.y * 64u + index % 64u;
+#if U8
+  let empty = u32(inRange.y) * 0x01010101u;
+#end
+#for i in 0..4
+#for j in 0..4
+#if U8
+  var acc${i}_${j} = 0;
+#else
+  var acc${i}_${j} = 0.0;
+#end
+#if GROUPS > 1
+  var total${i}_${j} = 0.0;
+#end
+#end
+#end
+  for (var k0 = 0u; k0 < depth; k0 += ${BK}u) {
+#for n in 0..BK / 4
+    {
+      let k = k0 + index / 64u + ${4 * n}u;
+      let slot = index + ${256 * n}u;
+      let c = min(k, depth - 1u) / taps;
+      let tap = min(k, depth - 1u) % taps;
+      let bits = weightBits((min(staged / 8u, blocks - 1u) * params.inWords + c) * taps + tap, staged % 8u);
+      let iy = top + i32(tap / params.kernelWidth);
+      let ix = left + i32(tap % params.kernelWidth);
+      let inside = iy >= 0 && ix >= 0 && iy < i32(params.height) && ix < i32(params.width);
+      let at = image * params.xWords * plane + u32(clamp(iy, 0, i32(params.height) - 1)) * params.width + u32(clamp(ix, 0, i32(params.width) - 1));
+#if U8
+      wTile[slot] = select(0u, weightBytes(bits), k < depth);
+      xTile[slot] = select(empty, x[at + c * plane], inside) ^ 0x80808080u;
+#else
+      wTile[slot] = select(vec4f(), vec4f(weightCodes(bits)), k < depth);
+#for e in 0..PARTS
+      let v${e} = select(0u, x[at + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane], inside && c * ${PARTS}u + ${e}u < params.xWords);
+#end
+#if PARTS == 2
+      xTile[slot] = vec4f(unpack2x16float(v0), unpack2x16float(v1));
+#else
+      xTile[slot] = bitcast<vec4f>(vec4u(v0, v1, v2, v3));
+#end
+#end
+    }
+#end
+    workgroupBarrier();
+#for k in 0..BK
+    {
+#for i in 0..4
+      let a${i} = wTile[${64 * k}u + local.y * 4u + ${i}u];
+#end
+#for j in 0..4
+      let b${j} = xTile[${64 * k}u + local.x * 4u + ${j}u];
+#end
+#for i in 0..4
+#for j in 0..4
+#if U8
+      acc${i}_${j} += dot4(a${i}, b${j});
+#else
+      acc${i}_${j} += dot(a${i}, b${j});
+#end
+#end
+#end
+    }
+#end
+    workgroupBarrier();
+#if GROUPS > 1
+    if ((k0 + ${BK}u) % (params.groupWords * taps) == 0u) {
+      let part = k0 / (params.groupWords * taps);
+#for i in 0..4
+      let entry${i} = table[min(group.y * 64u + local.y * 4u + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
+#for j in 0..4
+#if U8
+      total${i}_${j} += f32((acc${i}_${j} >> ${SHIFT}u) - i32(entry${i}.y) * (i32(inRange.y) - 128)) * (entry${i}.x * inRange.x);
+      acc${i}_${j} = 0;
+#else
+      total${i}_${j} += acc${i}_${j} * entry${i}.x;
+      acc${i}_${j} = 0.0;
+#end
+#end
+#end
+    }
+#end
+  }
+  let m = group.y * 64u + local.y * 4u;
+#for i in 0..4
+  let channel${i} = min(m + ${i}u, params.outChannels - 1u);
+  let shift${i} = bias[channel${i}];
+#if GROUPS == 1
+  let entry${i} = table[channel${i}];
+#end
+#for j in 0..4
+#if GROUPS > 1
+  let z${i}_${j} = total${i}_${j} + shift${i};
+#else
+#if U8
+  let z${i}_${j} = f32((acc${i}_${j} >> ${SHIFT}u) - i32(entry${i}.y) * (i32(inRange.y) - 128)) * (entry${i}.x * inRange.x) + shift${i};
+#else
+  let z${i}_${j} = acc${i}_${j} * entry${i}.x + shift${i};
+#end
+#end
+#if RELU
+  let y${i}_${j} = max(z${i}_${j}, 0.0);
+#else
+  let y${i}_${j} = z${i}_${j};
+#end
+#end
+#if POOL
+  let o${i}_0 = 0.25 * (y${i}_0 + y${i}_2 + y${i}_1 + y${i}_3);
+#else
+#for j in 0..4
+  let o${i}_${j} = y${i}_${j};
+#end
+#end
+#end
+#for j in 0..4 / (1 + 3 * POOL)
+  {
+    let pixel = (group.x * 64u + local.x * 4u) / ${1 + 3 * POOL}u + ${j}u;
+    if (pixel < params.batch * outPlane && m < params.outChannels) {
+      let n = pixel / outPlane;
+      let place = pixel % outPlane;
+#if OUT == 32
+#for i in 0..4
+      if (m + ${i}u < params.outChannels) {
+        y[(n * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j};
+      }
+#end
+#end
+#if OUT == 16
+#for i in 0..2
+      if (m + ${2 * i}u < params.outChannels) {
+        let last = select(0.0, o${2 * i + 1}_${j}, m + ${2 * i + 1}u < params.outChannels);
+        y[(n * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}, last));
+      }
+#end
+#end
+#if OUT == 8
+      let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
+      y[(n * ((params.outChannels + 3u) / 4u) + m / 4u) * outPlane + place] = codesOf(select(vec4f(), vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}), real), outRange);
+#end
+    }
+  }
+#end
+}

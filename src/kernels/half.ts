@@ -1,0 +1,34 @@
+/** IEEE half precision. */
+
+const single = new Float32Array(1);
+
+/** Bits of a half to the number. */
+export function halfToFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+/** A number (as float32) to the bits of the nearest half, ties to even; what is too large becomes infinite. */
+export function floatToHalf(value: number): number {
+  single[0] = value;
+  const rounded = single[0]!;
+  const sign = rounded < 0 || Object.is(rounded, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(rounded);
+  if (Number.isNaN(magnitude)) return 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  if (magnitude < 2 ** -14) return sign | roundHalfEven(magnitude * 2 ** 24);
+  const exponent = Math.floor(Math.log2(magnitude));
+  // A fraction that rounds up to 2048 carries into the exponent by itself.
+  return sign | (((exponent + 15) << 10) + roundHalfEven(magnitude * 2 ** (10 - exponent)) - 1024);
+}
+
+/** Rounds half to even, as IEEE arithmetic and ONNX do. */
+export function roundHalfEven(value: number): number {
+  const low = Math.floor(value);
+  if (value - low !== 0.5) return Math.round(value);
+  return low % 2 === 0 ? low : low + 1;
+}

@@ -1,0 +1,454 @@
+import directShader from '../../shaders/qconv2d_direct.wgsl';
+import lanesShader from '../../shaders/qconv2d_lanes.wgsl';
+import rowsShader from '../../shaders/qconv2d_rows.wgsl';
+import tileShader from '../../shaders/qconv2d_tile.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import {
+  expectShapes,
+  input as inputNode,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Values,
+} from '../engine/graph.ts';
+import type { QuantisedWeights, WeightBits } from '../quantisation/weights.ts';
+import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
+import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
+import { convOutput, rowsTile } from './conv2d.ts';
+import { pad2d } from './pad2d.ts';
+import {
+  type ActivationStorage,
+  CHANNELS_PER_WORD,
+  padWords,
+  reader,
+  store,
+  storeActivations,
+  storedType,
+} from './storage.ts';
+
+/*
+ * Convolution with quantised weights. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
+ * input channels at one tap are 32 codes in b words, channel i's four codes in the bits from 4 b i on, least significant
+ * first, two's complement. All kernels read this order.
+ */
+
+const BLOCK_OUT = 8;
+const BLOCK_IN = 4;
+
+/** What a code counts for in the integer sums: 2 bits stand for the odd numbers -3, -1, 1, 3 of half a step each. */
+export function codeValue(code: number, bits: WeightBits): number {
+  return bits === 2 ? 2 * code + 1 : code;
+}
+
+/** Step of {@link codeValue}'s numbers, as a share of the weights' scale. */
+export function codeStep(bits: WeightBits): number {
+  return bits === 2 ? 0.5 : 1;
+}
+
+/** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
+export function packedWords(shape: readonly number[], bits: WeightBits): number {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
+}
+
+/** Codes in the kernels' order. */
+export function packBlocks({ shape, bits, codes }: QuantisedWeights): Uint32Array<ArrayBuffer> {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  const taps = kh * kw;
+  const inWords = Math.ceil(ci / BLOCK_IN);
+  const words = new Uint32Array(packedWords(shape, bits));
+  for (let m = 0; m < co; m++) {
+    for (let c = 0; c < ci; c++) {
+      for (let t = 0; t < taps; t++) {
+        const block = (Math.floor(m / BLOCK_OUT) * inWords + Math.floor(c / BLOCK_IN)) * taps + t;
+        const bit = block * 32 * bits + ((m % BLOCK_OUT) * BLOCK_IN + (c % BLOCK_IN)) * bits;
+        const code = codes[(m * ci + c) * taps + t]! & (2 ** bits - 1);
+        words[bit >>> 5]! |= code << (bit & 31);
+        if ((bit & 31) + bits > 32) words[(bit >>> 5) + 1]! |= code >>> (32 - (bit & 31));
+      }
+    }
+  }
+  return words;
+}
+
+/**
+ * Per output channel and group: the step of the integers, and the sum of the weights' integers, which takes the activations'
+ * zero point out of a sum of products. Input channels that only fill a word count in.
+ * @returns [CO, CI / groupSize, 2]
+ */
+export function scaleTable({ shape, bits, groupSize, codes, scales }: QuantisedWeights): Float32Array<ArrayBuffer> {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  const taps = kh * kw;
+  const groups = ci / groupSize;
+  const missing = groups === 1 ? (BLOCK_IN - (ci % BLOCK_IN)) % BLOCK_IN : 0;
+  const table = new Float32Array(co * groups * 2);
+  for (let i = 0; i < co * groups; i++) {
+    let sum = missing * taps * codeValue(0, bits);
+    for (let k = 0; k < groupSize * taps; k++) sum += codeValue(codes[i * groupSize * taps + k]!, bits);
+    table[2 * i] = scales[i]! * codeStep(bits);
+    table[2 * i + 1] = sum;
+  }
+  return table;
+}
+
+export interface Qconv2dAttrs {
+  /** [CO, CI, KH, KW] */
+  readonly weights: readonly number[];
+  readonly bits: WeightBits;
+  /** Input channels that share a scale: all, or a multiple of 4. */
+  readonly groupSize: number;
+  readonly input: ActivationStorage;
+  readonly output: ActivationStorage;
+  readonly stride: number;
+  /** Zeros on all four sides: in u8 the zero point's code. */
+  readonly padding: number;
+  readonly relu: boolean;
+  /** Then take the mean over 2x2 windows with stride 2. */
+  readonly pool: boolean;
+}
+
+export interface Qconv2dInputs {
+  /** Stored activations of CI channels. @see ActivationStorage */
+  readonly x: Node;
+  /** u32 words in blocks. @see packBlocks */
+  readonly weights: Node;
+  /** [CO, CI / groupSize, 2] @see scaleTable */
+  readonly table: Node;
+  /** [CO] */
+  readonly bias: Node;
+  /** [2]: scale and zero point of `x` when it is u8. */
+  readonly inRange?: Node | undefined;
+  /** [2]: the same of the result when it is u8. */
+  readonly outRange?: Node | undefined;
+}
+
+/**
+ * 2-D convolution with weights of 2 to 8 bits. u8 activations are multiplied and summed as integers, exactly; bias,
+ * rectifier, 2x2 mean and the storing of the result are part of the same dispatch.
+ * @returns the stored result, [N, CO, OH, OW] or with `pool` [N, CO, floor(OH / 2), floor(OW / 2)] @see ActivationStorage
+ * @throws ShapeError
+ */
+export function qconv2d(inputs: Qconv2dInputs, attrs: Qconv2dAttrs, label?: string): Node {
+  const { x, weights, table, bias, inRange, outRange } = inputs;
+  const ranges = [inRange, outRange].filter((range) => range !== undefined);
+  return makeNode(qconv2dOp, [x, weights, table, bias, ...ranges], attrs, label);
+}
+
+/**
+ * Matrix product of quantised weights [CO, CI] with stored activations [N, CI, 1, P]: a 1 x 1 convolution.
+ * @returns the stored result [N, CO, 1, P]
+ */
+export function qmatmul(
+  inputs: Qconv2dInputs,
+  attrs: Pick<Qconv2dAttrs, 'weights' | 'bits' | 'groupSize' | 'input' | 'output'>,
+  label?: string,
+): Node {
+  return qconv2d(inputs, { ...attrs, stride: 1, padding: 0, relu: false, pool: false }, label);
+}
+
+function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] }, x = node.inputs[0]!.type) {
+  const { weights, stride, padding } = node.attrs;
+  const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
+  const [batch, xWords, height, width] = nchw(x);
+  const convHeight = convOutput(height, kernelHeight, stride, padding);
+  const convWidth = convOutput(width, kernelWidth, stride, padding);
+  return { batch, xWords, height, width, outChannels, inChannels, kernelHeight, kernelWidth, convHeight, convWidth };
+}
+
+function outputShape(attrs: Qconv2dAttrs, x: TensorType): readonly number[] {
+  const { batch, outChannels, convHeight, convWidth } = geometry({ attrs, inputs: [] }, x);
+  return attrs.pool
+    ? [batch, outChannels, convHeight >> 1, convWidth >> 1]
+    : [batch, outChannels, convHeight, convWidth];
+}
+
+export const qconv2dOp: Op<Qconv2dAttrs> = {
+  name: 'qconv2d',
+  infer(inputs, attrs) {
+    const { weights, bits, groupSize, input, output } = attrs;
+    const [x, w, table, bias] = inputs as [TensorType, TensorType, TensorType, TensorType];
+    const [co, ci] = weights as [number, number];
+    const ok =
+      x.shape.length === 4 &&
+      x.dtype === (input === 'f32' ? 'f32' : 'u32') &&
+      x.shape[1] === Math.ceil(ci / CHANNELS_PER_WORD[input]) &&
+      size(w) === packedWords(weights, bits) &&
+      ci % groupSize === 0 &&
+      (groupSize === ci || groupSize % BLOCK_IN === 0) &&
+      size(table) === (2 * co * ci) / groupSize &&
+      size(bias) === co &&
+      inputs.length === 4 + Number(input === 'u8') + Number(output === 'u8') &&
+      inputs.slice(4).every((range) => size(range) === 2);
+    const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[2] for each u8 side, and groups of a multiple of 4`;
+    expectShapes('qconv2d', ok, inputs, expected);
+    const shape = outputShape(attrs, x);
+    expectShapes('qconv2d', shape[2]! >= 1 && shape[3]! >= 1, inputs, 'an input of at least the size of the kernel');
+    return storedType(shape, output);
+  },
+  reference: qconv2dReference,
+  cost(node) {
+    const g = geometry(node);
+    const outputs = g.batch * g.outChannels * g.convHeight * g.convWidth;
+    const words = node.inputs.reduce((sum, input) => sum + size(input.type), size(node.type));
+    return { flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth, bytes: 4 * words };
+  },
+  variants: [
+    {
+      name: 'rows',
+      supports(caps, node) {
+        const s = lanes(caps);
+        const { kernelHeight, kernelWidth } = geometry(node);
+        const fits = kernelHeight <= 5 && kernelWidth <= 5 && kernelWidth < s;
+        return s >= 4 && s <= 16 && node.attrs.stride === 1 && fits && flushWords(node) > 0;
+      },
+      suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && geometry(node).convWidth >= 4,
+      lower: prepadded,
+      kernel: rowsKernel,
+    },
+    {
+      name: 'lanes',
+      supports(caps, { attrs: { weights, bits } }) {
+        const s = lanes(caps);
+        return s >= 4 && s <= 16 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
+      },
+      suits: (caps) => caps.isCpu,
+      lower(node) {
+        return unpooled(node) ?? prepadded(node);
+      },
+      kernel: lanesKernel,
+    },
+    {
+      name: 'tile',
+      supports(caps, node) {
+        const { groupSize, weights } = node.attrs;
+        const [, ci, kh, kw] = weights as [number, number, number, number];
+        const whole = groupSize === ci || ((groupSize / BLOCK_IN) * kh * kw) % TILE_STEP === 0;
+        return (
+          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && whole && !(node.attrs.pool && node.attrs.stride > 1)
+        );
+      },
+      suits: (caps) => !caps.isCpu,
+      kernel: tileKernel,
+    },
+    {
+      name: 'direct',
+      lower(node) {
+        return node.attrs.stride > 1 ? unpooled(node) : undefined;
+      },
+      kernel: directKernel,
+    },
+  ],
+};
+
+/** Steps of 4 input channels that the tile kernel stages at once. */
+const TILE_STEP = 8;
+
+/** Products of a code of x and one of the weights that a float sums exactly. */
+function exactTerms(bits: WeightBits): number {
+  const largest = bits === 2 ? 3 : bits === 8 ? 127 : 2 ** (bits - 1);
+  return Math.floor(2 ** 24 / (255 * largest));
+}
+
+/** Words of channels after which the rows kernel moves its sums to integers, or 0 where even one is too many. */
+function flushWords(node: Node<Qconv2dAttrs>): number {
+  const { weights, bits, input } = node.attrs;
+  if (input !== 'u8') return Number.POSITIVE_INFINITY;
+  return Math.floor(exactTerms(bits) / (BLOCK_IN * weights[2]! * weights[3]!));
+}
+
+/** Padding by an op of its own, for kernels that cannot do it. */
+function prepadded(node: Node<Qconv2dAttrs>): Node | undefined {
+  const { padding, input } = node.attrs;
+  if (padding === 0) return undefined;
+  const [x, ...rest] = node.inputs as [Node, ...Node[]];
+  const padded =
+    input === 'f32'
+      ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding })
+      : padWords(x, padding, input === 'u8' ? rest[3] : undefined, `${node.label}.pad`);
+  return makeNode(qconv2dOp, [padded, ...rest], { ...node.attrs, padding: 0 }, node.label);
+}
+
+/** Pooling by an op of its own: the float result is pooled and then stored. */
+function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
+  const { pool, output } = node.attrs;
+  if (!pool) return undefined;
+  const inputs = output === 'u8' ? node.inputs.slice(0, -1) : node.inputs;
+  const conv = makeNode(qconv2dOp, inputs, { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
+  const pooled = avgPool2d(conv, { padding: 0 });
+  return output === 'f32' ? pooled : storeActivations(pooled, output, output === 'u8' ? node.inputs.at(-1) : undefined);
+}
+
+function common(node: Node<Qconv2dAttrs>) {
+  const { weights, bits, groupSize, input, output, relu, pool } = node.attrs;
+  const g = geometry(node);
+  const [, , outHeight, outWidth] = nchw(node.type);
+  const groups = g.inChannels / groupSize;
+  const parts = BLOCK_IN / CHANNELS_PER_WORD[input];
+  return {
+    g,
+    defines: {
+      BITS: bits,
+      JUSTIFIED: (0xff << (8 - bits)) & 0xff,
+      U8: Number(input === 'u8'),
+      PARTS: parts,
+      OUT: 32 / CHANNELS_PER_WORD[output],
+      GROUPS: groups,
+      RELU: Number(relu),
+      POOL: Number(pool),
+    },
+    params: {
+      batch: u32(g.batch),
+      xWords: u32(g.xWords),
+      inWords: u32(Math.ceil(weights[1]! / BLOCK_IN)),
+      height: u32(g.height),
+      width: u32(g.width),
+      outChannels: u32(g.outChannels),
+      outHeight: u32(outHeight),
+      outWidth: u32(outWidth),
+      groupWords: u32(Math.ceil(groupSize / BLOCK_IN)),
+    },
+    ragged: Number(g.xWords % parts !== 0),
+  };
+}
+
+function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { g, defines, params, ragged } = common(node);
+  const S = lanes(caps);
+  const [NX, RY] = quantisedRowsTile(g.convWidth, g.convHeight, S, node.attrs.pool);
+  const columnTiles = Math.ceil(g.convWidth / (NX * S));
+  const flush = flushWords(node);
+  const FLUSH = flush < params.inWords.value ? flush : 0;
+  return {
+    shader: { name: 'qconv2d_rows.wgsl', source: rowsShader },
+    defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, FLUSH, RAGGED: ragged },
+    params: { ...params, columnTiles: u32(columnTiles) },
+    grid: [columnTiles * Math.ceil(g.convHeight / RY), Math.ceil(g.outChannels / BLOCK_OUT), g.batch] as const,
+  };
+}
+
+/** Decoded weights take more registers than loaded ones, so that tiles of one column group are best. */
+function quantisedRowsTile(width: number, height: number, s: number, pool: boolean): readonly [number, number] {
+  const [groups, rows] = rowsTile(width, height, s, pool);
+  return groups === 1 ? [groups, rows] : [1, 4];
+}
+
+const LANES_GROUPS = 4;
+
+function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { g, defines, params, ragged } = common(node);
+  const S = lanes(caps);
+  const { POOL: _, ...used } = defines;
+  return {
+    shader: { name: 'qconv2d_lanes.wgsl', source: lanesShader },
+    defines: { ...used, S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
+    params: { ...params, kernelHeight: u32(g.kernelHeight), stride: u32(node.attrs.stride) },
+    grid: [
+      Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),
+      Math.ceil(g.outChannels / BLOCK_OUT),
+    ] as const,
+  };
+}
+
+function spatial(node: Node<Qconv2dAttrs>) {
+  const { g, params } = common(node);
+  const { stride, padding } = node.attrs;
+  return {
+    ...params,
+    kernelHeight: u32(g.kernelHeight),
+    kernelWidth: u32(g.kernelWidth),
+    stride: u32(stride),
+    padding: u32(padding),
+  };
+}
+
+function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { g, defines } = common(node);
+  const { bits, pool } = node.attrs;
+  const [, , outHeight, outWidth] = nchw(node.type);
+  const pixels = g.batch * outHeight * outWidth * (pool ? 4 : 1);
+  return {
+    shader: { name: 'qconv2d_tile.wgsl', source: tileShader },
+    defines: { ...defines, BK: TILE_STEP, SHIFT: bits === 2 ? 5 : 8 - bits, PACKED_DOT: Number(caps.packedDot) },
+    params: spatial(node),
+    grid: [Math.ceil(pixels / 64), Math.ceil(g.outChannels / 64)] as const,
+  };
+}
+
+function directKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { defines } = common(node);
+  return {
+    shader: { name: 'qconv2d_direct.wgsl', source: directShader },
+    defines: { ...defines, WORKGROUP },
+    params: spatial(node),
+    grid: foldedGrid(size(node.type), caps),
+  };
+}
+
+/** The definition: integers for u8 activations, float64 for others. @see Op.reference */
+export function qconv2dReference(inputs: readonly Values[], node: Node<Qconv2dAttrs>): Values {
+  const { weights, bits, groupSize, input, output, stride, padding, relu, pool } = node.attrs;
+  const [x, words, table, bias] = inputs as [Values, Values, Values, Values];
+  const inRange = input === 'u8' ? inputs[4] : undefined;
+  const outRange = output === 'u8' ? inputs[input === 'u8' ? 5 : 4] : undefined;
+  const g = geometry(node);
+  const value = unpackBlocks(words, weights, bits);
+  const groups = g.inChannels / groupSize;
+  const read = reader(x, [g.batch, g.inChannels, g.height, g.width], input);
+  const [scale, zero] = inRange ? [inRange[0]!, inRange[1]!] : [1, 0];
+  const shape = [g.batch, g.outChannels, g.convHeight, g.convWidth];
+  const y = new Float64Array(size({ shape, dtype: 'f32' }));
+  const taps = g.kernelHeight * g.kernelWidth;
+  let at = 0;
+  for (let n = 0; n < g.batch; n++) {
+    for (let m = 0; m < g.outChannels; m++) {
+      for (let oy = 0; oy < g.convHeight; oy++) {
+        for (let ox = 0; ox < g.convWidth; ox++) {
+          let total = bias[m]!;
+          for (let group = 0; group < groups; group++) {
+            let sum = 0;
+            for (let c = group * groupSize; c < (group + 1) * groupSize; c++) {
+              for (let t = 0; t < taps; t++) {
+                const iy = oy * stride - padding + Math.floor(t / g.kernelWidth);
+                const ix = ox * stride - padding + (t % g.kernelWidth);
+                if (iy < 0 || ix < 0 || iy >= g.height || ix >= g.width) continue;
+                sum += value[(m * g.inChannels + c) * taps + t]! * (read(n, c, iy * g.width + ix) - zero);
+              }
+            }
+            total += sum * table[2 * (m * groups + group)]! * scale;
+          }
+          y[at++] = relu ? Math.max(total, 0) : total;
+        }
+      }
+    }
+  }
+  if (!pool) return store(y, shape, output, outRange);
+  const pooledShape = [g.batch, g.outChannels, g.convHeight >> 1, g.convWidth >> 1];
+  const conv = inputNode('y', shape);
+  const means = avgPool2dOp.reference([y], {
+    ...node,
+    op: avgPool2dOp,
+    attrs: { padding: 0 },
+    inputs: [conv],
+    type: { shape: pooledShape, dtype: 'f32' },
+  });
+  return store(means, pooledShape, output, outRange);
+}
+
+/** The integers of packed weights [CO, CI, KH, KW]. */
+function unpackBlocks(words: ArrayLike<number>, shape: readonly number[], bits: WeightBits): Int32Array {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  const taps = kh * kw;
+  const inWords = Math.ceil(ci / BLOCK_IN);
+  return Int32Array.from({ length: co * ci * taps }, (_, i) => {
+    const m = Math.floor(i / (ci * taps));
+    const c = Math.floor(i / taps) % ci;
+    const block = (Math.floor(m / BLOCK_OUT) * inWords + Math.floor(c / BLOCK_IN)) * taps + (i % taps);
+    const bit = block * 32 * bits + ((m % BLOCK_OUT) * BLOCK_IN + (c % BLOCK_IN)) * bits;
+    let code = words[bit >>> 5]! >>> (bit & 31);
+    if ((bit & 31) + bits > 32) code |= words[(bit >>> 5) + 1]! << (32 - (bit & 31));
+    return codeValue((code << (32 - bits)) >> (32 - bits), bits);
+  });
+}

@@ -1,0 +1,314 @@
+import rangeShader from '../../shaders/activation_range.wgsl';
+import padShader from '../../shaders/pad_words.wgsl';
+import poolShader from '../../shaders/pool_words.wgsl';
+import storeShader from '../../shaders/store_activations.wgsl';
+import {
+  expectShapes,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Values,
+} from '../engine/graph.ts';
+import { inputType, nchw, planeGrid } from './common.ts';
+import { floatToHalf, halfToFloat, roundHalfEven } from './half.ts';
+
+/**
+ * How activations lie in memory. `f32`: [N, C, H, W]. `f16`: pairs of channels in a 32-bit word, [N, ceil(C / 2), H, W].
+ * `u8`: four channels in a word, [N, ceil(C / 4), H, W], lowest byte first; value = scale * (code - zero point). Channels
+ * that do not exist hold zeros, in u8 the zero point's code.
+ */
+export type ActivationStorage = 'f32' | 'f16' | 'u8';
+
+/** Channels in a 32-bit word. */
+export const CHANNELS_PER_WORD: Readonly<Record<ActivationStorage, number>> = { f32: 1, f16: 2, u8: 4 };
+
+/** The type of stored feature maps [N, C, H, W]. */
+export function storedType(shape: readonly number[], storage: ActivationStorage): TensorType {
+  const [n, c, h, w] = shape as [number, number, number, number];
+  return { shape: [n, Math.ceil(c / CHANNELS_PER_WORD[storage]), h, w], dtype: storage === 'f32' ? 'f32' : 'u32' };
+}
+
+/** Code of a value in so many bits. */
+export function activationCode(value: number, scale: number, zeroPoint: number, most = 255): number {
+  return Math.min(Math.max(roundHalfEven(value / scale) + zeroPoint, 0), most);
+}
+
+/** Reads stored activations as numbers; u8 as codes. @param shape [N, C, H, W] */
+export function reader(values: Values, shape: readonly number[], storage: ActivationStorage) {
+  const [, channels, height, width] = shape as [number, number, number, number];
+  const per = CHANNELS_PER_WORD[storage];
+  const words = Math.ceil(channels / per);
+  const plane = height * width;
+  return (n: number, c: number, place: number): number => {
+    const value = values[(n * words + Math.floor(c / per)) * plane + place]!;
+    if (storage === 'f32') return value;
+    return storage === 'u8' ? (value >>> (8 * (c % 4))) & 255 : halfToFloat((value >>> (16 * (c % 2))) & 0xffff);
+  };
+}
+
+/** Stores float64 feature maps [N, C, H, W], as the kernels do. */
+export function store(
+  values: ArrayLike<number>,
+  shape: readonly number[],
+  storage: ActivationStorage,
+  range?: ArrayLike<number>,
+): Values {
+  if (storage === 'f32') return Float64Array.from(values);
+  const [n, channels, height, width] = shape as [number, number, number, number];
+  const per = CHANNELS_PER_WORD[storage];
+  const words = Math.ceil(channels / per);
+  const plane = height * width;
+  const out = new Uint32Array(n * words * plane);
+  for (let image = 0; image < n; image++) {
+    for (let c = 0; c < words * per; c++) {
+      for (let place = 0; place < plane; place++) {
+        const value = c < channels ? values[(image * channels + c) * plane + place]! : 0;
+        const bits = storage === 'u8' ? activationCode(value, range![0]!, range![1]!) : floatToHalf(value);
+        out[(image * words + Math.floor(c / per)) * plane + place]! |= bits << ((32 / per) * (c % per));
+      }
+    }
+  }
+  return out;
+}
+
+interface StoreAttrs {
+  readonly storage: 'f16' | 'u8';
+}
+
+/**
+ * Float feature maps as f16 or u8 ones. @see ActivationStorage
+ * @param x [N, C, H, W]
+ * @param range [2]: scale and zero point, for u8
+ * @returns u32 [N, ceil(C / 2 or 4), H, W]
+ */
+export function storeActivations(x: Node, storage: 'f16' | 'u8', range?: Node, label?: string): Node {
+  return makeNode(storeOp, range ? [x, range] : [x], { storage }, label);
+}
+
+function expectRange(op: string, inputs: readonly TensorType[], storage: ActivationStorage, at: number): void {
+  const ok = storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === 2 : inputs[at] === undefined;
+  expectShapes(op, ok, inputs, storage === 'u8' ? 'a range f32[2] (scale, zero point)' : 'no range');
+}
+
+export const storeOp: Op<StoreAttrs> = {
+  name: 'storeActivations',
+  infer(inputs, { storage }) {
+    expectShapes('storeActivations', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
+    expectRange('storeActivations', inputs, storage, 1);
+    return storedType(inputs[0]!.shape, storage);
+  },
+  reference: ([x, range], node) => store(x!, inputType(node, 0).shape, node.attrs.storage, range),
+  cost: (node) => ({ flops: 4 * size(inputType(node, 0)), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'element',
+      kernel(node) {
+        const [, channels, height, width] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'store_activations.wgsl', source: storeShader },
+          defines: { TO_WORDS: 1, BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          params: { channels: u32(channels), height: u32(height), width: u32(width) },
+          grid: planeGrid(node.type),
+        };
+      },
+    },
+  ],
+};
+
+interface LoadAttrs extends StoreAttrs {
+  readonly channels: number;
+}
+
+/** The reverse of {@link storeActivations}. @returns [N, channels, H, W] */
+export function loadActivations(
+  words: Node,
+  channels: number,
+  storage: 'f16' | 'u8',
+  range?: Node,
+  label?: string,
+): Node {
+  return makeNode(loadOp, range ? [words, range] : [words], { storage, channels }, label);
+}
+
+export const loadOp: Op<LoadAttrs> = {
+  name: 'loadActivations',
+  infer(inputs, { storage, channels }) {
+    const [n, words, h, w] = nchw(inputs[0]!);
+    const ok = words === Math.ceil(channels / CHANNELS_PER_WORD[storage]) && inputs[0]!.dtype === 'u32';
+    expectShapes('loadActivations', ok, inputs, `words of ${channels} channels`);
+    expectRange('loadActivations', inputs, storage, 1);
+    return { shape: [n, channels, h, w], dtype: 'f32' };
+  },
+  reference([words, range], node) {
+    const [n, channels, h, w] = nchw(node.type);
+    const read = reader(words!, node.type.shape, node.attrs.storage);
+    const y = new Float64Array(size(node.type));
+    let at = 0;
+    for (let image = 0; image < n; image++) {
+      for (let c = 0; c < channels; c++) {
+        for (let place = 0; place < h * w; place++) {
+          const value = read(image, c, place);
+          y[at++] = range ? (value - range[1]!) * range[0]! : value;
+        }
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel(node) {
+        const [, channels, height, width] = nchw(node.type);
+        return {
+          shader: { name: 'store_activations.wgsl', source: storeShader },
+          defines: { TO_WORDS: 0, BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          params: { channels: u32(channels), height: u32(height), width: u32(width) },
+          grid: planeGrid(node.type),
+        };
+      },
+    },
+  ],
+};
+
+interface PadAttrs {
+  readonly padding: number;
+}
+
+/** Rows and columns of zeros around stored activations: in u8 of the zero point's code. @param words [N, C', H, W] */
+export function padWords(words: Node, padding: number, range?: Node, label?: string): Node {
+  return makeNode(padWordsOp, range ? [words, range] : [words], { padding }, label);
+}
+
+export const padWordsOp: Op<PadAttrs> = {
+  name: 'padWords',
+  infer(inputs, { padding }) {
+    expectShapes('padWords', inputs[0]!.shape.length === 4 && inputs[0]!.dtype === 'u32', inputs, 'words [N, C, H, W]');
+    const [n, c, h, w] = nchw(inputs[0]!);
+    return { shape: [n, c, h + 2 * padding, w + 2 * padding], dtype: 'u32' };
+  },
+  reference([words, range], node) {
+    const { padding } = node.attrs;
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.type);
+    const y = new Uint32Array(size(node.type)).fill(range ? range[1]! * 0x01010101 : 0);
+    for (let plane = 0; plane < n * c; plane++) {
+      for (let iy = 0; iy < h; iy++) {
+        for (let ix = 0; ix < w; ix++) {
+          y[(plane * oh + iy + padding) * ow + ix + padding] = words![(plane * h + iy) * w + ix]!;
+        }
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'copy',
+      kernel(node) {
+        const [, , height, width] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'pad_words.wgsl', source: padShader },
+          defines: { U8: node.inputs.length - 1 },
+          params: { height: u32(height), width: u32(width), padding: u32(node.attrs.padding) },
+          grid: planeGrid(node.type),
+        };
+      },
+    },
+  ],
+};
+
+/**
+ * Mean over 2x2 windows with stride 2 of u8 activations, rounded once.
+ * @param words [N, ceil(C / 4), H, W] @param inRange @param outRange [2]: scale and zero point
+ * @returns [N, ceil(C / 4), floor(H / 2), floor(W / 2)]
+ */
+export function poolWords(words: Node, inRange: Node, outRange: Node, label?: string): Node {
+  return makeNode(poolWordsOp, [words, inRange, outRange], {}, label);
+}
+
+export const poolWordsOp: Op<Record<string, never>> = {
+  name: 'poolWords',
+  infer(inputs) {
+    const [words, inRange, outRange] = inputs;
+    const ok = words!.shape.length === 4 && words!.dtype === 'u32' && size(inRange!) === 2 && size(outRange!) === 2;
+    expectShapes('poolWords', ok, inputs, 'words [N, C, H, W] and two ranges f32[2]');
+    const [n, c, h, w] = nchw(words!);
+    return { shape: [n, c, h >> 1, w >> 1], dtype: 'u32' };
+  },
+  reference([words, inRange, outRange], node) {
+    const [, , h, w] = nchw(inputType(node, 0));
+    const [n, c, oh, ow] = nchw(node.type);
+    const y = new Uint32Array(size(node.type));
+    for (let i = 0; i < n * c * oh * ow; i++) {
+      const at = (Math.floor(i / (oh * ow)) * h + 2 * (Math.floor(i / ow) % oh)) * w + 2 * (i % ow);
+      for (let k = 0; k < 32; k += 8) {
+        const sum = [at, at + 1, at + w, at + w + 1].reduce((s, from) => s + ((words![from]! >>> k) & 255), 0);
+        const value = (sum / 4 - inRange![1]!) * inRange![0]!;
+        y[i]! |= activationCode(value, outRange![0]!, outRange![1]!) << k;
+      }
+    }
+    return y;
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel(node) {
+        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.type);
+        return {
+          shader: { name: 'pool_words.wgsl', source: poolShader },
+          params: { height: u32(height), width: u32(width), outHeight: u32(outHeight), outWidth: u32(outWidth) },
+          grid: planeGrid(node.type),
+        };
+      },
+    },
+  ],
+};
+
+const RANGE_GROUPS = 64;
+const RANGE_WORKGROUP = 64;
+
+interface RangeAttrs {
+  readonly partial: boolean;
+}
+
+/**
+ * Scale and zero point of u8 activations from their own smallest and largest value, zero included: quantisation that needs no
+ * calibration and costs a pass over the data.
+ * @returns [2]
+ */
+export function activationRange(x: Node, label?: string): Node {
+  return makeNode(activationRangeOp, [x], { partial: false }, label);
+}
+
+export const activationRangeOp: Op<RangeAttrs> = {
+  name: 'activationRange',
+  infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [2], dtype: 'f32' }),
+  reference([x]) {
+    let [low, high] = [0, 0];
+    for (let i = 0; i < x!.length; i++) {
+      low = Math.min(low, x![i]!);
+      high = Math.max(high, x![i]!);
+    }
+    const scale = high > low ? (high - low) / 255 : 1;
+    return Float64Array.of(scale, Math.min(Math.max(roundHalfEven(-low / scale), 0), 255));
+  },
+  variants: [
+    {
+      name: 'twoPasses',
+      lower(node) {
+        if (node.attrs.partial || node.inputs[0]!.op === activationRangeOp) return undefined;
+        const parts = makeNode(activationRangeOp, node.inputs, { partial: true }, `${node.label}.parts`);
+        return makeNode(activationRangeOp, [parts], { partial: false }, node.label);
+      },
+      kernel: (node) => ({
+        shader: { name: 'activation_range.wgsl', source: rangeShader },
+        defines: { PARTIAL: Number(node.attrs.partial), WORKGROUP: RANGE_WORKGROUP },
+        params: { size: u32(node.attrs.partial ? size(inputType(node, 0)) : RANGE_GROUPS) },
+        grid: [node.attrs.partial ? RANGE_GROUPS : 1],
+      }),
+    },
+  ],
+};
