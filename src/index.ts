@@ -75,6 +75,14 @@ export { readSafetensors, type TensorFile, writeSafetensors } from './model/safe
 export { exportDetector } from './onnx/detector.ts';
 export { exportOnnx } from './onnx/export.ts';
 export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantisation/bitPlan.ts';
+export { integerGraph } from './quantisation/integerGraph.ts';
+export {
+  type ActivationQuantiser,
+  type Quantisation,
+  type QuantisedLayer,
+  quantiseNetworks,
+} from './quantisation/layers.ts';
+export { type RangeMethod, RangeObserver } from './quantisation/ranges.ts';
 export {
   dequantiseWeights,
   packCodes,
@@ -89,3 +97,4 @@ export { heatmapRange } from './report/range.ts';
 export { calibrate, type ImageSource } from './train/calibrate.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
+export { type QuantizeOptions, type QuantizeProgress, quantize } from './train/quantize.ts';

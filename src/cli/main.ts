@@ -10,6 +10,7 @@ import * as fit from './commands/fit.ts';
 import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
+import * as quantize from './commands/quantize.ts';
 import * as tune from './commands/tune.ts';
 
 interface Command {
@@ -22,6 +23,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   fit,
   eval: evaluation,
   predict,
+  quantize,
   info,
   export: exporting,
   devices,

@@ -17,6 +17,9 @@ export function avgPool2d(x: Node, attrs: AvgPool2dAttrs = { padding: 0 }, label
   return makeNode(avgPool2dOp, [x], attrs, label);
 }
 
+/** Ops that can take the means of their result themselves, by name: naming them here would import each other. */
+const POOLING: ReadonlySet<string> = new Set(['conv2d', 'qconv2d']);
+
 export const avgPool2dOp: Op<AvgPool2dAttrs> = {
   name: 'avgPool2d',
   infer(inputs, { padding }) {
@@ -29,7 +32,8 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
   ],
   fuse(node, isOnlyUser) {
     const [x] = node.inputs as [Node];
-    if (x.op.name !== 'conv2d' || x.attrs.pool || node.attrs.padding > 0 || !isOnlyUser(x)) return undefined;
+    if (!POOLING.has(x.op.name) || x.attrs.pool || node.attrs.padding > 0 || !isOnlyUser(x)) return undefined;
+    if (x.op.name === 'qconv2d' && x.attrs.output !== 'f32') return undefined;
     return makeNode(x.op, x.inputs, { ...x.attrs, pool: true }, x.label);
   },
   reference(inputs, node) {

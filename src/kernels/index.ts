@@ -7,8 +7,25 @@ export { hardMean } from './hardMean.ts';
 export { adjustedImageToTensor, imageResize, imageToTensor } from './image.ts';
 export { channelDistance, combineMaps, type Placement, placeMap } from './maps.ts';
 export { pad2d } from './pad2d.ts';
+export {
+  codeValue,
+  packBlocks,
+  type Qconv2dAttrs,
+  type Qconv2dInputs,
+  qconv2d,
+  qmatmul,
+  scaleTable,
+} from './qconv2d.ts';
 export { quantile } from './quantile.ts';
 export { resizeBilinear } from './resizeBilinear.ts';
 export { sliceOuter } from './slice.ts';
 export { standardise } from './standardise.ts';
+export {
+  type ActivationStorage,
+  activationRange,
+  loadActivations,
+  padWords,
+  poolWords,
+  storeActivations,
+} from './storage.ts';
 export { channelSum, mean } from './sum.ts';

@@ -100,6 +100,13 @@ export const storeOp: Op<StoreAttrs> = {
     expectRange('storeActivations', inputs, storage, 1);
     return storedType(inputs[0]!.shape, storage);
   },
+  fuse(node, isOnlyUser) {
+    // A quantised convolution stores its result itself.
+    const [x, range] = node.inputs as [Node, Node | undefined];
+    if (x.op.name !== 'qconv2d' || x.attrs.output !== 'f32' || !isOnlyUser(x)) return undefined;
+    const inputs = range ? [...x.inputs, range] : x.inputs;
+    return makeNode(x.op, inputs, { ...x.attrs, output: node.attrs.storage }, x.label);
+  },
   reference: ([x, range], node) => store(x!, inputType(node, 0).shape, node.attrs.storage, range),
   cost: (node) => ({ flops: 4 * size(inputType(node, 0)), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.ts';
-import { readSafetensors, type StoredTensor, type TensorFile, writeSafetensors } from './safetensors.ts';
+import { readSafetensors, type TensorFile, type WritableTensor, writeSafetensors } from './safetensors.ts';
 
 const BLANK = '0'.repeat(64);
 const MARK = '"checksum":"';
@@ -18,7 +18,7 @@ function checksumOffset(bytes: Uint8Array): number {
 
 /** A safetensors file whose metadata carries the SHA-256 of all its bytes (with the checksum's own digits as zeros). */
 export async function writeChecked(
-  tensors: ReadonlyMap<string, StoredTensor>,
+  tensors: ReadonlyMap<string, WritableTensor>,
   metadata: Record<string, string>,
 ): Promise<Uint8Array> {
   const bytes = writeSafetensors(tensors, { checksum: BLANK, ...metadata });

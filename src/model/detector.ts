@@ -4,8 +4,10 @@ import { input, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { type Placement, placeMap } from '../kernels/maps.ts';
+import type { LayerCache } from '../quantisation/integerGraph.ts';
+import type { Quantisation } from '../quantisation/layers.ts';
 import type { Threshold } from './conformal.ts';
-import { fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
+import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
 import { Resizer } from './pixels.ts';
@@ -39,6 +41,8 @@ export interface DetectorState {
   /** Absent until it has been calibrated. */
   readonly threshold?: Threshold;
   readonly provenance: Provenance;
+  /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
+  readonly quantisation?: Quantisation;
 }
 
 export interface Prediction {
@@ -91,6 +95,7 @@ export class Detector {
   readonly engine: Engine;
   readonly state: DetectorState;
   readonly #quantiles: Parameter;
+  readonly #layers: LayerCache = new Map();
   readonly #resizer: Resizer;
   readonly #inference: Lru<Plan>;
   readonly #placers: Lru<Plan>;
@@ -112,13 +117,17 @@ export class Detector {
 
   /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
   graph(batch: number): InferenceGraph {
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch);
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#integers());
   }
 
   /** The same values by less work: what this detector runs. */
   fusedGraph(batch: number): InferenceGraph {
     const bindable = this.engine.caps.limits.maxStorageBufferBindingSize;
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, { maps: fusedAnomalyMaps, bindable });
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, {
+      bindable,
+      maps: this.state.quantisation ? anomalyMaps : fusedAnomalyMaps,
+      ...this.#integers(),
+    });
   }
 
   /** Compiles for a batch size ahead of time, with progress. */
@@ -230,7 +239,12 @@ export class Detector {
       for (const plan of [resize, infer, place]) plan.destroy();
     }
     this.#encodings.clear();
-    this.engine.release([...this.state.networks.parameters, this.#quantiles]);
+    this.engine.release([...this.state.networks.parameters, this.#quantiles, ...this.#layers.values()]);
+  }
+
+  #integers() {
+    const { quantisation } = this.state;
+    return quantisation ? { quantised: { quantisation, cache: this.#layers } } : {};
   }
 
   #maps(batch: number) {

@@ -6,6 +6,8 @@ import { channelDistance, combineMaps } from '../kernels/maps.ts';
 import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
+import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
+import type { Quantisation } from '../quantisation/layers.ts';
 import type { Networks } from './networks.ts';
 
 /** The two raw maps and the combined one, each [N, 1, cells, cells]. */
@@ -25,6 +27,8 @@ export interface InferenceOptions {
   readonly maps?: typeof anomalyMaps;
   /** Bytes that a device can bind at once: larger batches run in parts. */
   readonly bindable?: number;
+  /** Runs the quantised layers on their packed weights. */
+  readonly quantised?: { readonly quantisation: Quantisation; readonly cache: LayerCache };
 }
 
 /** Pixels, their normalisation, and the maps. */
@@ -32,8 +36,15 @@ export function inferenceGraph(
   networks: Networks,
   quantiles: Node,
   batch: number,
-  { maps = anomalyMaps, bindable = Number.POSITIVE_INFINITY }: InferenceOptions = {},
+  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, quantised }: InferenceOptions = {},
 ): InferenceGraph {
+  const maps: typeof anomalyMaps = (...given) => {
+    const result = float(...given);
+    if (!quantised) return result;
+    const roots = [result.studentTeacher, result.autoencoder, result.combined];
+    const [studentTeacher, autoencoder, combined] = integerGraph(roots, quantised.quantisation, quantised.cache);
+    return { studentTeacher: studentTeacher!, autoencoder: autoencoder!, combined: combined! };
+  };
   const image = input('image', [batch, networks.side, networks.side], 'u32');
   const x = imageToTensor(image);
   const one = maps(networks, quantiles, input('one', [1, ...x.type.shape.slice(1)]));

@@ -4,9 +4,17 @@ import { halfToFloat } from '../kernels/half.ts';
 /** Reader and writer of the safetensors format: 8 bytes header length, JSON header, raw little-endian data. */
 export type TensorData = Float32Array | Uint32Array | Uint8Array;
 
+/** What can be written: bits of half floats too, which are read back as numbers. */
+export type WritableData = TensorData | Uint16Array;
+
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly data: TensorData;
+}
+
+export interface WritableTensor {
+  readonly shape: readonly number[];
+  readonly data: WritableData;
 }
 
 export interface TensorFile {
@@ -87,15 +95,21 @@ function decode(copy: Uint8Array, dtype: string): TensorData {
   return Float32Array.from(new Uint16Array(copy.buffer, copy.byteOffset, copy.length / 2), halfToFloat);
 }
 
+function dataType(data: WritableData): string {
+  if (data instanceof Float32Array) return 'F32';
+  if (data instanceof Uint32Array) return 'U32';
+  return data instanceof Uint16Array ? 'F16' : 'U8';
+}
+
 /** Bytes of a file with these tensors, in the order given. */
 export function writeSafetensors(
-  tensors: ReadonlyMap<string, StoredTensor>,
+  tensors: ReadonlyMap<string, WritableTensor>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, { shape, data }] of tensors) {
-    const dtype = data instanceof Float32Array ? 'F32' : data instanceof Uint32Array ? 'U32' : 'U8';
+    const dtype = dataType(data);
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
     offset += data.byteLength;
   }

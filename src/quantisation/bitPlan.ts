@@ -18,6 +18,8 @@ export interface LayerPlan {
   readonly activations: ActivationBits;
   /** What shares a scale: an output channel, or a group of so many input channels of one. */
   readonly granularity: 'channel' | { readonly groupSize: number };
+  /** Where the range of 8-bit activations comes from: calibration (the default), or each input anew. */
+  readonly range?: 'static' | 'dynamic';
 }
 
 /** A bit-width for every layer, as plain JSON. Layers that are not named stay float. @see docs/bit-plan.schema.json */
@@ -80,15 +82,20 @@ export function parseBitPlan(text: string, networks: Networks): BitPlan {
 function checkLayer(name: string, layer: Partial<LayerPlan> | null, inChannels: number): void {
   const wrong = (what: string, value: unknown, allowed: string) =>
     new UserError(`the bit plan gives ${name} ${what} ${JSON.stringify(value)}.`, `Use ${allowed}.`);
-  const { weights, activations, granularity } = layer ?? {};
+  const { weights, activations, granularity, range = 'static' } = layer ?? {};
   const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
   if (!widths.includes(weights as number)) throw wrong('weights of', weights, `one of ${widths.join(', ')}`);
   if (!ACTIVATION_BITS.includes(activations as ActivationBits))
     throw wrong('activations of', activations, `one of ${ACTIVATION_BITS.join(', ')}`);
+  if (range !== 'static' && range !== 'dynamic') throw wrong('the range', range, '"static" or "dynamic"');
   if (granularity === 'channel') return;
   const size = granularity?.groupSize;
-  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || inChannels % size !== 0)
-    throw wrong('the granularity', granularity, `"channel" or { "groupSize": a divisor of ${inChannels} }`);
+  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || inChannels % size !== 0 || size % 4 !== 0)
+    throw wrong(
+      'the granularity',
+      granularity,
+      `"channel" or { "groupSize": a multiple of 4 that divides ${inChannels} }`,
+    );
 }
 
 /** Bytes of a layer's weights and scales at a plan's width, without the bias. */

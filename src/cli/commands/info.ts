@@ -1,12 +1,14 @@
 import { basename } from 'node:path';
+import type { DetectorState } from '../../model/detector.ts';
 import { readModel } from '../../model/modelFile.ts';
 import { parameterCount } from '../../model/networks.ts';
 import { readBytes } from '../../node/files.ts';
+import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 
 export const usage = `raad info MODEL
-  Says what a model file holds.
+  Says what a model file holds: of every convolution its widths, bytes and scales.
 
   --json                 as JSON`;
 
@@ -16,7 +18,8 @@ export async function run(args: Arguments): Promise<void> {
   const [path] = args.positionals;
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
-  const { networks, quantiles, placement, threshold, provenance } = await readModel(bytes, path);
+  const state = await readModel(bytes, path);
+  const { networks, quantiles, placement, threshold, provenance, quantisation } = state;
   const { size, side, cells, channels } = networks;
   const parts = { teacher: networks.teacher, student: networks.student, autoencoder: networks.autoencoder };
   const parameters = Object.fromEntries(
@@ -24,10 +27,14 @@ export async function run(args: Arguments): Promise<void> {
   );
   if (args.flag('json')) {
     const all = { file: path, bytes: bytes.length, size, resolution: side, cells, channels, parameters };
-    console.log(JSON.stringify({ ...all, quantiles, placement, threshold: threshold ?? null, provenance }, null, 2));
+    const layers = layerRows(state);
+    console.log(
+      JSON.stringify({ ...all, quantiles, placement, threshold: threshold ?? null, provenance, layers }, null, 2),
+    );
     return;
   }
-  console.log(`${basename(path)}: PDN-${size.toUpperCase()} detector, ${side}x${side} px, ${bytes.length} bytes`);
+  const kind = quantisation ? 'quantised detector' : 'detector';
+  console.log(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
   console.log(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}`);
   if (threshold) {
     const { value, promised, images } = threshold;
@@ -44,16 +51,39 @@ export async function run(args: Arguments): Promise<void> {
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}`,
   );
-  console.log(
-    metricsTable(
-      Object.values(parts).flatMap((network) =>
-        network.parameters.map(({ name, type }) => ({
-          tensor: name,
-          shape: type.shape.join('x'),
-          parameters: type.shape.reduce((a, b) => a * b, 1),
-          bits: 32,
-        })),
-      ),
-    ),
+  console.log(metricsTable(layerRows(state)));
+  const packed = [...layerBytesOf(state).values()].reduce((sum, bytes) => sum + bytes, 0);
+  const floats = [...quantisableLayers(networks).values()].reduce((sum, { weight }) => sum + 4 * weight.data.length, 0);
+  console.log(`  weights of all convolutions: ${packed} bytes, ${((100 * packed) / floats).toFixed(1)} % of float`);
+}
+
+const FLOAT_LAYER: LayerPlan = { weights: 32, activations: 32, granularity: 'channel' };
+
+function layerBytesOf({ networks, quantisation }: DetectorState): Map<string, number> {
+  return new Map(
+    [...quantisableLayers(networks)].map(([name, { weight }]) => [
+      name,
+      layerBytes(weight.type.shape, quantisation?.get(name)?.plan ?? FLOAT_LAYER),
+    ]),
   );
+}
+
+/** A row per convolution: its width, its bytes, and the range of its scales. */
+function layerRows(state: DetectorState) {
+  const bytes = layerBytesOf(state);
+  return [...quantisableLayers(state.networks)].map(([layer, { weight }]) => {
+    const { plan = FLOAT_LAYER, weights, input } = state.quantisation?.get(layer) ?? {};
+    const scales = weights ? [...weights.scales] : [];
+    const shown = (value: number) => value.toPrecision(3);
+    return {
+      layer,
+      shape: weight.type.shape.join('x'),
+      parameters: weight.data.length,
+      weights: plan.weights,
+      activations: plan.activations,
+      bytes: bytes.get(layer)!,
+      scales: scales.length > 0 ? `${shown(Math.min(...scales))} .. ${shown(Math.max(...scales))}` : '-',
+      input: input ? `${shown(input.scale)}, zero ${input.zeroPoint}` : (plan.range ?? '-'),
+    };
+  });
 }

@@ -1,0 +1,166 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { splitHeldOut } from '../../data/dataset.ts';
+import { UserError } from '../../errors.ts';
+import { loadDetector, saveDetector } from '../../model/modelFile.ts';
+import type { Networks } from '../../model/networks.ts';
+import { loadImages, openDatasets } from '../../node/datasets.ts';
+import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import {
+  ACTIVATION_BITS,
+  type ActivationBits,
+  type BitPlan,
+  type LayerPlan,
+  parseBitPlan,
+  uniformPlan,
+} from '../../quantisation/bitPlan.ts';
+import { RANGE_METHODS } from '../../quantisation/ranges.ts';
+import { WEIGHT_BITS } from '../../quantisation/weights.ts';
+import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { chooseCategories } from '../datasets.ts';
+import { type Progress, startProgress } from '../progress.ts';
+import { notice, withEngine } from '../session.ts';
+
+export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
+  Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
+  threshold are taken anew. DATA is the data set that the model was trained on.
+
+  --bits N               width of all weights: 2 to 8, 16 or 32
+  --activations N        width of all activations: 8 (default), 16 or 32
+  --plan FILE            a width per layer instead; see docs/bit-plan.schema.json
+  --group N              input channels that share a scale, a multiple of 4; all by default
+  --dynamic              ranges of activations from each input instead of calibration
+  --range mse|minmax|quantile   how ranges are chosen, mse
+  --good DIR             a folder of good images instead of DATA
+  --category NAME        one of several data sets
+  --alpha RATE           wanted false-alarm rate of the threshold; the model's own by default`;
+
+export const options: OptionTable = {
+  bits: { type: 'string' },
+  activations: { type: 'string' },
+  plan: { type: 'string' },
+  group: { type: 'string' },
+  dynamic: { type: 'boolean' },
+  range: { type: 'string' },
+  calibrate: { type: 'string' },
+  good: { type: 'string' },
+  category: { type: 'string' },
+  alpha: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+};
+
+const USAGE = 'raad quantize MODEL --bits 8 --calibrate DATA -o OUT.safetensors';
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const [model] = args.positionals;
+  const output = args.text('output');
+  if (!model || !output) throw new UsageError('quantize needs a model file and -o.', USAGE);
+  if ((args.text('bits') === undefined) === (args.text('plan') === undefined))
+    throw new UsageError('quantize needs either --bits or --plan.', USAGE);
+  const good = args.text('good');
+  if (!args.text('calibrate') && !good) throw new UsageError('quantize needs --calibrate DATA.', USAGE);
+  const { root, datasets } = await openDatasets(args.text('calibrate'), good ? { good } : {});
+  const chosen = chooseCategories(datasets, args.text('category'));
+  if (chosen.length > 1) {
+    throw new UserError(
+      `there are ${chosen.length} data sets, and one model.`,
+      `Choose one with --category (${chosen.map(({ name }) => name).join(', ')}).`,
+    );
+  }
+  await assertWritable(output);
+  const method = args.choice('range', RANGE_METHODS);
+  const alpha = args.number('alpha');
+  await withEngine(args, async (engine) => {
+    const detector = await loadDetector(engine, await readBytes(model), model);
+    const plan = await readPlan(args, detector.state.networks);
+    const split = splitHeldOut(chosen[0]!, detector.state.provenance.seed);
+    const load = (paths: readonly string[]) =>
+      loadImages(
+        paths.map((path) => resolve(root, path)),
+        notice,
+      );
+    const report = new Report();
+    try {
+      const quantised = await quantize({
+        detector,
+        plan,
+        train: await load(split.train),
+        heldOut: await load(split.heldOut),
+        ...(method && { method }),
+        ...(alpha !== undefined && { alpha }),
+        onProgress: (progress) => report.show(progress),
+        signal,
+      });
+      const bytes = await saveDetector(quantised);
+      await writeAtomically(output, bytes);
+      report.stop();
+      const { threshold } = quantised.state;
+      console.log(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
+    } finally {
+      report.stop();
+    }
+  });
+}
+
+async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
+  const file = args.text('plan');
+  if (file !== undefined) {
+    for (const name of ['activations', 'group']) {
+      if (args.text(name) !== undefined) throw new UsageError(`--${name} does not go with --plan.`, 'Write it there.');
+    }
+    const text = await readFile(file, 'utf8').catch(() => {
+      throw new UserError(`${file} cannot be read.`, 'Give the file of a bit plan.');
+    });
+    return parseBitPlan(text, networks);
+  }
+  const weights = args.number('bits')!;
+  const activations = args.number('activations') ?? 8;
+  const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
+  if (!widths.includes(weights))
+    throw new UsageError(`--bits ${weights} does not exist.`, `Use one of ${widths.join(', ')}.`);
+  if (!ACTIVATION_BITS.includes(activations as ActivationBits) || activations === 4)
+    throw new UsageError(`--activations ${activations} cannot be run.`, 'Use 8, 16 or 32.');
+  const group = args.number('group');
+  const layer = {
+    weights: weights as LayerPlan['weights'],
+    activations: activations as ActivationBits,
+    ...(args.flag('dynamic') && { range: 'dynamic' as const }),
+  };
+  const plan = uniformPlan(networks, layer);
+  if (group === undefined) return plan;
+  // Layers with other channel counts, such as the first one, keep a scale per output channel.
+  const layers = Object.fromEntries(
+    Object.entries(plan.layers).map(([name, each]) => {
+      const grouped = { ...plan, layers: { [name]: { ...each, granularity: { groupSize: group } } } };
+      try {
+        return Object.entries(parseBitPlan(JSON.stringify(grouped), networks).layers)[0]!;
+      } catch {
+        return [name, each] as const;
+      }
+    }),
+  );
+  return { ...plan, layers };
+}
+
+/** A progress bar per phase. */
+class Report {
+  #phase: string | undefined;
+  #bar: Progress | undefined;
+
+  show({ phase, done, total }: QuantizeProgress): void {
+    if (phase !== this.#phase) {
+      this.#bar?.stop();
+      this.#phase = phase;
+      this.#bar = startProgress(TITLES[phase], total, 'images');
+    }
+    this.#bar!.update(done);
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}
+
+const TITLES = { ranges: 'activation ranges', statistics: 'teacher statistics', calibrate: 'calibrating' } as const;

@@ -1,0 +1,111 @@
+import { ShapeError } from '../engine/errors.ts';
+import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
+import { type Conv2dAttrs, conv2dOp } from '../kernels/conv2d.ts';
+import { packBlocks, qconv2d, scaleTable } from '../kernels/qconv2d.ts';
+import { sliceOuterOp } from '../kernels/slice.ts';
+import { type ActivationStorage, activationRange, loadActivations, storeActivations } from '../kernels/storage.ts';
+import { type Quantisation, type QuantisedLayer, sliceWeights } from './layers.ts';
+
+/** A layer's constants on the device, by its name; kept so that graphs of other batch sizes share them. */
+export type LayerCache = Map<string, Parameter>;
+
+/** The layer that a convolution belongs to, and which of its output channels it computes. */
+export interface LayerUse {
+  readonly name: string;
+  readonly slice?: { readonly start: number; readonly count: number };
+}
+
+/** Which layer a node computes, if it is a convolution over a parameter or a slice of one. */
+export function layerOf(node: Node): LayerUse | undefined {
+  if (node.op !== conv2dOp) return undefined;
+  const w = node.inputs[1]!;
+  const slice = w.op === sliceOuterOp ? (w.attrs as { start: number; count: number }) : undefined;
+  const name = parameterOf(slice ? w.inputs[0]! : w)?.name.replace(/\.weight$/, '');
+  return name === undefined ? undefined : { name, ...(slice && { slice }) };
+}
+
+const STORAGE: Readonly<Record<number, ActivationStorage>> = { 8: 'u8', 16: 'f16', 32: 'f32' };
+
+/**
+ * The graph that runs on packed weights: every convolution of a quantised layer becomes a {@link qconv2d}, its input is
+ * stored at the planned width, and compiling fuses rectifier, pooling and storing into it, so that activations between
+ * quantised layers stay 8-bit (RAAD, section on decomposition).
+ * @param cache keeps the constants; free its parameters with `engine.release`
+ * @throws ShapeError for 4-bit activations, which exist fake-quantised only
+ */
+export function integerGraph(
+  roots: readonly Node[],
+  quantisation: Quantisation,
+  cache: LayerCache = new Map(),
+): Node[] {
+  const stored = new Map<Node, Map<string, Node>>();
+  const constant = (name: string, make: () => Parameter): Node => {
+    if (!cache.has(name)) cache.set(name, make());
+    return cache.get(name)!.node;
+  };
+
+  const rangeOf = (x: Node, name: string, { plan, input }: QuantisedLayer): Node | undefined => {
+    if (plan.activations !== 8) return undefined;
+    if (plan.range === 'dynamic') return activationRange(x, `${name}.range`);
+    if (!input) throw new ShapeError(`${name}: its input has no quantiser; calibrate the detector.`);
+    const { scale, zeroPoint } = input;
+    return constant(`range ${scale} ${zeroPoint}`, () => {
+      return new Parameter(`${name}.range`, { shape: [2], dtype: 'f32' }, Float32Array.of(scale, zeroPoint));
+    });
+  };
+
+  /** One stored copy for all layers that read the same values in the same way. */
+  const storeOnce = (x: Node, storage: ActivationStorage, range: Node | undefined, label: string): Node => {
+    if (storage === 'f32') return x;
+    const key = range?.op === undefined ? storage : (parameterOf(range)?.name ?? 'dynamic');
+    const copies = stored.get(x) ?? new Map<string, Node>();
+    stored.set(x, copies);
+    if (!copies.has(key)) copies.set(key, storeActivations(x, storage, range, label));
+    return copies.get(key)!;
+  };
+
+  return rewriteGraph(roots, (node, original) => {
+    const use = layerOf(original);
+    const layer = use && quantisation.get(use.name);
+    if (!layer) return node;
+    const { plan, weights } = layer;
+    const { name, slice } = use;
+    if (plan.activations === 4)
+      throw new ShapeError(`${name}: activations of 4 bits exist fake-quantised only; use 8, 16 or 32.`);
+    const storage = STORAGE[plan.activations]!;
+    const [x, w, bias] = node.inputs as [Node, Node, Node];
+    const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;
+    const range = rangeOf(x, name, layer);
+    const input = storeOnce(x, storage, range, `${name}.input`);
+    if (!weights) {
+      const floats = storage === 'f32' ? x : loadActivations(input, x.type.shape[1]!, storage, range, `${name}.values`);
+      return makeNode(conv2dOp, [floats, w, bias], node.attrs as Conv2dAttrs, node.label);
+    }
+    const part = slice ? sliceWeights(weights, slice.start, slice.count) : weights;
+    const key = slice ? `${name}[${slice.start}:${slice.start + slice.count}]` : name;
+    const words = constant(`${key}.packed`, () => {
+      const data = packBlocks(part);
+      return new Parameter(`${key}.packed`, { shape: [data.length], dtype: 'u32' }, data);
+    });
+    const table = constant(`${key}.table`, () => {
+      const data = scaleTable(part);
+      const [co] = part.shape as [number];
+      return new Parameter(`${key}.table`, { shape: [co, data.length / (2 * co), 2], dtype: 'f32' }, data);
+    });
+    return qconv2d(
+      { x: input, weights: words, table, bias, inRange: range },
+      {
+        weights: part.shape,
+        bits: part.bits,
+        groupSize: part.groupSize,
+        input: storage,
+        output: 'f32',
+        stride,
+        padding,
+        relu,
+        pool,
+      },
+      node.label,
+    );
+  });
+}

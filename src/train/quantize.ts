@@ -1,0 +1,152 @@
+import type { Engine } from '../engine/engine.ts';
+import { input, type Node, topologicalOrder } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { Detector } from '../model/detector.ts';
+import { anomalyMaps } from '../model/inference.ts';
+import type { Networks } from '../model/networks.ts';
+import { Resizer } from '../model/pixels.ts';
+import { ChannelStatistics } from '../model/statistics.ts';
+import type { BitPlan } from '../quantisation/bitPlan.ts';
+import { integerGraph, type LayerCache, layerOf } from '../quantisation/integerGraph.ts';
+import { type ActivationQuantiser, needsRange, type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
+import { type RangeMethod, RangeObserver } from '../quantisation/ranges.ts';
+import { calibrate, type ImageSource } from './calibrate.ts';
+
+export interface QuantizeOptions {
+  readonly detector: Detector;
+  /** Width of every layer. @see uniformPlan, parseBitPlan */
+  readonly plan: BitPlan;
+  /** Normal images that the detector was trained on: for the ranges of activations and the teacher's statistics. */
+  readonly train: ImageSource;
+  /** Normal images that it was not trained on: for map quantiles and threshold. */
+  readonly heldOut: ImageSource;
+  /** How the ranges of activations are chosen; `mse` by default. */
+  readonly method?: RangeMethod;
+  /** Images that ranges are taken from, evenly spread over `train`; 32. */
+  readonly rangeImages?: number;
+  /** Wanted false-alarm rate of the threshold; that of the detector by default. */
+  readonly alpha?: number;
+  readonly onProgress?: (progress: QuantizeProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface QuantizeProgress {
+  readonly phase: 'ranges' | 'statistics' | 'calibrate';
+  readonly done: number;
+  readonly total: number;
+}
+
+const RANGE_IMAGES = 32;
+
+/**
+ * Turns a float detector into one that runs on packed integer weights (RAAD, decomposition). Teacher statistics, map
+ * quantiles and threshold are taken anew with the quantised networks. No weight is trained.
+ * @throws UserError without images, or for a detector that is quantised already
+ */
+export async function quantize(options: QuantizeOptions): Promise<Detector> {
+  const { detector, plan, train, heldOut, onProgress, signal } = options;
+  const { state, engine } = detector;
+  if (state.quantisation) {
+    throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
+  }
+  if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
+  const ranges = await activationRanges(options);
+  const { networks, quantisation } = quantiseNetworks(state.networks, plan, ranges);
+  await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
+  onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
+  const quantised = new Detector(engine, { ...state, networks, quantisation });
+  const result = await calibrate(quantised, heldOut, options.alpha ?? state.threshold?.alpha, signal);
+  quantised.destroy();
+  onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
+  return result;
+}
+
+/** The float graph's value that each layer reads, by layer. */
+function layerInputs(networks: Networks, x: Node): Map<string, Node> {
+  const quantiles = input('quantiles', [4]);
+  const maps = anomalyMaps(networks, quantiles, x);
+  const inputs = new Map<string, Node>();
+  for (const node of topologicalOrder([maps.studentTeacher, maps.autoencoder])) {
+    const use = layerOf(node);
+    if (use) inputs.set(use.name, node.inputs[0]!);
+  }
+  return inputs;
+}
+
+/** Quantisers of the inputs of all layers that need one, from images run through the float networks. */
+export async function activationRanges({
+  detector,
+  plan,
+  train,
+  method,
+  rangeImages = RANGE_IMAGES,
+  onProgress,
+  signal,
+}: QuantizeOptions): Promise<Map<string, ActivationQuantiser>> {
+  const { engine, state } = detector;
+  const image = input('image', [1, state.networks.side, state.networks.side], 'u32');
+  const wanted = [...layerInputs(state.networks, imageToTensor(image))].filter(([name]) => {
+    const layer = plan.layers[name];
+    return layer && needsRange(layer);
+  });
+  const ranges = new Map<string, ActivationQuantiser>();
+  if (wanted.length === 0) return ranges;
+  // Layers that read the same values share an observer.
+  const nodes = [...new Set(wanted.map(([, node]) => node))];
+  const key = (node: Node) => `input${nodes.indexOf(node)}`;
+  const observers = new Map(nodes.map((node) => [node, new RangeObserver()]));
+  const readPlan = await engine.compile({ outputs: Object.fromEntries(nodes.map((node) => [key(node), node])) });
+  const resizer = new Resizer(engine, state.networks.side);
+  const total = Math.min(rangeImages, train.count);
+  try {
+    for (let i = 0; i < total; i++) {
+      signal?.throwIfAborted();
+      const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
+      const values = await readPlan.run({ image: pixels }, nodes.map(key));
+      for (const [node, observer] of observers) observer.add(values[key(node)] as Float32Array);
+      onProgress?.({ phase: 'ranges', done: i + 1, total });
+    }
+  } finally {
+    readPlan.destroy();
+    resizer.destroy();
+  }
+  for (const [name, node] of wanted) {
+    ranges.set(name, observers.get(node)!.quantiser(plan.layers[name]!.activations === 4 ? 4 : 8, method));
+  }
+  return ranges;
+}
+
+interface StatisticsOptions {
+  readonly quantisation: Quantisation;
+  readonly train: ImageSource;
+  readonly onProgress: QuantizeOptions['onProgress'];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Mean and deviation of the quantised teacher's features over the training images, written into the networks. */
+async function teacherStatistics(engine: Engine, networks: Networks, options: StatisticsOptions): Promise<void> {
+  const { quantisation, train, onProgress, signal } = options;
+  const { side, teacher, channels, teacherMean, teacherStd } = networks;
+  const cache: LayerCache = new Map();
+  const image = input('image', [1, side, side], 'u32');
+  const [features] = integerGraph([teacher.forward(imageToTensor(image))], quantisation, cache);
+  const plan = await engine.compile({ outputs: { features: features! } });
+  const resizer = new Resizer(engine, side);
+  const statistics = new ChannelStatistics(channels);
+  try {
+    for (let i = 0; i < train.count; i++) {
+      signal?.throwIfAborted();
+      const result = await plan.run({ image: await resizer.resize(await train.image(i)) }, ['features']);
+      statistics.add(result['features'] as Float32Array);
+      onProgress?.({ phase: 'statistics', done: i + 1, total: train.count });
+    }
+  } finally {
+    plan.destroy();
+    resizer.destroy();
+    engine.release([...cache.values(), ...teacher.parameters]);
+  }
+  const { mean, std } = statistics.result();
+  teacherMean.data = mean;
+  teacherStd.data = std;
+}
