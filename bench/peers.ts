@@ -3,12 +3,14 @@
  * array. Every peer's output is compared with ours before anything is timed.
  *
  *   npm run bench:peers -- [--what teacher|detector|training] [--size xs|s] [--side 128] [--rounds 10]
+ *                          [--bits 8,4]  adds our integer networks with weights of these widths and 8-bit activations
  *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu] [--json FILE]
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import { activationRange } from '../src/kernels/storage.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { parsePdnSize } from '../src/model/pdn.ts';
@@ -16,7 +18,12 @@ import { openDevice } from '../src/node/device.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { onlyDriverOf } from '../src/node/vulkan.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
+import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { integerGraph } from '../src/quantisation/integerGraph.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
+import type { WeightBits } from '../src/quantisation/weights.ts';
 import { metricsTable } from '../src/report/table.ts';
+import { layerInputs } from '../src/train/quantize.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
 import { nativePeer, wasmPeer } from './peers/onnxruntime.ts';
 import { type Peer, worstDifference } from './peers/peer.ts';
@@ -30,6 +37,7 @@ const { values } = parseArgs({
     side: { type: 'string', default: '128' },
     rounds: { type: 'string', default: '10' },
     peers: { type: 'string' },
+    bits: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -70,12 +78,36 @@ async function inferencePeers(): Promise<Peer[]> {
   };
   const wanted = values.peers?.split(',') ?? Object.keys(makers);
   const peers = [await ours('raad-webgpu', fast), await ours('raad-webgpu direct', fast, DIRECT)];
+  for (const bits of values.bits?.split(',') ?? []) peers.push(await integerPeer(Number(bits) as WeightBits, teacher));
   for (const name of wanted) {
     const make = makers[name];
     if (!make) throw new Error(`no peer '${name}' for ${values.what}; there are ${Object.keys(makers).join(', ')}`);
     peers.push(await make());
   }
   return peers;
+}
+
+/** The same network quantised, with ranges from the image that is timed. */
+async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
+  const plan = uniformPlan(networks, { weights: bits, activations: 8 });
+  const x = input('x', [1, 3, side, side]);
+  const wanted = [...layerInputs(networks, x)];
+  const ranges = Object.fromEntries(wanted.map(([name, node]) => [name, activationRange(node)]));
+  const rangePlan = await engine.compile({ outputs: ranges });
+  const found = await rangePlan.run({ x: image }, Object.keys(ranges));
+  rangePlan.destroy();
+  const quantisers = Object.entries(found).map(
+    ([name, [scale, zeroPoint]]) => [name, { scale: scale!, zeroPoint: zeroPoint! }] as const,
+  );
+  const quantised = quantiseNetworks(networks, plan, new Map(quantisers));
+  const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
+  const y = teacher
+    ? quantised.networks.teacher.forward(x)
+    : anomalyMaps(quantised.networks, quantiles.node, x).combined;
+  const [integer] = integerGraph([y], quantised.quantisation);
+  const peer = await ours(`raad-webgpu w${bits}a8`, integer!);
+  // What is lost to few bits is no error: evaluation on data measures it.
+  return { ...peer, tolerance: bits === 8 ? 0.2 : Number.POSITIVE_INFINITY };
 }
 
 async function trainingPeers(): Promise<Peer[]> {

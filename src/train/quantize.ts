@@ -63,7 +63,7 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
 }
 
 /** The float graph's value that each layer reads, by layer. */
-function layerInputs(networks: Networks, x: Node): Map<string, Node> {
+export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
   const quantiles = input('quantiles', [4]);
   const maps = anomalyMaps(networks, quantiles, x);
   const inputs = new Map<string, Node>();
