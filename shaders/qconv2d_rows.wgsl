@@ -65,39 +65,62 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   for (var c = 0u; c < params.inWords; c++) {
 #for t in 0..KH * KW
 #for h in 0..(8 + S - 1) / S
-    let q${t}_${h} = vec4f(weightCodes(weightBits(block + ${t}u, (lane + ${h * S}u) % 8u)));
+    let q${t}_${h} = weightBits(block + ${t}u, (lane + ${h * S}u) % 8u);
 #end
 #end
     block += ${KH * KW}u;
+    // The four channels are a loop at run time: unrolled, the code would outgrow a CPU's instruction cache.
+    for (var k = 0u; k < 4u; k += ${4 / PARTS}u) {
+#if PARTS == 1
+      let word = c;
+#else
+      let word = c * ${PARTS}u + k / ${4 / PARTS}u;
+#end
 #for r in 0..RY + KH - 1
-    {
-#for e in 0..PARTS
 #for g in 0..NX + (KW > 1)
 #if RAGGED
-      let v${e}_${g}_0 = select(0u, x[image + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane + at${r}_${g}], c * ${PARTS}u + ${e}u < params.xWords);
+      let v${r}_${g}_0 = select(0u, x[image + min(word, params.xWords - 1u) * plane + at${r}_${g}], word < params.xWords);
 #else
-      let v${e}_${g}_0 = x[image + (c * ${PARTS}u + ${e}u) * plane + at${r}_${g}];
+      let v${r}_${g}_0 = x[image + word * plane + at${r}_${g}];
 #end
 #end
 #for t in 1..KW
 #for g in 0..NX + 1
-      let s${e}_${g}_${t} = subgroupShuffle(v${e}_${g}_0, from${t});
+      let s${r}_${g}_${t} = subgroupShuffle(v${r}_${g}_0, from${t});
 #end
 #for g in 0..NX
-      let v${e}_${g}_${t} = select(s${e}_${g}_${t}, s${e}_${g + 1}_${t}, next${t});
+      let v${r}_${g}_${t} = select(s${r}_${g}_${t}, s${r}_${g + 1}_${t}, next${t});
 #end
 #end
-#for u in 0..4 / PARTS
+#end
+#if PARTS < 4
+      for (var u = 0u; u < ${4 / PARTS}u; u++) {
+        let shift = ${32 - BITS}u - (k + u) * ${BITS}u;
+#else
+      {
+        let shift = ${32 - BITS}u - k * ${BITS}u;
+#end
+#for t in 0..KH * KW
+#for h in 0..(8 + S - 1) / S
+#if BITS == 2
+        let w${t}_${h} = f32(2 * (i32(q${t}_${h} << shift) >> 30u) + 1);
+#else
+        let w${t}_${h} = f32(i32(q${t}_${h} << shift) >> ${32 - BITS}u);
+#end
+#end
+#end
+#for r in 0..RY + KH - 1
+        {
 #for t in 0..KW
 #for g in 0..NX
 #if PARTS == 1
-      let f${e}_${u}_${g}_${t} = f32((v${e}_${g}_${t} >> ${8 * u}u) & 255u);
+          let f${g}_${t} = f32((v${r}_${g}_${t} >> (8u * u)) & 255u);
 #end
 #if PARTS == 2
-      let f${e}_${u}_${g}_${t} = unpack2x16float(v${e}_${g}_${t})[${u}];
+          let f${g}_${t} = unpack2x16float(v${r}_${g}_${t} >> (16u * u)).x;
 #end
 #if PARTS == 4
-      let f${e}_${u}_${g}_${t} = bitcast<f32>(v${e}_${g}_${t});
+          let f${g}_${t} = bitcast<f32>(v${r}_${g}_${t});
 #end
 #end
 #end
@@ -105,18 +128,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #if r >= ky && r - ky < RY
 #for kx in 0..KW
 #for i in 0..8
-      let b${ky}_${kx}_${i}_${e}_${u} = subgroupBroadcast(q${ky * KW + kx}_${i / S}[${e * 4 / PARTS + u}], ${i % S}u);
+          let b${ky}_${kx}_${i} = subgroupBroadcast(w${ky * KW + kx}_${i / S}, ${i % S}u);
 #for j in 0..NX
-      acc${i}_${j}_${r - ky} += b${ky}_${kx}_${i}_${e}_${u} * f${e}_${u}_${j}_${kx};
+          acc${i}_${j}_${r - ky} += b${ky}_${kx}_${i} * f${j}_${kx};
 #end
 #end
 #end
 #end
 #end
+        }
 #end
-#end
+      }
     }
-#end
 #if U8 && FLUSH
     if (c % ${FLUSH}u == ${FLUSH - 1}u) {
 #for i in 0..8
