@@ -2,7 +2,7 @@
 //
 // One subgroup computes 8 channels of RY rows of NX * S columns in named registers. A word of x is loaded once; its shifted
 // copies for the kernel's columns come from shuffles. Integers are multiplied as floats, which is exact while sums stay below
-// 2^24 and faster than a CPU's emulated integer products: sums move to i32 before that bound (FLUSH).
+// 2^24 and faster than a CPU's emulated integer products: sums move to i32 before that bound (0).
 //
 // x      words of activations, already padded (qstore)
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
@@ -47,9 +47,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #for i in 0..8
 #for j in 0..NX
 #for r in 0..RY
+  #if U8
+  var acc${i}_${j}_${r} = 0;
+#else
   var acc${i}_${j}_${r} = 0.0;
-#if U8 && FLUSH
-  var sum${i}_${j}_${r} = 0;
 #end
 #if GROUPS > 1
   var total${i}_${j}_${r} = 0.0;
@@ -69,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #end
     block += ${KH * KW}u;
-    // The four channels are a loop at run time: unrolled, the code would outgrow a CPU's instruction cache.
+    // The channels of a word are a loop at run time: unrolled, the code would outgrow a CPU's instruction cache.
     for (var k = 0u; k < 4u; k += ${4 / PARTS}u) {
 #if PARTS == 1
       let word = c;
@@ -93,6 +94,44 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
 #end
 #end
+#if U8
+      // Channels u and u + 2 together.
+      for (var u = 0u; u < 2u; u++) {
+        let low = ${32 - BITS}u - u * ${BITS}u;
+        let high = ${32 - BITS}u - (u + 2u) * ${BITS}u;
+#for t in 0..KH * KW
+#for h in 0..(8 + S - 1) / S
+#if BITS == 2
+        let e${t}_${h} = ((2 * (i32(q${t}_${h} << low) >> 30u) + 1) & 0xffff) | ((2 * (i32(q${t}_${h} << high) >> 30u) + 1) << 16u);
+#else
+        let e${t}_${h} = ((i32(q${t}_${h} << low) >> ${32 - BITS}u) & 0xffff) | ((i32(q${t}_${h} << high) >> ${32 - BITS}u) << 16u);
+#end
+#end
+#end
+#for r in 0..RY + KH - 1
+        {
+#for t in 0..KW
+#for g in 0..NX
+          let f${g}_${t} = i32((v${r}_${g}_${t} >> (8u * u)) & 0x00ff00ffu);
+#end
+#end
+#for ky in 0..KH
+#if r >= ky && r - ky < RY
+#for kx in 0..KW
+#for i in 0..8
+          let b${ky}_${kx}_${i} = subgroupBroadcast(e${ky * KW + kx}_${i / S}, ${i % S}u);
+#for j in 0..NX
+          acc${i}_${j}_${r - ky} += ((b${ky}_${kx}_${i} << 16u) >> 16u) * (f${j}_${kx} & 0xffff) + (b${ky}_${kx}_${i} >> 16u) * (f${j}_${kx} >> 16u);
+#end
+#end
+#end
+#end
+#end
+        }
+#end
+      }
+    }
+#else
 #if PARTS < 4
       for (var u = 0u; u < ${4 / PARTS}u; u++) {
         let shift = ${32 - BITS}u - (k + u) * ${BITS}u;
@@ -140,17 +179,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #end
       }
     }
-#if U8 && FLUSH
-    if (c % ${FLUSH}u == ${FLUSH - 1}u) {
-#for i in 0..8
-#for j in 0..NX
-#for r in 0..RY
-      sum${i}_${j}_${r} += i32(acc${i}_${j}_${r});
-      acc${i}_${j}_${r} = 0.0;
-#end
-#end
-#end
-    }
 #end
 #if GROUPS > 1
     if ((c + 1u) % params.groupWords == 0u) {
@@ -160,16 +188,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 #for j in 0..NX
 #for r in 0..RY
 #if U8
-#if FLUSH
-      total${i}_${j}_${r} += f32(sum${i}_${j}_${r} + i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
-      sum${i}_${j}_${r} = 0;
-#else
-      total${i}_${j}_${r} += f32(i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
-#end
+      total${i}_${j}_${r} += f32(acc${i}_${j}_${r} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
+      acc${i}_${j}_${r} = 0;
 #else
       total${i}_${j}_${r} += acc${i}_${j}_${r} * entry${i}.x;
-#end
       acc${i}_${j}_${r} = 0.0;
+#end
 #end
 #end
 #end
@@ -189,11 +213,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let z${i}_${j}_${r} = total${i}_${j}_${r} + shift${i};
 #else
 #if U8
-#if FLUSH
-  let z${i}_${j}_${r} = f32(sum${i}_${j}_${r} + i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
-#else
-  let z${i}_${j}_${r} = f32(i32(acc${i}_${j}_${r}) - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
-#end
+  let z${i}_${j}_${r} = f32(acc${i}_${j}_${r} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
 #else
   let z${i}_${j}_${r} = acc${i}_${j}_${r} * entry${i}.x + shift${i};
 #end

@@ -17,7 +17,7 @@ import {
 import type { QuantisedWeights, WeightBits } from '../quantisation/weights.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
-import { convOutput, rowsTile } from './conv2d.ts';
+import { convOutput } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
 import {
   type ActivationStorage,
@@ -202,7 +202,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
         const s = lanes(caps);
         const { kernelHeight, kernelWidth } = geometry(node);
         const fits = kernelHeight <= 5 && kernelWidth <= 5 && kernelWidth < s;
-        return s >= 4 && s <= 16 && node.attrs.stride === 1 && fits && flushWords(node) > 0;
+        return s >= 4 && s <= 16 && node.attrs.stride === 1 && fits;
       },
       suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
@@ -250,13 +250,6 @@ const TILE_STEP = 8;
 function exactTerms(bits: WeightBits): number {
   const largest = bits === 2 ? 3 : bits === 8 ? 127 : 2 ** (bits - 1);
   return Math.floor(2 ** 24 / (255 * largest));
-}
-
-/** Words of channels after which the rows kernel moves its sums to integers, or 0 where even one is too many. */
-function flushWords(node: Node<Qconv2dAttrs>): number {
-  const { weights, bits, input } = node.attrs;
-  if (input !== 'u8') return Number.POSITIVE_INFINITY;
-  return Math.floor(exactTerms(bits) / (BLOCK_IN * weights[2]! * weights[3]!));
 }
 
 /** Padding by an op of its own, for kernels that cannot do it. */
@@ -317,22 +310,28 @@ function common(node: Node<Qconv2dAttrs>) {
 function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
   const S = lanes(caps);
-  const [NX, RY] = quantisedRowsTile(g.convWidth, g.convHeight, S, node.attrs.pool);
+  const NX = 1;
+  const RY = rowsOf(g.convHeight);
   const columnTiles = Math.ceil(g.convWidth / (NX * S));
-  const flush = flushWords(node);
-  const FLUSH = flush < params.inWords.value ? flush : 0;
   return {
     shader: { name: 'qconv2d_rows.wgsl', source: rowsShader },
-    defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, FLUSH, RAGGED: ragged },
+    defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, RAGGED: ragged },
     params: { ...params, columnTiles: u32(columnTiles) },
     grid: [columnTiles * Math.ceil(g.convHeight / RY), Math.ceil(g.outChannels / BLOCK_OUT), g.batch] as const,
   };
 }
 
-/** Decoded weights take more registers than loaded ones, so that tiles of one column group are best. */
-function quantisedRowsTile(width: number, height: number, s: number, pool: boolean): readonly [number, number] {
-  const [groups, rows] = rowsTile(width, height, s, pool);
-  return groups === 1 ? [groups, rows] : [1, 4];
+/** Rows that one subgroup computes, with how fast a full tile is: sums, not weights, fill the registers. */
+const ROWS: readonly (readonly [rows: number, speed: number])[] = [
+  [6, 1],
+  [8, 0.97],
+  [4, 0.88],
+];
+
+/** The number of rows that wastes the fewest, weighted with its speed. */
+function rowsOf(height: number): number {
+  const rate = ([rows, speed]: (typeof ROWS)[number]) => (speed * height) / (Math.ceil(height / rows) * rows);
+  return ROWS.reduce((best, tile) => (rate(tile) > rate(best) ? tile : best))[0];
 }
 
 const LANES_GROUPS = 4;
