@@ -98,3 +98,4 @@ export { calibrate, type ImageSource } from './train/calibrate.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export { type QuantizeOptions, type QuantizeProgress, quantize } from './train/quantize.ts';
+export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './train/sensitivity.ts';

@@ -11,6 +11,7 @@ import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
+import * as sensitivity from './commands/sensitivity.ts';
 import * as tune from './commands/tune.ts';
 
 interface Command {
@@ -24,6 +25,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   eval: evaluation,
   predict,
   quantize,
+  sensitivity,
   info,
   export: exporting,
   devices,

@@ -25,6 +25,8 @@ export interface QuantizeOptions {
   readonly method?: RangeMethod;
   /** Images that ranges are taken from, evenly spread over `train`; 32. */
   readonly rangeImages?: number;
+  /** Quantisers of the layers' inputs that are known already. @see activationRanges */
+  readonly ranges?: ReadonlyMap<string, ActivationQuantiser>;
   /** Wanted false-alarm rate of the threshold; that of the detector by default. */
   readonly alpha?: number;
   readonly onProgress?: (progress: QuantizeProgress) => void;
@@ -51,7 +53,7 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
     throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
   }
   if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
-  const ranges = await activationRanges(options);
+  const ranges = options.ranges ?? (await activationRanges(options));
   const { networks, quantisation } = quantiseNetworks(state.networks, plan, ranges);
   await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });

@@ -1,0 +1,134 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { splitHeldOut } from '../../data/dataset.ts';
+import { UserError } from '../../errors.ts';
+import { loadDetector } from '../../model/modelFile.ts';
+import { loadImages, openDatasets, testSource } from '../../node/datasets.ts';
+import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
+import { WEIGHT_BITS } from '../../quantisation/weights.ts';
+import { barChart } from '../../report/barChart.ts';
+import { metricsTable } from '../../report/table.ts';
+import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { chooseCategories } from '../datasets.ts';
+import { notice, withEngine } from '../session.ts';
+
+export const usage = `raad sensitivity MODEL DATA
+  Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's
+  signal-to-noise ratio against the float model.
+
+  --layers NAMES         these layers, comma separated, or "every": all of them at once; one at a time by default
+  --bits LIST            widths of the weights, 8,7,6,5,4,3,2
+  --activations 8|16|32  width of the quantised layers' inputs, 8
+  --csv FILE             the table; cells that it holds already are not computed again
+  --chart FILE.svg       image AUROC as bars
+  --category NAME        one of several data sets`;
+
+export const options: OptionTable = {
+  layers: { type: 'string' },
+  bits: { type: 'string' },
+  activations: { type: 'string' },
+  csv: { type: 'string' },
+  chart: { type: 'string' },
+  category: { type: 'string' },
+};
+
+type Row = Readonly<Record<(typeof COLUMNS)[number], string>>;
+const COLUMNS = ['layer', 'weights', 'activations', 'auroc', 'overlap', 'mapSnr'] as const;
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const [model, folder] = args.positionals;
+  if (!model || !folder)
+    throw new UsageError('sensitivity needs a model and a data set.', 'raad sensitivity MODEL DATA');
+  const bits = readBits(args.text('bits'));
+  const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
+  const { root, datasets } = await openDatasets(folder);
+  const [dataset, ...more] = chooseCategories(datasets, args.text('category'));
+  if (!dataset || more.length > 0)
+    throw new UserError(`${folder} holds several data sets, and there is one model.`, 'Choose one with --category.');
+  const csv = args.text('csv');
+  const chart = args.text('chart');
+  for (const file of [csv, chart]) if (file) await assertWritable(file);
+  const rows: Row[] = csv && existsSync(csv) ? parse(await readFile(csv, 'utf8'), { columns: true }) : [];
+  await withEngine(args, async (engine) => {
+    const detector = await loadDetector(engine, await readBytes(model), model);
+    const layers = readLayers(args.text('layers'), [...quantisableLayers(detector.state.networks).keys()]);
+    const split = splitHeldOut(dataset, detector.state.provenance.seed);
+    const load = (paths: readonly string[]) =>
+      loadImages(
+        paths.map((path) => resolve(root, path)),
+        notice,
+      );
+    await sensitivity({
+      detector,
+      train: await load(split.train),
+      heldOut: await load(split.heldOut),
+      source: testSource(root, dataset),
+      ...(layers && { layers }),
+      bits,
+      activations,
+      isDone: (layer, weights) =>
+        rows.some(
+          (row) =>
+            row.layer === layer &&
+            row.weights === String(weights) &&
+            (layer === 'none' || row.activations === String(activations)),
+        ),
+      async onCell(cell) {
+        rows.push(toRow(cell));
+        console.error(
+          `${cell.layer} w${cell.weights}a${cell.activations}: ${COLUMNS.slice(3)
+            .map((c) => `${c} ${toRow(cell)[c]}`)
+            .join(', ')}`,
+        );
+        if (csv) await writeAtomically(csv, toCsv(rows));
+      },
+      signal,
+    });
+  });
+  console.log(metricsTable(rows));
+  if (chart) {
+    const bars = rows.flatMap((row) =>
+      row.auroc === '' ? [] : [{ label: `${row.layer} w${row.weights}a${row.activations}`, value: Number(row.auroc) }],
+    );
+    await writeAtomically(chart, barChart(bars, { title: `${dataset.name}: image AUROC`, unit: '%' }));
+  }
+}
+
+function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: SensitivityCell): Row {
+  const percent = (value: number | undefined) => (value === undefined ? '' : (100 * value).toFixed(3));
+  return {
+    layer,
+    weights: String(weights),
+    activations: String(activations),
+    auroc: percent(auroc),
+    overlap: percent(overlap),
+    mapSnr: mapSnr === undefined ? '' : mapSnr.toFixed(2),
+  };
+}
+
+/** No value holds a comma or a quote. */
+function toCsv(rows: readonly Row[]): string {
+  return `${[COLUMNS.join(','), ...rows.map((row) => COLUMNS.map((column) => row[column]).join(','))].join('\n')}\n`;
+}
+
+function readBits(text = '8,7,6,5,4,3,2'): LayerPlan['weights'][] {
+  const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
+  return text.split(',').map((each) => {
+    if (!widths.includes(Number(each)))
+      throw new UsageError(`--bits ${each} does not exist.`, `Use some of ${widths.join(', ')}.`);
+    return Number(each) as LayerPlan['weights'];
+  });
+}
+
+function readLayers(text: string | undefined, known: readonly string[]): string[] | undefined {
+  if (text === undefined) return undefined;
+  if (text === 'every') return [EVERY_LAYER];
+  const names = text.split(',');
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown) throw new UsageError(`--layers names '${unknown}'.`, `Use "every" or some of ${known.join(', ')}.`);
+  return names;
+}

@@ -1,0 +1,109 @@
+import { evaluate, type TestSource } from '../evaluation/evaluate.ts';
+import type { Detector } from '../model/detector.ts';
+import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
+import type { ImageSource } from './calibrate.ts';
+import { activationRanges, quantize } from './quantize.ts';
+
+/** What is quantised in one cell: a layer by its name, or every layer. */
+export const EVERY_LAYER = 'every layer';
+
+/** What a quantisation does to a detector. */
+export interface SensitivityCell {
+  /** A layer's name, {@link EVERY_LAYER}, or `none` for the float detector itself. */
+  readonly layer: string;
+  readonly weights: LayerPlan['weights'];
+  readonly activations: LayerPlan['activations'];
+  /** Image AUROC in [0, 1]; undefined where the labels do not allow it. */
+  readonly auroc: number | undefined;
+  /** AU-PRO (AU-sPRO for MVTec LOCO) up to a false-positive rate of 0.3, in [0, 1]. */
+  readonly overlap: number | undefined;
+  /** Power of the float detector's map over that of the difference to it, in decibels; undefined for the float one. */
+  readonly mapSnr: number | undefined;
+}
+
+export interface SensitivityOptions {
+  readonly detector: Detector;
+  readonly train: ImageSource;
+  readonly heldOut: ImageSource;
+  readonly source: TestSource;
+  /** Layers to quantise one at a time, {@link EVERY_LAYER} among them or not; all layers by default. */
+  readonly layers?: readonly string[];
+  /** Widths of the weights; 8 down to 2. */
+  readonly bits?: readonly LayerPlan['weights'][];
+  /** Width of the activations of quantised layers; 8. */
+  readonly activations?: LayerPlan['activations'];
+  /** Cells that are known already are not computed again. */
+  readonly isDone?: (layer: string, weights: LayerPlan['weights']) => boolean;
+  readonly onCell: (cell: SensitivityCell) => void | Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+const WIDTHS: readonly LayerPlan['weights'][] = [8, 7, 6, 5, 4, 3, 2];
+/** Test images whose maps are compared with the float detector's. */
+const MAP_IMAGES = 48;
+
+/**
+ * Quantises one layer at a time to each width, without training, and measures what it costs. Statistics, map quantiles and
+ * threshold are taken anew in every cell.
+ * @throws UserError for unusable data
+ */
+export async function sensitivity(options: SensitivityOptions): Promise<void> {
+  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, isDone, onCell, signal } = options;
+  const { networks } = detector.state;
+  const layers = options.layers ?? [...quantisableLayers(networks).keys()];
+  const everywhere = uniformPlan(networks, { weights: 8, activations });
+  const ranges = await activationRanges({ detector, plan: everywhere, train, heldOut, ...(signal && { signal }) });
+  const reference = await normalisedMaps(detector, source, signal);
+
+  const measure = async (subject: Detector, cell: Pick<SensitivityCell, 'layer' | 'weights' | 'activations'>) => {
+    const { metrics } = await evaluate({ detector: subject, source, ...(signal && { signal }) });
+    const isFloat = subject === detector;
+    const mapSnr = isFloat ? undefined : decibels(reference, await normalisedMaps(subject, source, signal));
+    await onCell({ ...cell, auroc: metrics.auroc, overlap: metrics.overlap?.areas[0], mapSnr });
+  };
+
+  if (!isDone?.('none', 32)) await measure(detector, { layer: 'none', weights: 32, activations: 32 });
+  for (const layer of layers) {
+    for (const weights of bits) {
+      if (isDone?.(layer, weights)) continue;
+      const full = uniformPlan(networks, { weights, activations });
+      const plan: BitPlan = layer === EVERY_LAYER ? full : { ...full, layers: { [layer]: full.layers[layer]! } };
+      const quantised = await quantize({ detector, plan, train, heldOut, ranges, ...(signal && { signal }) });
+      try {
+        await measure(quantised, { layer, weights, activations });
+      } finally {
+        quantised.destroy();
+      }
+    }
+  }
+}
+
+/** Sums of both maps, each normalised by its quantiles, of test images evenly spread. */
+async function normalisedMaps(detector: Detector, source: TestSource, signal?: AbortSignal): Promise<Float64Array[]> {
+  const { studentTeacher: st, autoencoder: ae } = detector.state.quantiles;
+  const count = Math.min(MAP_IMAGES, source.count);
+  const maps: Float64Array[] = [];
+  for (let i = 0; i < count; i++) {
+    signal?.throwIfAborted();
+    const { image } = await source.load(Math.floor((i * source.count) / count));
+    const raw = await detector.rawMaps(image);
+    maps.push(
+      Float64Array.from(raw.studentTeacher, (value, k) => {
+        return (value - st[0]) / (st[1] - st[0]) + (raw.autoencoder[k]! - ae[0]) / (ae[1] - ae[0]);
+      }),
+    );
+  }
+  return maps;
+}
+
+function decibels(signal: readonly Float64Array[], changed: readonly Float64Array[]): number {
+  let power = 0;
+  let noise = 0;
+  signal.forEach((map, i) => {
+    map.forEach((value, k) => {
+      power += value ** 2;
+      noise += (value - changed[i]![k]!) ** 2;
+    });
+  });
+  return 10 * Math.log10(power / noise);
+}
