@@ -1,4 +1,5 @@
-import { Parameter } from '../src/engine/graph.ts';
+import { makeNode, Parameter } from '../src/engine/graph.ts';
+import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleTermOp } from '../src/kernels/fakeQuantise.ts';
 import { packBlocks, type Qconv2dAttrs, qconv2d, qmatmul, scaleTable } from '../src/kernels/qconv2d.ts';
 import {
   type ActivationStorage,
@@ -148,6 +149,13 @@ export const quantisedTable: readonly Case[] = [
     inputs: [x],
     build: ([a]) => poolWords(storeActivations(a!, 'u8', range(2, 50)), range(2, 50), range(4, 20)),
   },
+  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleTermOp].map(
+    (op): Case => ({
+      name: op.name,
+      inputs: [{ shape: [6, 3, 5, 7] }, { shape: [3] }, ...(op === fakeQuantiseOp ? [] : [{ shape: [6, 3, 5, 7] }])],
+      build: (inputs) => makeNode(op, inputs, { least: -2, most: 1, offset: 0.5 }),
+    }),
+  ),
   { name: 'activationRange', inputs: [{ shape: [3, 1111] }], build: ([a]) => activationRange(a!) },
   {
     name: 'activationRange of zeros and positives',

@@ -1,4 +1,5 @@
 import { UserError } from '../errors.ts';
+import { roundHalfEven } from '../kernels/half.ts';
 
 /** Bit-widths of quantised weights. */
 export const WEIGHT_BITS = [2, 3, 4, 5, 6, 7, 8] as const;
@@ -73,11 +74,31 @@ export function quantiseWeights(
   return { shape, bits, groupSize, codes, scales };
 }
 
+/**
+ * Codes for scales that are known already, such as learned ones.
+ * @param weights [CO, CI, KH, KW] @param scales [CO, CI / groupSize]
+ */
+export function encodeWeights(
+  weights: Float32Array,
+  shape: readonly number[],
+  bits: WeightBits,
+  groupSize: number,
+  scales: Float32Array,
+): QuantisedWeights {
+  const length = weights.length / scales.length;
+  const codes = new Int8Array(weights.length);
+  scales.forEach((scale, group) => {
+    const at = group * length;
+    encode(weights.subarray(at, at + length), scale, bits, codes.subarray(at, at + length));
+  });
+  return { shape, bits, groupSize, codes, scales };
+}
+
 function encode(values: Float32Array, scale: number, bits: WeightBits, codes: Int8Array): void {
   const [least, most] = codeRange(bits);
   const offset = codeOffset(bits);
   for (let i = 0; i < values.length; i++) {
-    codes[i] = Math.min(Math.max(Math.round(values[i]! / scale - offset), least), most);
+    codes[i] = Math.min(Math.max(roundHalfEven(values[i]! / scale - offset), least), most);
   }
 }
 
@@ -86,7 +107,7 @@ function squaredError(values: Float32Array, scale: number, bits: WeightBits): nu
   const offset = codeOffset(bits);
   let sum = 0;
   for (let i = 0; i < values.length; i++) {
-    const code = Math.min(Math.max(Math.round(values[i]! / scale - offset), least), most);
+    const code = Math.min(Math.max(roundHalfEven(values[i]! / scale - offset), least), most);
     sum += (values[i]! - scale * (code + offset)) ** 2;
   }
   return sum;

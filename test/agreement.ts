@@ -1,0 +1,136 @@
+import type { Engine } from '../src/engine/engine.ts';
+import { input, type Node, Parameter, rewriteGraph, size, topologicalOrder } from '../src/engine/graph.ts';
+import { conv2dOp } from '../src/kernels/conv2d.ts';
+import { fakeQuantiseOp } from '../src/kernels/fakeQuantise.ts';
+import { imageToTensor } from '../src/kernels/image.ts';
+import { loadActivations, storeOp } from '../src/kernels/storage.ts';
+import { anomalyMaps } from '../src/model/inference.ts';
+import type { Networks } from '../src/model/networks.ts';
+import type { BitPlan } from '../src/quantisation/bitPlan.ts';
+import { fakeQuantizeGraph, learnableScales } from '../src/quantisation/fakeGraph.ts';
+import { integerGraph } from '../src/quantisation/integerGraph.ts';
+import { type ActivationQuantiser, quantiseNetworks } from '../src/quantisation/layers.ts';
+import { RangeObserver } from '../src/quantisation/ranges.ts';
+import { layerInputs } from '../src/train/quantize.ts';
+
+/** All of them read the image. */
+const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);
+
+/** Quantisers of all layers' inputs from some images' pixels. */
+export async function rangesOf(engine: Engine, networks: Networks, images: readonly Uint32Array[]) {
+  const image = input('image', [1, networks.side, networks.side], 'u32');
+  const inputs = layerInputs(networks, imageToTensor(image));
+  const plan = await engine.compile({ outputs: Object.fromEntries(inputs) });
+  const observers = new Map([...inputs.keys()].map((name) => [name, new RangeObserver()]));
+  for (const pixels of images) {
+    const values = await plan.run({ image: pixels }, [...inputs.keys()]);
+    for (const [name, observer] of observers) observer.add(values[name] as Float32Array);
+  }
+  plan.destroy();
+  const quantisers = new Map<string, ActivationQuantiser>();
+  for (const [name, observer] of observers) quantisers.set(name, observer.quantiser(8));
+  return quantisers;
+}
+
+/** How the integer network's codes compare with the fake-quantised one's, by layer. */
+export interface LayerAgreement {
+  readonly layer: string;
+  readonly positions: number;
+  readonly different: number;
+  readonly worst: number;
+  /** Positions that differ when the fake-quantised network runs on its own values from the image on. */
+  readonly accumulated: number;
+}
+
+/** Runs both networks on one image. @returns codes per layer, and both maps */
+export async function compareNetworks(
+  engine: Engine,
+  networks: Networks,
+  plan: BitPlan,
+  ranges: ReadonlyMap<string, ActivationQuantiser>,
+  pixels: Uint32Array,
+) {
+  const { networks: quantised, quantisation } = quantiseNetworks(networks, plan, ranges);
+  const image = input('image', [1, networks.side, networks.side], 'u32');
+  const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
+  const roots = (of: Networks) => {
+    const maps = anomalyMaps(of, quantiles.node, imageToTensor(image));
+    return [maps.studentTeacher, maps.autoencoder];
+  };
+  const integer = integerGraph(roots(quantised), quantisation);
+  // The fake-quantised network starts from the float weights: it rounds them itself.
+  const fake = fakeQuantizeGraph(roots(networks), quantisation, learnableScales(quantisation));
+
+  const fakes = new Map<string, Node>();
+  for (const node of topologicalOrder(fake)) {
+    if (node.op === fakeQuantiseOp && node.label.endsWith('.input.fake'))
+      fakes.set(node.label.slice(0, -'.input.fake'.length), node);
+  }
+  const stores = topologicalOrder(integer).filter((node) => node.op === storeOp);
+  const stored = new Map<string, Node>();
+  for (const [layer, node] of fakes) {
+    const store = stores.find(
+      (each) =>
+        each.label === `${layer}.input` ||
+        // Layers that read the same values share what is stored for the first of them.
+        (FIRST_LAYERS.has(layer) && each.label === 'teacher.conv1.input'),
+    );
+    if (store) stored.set(layer, loadActivations(store, node.type.shape[1]!, 'u8', store.inputs[1], `${layer}.codes`));
+  }
+  // Each layer by itself: it gets the integer network's codes. Otherwise one value that two orders of summation round to
+  // different sides would go on to change its successors, layer after layer.
+  const forced = new Map<string, Node>();
+  rewriteGraph(fake, (node) => {
+    const [x] = node.inputs;
+    if (node.op !== conv2dOp || x?.op !== fakeQuantiseOp) return node;
+    const layer = x.label.slice(0, -'.input.fake'.length);
+    forced.set(layer, x);
+    return { ...node, inputs: [stored.get(layer)!, ...node.inputs.slice(1)] };
+  });
+  const outputs = {
+    ...Object.fromEntries([...fakes].map(([layer, node]) => [`free ${layer}`, node])),
+    ...Object.fromEntries([...forced].map(([layer, node]) => [`fake ${layer}`, node])),
+    ...Object.fromEntries([...stored].map(([layer, node]) => [`integer ${layer}`, node])),
+    fakeMap: fake[0]!,
+    fakeAutoencoder: fake[1]!,
+  };
+  const separate = await engine.compile({ outputs });
+  const values = await separate.run({ image: pixels }, Object.keys(outputs));
+  separate.destroy();
+  // By itself the integer graph is fused as in a detector.
+  const fused = await engine.compile({ outputs: { studentTeacher: integer[0]!, autoencoder: integer[1]! } });
+  const maps = await fused.run({ image: pixels }, ['studentTeacher', 'autoencoder']);
+  fused.destroy();
+
+  const layers: LayerAgreement[] = [...stored.keys()].map((layer) => {
+    const { scale } = quantisation.get(layer)!.input!;
+    const integers = values[`integer ${layer}`]!;
+    const steps = (floats: Float32Array | Uint32Array) =>
+      Array.from(floats, (value, i) => Math.abs(Math.round((value - integers[i]!) / scale)));
+    const alone = steps(values[`fake ${layer}`]!);
+    const different = alone.filter((n) => n > 0).length;
+    const worst = alone.reduce((most, n) => Math.max(most, n), 0);
+    const accumulated = steps(values[`free ${layer}`]!).filter((n) => n > 0).length;
+    return { layer, positions: size(fakes.get(layer)!.type), different, worst, accumulated };
+  });
+  return {
+    layers,
+    maps: {
+      integer: [maps['studentTeacher']!, maps['autoencoder']!] as Float32Array[],
+      fake: [values['fakeMap']!, values['fakeAutoencoder']!] as Float32Array[],
+    },
+  };
+}
+
+/** Pearson's correlation. */
+export function correlation(a: Float32Array, b: Float32Array): number {
+  const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [ma, mb] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  a.forEach((value, i) => {
+    ab += (value - ma) * (b[i]! - mb);
+    aa += (value - ma) ** 2;
+    bb += (b[i]! - mb) ** 2;
+  });
+  return ab / Math.sqrt(aa * bb);
+}

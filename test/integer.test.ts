@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { input } from '../src/engine/graph.ts';
+import { anomalyMaps } from '../src/model/inference.ts';
+import { packPixels } from '../src/model/pixels.ts';
+import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { integerGraph } from '../src/quantisation/integerGraph.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
+import { WEIGHT_BITS } from '../src/quantisation/weights.ts';
+import { compareNetworks, correlation, rangesOf } from './agreement.ts';
+import { engine } from './gpu.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const gpu = await engine();
+const { networks } = await untrainedDetector();
+const picture = (seed: number) => packPixels(renderSpecimen('bracket', 'scratch', seed, networks.side).image);
+const ranges = await rangesOf(gpu, networks, [picture(1), picture(2)]);
+
+/** Every width somewhere, a layer in groups, and float layers between. */
+function mixedPlan(): BitPlan {
+  const plan = uniformPlan(networks, { weights: 8, activations: 8 });
+  const layers = [...quantisableLayers(networks).keys()].map((name, i) => {
+    const weights = WEIGHT_BITS[i % WEIGHT_BITS.length]!;
+    const layer = { ...plan.layers[name]!, weights };
+    return [name, name === 'student.conv3' ? { ...layer, granularity: { groupSize: 16 } } : layer] as const;
+  });
+  const { 'autoencoder.dec3': _, ...rest } = Object.fromEntries(layers);
+  return { ...plan, layers: rest };
+}
+
+describe('the integer network does what the fake-quantised one promises', () => {
+  for (const [name, plan] of [
+    ['w8a8', uniformPlan(networks, { weights: 8, activations: 8 })],
+    ['every width', mixedPlan()],
+  ] as const) {
+    test(name, async () => {
+      const { layers, maps } = await compareNetworks(gpu, networks, plan, ranges, picture(3));
+      expect(layers.length).toBe(Object.keys(plan.layers).length);
+      const total = layers.reduce((sum, { positions }) => sum + positions, 0);
+      const sum = (key: 'different' | 'accumulated') => layers.reduce((all, layer) => all + layer[key], 0);
+      console.log(
+        `${name}: ${sum('different')} of ${total} codes differ layer by layer, ${sum('accumulated')} when differences go on`,
+      );
+      for (const { layer, positions, different, worst } of layers) {
+        expect(worst, layer).toBeLessThanOrEqual(1);
+        expect(different / positions, layer).toBeLessThan(1e-3);
+      }
+      maps.integer.forEach((map, i) => {
+        expect(correlation(map, maps.fake[i]!)).toBeGreaterThan(0.9999);
+      });
+    });
+  }
+
+  test('activations stay 8-bit between layers, and first layers share their input', async () => {
+    const plan = uniformPlan(networks, { weights: 4, activations: 8 });
+    const { dispatches } = await dispatchesOf(plan);
+    const stores = dispatches.filter(({ node }) => node.op.name === 'storeActivations');
+    // The image, the autoencoder's seven resized maps: everything else is stored by the convolution that computes it.
+    expect(stores.map(({ label }) => label).sort()).toEqual(
+      ['teacher.conv1', ...[1, 2, 3, 4, 5, 6, 7].map((i) => `autoencoder.dec${i}`)].map((n) => `${n}.input`).sort(),
+    );
+    expect(dispatches.some(({ node }) => node.op.name === 'avgPool2d')).toBe(false);
+  });
+});
+
+async function dispatchesOf(plan: BitPlan) {
+  const { networks: quantised, quantisation } = quantiseNetworks(networks, plan, ranges);
+  const maps = anomalyMaps(quantised, input('q', [4]), input('x', [1, 3, networks.side, networks.side]));
+  const [combined] = integerGraph([maps.combined], quantisation);
+  // A kernel that pools by itself, whatever the adapter.
+  const compiled = await gpu.compile({ outputs: { combined: combined! }, variants: { qconv2d: ['rows', 'tile'] } });
+  const { dispatches } = compiled;
+  compiled.destroy();
+  return { dispatches };
+}
