@@ -58,8 +58,7 @@ export async function compareNetworks(
     return [maps.studentTeacher, maps.autoencoder];
   };
   const integer = integerGraph(roots(quantised), quantisation);
-  // The fake-quantised network starts from the float weights: it rounds them itself.
-  const fake = fakeQuantizeGraph(roots(networks), quantisation, learnableScales(quantisation));
+  const fake = fakeQuantizeGraph(roots(quantised), quantisation, learnableScales(quantisation));
 
   const fakes = new Map<string, Node>();
   for (const node of topologicalOrder(fake)) {

@@ -126,7 +126,7 @@ describe('bit plans', () => {
     [
       'a group',
       change('teacher.conv2', { weights: 4, activations: 8, granularity: { groupSize: 5 } }),
-      'divisor of 32',
+      'a multiple of 4 that divides 32',
     ],
     ['nothing', change('teacher.conv2', null), 'weights of undefined'],
   ] as const) {
@@ -148,4 +148,35 @@ describe('bit plans', () => {
     const pattern = new RegExp(schema.properties.layers.propertyNames.pattern);
     for (const name of Object.keys(plan.layers)) expect(name).toMatch(pattern);
   });
+});
+
+describe('balanced rounding', () => {
+  for (const bits of [8, 4, 2] as const) {
+    test(`${bits} bits: errors sum to at most half a step per input channel and filter, save what is clipped`, () => {
+      const shape = [5, 6, 4, 4];
+      const values = weights(shape, 4).map((value) => Math.max(-1.5, Math.min(1.5, value)));
+      const error = (rounding: 'balanced' | 'nearest') => {
+        const { codes, scales } = quantiseWeights(values, shape, { bits, rounding });
+        const [least, most] = codeRange(bits);
+        const offset = bits === 2 ? 0.5 : 0;
+        const errors = Array.from(codes, (code, i) => code + offset - values[i]! / scales[Math.floor(i / 96)]!);
+        expect(Math.min(...codes)).toBeGreaterThanOrEqual(least);
+        expect(Math.max(...codes)).toBeLessThanOrEqual(most);
+        const sums = (length: number) =>
+          Array.from({ length: errors.length / length }, (_, k) =>
+            Math.abs(errors.slice(k * length, (k + 1) * length).reduce((sum, each) => sum + each, 0)),
+          );
+        return {
+          kernel: Math.max(...sums(16)),
+          filter: Math.max(...sums(96)),
+          single: Math.max(...errors.map(Math.abs)),
+        };
+      };
+      const [balanced, nearest] = [error('balanced'), error('nearest')];
+      // A kernel that gave one step to its filter may be off by one and a half.
+      expect(balanced.kernel).toBeLessThanOrEqual(bits === 2 ? nearest.kernel : 1.5);
+      expect(balanced.filter).toBeLessThanOrEqual(bits === 2 ? nearest.filter : 0.5 + 1e-6);
+      expect(balanced.single).toBeLessThanOrEqual(nearest.single + 1);
+    });
+  }
 });

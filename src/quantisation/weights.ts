@@ -35,6 +35,12 @@ export interface WeightQuantiser {
   readonly bits: WeightBits;
   /** Input channels that share a scale; absent: all, so one scale per output channel. */
   readonly groupSize?: number;
+  /**
+   * `balanced` (the default): rounded such that the errors of a filter's taps sum to less than a step, for every input channel
+   * and for the whole filter (SQuant, Guo et al. 2022). Where the input is smooth, as images are, errors then cancel.
+   * `nearest`: every weight by itself.
+   */
+  readonly rounding?: 'balanced' | 'nearest';
 }
 
 /** Scales tried between this share of the one that clips nothing, and that one. */
@@ -50,7 +56,7 @@ const SHRINK_STEPS = 150;
 export function quantiseWeights(
   weights: Float32Array,
   shape: readonly number[],
-  { bits, groupSize = shape[1]! }: WeightQuantiser,
+  { bits, groupSize = shape[1]!, rounding = 'balanced' }: WeightQuantiser,
 ): QuantisedWeights {
   const [outChannels, inChannels, kernelHeight, kernelWidth] = shape as [number, number, number, number];
   if (!WEIGHT_BITS.includes(bits)) {
@@ -69,7 +75,9 @@ export function quantiseWeights(
     const values = weights.subarray(group * length, (group + 1) * length);
     const scale = bestScale(values, bits);
     scales[group] = scale;
-    encode(values, scale, bits, codes.subarray(group * length, (group + 1) * length));
+    const part = codes.subarray(group * length, (group + 1) * length);
+    encode(values, scale, bits, part);
+    if (rounding === 'balanced') balance(values, scale, bits, part, kernelHeight * kernelWidth);
   }
   return { shape, bits, groupSize, codes, scales };
 }
@@ -99,6 +107,49 @@ function encode(values: Float32Array, scale: number, bits: WeightBits, codes: In
   const offset = codeOffset(bits);
   for (let i = 0; i < values.length; i++) {
     codes[i] = Math.min(Math.max(roundHalfEven(values[i]! / scale - offset), least), most);
+  }
+}
+
+/** Rounds some codes of a filter to their other neighbour. @see WeightQuantiser.rounding */
+function balance(values: Float32Array, scale: number, bits: WeightBits, codes: Int8Array, taps: number): void {
+  const [least, most] = codeRange(bits);
+  const offset = codeOffset(bits);
+  const errors = Float64Array.from(codes, (code, i) => code + offset - values[i]! / scale);
+  const moved = new Uint8Array(codes.length);
+  /** The `count` weights whose code can best go one step against `sign`, largest error first. */
+  const candidates = (from: number, to: number, sign: number): number[] => {
+    const found: number[] = [];
+    for (let i = from; i < to; i++) {
+      const next = codes[i]! - sign;
+      if (errors[i]! * sign > 0 && !moved[i] && next >= least && next <= most) found.push(i);
+    }
+    return found.sort((a, b) => (errors[b]! - errors[a]!) * sign);
+  };
+  const move = (i: number, sign: number) => {
+    codes[i]! -= sign;
+    errors[i]! -= sign;
+    moved[i] = 1;
+  };
+  const kernels = codes.length / taps;
+  const sums = new Float64Array(kernels);
+  for (let kernel = 0; kernel < kernels; kernel++) {
+    let sum = 0;
+    for (let i = kernel * taps; i < (kernel + 1) * taps; i++) sum += errors[i]!;
+    const sign = Math.sign(sum);
+    const chosen = candidates(kernel * taps, (kernel + 1) * taps, sign).slice(0, Math.round(Math.abs(sum)));
+    for (const i of chosen) move(i, sign);
+    sums[kernel] = sum - sign * chosen.length;
+  }
+  const total = sums.reduce((all, sum) => all + sum, 0);
+  const sign = Math.sign(total);
+  const order = [...sums.keys()].sort((a, b) => (sums[b]! - sums[a]!) * sign);
+  let left = Math.round(Math.abs(total));
+  for (const kernel of order) {
+    if (left === 0) break;
+    const [i] = candidates(kernel * taps, (kernel + 1) * taps, sign);
+    if (i === undefined) continue;
+    move(i, sign);
+    left--;
   }
 }
 

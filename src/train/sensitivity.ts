@@ -1,6 +1,7 @@
 import { evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import type { Detector } from '../model/detector.ts';
 import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
+import type { RangeMethod } from '../quantisation/ranges.ts';
 import type { ImageSource } from './calibrate.ts';
 import { activationRanges, quantize } from './quantize.ts';
 
@@ -32,6 +33,8 @@ export interface SensitivityOptions {
   readonly bits?: readonly LayerPlan['weights'][];
   /** Width of the activations of quantised layers; 8. */
   readonly activations?: LayerPlan['activations'];
+  /** How the ranges of activations are chosen. */
+  readonly method?: RangeMethod;
   /** Cells that are known already are not computed again. */
   readonly isDone?: (layer: string, weights: LayerPlan['weights']) => boolean;
   readonly onCell: (cell: SensitivityCell) => void | Promise<void>;
@@ -48,11 +51,18 @@ const MAP_IMAGES = 48;
  * @throws UserError for unusable data
  */
 export async function sensitivity(options: SensitivityOptions): Promise<void> {
-  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, isDone, onCell, signal } = options;
+  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onCell, signal } = options;
   const { networks } = detector.state;
   const layers = options.layers ?? [...quantisableLayers(networks).keys()];
   const everywhere = uniformPlan(networks, { weights: 8, activations });
-  const ranges = await activationRanges({ detector, plan: everywhere, train, heldOut, ...(signal && { signal }) });
+  const ranges = await activationRanges({
+    detector,
+    plan: everywhere,
+    train,
+    heldOut,
+    ...(method && { method }),
+    ...(signal && { signal }),
+  });
   const reference = await normalisedMaps(detector, source, signal);
 
   const measure = async (subject: Detector, cell: Pick<SensitivityCell, 'layer' | 'weights' | 'activations'>) => {

@@ -8,6 +8,7 @@ import { loadDetector } from '../../model/modelFile.ts';
 import { loadImages, openDatasets, testSource } from '../../node/datasets.ts';
 import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
+import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
@@ -23,6 +24,7 @@ export const usage = `raad sensitivity MODEL DATA
   --layers NAMES         these layers, comma separated, or "every": all of them at once; one at a time by default
   --bits LIST            widths of the weights, 8,7,6,5,4,3,2
   --activations 8|16|32  width of the quantised layers' inputs, 8
+  --range mse|minmax|quantile   how ranges of activations are chosen, mse
   --csv FILE             the table; cells that it holds already are not computed again
   --chart FILE.svg       image AUROC as bars
   --category NAME        one of several data sets`;
@@ -31,6 +33,7 @@ export const options: OptionTable = {
   layers: { type: 'string' },
   bits: { type: 'string' },
   activations: { type: 'string' },
+  range: { type: 'string' },
   csv: { type: 'string' },
   chart: { type: 'string' },
   category: { type: 'string' },
@@ -45,6 +48,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('sensitivity needs a model and a data set.', 'raad sensitivity MODEL DATA');
   const bits = readBits(args.text('bits'));
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
+  const method = args.choice('range', RANGE_METHODS);
   const { root, datasets } = await openDatasets(folder);
   const [dataset, ...more] = chooseCategories(datasets, args.text('category'));
   if (!dataset || more.length > 0)
@@ -70,6 +74,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       ...(layers && { layers }),
       bits,
       activations,
+      ...(method && { method }),
       isDone: (layer, weights) =>
         rows.some(
           (row) =>
