@@ -29,8 +29,11 @@ export class RangeObserver {
     this.#samples.push(Float32Array.from({ length: Math.ceil(values.length / stride) }, (_, i) => values[i * stride]!));
   }
 
-  /** @param bits width of the codes */
-  quantiser(bits: 4 | 8, method: RangeMethod = 'mse'): ActivationQuantiser {
+  /**
+   * @param bits width of the codes
+   * @param method what is rare decides about anomalies, so 8 bits clip nothing by default; 4 bits have to (`mse`)
+   */
+  quantiser(bits: 4 | 8, method: RangeMethod = bits === 8 ? 'minmax' : 'mse'): ActivationQuantiser {
     const widest = affine(this.#low, this.#high, bits);
     if (method === 'minmax') return widest;
     const all = new Float32Array(this.#samples.reduce((sum, part) => sum + part.length, 0));

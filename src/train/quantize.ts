@@ -21,7 +21,7 @@ export interface QuantizeOptions {
   readonly train: ImageSource;
   /** Normal images that it was not trained on: for map quantiles and threshold. */
   readonly heldOut: ImageSource;
-  /** How the ranges of activations are chosen; `mse` by default. */
+  /** How the ranges of activations are chosen; `minmax` by default, `mse` for 4 bits. */
   readonly method?: RangeMethod;
   /** Images that ranges are taken from, evenly spread over `train`; 32. */
   readonly rangeImages?: number;

@@ -31,7 +31,7 @@ export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
   --plan FILE            a width per layer instead; see docs/bit-plan.schema.json
   --group N              input channels that share a scale, a multiple of 4; all by default
   --dynamic              ranges of activations from each input instead of calibration
-  --range mse|minmax|quantile   how ranges are chosen, mse
+  --range minmax|mse|quantile   how ranges are chosen, minmax
   --good DIR             a folder of good images instead of DATA
   --category NAME        one of several data sets
   --alpha RATE           wanted false-alarm rate of the threshold; the model's own by default`;

@@ -24,7 +24,7 @@ export const usage = `raad sensitivity MODEL DATA
   --layers NAMES         these layers, comma separated, or "every": all of them at once; one at a time by default
   --bits LIST            widths of the weights, 8,7,6,5,4,3,2
   --activations 8|16|32  width of the quantised layers' inputs, 8
-  --range mse|minmax|quantile   how ranges of activations are chosen, mse
+  --range minmax|mse|quantile   how ranges of activations are chosen, minmax
   --csv FILE             the table; cells that it holds already are not computed again
   --chart FILE.svg       image AUROC as bars
   --category NAME        one of several data sets`;
