@@ -88,6 +88,49 @@ describe('the main job', () => {
     expect(json.data).toEqual(metrics);
   });
 
+  test('quantize: a smaller model with what eval, predict and info need', () => {
+    const args = ['models/biscuit.safetensors', '--calibrate', 'data', '-o', 'models/small.safetensors'];
+    const { status, stdout, stderr } = raad('quantize', ...args, '--bits', '3');
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^models\/small.safetensors: \d+ bytes, threshold \d/);
+    const [floats, small] = ['biscuit', 'small'].map((name) => readFileSync(at(`models/${name}.safetensors`)).length);
+    expect(small! / floats!).toBeLessThan(3 / 32 + 0.03);
+    const info = raad('info', 'models/small.safetensors').stdout;
+    expect(info).toMatch(/PDN-XS quantised detector/);
+    expect(info).toMatch(/teacher.conv2 +64x32x4x4 +32768 +3 +8 +12544 /);
+    expect(info).toMatch(/weights of all convolutions: \d+ bytes, 9\.\d % of float/);
+    const json = JSON.parse(raad('eval', 'models/small.safetensors', 'data', '--json').stdout);
+    expect(json.data.auroc).toBeGreaterThanOrEqual(0);
+    expectRefusal(['quantize', ...args, '--bits', '9'], /--bits 9 does not exist. Use one of 2, 3, 4/, 2);
+    expectRefusal(['quantize', ...args], /either --bits or --plan/, 2);
+    expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
+    expectRefusal(
+      ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
+      /the detector is quantised already. Quantise the float model/,
+    );
+    writeFileSync(at('plan.json'), '{"format":"raad-bit-plan","version":1,"layers":{"teacher.conv9":{}}}');
+    expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer 'teacher.conv9'/);
+  });
+
+  test('sensitivity: a table that is continued, and a chart', () => {
+    const args = ['models/biscuit.safetensors', 'data', '--layers', 'student.conv2', '--csv', 'sens.csv'];
+    const first = raad('sensitivity', ...args, '--bits', '4');
+    expect(first.status, first.stderr).toBe(0);
+    const { status, stderr } = raad('sensitivity', ...args, '--bits', '4,2', '--chart', 'sens.svg');
+    expect(status, stderr).toBe(0);
+    const rows = readFileSync(at('sens.csv'), 'utf8').trim().split('\n');
+    expect(rows.map((row) => row.split(',').slice(0, 3).join())).toEqual([
+      'layer,weights,activations',
+      'none,32,32',
+      'student.conv2,4,8',
+      'student.conv2,2,8',
+    ]);
+    // Fewer bits, more noise.
+    expect(Number(rows[2]!.split(',')[5])).toBeGreaterThan(Number(rows[3]!.split(',')[5]));
+    expect(readFileSync(at('sens.svg'), 'utf8')).toMatch(/student.conv2 w2a8/);
+    expectRefusal(['sensitivity', 'models/biscuit.safetensors', 'data', '--layers', 'x'], /--layers names 'x'/, 2);
+  });
+
   test('a folder of models for a folder of data sets', () => {
     mkdirSync(at('models/all'));
     for (const name of ['a', 'b']) {
