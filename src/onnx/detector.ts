@@ -10,12 +10,18 @@ function perChannel(name: string, values: readonly number[]): Parameter {
 }
 
 /**
- * A float detector as ONNX (opset 17). Input `image` [batch, 3, side, side]: RGB in 0..1, already resized; its normalisation is
+ * A detector as ONNX (opset 17); a quantised one in the standard QDQ form: every quantised layer reads its input through
+ * QuantizeLinear and DequantizeLinear, and its weights, 8-bit integers whatever their width, through DequantizeLinear. Input `image` [batch, 3, side, side]: RGB in 0..1, already resized; its normalisation is
  * part of the graph. Outputs `map`, `student_teacher`, `autoencoder` [batch, 1, cells, cells]: the combined map and the two
  * raw ones. Size, threshold and placement stand in the metadata; the score of an image is the largest value of the map.
+ * @param inspect adds the integers that each quantised layer reads as outputs `LAYER.codes`
  * @returns the bytes of a `.onnx` file
  */
-export function exportDetector({ networks, quantiles, threshold, placement }: DetectorState, batch = 1): Uint8Array {
+export function exportDetector(
+  { networks, quantiles, threshold, placement, quantisation }: DetectorState,
+  batch = 1,
+  inspect = false,
+): Uint8Array {
   const image = input('image', [batch, 3, networks.side, networks.side]);
   const mean = perChannel('image.mean', IMAGE_MEAN);
   const std = perChannel('image.std', IMAGE_STD);
@@ -29,5 +35,6 @@ export function exportDetector({ networks, quantiles, threshold, placement }: De
       placement,
       ...(threshold && { threshold: String(threshold.value) }),
     },
+    { inspect, ...(quantisation && { quantisation }) },
   );
 }

@@ -1,6 +1,10 @@
 import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { Conv2dAttrs } from '../kernels/conv2d.ts';
+import { codeStep, codeValue } from '../kernels/qconv2d.ts';
+import { type LayerUse, layerOf } from '../quantisation/integerGraph.ts';
+import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantisation/layers.ts';
+import type { QuantisedWeights } from '../quantisation/weights.ts';
 import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';
 
 /** What a rule writes into while it translates one node. */
@@ -11,6 +15,8 @@ interface Writer {
   constant(shape: readonly number[], values: Iterable<number>): string;
   /** A constant of 64-bit integers. */
   integers(values: readonly number[]): string;
+  /** A constant of bytes. */
+  bytes(shape: readonly number[], values: Int8Array | Uint8Array): string;
 }
 
 type Rule = (node: Node, inputs: readonly string[], writer: Writer) => string;
@@ -28,6 +34,44 @@ function convolution(node: Node<Conv2dAttrs>, inputs: readonly string[], writer:
   });
   if (relu) y = writer.node('Relu', [y]);
   return pool ? writer.node('AveragePool', [y], { kernel_shape: [2, 2], strides: [2, 2] }) : y;
+}
+
+/** ONNX's numbers of data types, for Cast. */
+const TYPE = { float: 1, half: 10 } as const;
+
+/** A layer's input as its integers and back (QDQ), or through half floats. @returns the names of the values and of the codes */
+function quantisedInput(x: string, { plan, input: quantiser }: QuantisedLayer, writer: Writer) {
+  if (plan.activations === 32) return { values: x };
+  if (plan.activations === 16) {
+    const halves = writer.node('Cast', [x], { to: TYPE.half });
+    return { values: writer.node('Cast', [halves], { to: TYPE.float }) };
+  }
+  let scale: string;
+  let zeroPoint: string;
+  let codes: string;
+  if (plan.range === 'dynamic') {
+    codes = writer.node('DynamicQuantizeLinear', [x]);
+    [scale, zeroPoint] = [`${codes}_scale`, `${codes}_zero_point`];
+  } else {
+    if (!quantiser || plan.activations === 4)
+      throw new ShapeError('onnx: activations of 4 bits exist fake-quantised only; use 8, 16 or 32.');
+    scale = writer.constant([], [quantiser.scale]);
+    zeroPoint = writer.bytes([], Uint8Array.of(quantiser.zeroPoint));
+    codes = writer.node('QuantizeLinear', [x, scale, zeroPoint]);
+  }
+  return { codes, values: writer.node('DequantizeLinear', [codes, scale, zeroPoint]) };
+}
+
+/** Weights as 8-bit integers and their scales: per output channel, or per group of input channels by a reshape. */
+function quantisedWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights, writer: Writer): string {
+  const values = codes.map((code) => codeValue(code, bits));
+  const steps = scales.map((scale) => scale * codeStep(bits));
+  const rows = scales.length;
+  const grouped = groupSize !== shape[1];
+  const stored = writer.bytes(grouped ? [rows, codes.length / rows] : shape, values);
+  const zeros = writer.bytes([rows], new Int8Array(rows));
+  const weights = writer.node('DequantizeLinear', [stored, writer.constant([rows], steps), zeros], { axis: 0 });
+  return grouped ? writer.node('Reshape', [weights, writer.integers(shape)]) : weights;
 }
 
 /** Translations by op name. All ops of inference have one. */
@@ -70,6 +114,13 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
+export interface ExportOptions {
+  /** Layers that are written with quantised inputs and weights (QDQ). */
+  readonly quantisation?: Quantisation;
+  /** Adds an output `LAYER.codes` for the integers that each of these layers reads, as floats. */
+  readonly inspect?: boolean;
+}
+
 /**
  * Translates a graph of inference ops into ONNX (opset 17). What depends on parameters alone becomes constants.
  * @param outputs by name
@@ -79,6 +130,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 export function exportOnnx(
   outputs: Readonly<Record<string, Node>>,
   metadata: Readonly<Record<string, string>> = {},
+  { quantisation = new Map(), inspect = false }: ExportOptions = {},
 ): Uint8Array {
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
@@ -88,8 +140,14 @@ export function exportOnnx(
   const writer: Writer = {
     node(type, from, attributes) {
       const output = `t${nodes.length}_${type}`;
-      nodes.push({ type, inputs: from, output, ...(attributes && { attributes }) });
+      const more = type === 'DynamicQuantizeLinear' ? [`${output}_scale`, `${output}_zero_point`] : [];
+      nodes.push({ type, inputs: from, output, more, ...(attributes && { attributes }) });
       return output;
+    },
+    bytes(shape, values) {
+      const name = `c${tensors.length}`;
+      tensors.push({ name, shape, data: values });
+      return name;
     },
     constant(shape, values) {
       const name = `c${tensors.length}`;
@@ -117,11 +175,35 @@ export function exportOnnx(
     names.set(node, name);
     return name;
   };
+  const inputsOf = new Map<string, ReturnType<typeof quantisedInput>>();
+  const inspected = new Map<string, { name: string; shape: readonly number[] }>();
+  const quantisedLayer = (node: Node, layer: QuantisedLayer, { name, slice }: LayerUse): string => {
+    const [x, w, bias] = node.inputs as [Node, Node, Node];
+    const { plan, input: quantiser, weights } = layer;
+    const from = nameOf(x);
+    // Layers that read the same values in the same way share them.
+    const key = JSON.stringify([from, plan.activations, plan.range, quantiser]);
+    const read = inputsOf.get(key) ?? quantisedInput(from, layer, writer);
+    inputsOf.set(key, read);
+    if (inspect && read.codes && !inspected.has(name)) {
+      const output = `${name}.codes`;
+      nodes.push({ type: 'Cast', inputs: [read.codes], output, attributes: { to: TYPE.float } });
+      inspected.set(name, { name: output, shape: x.type.shape });
+    }
+    const part = weights && slice ? sliceWeights(weights, slice.start, slice.count) : weights;
+    return convolution(node, [read.values, part ? quantisedWeights(part, writer) : nameOf(w), nameOf(bias)], writer);
+  };
   for (const node of order) {
     if (constants.has(node)) continue;
     if (isInput(node)) {
       inputs.push({ name: inputName(node), shape: node.type.shape });
       names.set(node, inputName(node));
+      continue;
+    }
+    const use = layerOf(node);
+    const layer = use && quantisation.get(use.name);
+    if (layer) {
+      names.set(node, quantisedLayer(node, layer, use));
       continue;
     }
     const rule = RULES[node.op.name];
@@ -132,5 +214,5 @@ export function exportOnnx(
     nodes.push({ type: 'Identity', inputs: [names.get(node)!], output: name });
     return { name, shape: node.type.shape };
   });
-  return encodeOnnx({ nodes, tensors, inputs, outputs: named, metadata });
+  return encodeOnnx({ nodes, tensors, inputs, outputs: [...named, ...inspected.values()], metadata });
 }

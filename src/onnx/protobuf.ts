@@ -13,6 +13,8 @@ export interface OnnxNode {
   readonly type: string;
   readonly inputs: readonly string[];
   readonly output: string;
+  /** Outputs after the first. */
+  readonly more?: readonly string[];
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
 }
 
@@ -95,6 +97,7 @@ export function encodeOnnx({ nodes, tensors, inputs, outputs, metadata = {} }: O
       message(1, [
         ...node.inputs.map((name) => text(1, name)),
         text(2, node.output),
+        ...(node.more ?? []).map((name) => text(2, name)),
         text(3, node.output),
         text(4, node.type),
         ...Object.entries(node.attributes ?? {}).map(([name, value]) => attribute(name, value)),
