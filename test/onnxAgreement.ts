@@ -36,7 +36,7 @@ export async function compareWithOnnx(
   const identity = perChannel('identity', [1, 0]);
   const outputs: Record<string, Node> = { map: combined! };
   for (const node of topologicalOrder([combined!])) {
-    if (node.op !== storeOp || node.type.dtype !== 'u32') continue;
+    if (node.op !== storeOp || node.attrs.storage !== 'u8') continue;
     const channels = node.inputs[0]!.type.shape[1]!;
     outputs[node.label.replace(/\.input$/, '.codes')] = loadActivations(node, channels, 'u8', identity);
   }

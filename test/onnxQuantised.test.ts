@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { packPixels } from '../src/model/pixels.ts';
+import { exportDetector } from '../src/onnx/detector.ts';
+import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
+import { WEIGHT_BITS } from '../src/quantisation/weights.ts';
+import { rangesOf } from './agreement.ts';
+import { engine } from './gpu.ts';
+import { compareWithOnnx } from './onnxAgreement.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const gpu = await engine();
+const state = await untrainedDetector();
+const { networks } = state;
+const picture = (seed: number) => renderSpecimen('bracket', 'scratch', seed, networks.side).image;
+const ranges = await rangesOf(gpu, networks, [packPixels(picture(1))]);
+
+function planar(seed: number): Float32Array {
+  const { data } = picture(seed);
+  const plane = networks.side ** 2;
+  return Float32Array.from({ length: 3 * plane }, (_, i) => data[(i % plane) * 3 + Math.floor(i / plane)]! / 255);
+}
+
+/** Every width, a layer in groups, a dynamic range, half and single floats. */
+function mixedPlan(): BitPlan {
+  const plan = uniformPlan(networks, { weights: 8, activations: 8 });
+  const change: Record<string, object> = {
+    'student.conv3': { granularity: { groupSize: 16 } },
+    'student.conv2': { range: 'dynamic' },
+    'autoencoder.dec7': { activations: 16 },
+    'autoencoder.enc2': { activations: 32 },
+    'autoencoder.dec8': { weights: 16 },
+  };
+  const layers = [...quantisableLayers(networks).keys()].map((name, i) => {
+    const weights = WEIGHT_BITS[i % WEIGHT_BITS.length]!;
+    return [name, { ...plan.layers[name]!, weights, ...change[name] }] as const;
+  });
+  const { 'autoencoder.dec3': _, ...rest } = Object.fromEntries(layers);
+  return { ...plan, layers: rest };
+}
+
+for (const [name, plan] of [
+  ['w8a8', uniformPlan(networks, { weights: 8, activations: 8 })],
+  ['a mixed plan', mixedPlan()],
+] as const) {
+  test(`onnxruntime runs ${name} as QDQ and agrees`, async () => {
+    const quantised = { ...state, ...quantiseNetworks(networks, plan, ranges) };
+    const { layers, correlation } = await compareWithOnnx(gpu, quantised, [planar(3)]);
+    expect(layers.size).toBeGreaterThanOrEqual(15);
+    for (const [layer, { different, worst, positions }] of layers) {
+      expect(worst, layer).toBeLessThanOrEqual(1);
+      // Behind the bottleneck of an untrained autoencoder, which amplifies single steps, only the size of a difference counts.
+      if (!layer.startsWith('autoencoder')) expect(different / positions, layer).toBeLessThan(1e-3);
+    }
+    expect(correlation).toBeGreaterThan(0.999);
+  });
+}
+
+test('4-bit activations are refused', () => {
+  const plan = uniformPlan(networks, { weights: 8, activations: 4 });
+  expect(() => exportDetector({ ...state, ...quantiseNetworks(networks, plan, ranges) })).toThrow(
+    'activations of 4 bits exist fake-quantised only',
+  );
+});
