@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Engine } from '../src/engine/engine.ts';
 import { input } from '../src/engine/graph.ts';
+import { qconv2d } from '../src/kernels/qconv2d.ts';
+import { storeActivations } from '../src/kernels/storage.ts';
 import { anomalyMaps } from '../src/model/inference.ts';
 import { packPixels } from '../src/model/pixels.ts';
 import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
@@ -8,7 +11,8 @@ import { integerGraph } from '../src/quantisation/integerGraph.ts';
 import { quantiseNetworks } from '../src/quantisation/layers.ts';
 import { WEIGHT_BITS } from '../src/quantisation/weights.ts';
 import { compareNetworks, correlation, rangesOf } from './agreement.ts';
-import { engine } from './gpu.ts';
+import { engine, device as openedDevice } from './gpu.ts';
+import { layerNodes, randomWeights, range } from './quantisedTable.ts';
 import { untrainedDetector } from './untrained.ts';
 
 const gpu = await engine();
@@ -73,3 +77,25 @@ async function dispatchesOf(plan: BitPlan) {
   compiled.destroy();
   return { dispatches };
 }
+
+test('the GPU kernel gives the same with dot4I8Packed and without', async () => {
+  const shape = [9, 12, 3, 3];
+  const weights = randomWeights(shape, 5);
+  const inRange = range(1, 100);
+  const x = input('x', [1, 12, 7, 8]);
+  const attrs = { weights: shape, bits: 5, groupSize: 12, stride: 1, padding: 1, relu: false, pool: false } as const;
+  const y = qconv2d(
+    { x: storeActivations(x, 'u8', inRange), ...layerNodes(weights), inRange },
+    { ...attrs, input: 'u8', output: 'f32' },
+  );
+  const data = { x: Float32Array.from({ length: 12 * 56 }, (_, i) => ((i * 37) % 256) - 100) };
+  const results = await Promise.all(
+    [true, false].map(async (packedDot) => {
+      const { device } = await openedDevice();
+      const masked = new Engine({ device, caps: { ...gpu.caps, packedDot } });
+      const plan = await masked.compile({ outputs: { y }, variants: { qconv2d: 'tile' } });
+      return plan.run(data, ['y']);
+    }),
+  );
+  expect(results[0]).toEqual(results[1]);
+});

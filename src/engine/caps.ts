@@ -33,6 +33,18 @@ export interface Caps {
   };
 }
 
+const known = new WeakMap<GPUDevice, ReadonlySet<string>>();
+
+/** Notes the WGSL features of the `GPU` object that a device came from, which the device itself does not tell. */
+export function rememberLanguageFeatures(device: GPUDevice, features: ReadonlySet<string>): void {
+  known.set(device, features);
+}
+
+/** Those that were noted, or in a browser those of `navigator.gpu`. */
+function languageFeatures(device: GPUDevice): ReadonlySet<string> {
+  return known.get(device) ?? globalThis.navigator?.gpu?.wgslLanguageFeatures ?? new Set();
+}
+
 export function detectCaps(device: GPUDevice): Caps {
   const info = device.adapterInfo;
   const kind = adapterKind(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
@@ -48,7 +60,7 @@ export function detectCaps(device: GPUDevice): Caps {
     subgroupMaxSize: info.subgroupMaxSize ?? 128,
     f16: device.features.has('shader-f16'),
     timestampQuery: device.features.has('timestamp-query'),
-    packedDot: false,
+    packedDot: languageFeatures(device).has('packed_4x8_integer_dot_product'),
     limits: {
       maxBufferSize: limits.maxBufferSize,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,

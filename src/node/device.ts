@@ -1,6 +1,6 @@
 import { create, globals } from 'webgpu';
 import { requestDevice } from '../engine/adapter.ts';
-import { type AdapterKind, adapterKind, detectCaps } from '../engine/caps.ts';
+import { type AdapterKind, adapterKind, detectCaps, rememberLanguageFeatures } from '../engine/caps.ts';
 import { UserError } from '../errors.ts';
 import { paceDevicePolls } from './pacing.ts';
 import { addDriver, loadVulkan, swiftShaderFolder, withoutChatter } from './vulkan.ts';
@@ -81,6 +81,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenD
   if (!adapter)
     throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
   const device = await withoutChatter(() => requestDevice(adapter));
+  rememberLanguageFeatures(device, gpu.wgslLanguageFeatures);
   const endPacing = detectCaps(device).isCpu ? paceDevicePolls() : () => {};
   return {
     device,
