@@ -7,8 +7,9 @@ import type { Detector } from '../src/model/detector.ts';
 import { saveDetector } from '../src/model/modelFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import type { ImageSource } from '../src/train/calibrate.ts';
-import { type FitOptions, type FitProgress, fit, PRESETS, trainingOrder } from '../src/train/fit.ts';
+import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
+import { trainingOrder } from '../src/train/session.ts';
 import { device, engine } from './gpu.ts';
 
 const gpu = await engine();

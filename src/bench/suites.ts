@@ -107,7 +107,7 @@ export function benchTraining(
   batch: number,
   options: MeasureOptions,
 ): Promise<BenchResult[]> {
-  const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, size: networks.size, batch });
+  const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch });
   const definition = [...lossNodes, ...training.gradients.values()];
   const subject: Subject = {
     name: `training step ${networks.size} ${networks.side} px x ${batch}`,

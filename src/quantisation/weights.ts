@@ -194,6 +194,26 @@ export function dequantiseWeights({ shape, bits, groupSize, codes, scales }: Qua
   return Float32Array.from(codes, (code, i) => scales[Math.floor(i / length)]! * (code + offset));
 }
 
+/** How close to the border of its cell a latent weight may lie, in steps: rounding on the device is not exact. */
+const CELL_MARGIN = 1e-3;
+
+/**
+ * Weights that round to given codes and differ as little as possible from others: where training with rounding starts.
+ * @param weights [CO, CI, KH, KW] @returns the same shape
+ */
+export function latentWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights, weights: Float32Array) {
+  const length = (codes.length / (shape[0]! * shape[1]!)) * groupSize;
+  const offset = codeOffset(bits);
+  const [least, most] = codeRange(bits);
+  return Float32Array.from(weights, (weight, i) => {
+    const scale = scales[Math.floor(i / length)]!;
+    const code = codes[i]!;
+    const low = code === least ? Number.NEGATIVE_INFINITY : code - 0.5 + CELL_MARGIN;
+    const high = code === most ? Number.POSITIVE_INFINITY : code + 0.5 - CELL_MARGIN;
+    return scale * (Math.min(Math.max(weight / scale - offset, low), high) + offset);
+  });
+}
+
 /** Bytes of packed codes: bits / 32 of what float32 takes, rounded up to whole 32-bit words. */
 export function packedBytes(count: number, bits: WeightBits): number {
   return Math.ceil((count * bits) / 32) * 4;

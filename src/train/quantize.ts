@@ -57,7 +57,7 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
   const { networks, quantisation } = quantiseNetworks(state.networks, plan, ranges);
   await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-  const quantised = new Detector(engine, { ...state, networks, quantisation });
+  const quantised = new Detector(engine, { ...state, networks, ...(quantisation.size > 0 && { quantisation }) });
   const result = await calibrate(quantised, heldOut, options.alpha ?? state.threshold?.alpha, signal);
   quantised.destroy();
   onProgress?.({ phase: 'calibrate', done: 1, total: 1 });

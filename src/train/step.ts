@@ -65,6 +65,8 @@ export interface OptimiserOptions {
   /** Step from which the learning rate is a tenth. */
   readonly decayAt: number;
   readonly adam?: Partial<AdamAttrs>;
+  /** Parameters without weight decay. */
+  readonly withoutDecay?: ReadonlySet<Parameter>;
 }
 
 export interface Optimiser {
@@ -97,7 +99,8 @@ export function optimiser(
     const m = new Parameter(`adam.m.${parameter.name}`, parameter.type);
     const v = new Parameter(`adam.v.${parameter.name}`, parameter.type);
     moments.push(m, v);
-    return adam(parameter.node, m.node, v.node, nodes[i]!, state.node, attrs);
+    const own = options.withoutDecay?.has(parameter) ? { ...attrs, weightDecay: 0 } : attrs;
+    return adam(parameter.node, m.node, v.node, nodes[i]!, state.node, own);
   });
   const { learningRate, decayAt } = options;
   const advance = tick(state.node, { learningRate, decayAt, decay: 0.1, beta1: attrs.beta1, beta2: attrs.beta2 });

@@ -44,7 +44,7 @@ function graphs(args: Arguments): Record<string, Node>[] {
   const teacher = networks.teacher.forward(input('x', [batch ?? 1, 3, side, side]));
   const list: Record<string, Node>[] = [{ combined }, { teacher }];
   if (args.flag('training')) {
-    const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, size, batch: batch ?? 4 });
+    const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch: batch ?? 4 });
     const gradients = [...training.gradients.values()];
     list.push(Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node])));
   }

@@ -1,0 +1,184 @@
+import type { Parameter } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import { Detector } from '../model/detector.ts';
+import type { Networks } from '../model/networks.ts';
+import type { BitPlan } from '../quantisation/bitPlan.ts';
+import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
+import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
+import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantisation/layers.ts';
+import { dequantiseWeights, encodeWeights, latentWeights } from '../quantisation/weights.ts';
+import { calibrate } from './calibrate.ts';
+import { readCheckpoint } from './checkpoint.ts';
+import { trainingGraph } from './fit.ts';
+import type { PenaltySource } from './penalty.ts';
+import { type QuantizeOptions, quantize } from './quantize.ts';
+import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
+
+export interface RecalibrateSettings {
+  /** A tenth of the detector's own training by default. */
+  readonly iterations: number;
+  readonly batch: number;
+  /** 1e-5 by default. */
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+export interface RecalibrateOptions
+  extends Omit<QuantizeOptions, 'onProgress' | 'signal' | 'plan'>,
+    Omit<TrainingControl, 'signal'> {
+  /** Width of every layer; one that names no layer trains the float networks on. */
+  readonly plan: BitPlan;
+  /** Natural images for the penalty loss. */
+  readonly penalty: PenaltySource;
+  readonly settings?: Partial<RecalibrateSettings>;
+  /** Bytes of a checkpoint to continue from. */
+  readonly resume?: Uint8Array;
+  readonly onProgress?: (progress: RecalibrateProgress) => void;
+  /** Aborting saves a checkpoint and rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
+  readonly phase: TrainingProgress['phase'] | 'ranges' | 'calibrate';
+}
+
+const LEARNING_RATE = 1e-5;
+const WEIGHT_DECAY = 1e-5;
+const SHARE_OF_TRAINING = 0.1;
+
+/** The settings of a recalibration of this detector. @throws UserError for unusable ones */
+export function recalibrateSettings(
+  { state }: Detector,
+  change: Partial<RecalibrateSettings> = {},
+): RecalibrateSettings {
+  const { iterations, batch } = state.provenance;
+  const settings = {
+    iterations: Math.max(1, Math.round(SHARE_OF_TRAINING * iterations)),
+    batch,
+    learningRate: LEARNING_RATE,
+    weightDecay: WEIGHT_DECAY,
+    ...change,
+  };
+  for (const name of ['iterations', 'batch'] as const) {
+    if (!Number.isInteger(settings[name]) || settings[name] < 1)
+      throw new UserError(`${name} ${settings[name]} cannot be used.`, 'It has to be a whole number of at least 1.');
+  }
+  if (!(settings.learningRate > 0))
+    throw new UserError(`learning rate ${settings.learningRate} cannot be used.`, 'It has to be above 0.');
+  return settings;
+}
+
+/**
+ * Quantises a float detector and trains the quantised student and autoencoder on, with rounding in the forward pass,
+ * straight-through gradients and learned scales; the quantised teacher is the target and stays (RAAD, recalibration). The
+ * result runs on integer weights; map quantiles and threshold are taken anew.
+ * @returns a quantised detector, or a float one when the plan names no layer
+ * @throws UserError for unusable data or settings, or a detector that is quantised already
+ */
+export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
+  const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
+  const settings = recalibrateSettings(detector, options.settings);
+  const quantised = await quantize({
+    ...options,
+    ...(onProgress && { onProgress }),
+  });
+  const { engine, state } = quantised;
+  const { provenance, quantisation = new Map() } = state;
+  const networks = latentNetworks(detector.state.networks, state.networks, quantisation);
+  const scales = learnableScales(quantisation);
+  const learned = scalesOf(scales, isTrained);
+  const cache: LayerCache = new Map();
+  const session = new TrainingSession({
+    ...options,
+    ...settings,
+    engine,
+    networks,
+    seed: provenance.seed,
+    trained: [...networks.trained, ...learned],
+    graph: trainingGraph(
+      networks,
+      { ...settings, seed: provenance.seed },
+      { rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales), alsoTrained: learned },
+    ),
+    teacher: (x) => integerGraph([networks.teacher.forward(x)], quantisation, cache)[0]!,
+    earlierSteps: provenance.iterations,
+    fingerprint: {
+      ...settings,
+      seed: provenance.seed,
+      plan: JSON.stringify(plan.layers),
+      from: JSON.stringify(provenance),
+    },
+    resume: resume && (await readCheckpoint(resume)),
+  });
+  try {
+    await session.train();
+  } finally {
+    session.destroy();
+    engine.release([...cache.values(), ...networks.parameters, ...scalesOf(scales)]);
+    quantised.destroy();
+  }
+  const result = quantisation.size > 0 ? convert(networks, quantisation, scales) : { networks };
+  onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
+  const recalibrated = new Detector(engine, {
+    ...state,
+    ...result,
+    provenance: {
+      ...provenance,
+      recalibrationIterations: settings.iterations,
+      recalibrationLearningRate: settings.learningRate,
+      recalibrationPenalty: penalty.name,
+      recalibrationImages: train.count,
+    },
+  });
+  const calibrated = await calibrate(recalibrated, heldOut, options.alpha ?? state.threshold?.alpha, signal);
+  recalibrated.destroy();
+  onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
+  return calibrated;
+}
+
+function scalesOf({ weights, inputs }: LearnableScales, chosen: (layer: string) => boolean = () => true): Parameter[] {
+  return [...weights, ...inputs].flatMap(([layer, parameter]) => (chosen(layer) ? [parameter] : []));
+}
+
+/** The teacher is the target: it stays as it is. */
+function isTrained(layer: string): boolean {
+  return !layer.startsWith('teacher.');
+}
+
+/**
+ * The float values that training moves: those before quantising, as far as they round to the same codes. What starts in the
+ * middle of its cell would need many steps before a code changes.
+ */
+function latentNetworks(float: Networks, quantised: Networks, quantisation: Quantisation): Networks {
+  const latent = copyNetworks(quantised);
+  const before = new Map(float.parameters.map((parameter) => [parameter.name, parameter]));
+  for (const parameter of latent.parameters) {
+    const codes = parameter.name.endsWith('.weight') && quantisation.get(layerName(parameter))?.weights;
+    if (codes) parameter.data = latentWeights(codes, before.get(parameter.name)!.data as Float32Array);
+  }
+  return latent;
+}
+
+function layerName({ name }: Parameter): string {
+  return name.replace(/\.weight$/, '');
+}
+
+/** Codes of the trained values by the learned scales, and networks with the values that they stand for. */
+function convert(networks: Networks, quantisation: Quantisation, scales: LearnableScales) {
+  const copy = copyNetworks(networks);
+  const values = new Map(copy.parameters.map((parameter) => [parameter.name, parameter]));
+  const learned = ({ data }: Parameter) => Float32Array.from(data, Math.exp);
+  const layers = [...quantisation].map(([name, layer]): [string, QuantisedLayer] => {
+    const weight = values.get(`${name}.weight`)!;
+    const [weightScales, inputScale] = isTrained(name) ? [scales.weights.get(name), scales.inputs.get(name)] : [];
+    const { bits, shape, groupSize } = layer.weights ?? {};
+    const weights =
+      bits && weightScales
+        ? encodeWeights(weight.data as Float32Array, shape!, bits, groupSize!, learned(weightScales))
+        : layer.weights;
+    if (weights) weight.data = dequantiseWeights(weights);
+    const input = layer.input && inputScale ? { ...layer.input, scale: learned(inputScale)[0]! } : layer.input;
+    return [name, { plan: layer.plan, ...(weights && { weights }), ...(input && { input }) }];
+  });
+  return { networks: copy, quantisation: new Map(layers) };
+}

@@ -1,0 +1,310 @@
+import type { Engine } from '../engine/engine.ts';
+import { input, type Node, Parameter } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import type { Tuning } from '../engine/tuning.ts';
+import { UserError } from '../errors.ts';
+import { COLOR_CHANGES, imageToTensor } from '../kernels/image.ts';
+import { randomUniform, randomWord } from '../kernels/random.ts';
+import { recordLosses } from '../kernels/recordLosses.ts';
+import type { Networks } from '../model/networks.ts';
+import { Resizer } from '../model/pixels.ts';
+import type { TensorFile } from '../model/safetensors.ts';
+import { ChannelStatistics } from '../model/statistics.ts';
+import type { ImageSource } from './calibrate.ts';
+import { type Checkpoint, checkpointTuning, type Fingerprint, restore, writeCheckpoint } from './checkpoint.ts';
+import type { PenaltySource } from './penalty.ts';
+import { LOSS_NAMES, type LossName, type Optimiser } from './step.ts';
+
+export interface TrainingProgress {
+  readonly phase: 'compile' | 'statistics' | 'train';
+  readonly done: number;
+  readonly total: number;
+  /** Mean losses since the last report, while training. */
+  readonly losses?: Readonly<Record<LossName, number>>;
+}
+
+/** How a run is watched, kept and stopped. */
+export interface TrainingControl {
+  /** Bound on the host memory for teacher features and resized images; 1 GiB. */
+  readonly cacheBytes?: number;
+  readonly checkpoint?: {
+    /** Steps between checkpoints. */
+    readonly every: number;
+    /** Has to replace the earlier one atomically. */
+    readonly save: (bytes: Uint8Array) => Promise<void>;
+  };
+  /** Aborting saves a checkpoint and rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** The graph of one step: losses in the order of their names, and the updates. */
+export interface StepGraph {
+  readonly lossNodes: readonly Node[];
+  readonly training: Optimiser;
+}
+
+/** What is trained, on what, and by which graph. */
+export interface TrainingRun extends TrainingControl {
+  readonly engine: Engine;
+  readonly networks: Networks;
+  readonly iterations: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly train: ImageSource;
+  readonly penalty: PenaltySource;
+  /** Everything that the optimiser changes. */
+  readonly trained: readonly Parameter[];
+  readonly graph: StepGraph;
+  /** The teacher's raw features of normalised images [1, 3, side, side]. */
+  readonly teacher: (x: Node) => Node;
+  /** Steps of earlier runs: the order of the images goes on behind them. */
+  readonly earlierSteps?: number;
+  /** What has to be equal, beside data and adapter, for a checkpoint to continue this run. */
+  readonly fingerprint: Fingerprint;
+  /** A checkpoint to continue from. */
+  readonly resume?: TensorFile | undefined;
+  readonly onProgress?: (progress: TrainingProgress) => void;
+}
+
+/** Keys that tell the uses of the counter-based generator apart. */
+const RANDOM = { shuffle: 1, change: 2, factor: 3, grayscale: 4, penalty: 5 } as const;
+
+/** Share of penalty images that are made grayscale. */
+const GRAYSCALE = 0.3;
+
+/** Index of the `k`-th training image of a run: epochs of shuffled images without replacement. */
+export function trainingOrder(count: number, seed: number): (k: number) => number {
+  let epoch = -1;
+  let order: Uint32Array = new Uint32Array(0);
+  return (k) => {
+    const wanted = Math.floor(k / count);
+    if (wanted !== epoch) {
+      epoch = wanted;
+      order = Uint32Array.from({ length: count }, (_, i) => i);
+      for (let i = count - 1; i > 0; i--) {
+        const j = randomWord(i, epoch, RANDOM.shuffle, seed) % (i + 1);
+        [order[i], order[j]] = [order[j]!, order[i]!];
+      }
+    }
+    return order[k % count]!;
+  };
+}
+
+/** Keeps values of known size as long as they fit in a number of bytes; what does not fit is made again. */
+class BoundedCache<V extends { readonly byteLength: number }> {
+  readonly #values = new Map<number, V>();
+  readonly #budget: { bytes: number };
+
+  constructor(budget: { bytes: number }) {
+    this.#budget = budget;
+  }
+
+  async get(key: number, make: () => Promise<V>): Promise<V> {
+    const known = this.#values.get(key);
+    if (known) return known;
+    const value = await make();
+    if (this.#budget.bytes >= value.byteLength) {
+      this.#budget.bytes -= value.byteLength;
+      this.#values.set(key, value);
+    }
+    return value;
+  }
+}
+
+/** Steps that may be queued on the device before the host waits. */
+const STEPS_IN_FLIGHT = 2;
+const RING_ROWS = 64;
+const DEFAULT_CACHE = 2 ** 30;
+
+/** One run: plans, caches and what has to be freed. */
+export class TrainingSession {
+  readonly #run: TrainingRun;
+  readonly #tuning: Tuning;
+  readonly #resizer: Resizer;
+  readonly #pixels: BoundedCache<Uint32Array>;
+  readonly #features: BoundedCache<Float32Array>;
+  readonly #penalties: BoundedCache<Uint32Array>;
+  #teacherPlan: Plan | undefined;
+  #temporary: Parameter[] = [];
+
+  constructor(run: TrainingRun) {
+    this.#run = run;
+    // Other kernels round differently: a run is continued with those that it was begun with.
+    this.#tuning = run.resume ? checkpointTuning(run.resume) : run.engine.tuning;
+    this.#resizer = new Resizer(run.engine, run.networks.side);
+    const budget = { bytes: run.cacheBytes ?? DEFAULT_CACHE };
+    this.#pixels = new BoundedCache(budget);
+    this.#features = new BoundedCache(budget);
+    this.#penalties = new BoundedCache(budget);
+  }
+
+  /** Teacher statistics over all training images, in one pass that also fills the feature cache. */
+  async statistics(): Promise<void> {
+    const { networks, train, onProgress, signal } = this.#run;
+    const { channels, teacherMean, teacherStd } = networks;
+    const statistics = new ChannelStatistics(channels);
+    for (let i = 0; i < train.count; i++) {
+      signal?.throwIfAborted();
+      statistics.add(await this.#teacherFeatures(i));
+      onProgress?.({ phase: 'statistics', done: i + 1, total: train.count });
+    }
+    const { mean, std } = statistics.result();
+    teacherMean.data = mean;
+    teacherStd.data = std;
+  }
+
+  async train(): Promise<void> {
+    const { engine, networks, iterations, trained, onProgress, signal, checkpoint, resume, graph } = this.#run;
+    const { training, lossNodes } = graph;
+    const parts: Checkpoint = { parameters: [...trained, training.state, ...training.moments], tuning: this.#tuning };
+    const start = resume ? restore(resume, parts, this.#fingerprint()) : 0;
+    const ring = new Parameter('training.losses', { shape: [RING_ROWS, LOSS_NAMES.length], dtype: 'f32' });
+    const plan = await engine.compile({
+      outputs: {},
+      effects: [recordLosses(ring.node, lossNodes, training.state.node), ...training.effects],
+      tuning: this.#tuning,
+      onProgress: (done, total) => onProgress?.({ phase: 'compile', done, total }),
+    });
+    const kept = new Set([...networks.parameters, ...trained]);
+    this.#temporary = [...plan.parameters].filter((parameter) => !kept.has(parameter));
+    const save = async (step: number) => {
+      await engine.download(parts.parameters);
+      await checkpoint?.save(await writeCheckpoint(parts, this.#fingerprint(), step));
+    };
+    const inFlight: Promise<unknown>[] = [];
+    let reported = start;
+    let reportedAt = performance.now();
+    try {
+      for (let step = start; step < iterations; step++) {
+        if (signal?.aborted) {
+          await save(step);
+          throw signal.reason;
+        }
+        for (const [name, data] of Object.entries(await this.#batchData(step))) plan.write(name, data);
+        const encoder = engine.device.createCommandEncoder();
+        plan.encode(encoder);
+        engine.device.queue.submit([encoder.finish()]);
+        inFlight.push(engine.device.queue.onSubmittedWorkDone());
+        if (inFlight.length >= STEPS_IN_FLIGHT) await inFlight.shift();
+        engine.assertUsable();
+        const done = step + 1;
+        // The ring holds RING_ROWS steps; a slow adapter is reported on every second.
+        if (done === iterations || done - reported >= RING_ROWS || performance.now() - reportedAt > 1000) {
+          await engine.download([ring]);
+          onProgress?.({
+            phase: 'train',
+            done,
+            total: iterations,
+            losses: meanLosses(ring.data as Float32Array, reported, done),
+          });
+          reported = done;
+          reportedAt = performance.now();
+        }
+        if (checkpoint && done % checkpoint.every === 0 && done < iterations) await save(done);
+      }
+      await engine.download(trained);
+      checkFinite(trained);
+    } finally {
+      await Promise.allSettled(inFlight);
+      plan.destroy();
+    }
+  }
+
+  destroy(): void {
+    const { engine } = this.#run;
+    this.#teacherPlan?.destroy();
+    this.#resizer.destroy();
+    engine.release(this.#temporary);
+  }
+
+  /** What has to be equal for a checkpoint to continue this run. */
+  #fingerprint(): Fingerprint {
+    const { fingerprint, train, penalty, engine } = this.#run;
+    const { description, subgroupMaxSize } = engine.caps;
+    return {
+      ...fingerprint,
+      trainImages: train.count,
+      data: train.digest ?? '',
+      penalty: penalty.name,
+      adapter: description,
+      subgroupMaxSize,
+    };
+  }
+
+  async #batchData(step: number) {
+    const { networks, batch, seed, train, penalty, earlierSteps = 0 } = this.#run;
+    const { side, channels, cells } = networks;
+    const plane = side * side;
+    const featureSize = channels * cells * cells;
+    const data = {
+      images: new Uint32Array(batch * plane),
+      penalty: new Uint32Array(batch * plane),
+      imageChange: new Float32Array(2 * batch),
+      penaltyChange: new Float32Array(2 * batch),
+      teacherFeatures: new Float32Array(batch * featureSize),
+    };
+    this.#order ??= trainingOrder(train.count, seed);
+    for (let b = 0; b < batch; b++) {
+      const k = (earlierSteps + step) * batch + b;
+      const image = this.#order(k);
+      data.images.set(await this.#imagePixels(image), b * plane);
+      data.teacherFeatures.set(await this.#teacherFeatures(image), b * featureSize);
+      data.penalty.set(await this.#penaltyPixels(penalty, k), b * plane);
+      // Brightness, contrast or saturation by a factor in [0.8, 1.2].
+      data.imageChange[2 * b] = 1 + (randomWord(k, 0, RANDOM.change, seed) % 3);
+      data.imageChange[2 * b + 1] = 0.8 + 0.4 * randomUniform(k, 0, RANDOM.factor, seed);
+      const gray = randomUniform(k, 0, RANDOM.grayscale, seed) < GRAYSCALE;
+      data.penaltyChange[2 * b] = COLOR_CHANGES.indexOf(gray ? 'grayscale' : 'none');
+      data.penaltyChange[2 * b + 1] = 1;
+    }
+    return data;
+  }
+  #order: ((k: number) => number) | undefined;
+
+  #imagePixels(index: number): Promise<Uint32Array> {
+    const { train } = this.#run;
+    return this.#pixels.get(index, async () => this.#resizer.resize(await train.image(index)));
+  }
+
+  #penaltyPixels(penalty: PenaltySource, k: number): Promise<Uint32Array> {
+    const { seed, networks } = this.#run;
+    const index = randomWord(k, 0, RANDOM.penalty, seed) % penalty.count;
+    return this.#penalties.get(index, () => penalty.pixels(index, networks.side));
+  }
+
+  /** Raw features of an un-augmented image: constant during the run. */
+  #teacherFeatures(index: number): Promise<Float32Array> {
+    return this.#features.get(index, async () => {
+      this.#teacherPlan ??= await this.#compileTeacher();
+      const { features } = await this.#teacherPlan.run({ image: await this.#imagePixels(index) }, ['features']);
+      return features as Float32Array;
+    });
+  }
+
+  #compileTeacher(): Promise<Plan> {
+    const { engine, networks, teacher } = this.#run;
+    const { side } = networks;
+    const image = input('image', [1, side, side], 'u32');
+    const outputs = { features: teacher(imageToTensor(image)) };
+    return engine.compile({ outputs, tuning: this.#tuning });
+  }
+}
+
+function meanLosses(ring: Float32Array, from: number, to: number): Record<LossName, number> {
+  const result = { hard: 0, penalty: 0, autoencoder: 0, studentAutoencoder: 0 };
+  const first = Math.max(from, to - RING_ROWS);
+  for (let step = first; step < to; step++) {
+    LOSS_NAMES.forEach((name, i) => {
+      result[name] += ring[(step % RING_ROWS) * LOSS_NAMES.length + i]! / (to - first);
+    });
+  }
+  return result;
+}
+
+function checkFinite(parameters: readonly Parameter[]): void {
+  for (const { name, data } of parameters) {
+    if (!data.every(Number.isFinite)) {
+      throw new UserError(`training diverged: ${name} is not finite.`, 'Use a lower learning rate.');
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/model/detector.ts';
+import { loadDetector, saveDetector } from '../src/model/modelFile.ts';
+import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { encodeWeights, latentWeights, quantiseWeights, WEIGHT_BITS } from '../src/quantisation/weights.ts';
+import type { ImageSource } from '../src/train/calibrate.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
+import { quantize } from '../src/train/quantize.ts';
+import { type RecalibrateOptions, recalibrate } from '../src/train/recalibrate.ts';
+import { engine } from './gpu.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const gpu = await engine();
+const state = await untrainedDetector();
+const detector = new Detector(gpu, { ...state, provenance: { ...state.provenance, iterations: 20, batch: 1 } });
+
+function specimens(first: number, count: number): ImageSource {
+  return { count, image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image };
+}
+
+const plan = uniformPlan(state.networks, { weights: 4, activations: 8 });
+
+function options(change: Partial<RecalibrateOptions> = {}): RecalibrateOptions {
+  return {
+    detector,
+    plan,
+    train: specimens(0, 4),
+    heldOut: specimens(4, 2),
+    penalty: generatedPenalty(0),
+    // Fast enough for codes to change within a few steps.
+    settings: { iterations: 3, learningRate: 1e-3 },
+    ...change,
+  };
+}
+
+test('latent weights round to the codes that they belong to', () => {
+  const weights = Float32Array.from({ length: 4 * 4 * 9 }, (_, i) => Math.sin(i * 1.7) * 0.3);
+  for (const bits of WEIGHT_BITS) {
+    const quantised = quantiseWeights(weights, [4, 4, 3, 3], { bits });
+    const latent = latentWeights(quantised, weights);
+    expect(encodeWeights(latent, quantised.shape, bits, 4, quantised.scales).codes).toEqual(quantised.codes);
+    const moved = weights.filter(
+      (weight, i) => Math.fround(weight) !== latent[i] && Math.abs(weight - latent[i]!) > 1e-6,
+    );
+    expect(moved.length).toBeLessThan(weights.length / 2);
+  }
+});
+
+describe('recalibration', () => {
+  let bytes: Uint8Array;
+
+  test('trains student, autoencoder and scales, leaves the teacher, and keeps its widths', async () => {
+    const before = await quantize({ detector, plan, train: specimens(0, 4), heldOut: specimens(4, 2) });
+    const losses: number[] = [];
+    const after = await recalibrate(
+      options({
+        onProgress: ({ phase, losses: seen }) => {
+          if (phase === 'train') losses.push(Object.values(seen!).reduce((a, b) => a + b, 0));
+        },
+      }),
+    );
+    expect(losses.every(Number.isFinite)).toBe(true);
+    let moved = 0;
+    for (const [name, { plan: layer, weights, input }] of after.state.quantisation!) {
+      const start = before.state.quantisation!.get(name)!;
+      expect(layer).toEqual(plan.layers[name]);
+      expect(input!.zeroPoint).toBe(start.input!.zeroPoint);
+      const same = weights!.codes.every((code, i) => code === start.weights!.codes[i]);
+      expect(same, name).toBe(name.startsWith('teacher.'));
+      if (input!.scale !== start.input!.scale) moved++;
+      if (name.startsWith('teacher.')) expect(input!.scale).toBe(start.input!.scale);
+    }
+    // A scale whose gradient vanishes, behind dead units, may stay.
+    expect(moved).toBeGreaterThan(12);
+    expect(after.state.threshold).toMatchObject({ images: 2 });
+    expect(after.state.provenance['recalibrationIterations']).toBe(3);
+    bytes = await saveDetector(after);
+    const loaded = await loadDetector(gpu, bytes);
+    const image = renderSpecimen('bracket', 'scratch', 9, 128).image;
+    expect((await loaded.predict(image)).map).toEqual((await after.predict(image)).map);
+    for (const each of [before, after, loaded]) each.destroy();
+  });
+
+  test('resumes to the same bits', async () => {
+    let saved: Uint8Array | undefined;
+    const save = async (checkpoint: Uint8Array) => {
+      saved = checkpoint;
+    };
+    const whole = await recalibrate(options({ checkpoint: { every: 2, save } }));
+    const resumed = await recalibrate(options({ resume: saved! }));
+    expect(await saveDetector(whole)).toEqual(bytes);
+    expect(await saveDetector(resumed)).toEqual(bytes);
+    const other = options({ resume: saved!, settings: { iterations: 3, learningRate: 1e-4 } });
+    await expect(recalibrate(other)).rejects.toThrow(/checkpoint was made with learningRate/);
+    whole.destroy();
+    resumed.destroy();
+  });
+
+  test('a plan without layers trains the float networks on', async () => {
+    const result = await recalibrate(options({ plan: { ...plan, layers: {} } }));
+    expect(result.state.quantisation).toBeUndefined();
+    const [first] = result.state.networks.student.parameters;
+    expect(first!.data).not.toEqual(state.networks.student.parameters[0]!.data);
+    result.destroy();
+  });
+
+  test('unusable settings are refused', async () => {
+    await expect(recalibrate(options({ settings: { iterations: 0 } }))).rejects.toThrow('iterations 0 cannot be used');
+    await expect(recalibrate(options({ settings: { learningRate: -1 } }))).rejects.toThrow('learning rate -1');
+  });
+});
