@@ -26,9 +26,10 @@ export function floatToHalf(value: number): number {
   return sign | (((exponent + 15) << 10) + roundHalfEven(magnitude * 2 ** (10 - exponent)) - 1024);
 }
 
+/** Adding it leaves no bits for fractions, so that the sum is rounded as IEEE arithmetic does. */
+const NO_FRACTION = 1.5 * 2 ** 52;
+
 /** Rounds half to even, as IEEE arithmetic and ONNX do. */
 export function roundHalfEven(value: number): number {
-  const low = Math.floor(value);
-  if (value - low !== 0.5) return Math.round(value);
-  return low % 2 === 0 ? low : low + 1;
+  return Math.abs(value) < 2 ** 51 ? value + NO_FRACTION - NO_FRACTION : value;
 }

@@ -71,6 +71,12 @@ export function convParameters(name: string, outputs: number, inputs: number, ke
   };
 }
 
+/** Position i of an output is centred on input pixel `offset + stride * i`. */
+export interface LayerGeometry {
+  readonly offset: number;
+  readonly stride: number;
+}
+
 /** Patch description network: fully convolutional, 33 px receptive field, output stride 4. */
 export class Pdn {
   readonly size: PdnSize;
@@ -89,6 +95,21 @@ export class Pdn {
       const parameters = convParameters(`${name}.conv${i + 1}`, width, inputs, spec.kernel);
       inputs = width;
       return parameters;
+    });
+  }
+
+  /** Where each convolution's output positions lie, without padding. */
+  get geometry(): readonly LayerGeometry[] {
+    let offset = 0;
+    let stride = 1;
+    return LAYERS[this.size].map(({ kernel, pool }) => {
+      offset += ((kernel - 1) / 2) * stride;
+      const geometry = { offset, stride };
+      if (pool) {
+        offset += stride / 2;
+        stride *= 2;
+      }
+      return geometry;
     });
   }
 

@@ -46,6 +46,8 @@ export interface WeightQuantiser {
 /** Scales tried between this share of the one that clips nothing, and that one. */
 const SHRINK_FROM = 0.25;
 const SHRINK_STEPS = 150;
+/** Every so many steps are tried first, then those around the best. */
+const COARSE = 5;
 
 /**
  * Symmetric quantisation of convolution weights, per output channel or per group of input channels. Each scale minimises the
@@ -174,15 +176,22 @@ function bestScale(values: Float32Array, bits: WeightBits): number {
   const widest = largest / (most + codeOffset(bits));
   let best = Math.fround(widest);
   let least = squaredError(values, best, bits);
-  for (let step = 0; step < SHRINK_STEPS; step++) {
+  let bestStep = SHRINK_STEPS;
+  const attempt = (step: number) => {
     // As it is stored, so that the search sees what inference will see.
     const scale = Math.fround(widest * (SHRINK_FROM + ((1 - SHRINK_FROM) * step) / SHRINK_STEPS));
-    if (scale === 0) continue;
+    if (scale === 0) return;
     const error = squaredError(values, scale, bits);
     if (error < least) {
       least = error;
       best = scale;
+      bestStep = step;
     }
+  };
+  for (let step = 0; step < SHRINK_STEPS; step += COARSE) attempt(step);
+  const centre = bestStep;
+  for (let step = centre - COARSE + 1; step < centre + COARSE; step++) {
+    if (step >= 0 && step < SHRINK_STEPS && step % COARSE !== 0) attempt(step);
   }
   return best;
 }

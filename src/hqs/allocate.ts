@@ -1,0 +1,343 @@
+import { Random } from '../data/random.ts';
+import { UserError } from '../errors.ts';
+import type { Networks } from '../model/networks.ts';
+import { type BitPlan, type LayerPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
+import { dequantiseWeights, quantiseWeights, WEIGHT_BITS, type WeightBits } from '../quantisation/weights.ts';
+import type { LayerScore } from './scores.ts';
+
+/**
+ * Where the ranking of layers comes from. `hqs`: their scores; the others are controls: `reversed` turns the ranking round,
+ * `random` draws it, `ompq` takes the scores of {@link ompqScores}, `uniform` knows none.
+ */
+export const ALLOCATIONS = ['hqs', 'uniform', 'reversed', 'ompq', 'random'] as const;
+export type AllocationMethod = (typeof ALLOCATIONS)[number];
+
+/** A bound on the weights of all layers together, without biases. */
+export type SizeLimit =
+  /** With scales, as stored. */
+  | { readonly bytes: number }
+  /** Mean width of a weight. */
+  | { readonly averageBits: number };
+
+export interface AllocateOptions {
+  readonly networks: Networks;
+  /**
+   * Scores of `conv1`, `conv2`, ..., which layers of teacher and student share, and of full layer names. Layers without one
+   * are given the mean score by `budget`, and {@link otherBits} by `psi`.
+   */
+  readonly scores: readonly LayerScore[];
+  readonly method?: AllocationMethod;
+  /**
+   * `psi` (the default): a piecewise constant function from the score, scaled to [0, 1], to bits. `budget`: the widths of the
+   * least sum of score x relative squared rounding error under the limit.
+   */
+  readonly mode?: 'psi' | 'budget';
+  /** Of the scaled score, ascending; [1/3, 2/3]. */
+  readonly thresholds?: readonly number[];
+  /** Widths from below the first threshold to above the last; [4, 6, 8]. `budget` chooses between 2 and 8. */
+  readonly bits?: readonly LayerPlan['weights'][];
+  /** Width of layers without a score under `psi`; 8. */
+  readonly otherBits?: LayerPlan['weights'];
+  /** Needed by `budget`; widths of `psi` and the controls are raised and lowered by rank to meet it. */
+  readonly limit?: SizeLimit;
+  readonly activations?: LayerPlan['activations'];
+  readonly seed?: number;
+  /** What `budget` weighs; computed when absent. @see roundingErrors */
+  readonly errors?: RoundingErrors;
+}
+
+/** One line of an allocation: a layer, or the same layer of teacher and student. */
+export interface AllocationRow extends LayerScore {
+  readonly names: readonly string[];
+  readonly bits: LayerPlan['weights'];
+  /** Of weights and scales. */
+  readonly bytes: number;
+}
+
+export interface Allocation {
+  readonly plan: BitPlan;
+  readonly rows: readonly AllocationRow[];
+  /** Of all weights and scales. */
+  readonly bytes: number;
+  readonly averageBits: number;
+}
+
+/** Layers that get one width together. */
+interface Item {
+  readonly layer: string;
+  readonly names: readonly string[];
+  readonly shapes: readonly (readonly number[])[];
+  readonly score: LayerScore | undefined;
+}
+
+const THRESHOLDS = [1 / 3, 2 / 3];
+const PSI_BITS: readonly LayerPlan['weights'][] = [4, 6, 8];
+
+/**
+ * Gives every layer its width (RAAD, hierarchical quantization scoring). Deterministic.
+ * @throws UserError for unusable options, or a limit that the narrowest widths do not meet
+ */
+export function allocate(options: AllocateOptions): Allocation {
+  const { method = 'hqs', mode = 'psi', limit, seed = 0 } = options;
+  const items = itemsOf(options);
+  if (mode === 'budget' && !limit)
+    throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');
+  if (limit && smallest(items, limit) > allowed(items, limit)) throw impossible(items, limit);
+  if (method === 'uniform') {
+    if (!limit) throw new UserError('uniform widths need a limit.', 'Give bytes or an average of bits.');
+    return result(options, items, uniform(items, limit));
+  }
+  const scores = rankedScores(items, method, seed);
+  const bits =
+    mode === 'budget'
+      ? cheapest(options, items, scores, limit!)
+      : fitted(items, scores, psi(items, scores, options), limit);
+  return result(options, items, bits);
+}
+
+function itemsOf({ networks, scores }: AllocateOptions): Item[] {
+  const byName = new Map(scores.map((score) => [score.layer, score]));
+  const groups = new Map<string, { names: string[]; shapes: (readonly number[])[] }>();
+  for (const [name, { weight }] of quantisableLayers(networks)) {
+    // Teacher and student share a layer's bits, unless it has scores of its own.
+    const layer = byName.has(name) ? name : name.replace(/^(teacher|student)\./, '');
+    const group = groups.get(layer) ?? { names: [], shapes: [] };
+    group.names.push(name);
+    group.shapes.push(weight.type.shape);
+    groups.set(layer, group);
+  }
+  const unknown = scores.find(({ layer }) => !groups.has(layer));
+  if (unknown)
+    throw new UserError(
+      `there is a score for '${unknown.layer}', which is no layer.`,
+      `Use ${[...groups.keys()].join(', ')}.`,
+    );
+  return [...groups].map(([layer, group]) => ({ layer, ...group, score: byName.get(layer) }));
+}
+
+/** Scores that decide, by item; undefined where there is none. */
+function rankedScores(items: readonly Item[], method: AllocationMethod, seed: number): (number | undefined)[] {
+  const scored = items.flatMap((item, i) => (item.score ? [i] : []));
+  const scores = items.map((item) => item.score?.score);
+  if (method === 'random') {
+    const random = new Random(seed);
+    for (const i of scored) scores[i] = random.uniform();
+  }
+  if (method === 'reversed') {
+    // The values stay: the best place gets the worst one.
+    const order = [...scored].sort((a, b) => scores[a]! - scores[b]! || a - b);
+    const values = order.map((i) => scores[i]!);
+    order.forEach((i, rank) => {
+      scores[i] = values[values.length - 1 - rank];
+    });
+  }
+  return scores;
+}
+
+function psi(
+  items: readonly Item[],
+  scores: readonly (number | undefined)[],
+  { thresholds = THRESHOLDS, bits = PSI_BITS, otherBits = 8 }: AllocateOptions,
+): LayerPlan['weights'][] {
+  if (bits.length !== thresholds.length + 1)
+    throw new UserError(
+      `${thresholds.length} thresholds divide scores into ${thresholds.length + 1} classes, and there are ${bits.length} widths.`,
+      'Give one width more than thresholds.',
+    );
+  if (thresholds.some((threshold, i) => !(threshold > (thresholds[i - 1] ?? Number.NEGATIVE_INFINITY))))
+    throw new UserError(`the thresholds ${thresholds.join(', ')} do not ascend.`, 'Sort them.');
+  const given = scores.filter((score) => score !== undefined);
+  const least = Math.min(...given);
+  const spread = Math.max(...given) - least;
+  return items.map((_, i) => {
+    const score = scores[i];
+    if (score === undefined) return otherBits;
+    const scaled = spread > 0 ? (score - least) / spread : 1;
+    return bits[thresholds.filter((threshold) => scaled >= threshold).length]!;
+  });
+}
+
+function sizeOf({ shapes }: Item, weights: LayerPlan['weights'], limit: SizeLimit): number {
+  return shapes.reduce(
+    (sum, shape) =>
+      sum +
+      ('bytes' in limit
+        ? layerBytes(shape, { weights, activations: 8, granularity: 'channel' })
+        : weights * count(shape)),
+    0,
+  );
+}
+
+function count(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
+function allowed(items: readonly Item[], limit: SizeLimit): number {
+  if ('bytes' in limit) return limit.bytes;
+  return (
+    limit.averageBits * items.reduce((sum, { shapes }) => sum + shapes.reduce((all, shape) => all + count(shape), 0), 0)
+  );
+}
+
+function totalSize(items: readonly Item[], bits: readonly LayerPlan['weights'][], limit: SizeLimit): number {
+  return items.reduce((sum, item, i) => sum + sizeOf(item, bits[i]!, limit), 0);
+}
+
+function smallest(items: readonly Item[], limit: SizeLimit): number {
+  return totalSize(
+    items,
+    items.map(() => 2),
+    limit,
+  );
+}
+
+function impossible(items: readonly Item[], limit: SizeLimit): UserError {
+  const text = 'bytes' in limit ? `${limit.bytes} bytes` : `an average of ${limit.averageBits} bits`;
+  return new UserError(
+    `the layers cannot be brought under ${text}.`,
+    'bytes' in limit ? `2 bits for all take ${smallest(items, limit)} bytes.` : 'An average of 2 bits is the least.',
+  );
+}
+
+/** Widths b and b + 1, as many of the wider as fit, from the first layer on. */
+function uniform(items: readonly Item[], limit: SizeLimit): LayerPlan['weights'][] {
+  const most = allowed(items, limit);
+  const base = [...WEIGHT_BITS].reverse().find(
+    (b) =>
+      totalSize(
+        items,
+        items.map(() => b),
+        limit,
+      ) <= most,
+  );
+  if (!base) throw impossible(items, limit);
+  const bits: LayerPlan['weights'][] = items.map(() => base);
+  if (base === 8) return bits;
+  for (let i = 0; i < items.length; i++) {
+    bits[i] = (base + 1) as WeightBits;
+    if (totalSize(items, bits, limit) > most) bits[i] = base;
+  }
+  return bits;
+}
+
+/** Lowers widths from the lowest score on until the limit is met, then raises them from the highest score on. */
+function fitted(
+  items: readonly Item[],
+  scores: readonly (number | undefined)[],
+  start: readonly LayerPlan['weights'][],
+  limit: SizeLimit | undefined,
+): LayerPlan['weights'][] {
+  if (!limit) return [...start];
+  const most = allowed(items, limit);
+  const bits = [...start];
+  const value = (i: number) => scores[i] ?? Number.POSITIVE_INFINITY;
+  const ascending = items.map((_, i) => i).sort((a, b) => value(a) - value(b) || a - b);
+  while (totalSize(items, bits, limit) > most) {
+    for (const i of ascending) {
+      if (bits[i]! > 2 && totalSize(items, bits, limit) > most) bits[i] = Math.min(8, bits[i]! - 1) as WeightBits;
+    }
+  }
+  for (const i of ascending.toReversed()) {
+    while (bits[i]! < 8) {
+      const before = bits[i]!;
+      bits[i] = (before + 1) as WeightBits;
+      if (totalSize(items, bits, limit) <= most) continue;
+      bits[i] = before;
+      break;
+    }
+  }
+  return bits;
+}
+
+/** Steps that a budget is divided into: sizes are rounded up to them, so that the limit holds. */
+const BUDGET_STEPS = 20_000;
+
+/** Least sum of score x relative squared error under the limit, by dynamic programming over sizes. */
+function cheapest(
+  { networks, errors = roundingErrors(networks) }: AllocateOptions,
+  items: readonly Item[],
+  scores: readonly (number | undefined)[],
+  limit: SizeLimit,
+): LayerPlan['weights'][] {
+  const given = scores.filter((score) => score !== undefined);
+  const mean = given.length > 0 ? given.reduce((a, b) => a + b, 0) / given.length : 1;
+  const unit = allowed(items, limit) / BUDGET_STEPS;
+  let costs = new Float64Array(BUDGET_STEPS + 1);
+  const choices: Uint8Array[] = [];
+  items.forEach((item, i) => {
+    const next = new Float64Array(BUDGET_STEPS + 1).fill(Number.POSITIVE_INFINITY);
+    const choice = new Uint8Array(BUDGET_STEPS + 1);
+    for (const b of WEIGHT_BITS) {
+      const steps = Math.ceil(sizeOf(item, b, limit) / unit);
+      const error = item.names.reduce((sum, name) => sum + errors.get(name)!.get(b)!, 0);
+      const cost = Math.max(scores[i] ?? mean, 0) * error;
+      for (let used = steps; used <= BUDGET_STEPS; used++) {
+        const total = costs[used - steps]! + cost;
+        if (total < next[used]!) {
+          next[used] = total;
+          choice[used] = b;
+        }
+      }
+    }
+    costs = next;
+    choices.push(choice);
+  });
+  let left = BUDGET_STEPS;
+  if (costs[left] === Number.POSITIVE_INFINITY) throw impossible(items, limit);
+  const bits: LayerPlan['weights'][] = [];
+  for (let i = items.length - 1; i >= 0; i--) {
+    const b = choices[i]![left]! as WeightBits;
+    bits[i] = b;
+    left -= Math.ceil(sizeOf(items[i]!, b, limit) / unit);
+  }
+  return bits;
+}
+
+/** Squared error of a layer's weights at a width, as a share of their squares, by layer and width. */
+export type RoundingErrors = ReadonlyMap<string, ReadonlyMap<WeightBits, number>>;
+
+/** Rounding errors of all layers at all widths. */
+export function roundingErrors(networks: Networks): RoundingErrors {
+  const errors = new Map<string, Map<WeightBits, number>>();
+  for (const [name, { weight }] of quantisableLayers(networks)) {
+    const values = weight.data as Float32Array;
+    const power = values.reduce((sum, value) => sum + value * value, 0) || 1;
+    const widths = new Map<WeightBits, number>();
+    for (const bits of WEIGHT_BITS) {
+      const rounded = dequantiseWeights(quantiseWeights(values, weight.type.shape, { bits, rounding: 'nearest' }));
+      widths.set(bits, rounded.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power);
+    }
+    errors.set(name, widths);
+  }
+  return errors;
+}
+
+function result(
+  { networks, activations = 8 }: AllocateOptions,
+  items: readonly Item[],
+  bits: readonly LayerPlan['weights'][],
+): Allocation {
+  const widths = new Map(items.flatMap(({ names }, i) => names.map((name) => [name, bits[i]!] as const)));
+  const everywhere = uniformPlan(networks, { weights: 8, activations });
+  const layers = Object.fromEntries(
+    Object.entries(everywhere.layers).map(([name, layer]) => {
+      const weights = widths.get(name)!;
+      // Layers of float weights compute in float.
+      return [name, { ...layer, weights, activations: weights > 8 ? (weights as 16 | 32) : activations }];
+    }),
+  );
+  const rows = items.map(({ layer, names, shapes, score }, i): AllocationRow => {
+    const missing = { layer, score: Number.NaN, low: Number.NaN, high: Number.NaN };
+    const bytes = shapes.reduce((sum, shape) => {
+      return sum + layerBytes(shape, { weights: bits[i]!, activations: 8, granularity: 'channel' });
+    }, 0);
+    return { ...(score ?? missing), names, bits: bits[i]!, bytes };
+  });
+  const weights = items.reduce((sum, { shapes }) => sum + shapes.reduce((all, shape) => all + count(shape), 0), 0);
+  return {
+    plan: { ...everywhere, layers },
+    rows,
+    bytes: rows.reduce((sum, row) => sum + row.bytes, 0),
+    averageBits: totalSize(items, bits, { averageBits: 0 }) / weights,
+  };
+}

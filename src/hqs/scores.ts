@@ -1,0 +1,292 @@
+import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
+import type { Engine } from '../engine/engine.ts';
+import { input, type Node, topologicalOrder } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { channelDistance } from '../kernels/maps.ts';
+import { bootstrapInterval, meanAt } from '../metrics/bootstrap.ts';
+import { auroc } from '../metrics/ranking.ts';
+import type { Detector } from '../model/detector.ts';
+import { anomalyMaps } from '../model/inference.ts';
+import type { Networks } from '../model/networks.ts';
+import { packPixels, Resizer, unpackPixels } from '../model/pixels.ts';
+import { type BitPlan, type LayerPlan, uniformPlan } from '../quantisation/bitPlan.ts';
+import { layerOf } from '../quantisation/integerGraph.ts';
+import { quantiseNetworks } from '../quantisation/layers.ts';
+import type { ImageSource } from '../train/calibrate.ts';
+import { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap, sample } from './layerMaps.ts';
+import { gramMatrix, linearCka } from './linear.ts';
+
+/** What a layer's map says about defects. `separability`: AUROC of the map inside against outside of planted defects.
+ * `literal`: the map's mean over normal images. */
+export type Contribution = 'separability' | 'literal';
+export const CONTRIBUTIONS: readonly Contribution[] = ['separability', 'literal'];
+
+/** A layer's score with its 95 % bootstrap interval over images. */
+export interface LayerScore {
+  /** `conv1` for the layer of teacher and student, or a full name such as `autoencoder.dec1`. */
+  readonly layer: string;
+  readonly score: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface ScoreOptions {
+  readonly detector: Detector;
+  /** Normal images to score on, best ones that the detector was not trained on. */
+  readonly normal: ImageSource;
+  /** Normal images that `ridge` is fitted to; those of `normal` by default. */
+  readonly reference?: ImageSource;
+  readonly map?: LayerMapKind | 'cka';
+  readonly contribution?: Contribution;
+  readonly seed?: number;
+  /** Images at most, evenly spread; 64. */
+  readonly images?: number;
+  /** Defects of each kind that are planted on each image; 2. */
+  readonly plantings?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+const IMAGES = 64;
+const PLANTINGS = 2;
+
+/**
+ * Scores the layers that teacher and student share from normal images alone (RAAD, hierarchical quantization scoring).
+ * Deterministic from the seed; images are read one after the other.
+ * @returns first layer to last
+ * @throws UserError for unusable options or no images
+ */
+export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> {
+  const { detector, normal, reference = normal, map = 'attention', contribution, seed = 0 } = options;
+  const { engine, state } = detector;
+  if (map === 'cka') {
+    if (contribution === 'separability')
+      throw new UserError('cka is a number without a map.', 'Use the contribution literal with it.');
+    return ckaScores(options);
+  }
+  const read = async (source: ImageSource) => resized(engine, state.networks.side, source, options);
+  const images = await read(normal);
+  const fitImages = map === 'ridge' && reference !== normal ? await read(reference) : images;
+  const reader = await LayerMapReader.open(engine, state, map, fitImages);
+  try {
+    const values = await perImage(options, images, async (pixels, planting) => {
+      if (contribution === 'literal') {
+        return (await reader.read(pixels)).map(({ values }) => meanAt(values, allOf(values)));
+      }
+      return planted(state.networks.side, pixels, planting, async (changed, mask) =>
+        (await reader.read(changed)).map((layer) => separability(layer, mask, state.networks.side)),
+      );
+    });
+    return summarise(
+      state.networks.teacher.convolutions.map((_, i) => `conv${i + 1}`),
+      values,
+      seed,
+    );
+  } finally {
+    reader.destroy();
+  }
+}
+
+/** AUROC of a layer's map inside a mask against outside, on the input's pixels. */
+export function separability(map: Omit<LayerMap, 'layer'>, mask: Uint8Array, side: number): number {
+  return auroc(placeLayerMap(map, side), mask) ?? 0.5;
+}
+
+const allOf = (values: ArrayLike<unknown>) => Array.from({ length: values.length }, (_, i) => i);
+
+/** Calls `measure` for every image: values by layer. @returns by image, then by layer */
+async function perImage(
+  { contribution = 'separability', plantings = PLANTINGS, seed = 0, onProgress, signal }: ScoreOptions,
+  images: readonly Uint32Array[],
+  measure: (pixels: Uint32Array, seeds: readonly number[]) => Promise<number[]>,
+): Promise<number[][]> {
+  const all: number[][] = [];
+  for (const [i, pixels] of images.entries()) {
+    signal?.throwIfAborted();
+    const count = contribution === 'separability' ? plantings * PLANTED_DEFECTS.length : 0;
+    const seeds = Array.from({ length: count }, (_, k) => (seed * 1_000_003 + i * count + k) >>> 0);
+    all.push(await measure(pixels, seeds));
+    onProgress?.(i + 1, images.length);
+  }
+  return all;
+}
+
+/** Mean over planted defects of every kind of what `measure` gives by layer. */
+async function planted(
+  side: number,
+  pixels: Uint32Array,
+  seeds: readonly number[],
+  measure: (pixels: Uint32Array, mask: Uint8Array) => Promise<number[]>,
+): Promise<number[]> {
+  const image = unpackPixels(pixels, side, side);
+  let sums: number[] = [];
+  for (const [k, seed] of seeds.entries()) {
+    const { image: changed, mask } = plantDefect(image, PLANTED_DEFECTS[k % PLANTED_DEFECTS.length]!, seed);
+    const values = await measure(packPixels(changed), mask);
+    sums = values.map((value, layer) => (sums[layer] ?? 0) + value / seeds.length);
+  }
+  return sums;
+}
+
+function summarise(layers: readonly string[], values: readonly number[][], seed: number): LayerScore[] {
+  return layers.map((layer, l) => {
+    const column = values.map((row) => row[l]!);
+    const score = meanAt(column, allOf(column));
+    return { layer, score, ...bootstrapInterval(column.length, (indices) => meanAt(column, indices), { seed }) };
+  });
+}
+
+/** Images at the network's side, evenly spread over a source. */
+async function resized(
+  engine: Engine,
+  side: number,
+  source: ImageSource,
+  { images = IMAGES, signal }: Pick<ScoreOptions, 'images' | 'signal'>,
+): Promise<Uint32Array[]> {
+  if (source.count === 0) throw new UserError('there are no normal images to score layers on.', 'Give the data set.');
+  const resizer = new Resizer(engine, side);
+  const count = Math.min(images, source.count);
+  const all: Uint32Array[] = [];
+  try {
+    for (let i = 0; i < count; i++) {
+      signal?.throwIfAborted();
+      all.push(await resizer.resize(await source.image(Math.floor((i * source.count) / count))));
+    }
+  } finally {
+    resizer.destroy();
+  }
+  return all;
+}
+
+/** Features of nodes at evenly spread positions, by node and image. */
+async function sampledFeatures(
+  engine: Engine,
+  nodes: readonly Node[],
+  images: readonly Uint32Array[],
+  { onProgress, signal }: Pick<ScoreOptions, 'onProgress' | 'signal'>,
+): Promise<Float32Array[][]> {
+  const names = nodes.map((_, i) => `node${i}`);
+  const plan = await engine.compile({ outputs: Object.fromEntries(nodes.map((node, i) => [names[i]!, sample(node)])) });
+  const features: Float32Array[][] = nodes.map(() => []);
+  try {
+    for (const [i, image] of images.entries()) {
+      signal?.throwIfAborted();
+      const values = (await plan.run({ image }, names)) as Record<string, Float32Array>;
+      names.forEach((name, n) => {
+        features[n]!.push(values[name]!);
+      });
+      onProgress?.(i + 1, images.length);
+    }
+  } finally {
+    plan.destroy();
+  }
+  return features;
+}
+
+/** 1 - CKA of teacher and student. */
+async function ckaScores(options: ScoreOptions): Promise<LayerScore[]> {
+  const { detector, normal, seed = 0 } = options;
+  const { engine, state } = detector;
+  const { side } = state.networks;
+  const images = await resized(engine, side, normal, options);
+  if (images.length < 4)
+    throw new UserError(`cka needs at least 4 images, there are ${images.length}.`, 'Use attention instead.');
+  const pairs = layerPairs(state.networks, imageToTensor(input('image', [1, side, side], 'u32')));
+  const nodes = pairs.flatMap(({ teacher, student }) => [teacher, student]);
+  const grams = (await sampledFeatures(engine, nodes, images, options)).map(gramMatrix);
+  return pairs.map(({ layer }, i) => {
+    const [teacher, student] = [grams[2 * i]!, grams[2 * i + 1]!];
+    const score = (indices?: Uint32Array) => 1 - linearCka(teacher, student, images.length, indices);
+    return { layer, score: score(), ...bootstrapInterval(images.length, score, { seed, samples: 200 }) };
+  });
+}
+
+/** How fast importance falls with a layer's likeness to others. */
+const OMPQ_BETA = 1;
+
+/**
+ * Importance of every layer by orthogonality (OMPQ, Ma et al. 2023): exp(-beta * sum of linear CKA with all other layers of
+ * the same network). A layer that others resemble counts less.
+ */
+export async function ompqScores(options: ScoreOptions): Promise<LayerScore[]> {
+  const { detector, normal, seed = 0 } = options;
+  const { engine, state } = detector;
+  const { side } = state.networks;
+  const images = await resized(engine, side, normal, options);
+  if (images.length < 4)
+    throw new UserError(`ompq needs at least 4 images, there are ${images.length}.`, 'Use more images.');
+  const nodes = convolutionsOf(state.networks);
+  const names = [...nodes.keys()];
+  const grams = (await sampledFeatures(engine, [...nodes.values()], images, options)).map(gramMatrix);
+  const network = (name: string) => name.split('.')[0];
+  return names.map((layer, i) => {
+    const score = (indices?: Uint32Array) => {
+      let sum = 0;
+      for (const [j, other] of names.entries()) {
+        if (j !== i && network(other) === network(layer))
+          sum += linearCka(grams[i]!, grams[j]!, images.length, indices);
+      }
+      return Math.exp(-OMPQ_BETA * sum);
+    };
+    return { layer, score: score(), ...bootstrapInterval(images.length, score, { seed, samples: 100 }) };
+  });
+}
+
+/** Every convolution's output by its layer's name; of a layer that is computed in parts, the first part. */
+function convolutionsOf(networks: Networks): Map<string, Node> {
+  const { side } = networks;
+  const maps = anomalyMaps(networks, input('quantiles', [4]), imageToTensor(input('image', [1, side, side], 'u32')));
+  const nodes = new Map<string, Node>();
+  for (const node of topologicalOrder([maps.studentTeacher, maps.autoencoder])) {
+    const use = layerOf(node);
+    if (use && !nodes.has(use.name)) nodes.set(use.name, node);
+  }
+  return nodes;
+}
+
+/** Width that a layer of the autoencoder is scored at. */
+const PROBE_BITS = 3;
+
+/**
+ * Scores of the autoencoder's layers: how much separability its map loses when that layer alone is quantised to 3 bits.
+ * @returns encoder first; scores can be negative
+ */
+export async function autoencoderScores(options: ScoreOptions): Promise<LayerScore[]> {
+  const { detector, normal, seed = 0 } = options;
+  const { engine, state } = detector;
+  const { side, cells, student } = state.networks;
+  const images = await resized(engine, side, normal, options);
+  const geometry = student.geometry.at(-1)!;
+  const whole = uniformPlan(state.networks, { weights: PROBE_BITS as LayerPlan['weights'], activations: 32 });
+  const layers = Object.keys(whole.layers).filter((name) => name.startsWith('autoencoder.'));
+  const values = async (plan: BitPlan) => {
+    const { networks } = quantiseNetworks(state.networks, plan, new Map());
+    const { autoencoder, channels } = networks;
+    const x = imageToTensor(input('image', [1, side, side], 'u32'));
+    const imitation = student.head(student.trunk(x), { channels: { start: channels, count: channels } });
+    const map = channelDistance(autoencoder.forward(x), imitation);
+    const compiled = await engine.compile({ outputs: { map } });
+    try {
+      const rows = await perImage({ ...options, contribution: 'separability' }, images, (pixels, seeds) =>
+        planted(side, pixels, seeds, async (image, mask) => {
+          const { map: read } = await compiled.run({ image }, ['map']);
+          return [separability({ values: read as Float32Array, height: cells, width: cells, geometry }, mask, side)];
+        }),
+      );
+      return rows.map(([value]) => value!);
+    } finally {
+      compiled.destroy();
+      engine.release(networks.parameters);
+    }
+  };
+  const float = await values({ ...whole, layers: {} });
+  const losses: number[][] = float.map(() => []);
+  for (const layer of layers) {
+    const quantised = await values({ ...whole, layers: { [layer]: whole.layers[layer]! } });
+    quantised.forEach((value, i) => {
+      losses[i]!.push(float[i]! - value);
+    });
+  }
+  return summarise(layers, losses, seed);
+}
