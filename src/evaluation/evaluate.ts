@@ -80,6 +80,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   readonly detector: Detector;
   readonly source: TestSource;
+  /** Changes the map on the network's grid [cells, cells] before it is placed and scored. */
+  readonly postprocess?: ((cells: Float32Array) => Float32Array) | undefined;
   /** Called after each image. */
   readonly onResult?: (index: number, result: EvaluatedImage) => void | Promise<void>;
   /** Called with one sentence for everything that is left out. */
@@ -120,7 +122,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       continue;
     }
     const { image, truth } = loaded;
-    const prediction = await detector.predict(image);
+    const prediction = await predicted(detector, image, options.postprocess);
     const { score, isAnomalous, map, width, height, branches } = prediction;
     results.push({ name, defect, score, isAnomalous, ...branches });
     if (truth && truth.regions.length === 0)
@@ -133,6 +135,20 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   }
   if (skipped > 0) onNotice?.(`${skipped} of ${source.count} images were left out.`);
   return summarise(results, maps, source);
+}
+
+async function predicted(
+  detector: Detector,
+  image: RgbImage,
+  postprocess: EvaluateOptions['postprocess'],
+): Promise<Prediction> {
+  const prediction = await detector.predict(image);
+  if (!postprocess) return prediction;
+  const cells = postprocess(prediction.cells);
+  const map = await detector.place(cells, image.width, image.height);
+  const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
+  // The threshold is one of unprocessed maps.
+  return { ...prediction, cells, map, score, isAnomalous: undefined };
 }
 
 /** A test image that cannot be decoded; evaluation goes on without it. */

@@ -1,10 +1,11 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { input, Parameter } from '../engine/graph.ts';
+import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { type Placement, placeMap } from '../kernels/maps.ts';
-import type { LayerCache } from '../quantisation/integerGraph.ts';
+import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
+import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
 import type { Quantisation } from '../quantisation/layers.ts';
 import type { Threshold } from './conformal.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
@@ -54,6 +55,8 @@ export interface Prediction {
   readonly height: number;
   /** Anomaly map at the image's own size [height, width]. */
   readonly map: Float32Array;
+  /** The same on the network's grid [cells, cells]. */
+  readonly cells: Float32Array;
   /** Maximum of each raw map on the network's grid, to compare the two branches. */
   readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
 }
@@ -80,7 +83,24 @@ export interface EncodeSizes {
   readonly mapHeight?: number;
 }
 
+export interface DetectorOptions {
+  /** Runs a quantised detector in float with rounded values, as training sees it, instead of on integers. */
+  readonly simulate?: boolean;
+}
+
 const SIZES_KEPT = 8;
+
+/** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
+const users = new WeakMap<Engine, Map<Networks, number>>();
+
+function countUser(engine: Engine, networks: Networks, change: 1 | -1): number {
+  const counts = users.get(engine) ?? new Map<Networks, number>();
+  users.set(engine, counts);
+  const count = (counts.get(networks) ?? 0) + change;
+  if (count > 0) counts.set(networks, count);
+  else counts.delete(networks);
+  return count;
+}
 
 /** The quantiles as the graph takes them: [4], q_a and q_b of the student-teacher map, then of the other. */
 export function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
@@ -96,15 +116,20 @@ export class Detector {
   readonly state: DetectorState;
   readonly #quantiles: Parameter;
   readonly #layers: LayerCache = new Map();
+  /** Of a simulated detector. */
+  readonly #scales: LearnableScales | undefined;
   readonly #resizer: Resizer;
+  #destroyed = false;
   readonly #inference: Lru<Plan>;
   readonly #placers: Lru<Plan>;
   readonly #encodings = new Map<string, { resize: Plan; infer: Plan; place: Plan }>();
 
-  constructor(engine: Engine, state: DetectorState) {
+  constructor(engine: Engine, state: DetectorState, { simulate = false }: DetectorOptions = {}) {
     this.engine = engine;
     this.state = state;
+    countUser(engine, state.networks, 1);
     this.#quantiles = mapQuantilesParameter(state.quantiles);
+    this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
     this.#resizer = new Resizer(engine, state.networks.side);
     this.#inference = new Lru(2, (plan) => plan.destroy());
     this.#placers = new Lru(SIZES_KEPT, (plan) => plan.destroy());
@@ -112,12 +137,12 @@ export class Detector {
 
   /** The same networks with other statistics. The new detector has plans of its own. */
   with(change: Partial<DetectorState>): Detector {
-    return new Detector(this.engine, { ...this.state, ...change });
+    return new Detector(this.engine, { ...this.state, ...change }, { simulate: this.#scales !== undefined });
   }
 
   /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
   graph(batch: number): InferenceGraph {
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#integers());
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#quantised());
   }
 
   /** The same values by less work: what this detector runs. */
@@ -126,7 +151,7 @@ export class Detector {
     return inferenceGraph(this.state.networks, this.#quantiles.node, batch, {
       bindable,
       maps: this.state.quantisation ? anomalyMaps : fusedAnomalyMaps,
-      ...this.#integers(),
+      ...this.#quantised(),
     });
   }
 
@@ -158,6 +183,7 @@ export class Detector {
       width: image.width,
       height: image.height,
       map,
+      cells: maps['combined'] as Float32Array,
       branches: { studentTeacher: maximum(maps['studentTeacher']!), autoencoder: maximum(maps['autoencoder']!) },
     };
   }
@@ -230,8 +256,10 @@ export class Detector {
     copyOutput(encoder, plans.place, 'map', map);
   }
 
-  /** Frees plans and weights on the device. The device stays. */
+  /** Frees plans on the device, and weights that no other detector shares. The device stays. */
   destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
     this.#inference.clear();
     this.#placers.clear();
     this.#resizer.destroy();
@@ -239,12 +267,20 @@ export class Detector {
       for (const plan of [resize, infer, place]) plan.destroy();
     }
     this.#encodings.clear();
-    this.engine.release([...this.state.networks.parameters, this.#quantiles, ...this.#layers.values()]);
+    const { weights = [], inputs = [] } = this.#scales ?? {};
+    const scales = [...weights, ...inputs].map(([, parameter]) => parameter);
+    this.engine.release([this.#quantiles, ...this.#layers.values(), ...scales]);
+    const { networks } = this.state;
+    if (countUser(this.engine, networks, -1) <= 0) this.engine.release(networks.parameters);
   }
 
-  #integers() {
+  #quantised() {
     const { quantisation } = this.state;
-    return quantisation ? { quantised: { quantisation, cache: this.#layers } } : {};
+    if (!quantisation) return {};
+    const scales = this.#scales;
+    const rewrite = (roots: readonly Node[]) =>
+      scales ? fakeQuantizeGraph(roots, quantisation, scales) : integerGraph(roots, quantisation, this.#layers);
+    return { rewrite };
   }
 
   #maps(batch: number) {

@@ -6,8 +6,6 @@ import { channelDistance, combineMaps } from '../kernels/maps.ts';
 import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
-import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
-import type { Quantisation } from '../quantisation/layers.ts';
 import type { Networks } from './networks.ts';
 
 /** The two raw maps and the combined one, each [N, 1, cells, cells]. */
@@ -27,8 +25,8 @@ export interface InferenceOptions {
   readonly maps?: typeof anomalyMaps;
   /** Bytes that a device can bind at once: larger batches run in parts. */
   readonly bindable?: number;
-  /** Runs the quantised layers on their packed weights. */
-  readonly quantised?: { readonly quantisation: Quantisation; readonly cache: LayerCache };
+  /** Changes the maps' graph, such as into the one that runs on packed weights. @see integerGraph */
+  readonly rewrite?: (roots: readonly Node[]) => Node[];
 }
 
 /** Pixels, their normalisation, and the maps. */
@@ -36,13 +34,16 @@ export function inferenceGraph(
   networks: Networks,
   quantiles: Node,
   batch: number,
-  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, quantised }: InferenceOptions = {},
+  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, rewrite }: InferenceOptions = {},
 ): InferenceGraph {
   const maps: typeof anomalyMaps = (...given) => {
     const result = float(...given);
-    if (!quantised) return result;
-    const roots = [result.studentTeacher, result.autoencoder, result.combined];
-    const [studentTeacher, autoencoder, combined] = integerGraph(roots, quantised.quantisation, quantised.cache);
+    if (!rewrite) return result;
+    const [studentTeacher, autoencoder, combined] = rewrite([
+      result.studentTeacher,
+      result.autoencoder,
+      result.combined,
+    ]);
     return { studentTeacher: studentTeacher!, autoencoder: autoencoder!, combined: combined! };
   };
   const image = input('image', [batch, networks.side, networks.side], 'u32');

@@ -39,9 +39,13 @@ export async function calibrate(
   const quantiles: MapQuantiles = { studentTeacher: range(studentTeacher), autoencoder: range(autoencoder) };
   const normalised = detector.with({ quantiles });
   const scores: number[] = [];
-  for (let i = 0; i < heldOut.count; i++) {
-    signal?.throwIfAborted();
-    scores.push((await normalised.predict(await heldOut.image(i))).score);
+  try {
+    for (let i = 0; i < heldOut.count; i++) {
+      signal?.throwIfAborted();
+      scores.push((await normalised.predict(await heldOut.image(i))).score);
+    }
+    return normalised.with({ threshold: conformalThreshold(scores, alpha) });
+  } finally {
+    normalised.destroy();
   }
-  return normalised.with({ threshold: conformalThreshold(scores, alpha) });
 }

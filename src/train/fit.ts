@@ -102,6 +102,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
     provenance: provenance(options),
   });
   const calibrated = await calibrate(detector, heldOut, options.alpha, signal);
+  detector.destroy();
   options.onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return calibrated;
 }

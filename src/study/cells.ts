@@ -1,0 +1,69 @@
+/** What is compared (RAAD, experiments). `blur` and `locations` process the float detector's map. */
+export const ARMS = ['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget', 'blur', 'locations'] as const;
+export type Arm = (typeof ARMS)[number];
+
+/** Arms that exist trained on too: float with the same extra iterations, quantised ones recalibrated. */
+const TRAINED_ON: ReadonlySet<Arm> = new Set(['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget']);
+
+/** One experiment. */
+export interface StudyCell {
+  readonly set: string;
+  readonly seed: number;
+  readonly arm: Arm;
+  /** Trained on after quantising. */
+  readonly recalibrated: boolean;
+}
+
+/** Name of a cell, such as `cubes/0/hqs+recalibrated`. */
+export function cellId({ set, seed, arm, recalibrated }: StudyCell): string {
+  return `${set}/${seed}/${arm}${recalibrated ? '+recalibrated' : ''}`;
+}
+
+/** All cells of a study; those of one set and seed, which share a checkpoint, follow each other. */
+export function studyCells(
+  sets: readonly string[],
+  seeds: readonly number[],
+  arms: readonly Arm[] = ARMS,
+): readonly StudyCell[] {
+  return seeds.flatMap((seed) =>
+    sets.flatMap((set) =>
+      arms.flatMap((arm) =>
+        (TRAINED_ON.has(arm) ? [false, true] : [false]).map((recalibrated) => ({ set, seed, arm, recalibrated })),
+      ),
+    ),
+  );
+}
+
+/** What a cell measured. Shares are in [0, 1]; undefined where the labels do not allow them. */
+export interface CellResult extends StudyCell {
+  readonly id: string;
+  readonly metrics: {
+    readonly auroc?: number;
+    readonly ap?: number;
+    readonly pixelAuroc?: number;
+    readonly pixelAp?: number;
+    /** AU-PRO (AU-sPRO) up to a false-positive rate of 0.3. */
+    readonly overlap?: number;
+    readonly biasIndex?: number;
+    /** Image AUROC of the same networks simulated in float. */
+    readonly simulatedAuroc?: number;
+  };
+  readonly size: {
+    /** Of weights and scales, without biases and statistics. */
+    readonly weightBytes: number;
+    readonly averageBits: number;
+    /** Of the model file. */
+    readonly fileBytes: number;
+  };
+  /** From image to map, on this adapter, in turns with the float detector. */
+  readonly timing: { readonly milliseconds: number; readonly floatMilliseconds: number };
+  /** Of parameters and intermediate values on the device. */
+  readonly memoryBytes: number;
+  /** Width of every layer's weights. */
+  readonly bits: Readonly<Record<string, number>>;
+  /** Every test image's defect kind and score, in the data set's order. */
+  readonly images: readonly (readonly [defect: string, score: number])[];
+  readonly adapter: string;
+  /** Of the whole cell. */
+  readonly seconds: number;
+}

@@ -1,0 +1,307 @@
+import { measure } from '../bench/measure.ts';
+import { GOOD } from '../data/dataset.ts';
+import type { Engine } from '../engine/engine.ts';
+import { size } from '../engine/graph.ts';
+import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
+import { evaluate, type TestSource } from '../evaluation/evaluate.ts';
+import {
+  type AllocateOptions,
+  type AllocationMethod,
+  allocate,
+  type RoundingErrors,
+  roundingErrors,
+} from '../hqs/allocate.ts';
+import { type LayerScore, layerScores, ompqScores, type ScoreOptions } from '../hqs/scores.ts';
+import { Detector } from '../model/detector.ts';
+import { loadDetector, saveDetector } from '../model/modelFile.ts';
+import type { TensorFile } from '../model/safetensors.ts';
+import { type BitPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
+import type { ActivationQuantiser } from '../quantisation/layers.ts';
+import type { ImageSource } from '../train/calibrate.ts';
+import { type FitSettings, fit } from '../train/fit.ts';
+import type { PenaltySource } from '../train/penalty.ts';
+import { activationRanges, quantize } from '../train/quantize.ts';
+import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
+import { type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
+
+/** The images of one data set, split by a seed. */
+export interface StudyData {
+  readonly train: ImageSource;
+  readonly heldOut: ImageSource;
+  readonly test: TestSource;
+}
+
+/** Keeps checkpoints and scores that cells share. Values are replaced as a whole. */
+export interface StudyStore {
+  load(name: string): Promise<Uint8Array | undefined>;
+  save(name: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** What defines the results: two studies with equal settings give equal metrics on one adapter. */
+export interface StudySettings {
+  readonly fit: Omit<FitSettings, 'seed'>;
+  readonly recalibration?: Partial<RecalibrateSettings>;
+  /** How `hqs` and its controls score layers and choose widths. */
+  readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
+  readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits' | 'limit'>;
+  /** Mean width of the arm `budget`; 5. */
+  readonly averageBits?: number;
+}
+
+export interface StudyOptions {
+  readonly engine: Engine;
+  readonly settings: StudySettings;
+  /** @param set name of a data set */
+  readonly open: (set: string, seed: number) => Promise<StudyData>;
+  readonly penalty: (seed: number) => PenaltySource;
+  readonly teacher: TensorFile & { readonly name: string };
+  readonly store: StudyStore;
+  /** Told what is being done: training takes long. */
+  readonly onProgress?: (phase: string, done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+const AVERAGE_BITS = 5;
+const CHECKPOINT_EVERY = 100;
+const TIMED_ROUNDS = 9;
+
+/** What the cells of one set and seed share. */
+interface Shared {
+  readonly key: string;
+  readonly data: StudyData;
+  readonly float: Detector;
+  /** Plans by arm. */
+  readonly plans: Map<Arm, BitPlan>;
+  errors?: RoundingErrors;
+  /** Quantisers of all layers' inputs at 8 bits: they depend on the float networks alone. */
+  ranges?: ReadonlyMap<string, ActivationQuantiser>;
+}
+
+/** Runs cells; those of one set and seed share the float checkpoint, the data order and the layers' scores. */
+export class StudyRunner {
+  readonly #options: StudyOptions;
+  #shared: Shared | undefined;
+
+  constructor(options: StudyOptions) {
+    this.#options = options;
+  }
+
+  /** @throws UserError for unusable data or settings */
+  async run(cell: StudyCell): Promise<CellResult> {
+    const { engine, signal } = this.#options;
+    const start = performance.now();
+    const shared = await this.#open(cell);
+    const { float, data } = shared;
+    const { arm, recalibrated } = cell;
+    const plan = isQuantised(arm) ? await this.#plan(shared, cell) : undefined;
+    const detector = plan || recalibrated ? await this.#changed(shared, plan, recalibrated) : float;
+    try {
+      const postprocess = await this.#postprocess(shared, arm);
+      const bias = new MapStatistics();
+      const evaluation = await evaluate({
+        detector,
+        source: data.test,
+        postprocess,
+        onResult: (_, { defect, prediction }) => {
+          if (defect === GOOD) bias.add(prediction.cells);
+        },
+        ...(signal && { signal }),
+      });
+      const { auroc, image, pixel, overlap } = evaluation.metrics;
+      const { image: sample } = await data.test.load(0);
+      const time = (subject: Detector) => ({ name: '', run: () => subject.predict(sample) });
+      const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, ...(signal && { signal }) };
+      const [ours, theirs] = await measure([time(detector), time(float)], rounds);
+      const inference = await detector.warmUp();
+      const parameters = [...inference.parameters].reduce((sum, { type }) => sum + 4 * size(type), 0);
+      return {
+        ...cell,
+        id: cellId(cell),
+        metrics: defined({
+          auroc,
+          ap: image?.ap,
+          pixelAuroc: pixel?.auroc,
+          pixelAp: pixel?.ap,
+          overlap: overlap?.areas[0],
+          biasIndex: bias.biasIndex,
+          simulatedAuroc: plan && recalibrated ? await this.#simulated(detector, data.test) : undefined,
+        }),
+        size: { ...weightSize(detector), fileBytes: (await saveDetector(detector)).length },
+        timing: { milliseconds: ours!.median, floatMilliseconds: theirs!.median },
+        memoryBytes: inference.memoryBytes + parameters,
+        bits: widths(detector),
+        images: evaluation.results.map(({ defect, score }) => [defect, Number(score.toPrecision(7))] as const),
+        adapter: engine.caps.description,
+        seconds: (performance.now() - start) / 1000,
+      };
+    } finally {
+      if (detector !== float) detector.destroy();
+    }
+  }
+
+  /** The float detector of a set and seed: trained, or read from the store. */
+  async checkpoint(set: string, seed: number): Promise<void> {
+    await this.#open({ set, seed });
+  }
+
+  destroy(): void {
+    this.#shared?.float.destroy();
+    this.#shared = undefined;
+  }
+
+  async #open({ set, seed }: Pick<StudyCell, 'set' | 'seed'>): Promise<Shared> {
+    const key = `${set}-${seed}`;
+    if (this.#shared?.key === key) return this.#shared;
+    this.destroy();
+    const { engine, store, open } = this.#options;
+    const data = await open(set, seed);
+    const known = await store.load(`${key}.safetensors`);
+    const float = known ? await loadDetector(engine, known, `${key}.safetensors`) : await this.#fit(set, seed, data);
+    this.#shared = { key, data, float, plans: new Map() };
+    return this.#shared;
+  }
+
+  async #fit(set: string, seed: number, data: StudyData): Promise<Detector> {
+    const { engine, settings, penalty, teacher, store, onProgress, signal } = this.#options;
+    const key = `${set}-${seed}`;
+    const resume = await store.load(`${key}.checkpoint`);
+    const detector = await fit({
+      engine,
+      settings: { ...settings.fit, seed },
+      dataset: set,
+      train: data.train,
+      heldOut: data.heldOut,
+      penalty: penalty(seed),
+      teacher,
+      checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(`${key}.checkpoint`, bytes) },
+      ...(resume && resume.length > 0 && { resume }),
+      onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
+      ...(signal && { signal }),
+    });
+    await store.save(`${key}.safetensors`, await saveDetector(detector));
+    await store.save(`${key}.checkpoint`, new Uint8Array(0));
+    return detector;
+  }
+
+  async #scores(shared: Shared, { seed }: StudyCell, kind: 'hqs' | 'ompq'): Promise<LayerScore[]> {
+    const { settings, store, signal } = this.#options;
+    const name = `${shared.key}.${kind}.json`;
+    const known = await store.load(name);
+    if (known) return JSON.parse(new TextDecoder().decode(known));
+    const { float: detector, data } = shared;
+    const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
+    const scores =
+      kind === 'hqs'
+        ? await layerScores({ ...options, normal: data.heldOut, reference: data.train })
+        : await ompqScores({ ...options, normal: data.train });
+    await store.save(name, new TextEncoder().encode(JSON.stringify(scores)));
+    return scores;
+  }
+
+  async #plan(shared: Shared, cell: StudyCell): Promise<BitPlan> {
+    const { settings } = this.#options;
+    const { arm, seed } = cell;
+    const known = shared.plans.get(arm);
+    if (known) return known;
+    const { networks } = shared.float.state;
+    const base = { networks, seed, ...settings.allocation };
+    const scores = await this.#scores(shared, cell, 'hqs');
+    const errors = () => {
+      shared.errors ??= roundingErrors(networks);
+      return shared.errors;
+    };
+    const byBudget = settings.allocation?.mode === 'budget' ? { errors: errors() } : {};
+    const hqs = allocate({ ...base, ...byBudget, scores });
+    shared.plans.set('hqs', hqs.plan);
+    if (arm === 'budget') {
+      const limit = { averageBits: settings.averageBits ?? AVERAGE_BITS };
+      shared.plans.set(arm, allocate({ ...base, scores, errors: errors(), mode: 'budget', limit }).plan);
+    } else if (arm !== 'hqs') {
+      const own = arm === 'ompq' ? await this.#scores(shared, cell, 'ompq') : scores;
+      const control = allocate({
+        ...base,
+        ...byBudget,
+        scores: own,
+        method: arm as AllocationMethod,
+        limit: { bytes: hqs.bytes },
+      });
+      shared.plans.set(arm, control.plan);
+    }
+    return shared.plans.get(arm)!;
+  }
+
+  /** Quantised and trained on, as far as asked. */
+  async #changed(shared: Shared, plan: BitPlan | undefined, recalibrated: boolean): Promise<Detector> {
+    const { settings, penalty, onProgress, signal } = this.#options;
+    const { float, data } = shared;
+    const { train, heldOut } = data;
+    const { seed } = float.state.provenance;
+    const common = { detector: float, train, heldOut, ...(signal && { signal }) };
+    const all = uniformPlan(float.state.networks, { weights: 8, activations: 8 });
+    shared.ranges ??= await activationRanges({ ...common, plan: all });
+    const { ranges } = shared;
+    if (!recalibrated) return quantize({ ...common, ranges, plan: plan! });
+    return recalibrate({
+      ...common,
+      ranges,
+      plan: plan ?? { format: 'raad-bit-plan', version: 1, layers: {} },
+      penalty: penalty(seed),
+      ...(settings.recalibration && { settings: settings.recalibration }),
+      onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
+    });
+  }
+
+  async #postprocess({ float, data }: Shared, arm: Arm): Promise<((cells: Float32Array) => Float32Array) | undefined> {
+    if (arm === 'blur') return gaussianBlur;
+    if (arm !== 'locations') return undefined;
+    const statistics = new MapStatistics();
+    for (let i = 0; i < data.heldOut.count; i++) {
+      statistics.add((await float.predict(await data.heldOut.image(i))).cells);
+    }
+    return normaliseLocations(statistics);
+  }
+
+  async #simulated({ engine, state }: Detector, source: TestSource): Promise<number | undefined> {
+    const { signal } = this.#options;
+    const detector = new Detector(engine, state, { simulate: true });
+    try {
+      return (await evaluate({ detector, source, ...(signal && { signal }) })).metrics.auroc;
+    } finally {
+      detector.destroy();
+    }
+  }
+}
+
+function isQuantised(arm: Arm): boolean {
+  return arm !== 'float' && arm !== 'blur' && arm !== 'locations';
+}
+
+function defined<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: number;
+  };
+}
+
+/** Width of every layer's weights; 32 where they are float. */
+export function widths({ state }: Detector): Record<string, number> {
+  return Object.fromEntries(
+    [...quantisableLayers(state.networks).keys()].map((name) => [
+      name,
+      state.quantisation?.get(name)?.plan.weights ?? 32,
+    ]),
+  );
+}
+
+/** Bytes of all weights and scales as stored, and the mean width of a weight. */
+export function weightSize({ state }: Detector): { weightBytes: number; averageBits: number } {
+  let weightBytes = 0;
+  let bits = 0;
+  let count = 0;
+  for (const [name, { weight }] of quantisableLayers(state.networks)) {
+    const layer = state.quantisation?.get(name)?.plan;
+    weightBytes += layer ? layerBytes(weight.type.shape, layer) : 4 * weight.data.length;
+    bits += (layer?.weights ?? 32) * weight.data.length;
+    count += weight.data.length;
+  }
+  return { weightBytes, averageBits: bits / count };
+}

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest';
+import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { gaussianBlur, MapStatistics, normaliseLocations } from '../src/evaluation/bias.ts';
+import { componentRegions } from '../src/metrics/overlap.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import { ARMS, type CellResult, cellId, studyCells } from '../src/study/cells.ts';
+import { type StudyData, StudyRunner, type StudyStore } from '../src/study/runner.ts';
+import { PRESETS } from '../src/train/fit.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
+import { engine } from './gpu.ts';
+
+const gpu = await engine();
+const SIDE = 128;
+const specimen = (i: number) => renderSpecimen('bracket', undefined, i, SIDE).image;
+
+const data: StudyData = {
+  train: { count: 6, image: async (i) => specimen(i) },
+  heldOut: { count: 4, image: async (i) => specimen(100 + i) },
+  test: {
+    count: 6,
+    overlap: 'perRegion',
+    averageKinds: false,
+    sample: (i) => ({ name: `${i}.png`, defect: i < 3 ? 'good' : 'planted' }),
+    async load(i) {
+      if (i < 3) return { image: specimen(200 + i) };
+      const { image, mask } = plantDefect(specimen(200 + i), PLANTED_DEFECTS[i - 3]!, i);
+      return { image, truth: { mask, regions: componentRegions(mask, SIDE, SIDE) } };
+    },
+  },
+};
+
+function memoryStore(): StudyStore & { readonly names: () => string[] } {
+  const files = new Map<string, Uint8Array>();
+  return {
+    load: async (name) => files.get(name),
+    save: async (name, bytes) => {
+      files.set(name, bytes);
+    },
+    names: () => [...files.keys()],
+  };
+}
+
+const { iterations: _, ...quick } = PRESETS.quick;
+const settings = {
+  fit: { ...quick, iterations: 12, batch: 1 },
+  recalibration: { iterations: 2 },
+  scoring: { images: 4, plantings: 1 },
+};
+
+function runner(store: StudyStore) {
+  return readTeacher('xs').then(
+    (teacher) =>
+      new StudyRunner({ engine: gpu, settings, open: async () => data, penalty: generatedPenalty, teacher, store }),
+  );
+}
+
+test('cells of one set and seed follow each other and have names of their own', () => {
+  const cells = studyCells(['a', 'b'], [0, 1]);
+  const ids = cells.map(cellId);
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(cells.length).toBe(4 * (ARMS.length + 7));
+  const groups = cells.map(({ set, seed }) => `${set}${seed}`);
+  expect(groups.filter((group, i) => group !== groups[i - 1]).length).toBe(4);
+});
+
+describe('a study', () => {
+  const chosen = studyCells(['parts'], [3]).filter(({ arm, recalibrated }) =>
+    (recalibrated ? ['float', 'hqs'] : ['float', 'uniform', 'hqs', 'ompq', 'budget', 'blur', 'locations']).includes(
+      arm,
+    ),
+  );
+  const results: CellResult[] = [];
+  const store = memoryStore();
+
+  test('measures every arm from one checkpoint', async () => {
+    const study = await runner(store);
+    for (const cell of chosen) results.push(await study.run(cell));
+    study.destroy();
+    const by = (id: string) => results.find((result) => result.id === `parts/3/${id}`)!;
+    for (const { id, metrics, images, size, memoryBytes } of results) {
+      for (const [name, value] of Object.entries(metrics))
+        expect(value! >= 0 && value! <= 1, `${id} ${name}`).toBe(true);
+      expect(metrics.overlap, id).toBeDefined();
+      expect(metrics.biasIndex, id).toBeDefined();
+      expect(images.length).toBe(6);
+      expect(size.weightBytes).toBeGreaterThan(0);
+      expect(memoryBytes).toBeGreaterThan(size.weightBytes);
+    }
+    expect(by('float').size.averageBits).toBe(32);
+    expect(by('budget').size.averageBits).toBeLessThanOrEqual(5);
+    expect(by('budget').size.averageBits).toBeGreaterThan(4.9);
+    const { weightBytes } = by('hqs').size;
+    for (const control of ['uniform', 'ompq'])
+      expect(by(control).size.weightBytes, control).toBeLessThanOrEqual(weightBytes);
+    expect(by('float+recalibrated').images).not.toEqual(by('float').images);
+    expect(by('blur').images).not.toEqual(by('float').images);
+    const { simulatedAuroc, auroc } = by('hqs+recalibrated').metrics;
+    expect(simulatedAuroc).toBeCloseTo(auroc!, 3);
+    expect(by('hqs+recalibrated').bits).toEqual(by('hqs').bits);
+  });
+
+  test('another runner with the same store gives the same metrics', async () => {
+    expect(store.names()).toContain('parts-3.safetensors');
+    const study = await runner(store);
+    for (const id of ['parts/3/ompq', 'parts/3/hqs+recalibrated']) {
+      const known = results.find((result) => result.id === id)!;
+      const again = await study.run(known);
+      expect(again.metrics).toEqual(known.metrics);
+      expect(again.images).toEqual(known.images);
+    }
+    study.destroy();
+  });
+});
+
+describe('attention bias', () => {
+  test('is 1 for equal maps, 0 where the mean is flat, between for both', () => {
+    const equal = new MapStatistics();
+    for (let i = 0; i < 3; i++) equal.add(Float32Array.of(1, 2, 3, 4));
+    expect(equal.biasIndex).toBeCloseTo(1, 12);
+    const flat = new MapStatistics();
+    flat.add(Float32Array.of(1, -1, 1, -1));
+    flat.add(Float32Array.of(-1, 1, -1, 1));
+    expect(flat.biasIndex).toBe(0);
+    const both = new MapStatistics();
+    both.add(Float32Array.of(2, 0));
+    both.add(Float32Array.of(0, 0));
+    // Means 1 and 0: variance 1/4. All values 2, 0, 0, 0: variance 3/4.
+    expect(both.biasIndex).toBeCloseTo(1 / 3, 12);
+    expect(new MapStatistics().biasIndex).toBeUndefined();
+  });
+
+  test('a blur keeps constants and the sum of an inner peak; locations are brought to one scale', () => {
+    expect([...gaussianBlur(new Float32Array(81).fill(2))].every((value) => Math.abs(value - 2) < 1e-6)).toBe(true);
+    const peak = new Float32Array(81);
+    peak[40] = 1;
+    const blurred = gaussianBlur(peak);
+    expect(blurred.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 5);
+    expect(blurred[40]).toBeCloseTo(0.1592, 2);
+    expect(blurred[41]).toBeCloseTo(blurred[49]!, 6);
+    const normal = new MapStatistics();
+    normal.add(Float32Array.of(0, 5, 10, 10));
+    normal.add(Float32Array.of(2, 5, 14, 10));
+    const mean = Math.sqrt((1 + 0 + 4 + 0) / 4);
+    const out = normaliseLocations(normal)(Float32Array.of(3, 5, 12, 11));
+    expect(out[0]).toBeCloseTo(2 / Math.sqrt(1 + mean ** 2), 5);
+    expect(out[1]).toBe(0);
+    expect(out[3]).toBeCloseTo(1 / mean, 5);
+  });
+});
