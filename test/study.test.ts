@@ -15,6 +15,7 @@ const SIDE = 128;
 const specimen = (i: number) => renderSpecimen('bracket', undefined, i, SIDE).image;
 
 const data: StudyData = {
+  layout: 'plain',
   train: { count: 6, image: async (i) => specimen(i) },
   heldOut: { count: 4, image: async (i) => specimen(100 + i) },
   test: {

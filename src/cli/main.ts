@@ -12,6 +12,7 @@ import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
 import * as sensitivity from './commands/sensitivity.ts';
+import * as study from './commands/study.ts';
 import * as tune from './commands/tune.ts';
 
 interface Command {
@@ -26,6 +27,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   predict,
   quantize,
   sensitivity,
+  study,
   info,
   export: exporting,
   devices,

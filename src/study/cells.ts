@@ -1,3 +1,5 @@
+import type { Dataset } from '../data/dataset.ts';
+
 /** What is compared (RAAD, experiments). `blur` and `locations` process the float detector's map. */
 export const ARMS = ['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget', 'blur', 'locations'] as const;
 export type Arm = (typeof ARMS)[number];
@@ -37,6 +39,8 @@ export function studyCells(
 /** What a cell measured. Shares are in [0, 1]; undefined where the labels do not allow them. */
 export interface CellResult extends StudyCell {
   readonly id: string;
+  /** Of the data set: LOCO's metrics are averaged over its kinds of anomaly. */
+  readonly layout: Dataset['layout'];
   readonly metrics: {
     readonly auroc?: number;
     readonly ap?: number;

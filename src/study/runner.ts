@@ -1,5 +1,5 @@
 import { measure } from '../bench/measure.ts';
-import { GOOD } from '../data/dataset.ts';
+import { type Dataset, GOOD } from '../data/dataset.ts';
 import type { Engine } from '../engine/engine.ts';
 import { size } from '../engine/graph.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
@@ -26,6 +26,7 @@ import { type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
+  readonly layout: Dataset['layout'];
   readonly train: ImageSource;
   readonly heldOut: ImageSource;
   readonly test: TestSource;
@@ -117,6 +118,7 @@ export class StudyRunner {
       return {
         ...cell,
         id: cellId(cell),
+        layout: data.layout,
         metrics: defined({
           auroc,
           ap: image?.ap,

@@ -72,8 +72,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   });
 }
 
-function readSettings(args: Arguments): FitSettings {
-  const preset = PRESETS[args.choice('preset', ['quick', 'standard', 'paper']) ?? 'standard'];
+/** Settings from a preset and what changes it. */
+export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = 'standard'): FitSettings {
+  const preset = PRESETS[args.choice('preset', ['quick', 'standard', 'paper']) ?? fallback];
   return {
     size: args.choice('size', PDN_SIZES) ?? preset.size,
     resolution: args.number('resolution') ?? preset.resolution,

@@ -1,0 +1,138 @@
+import { existsSync } from 'node:fs';
+import { appendFile, readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { type Dataset, splitHeldOut } from '../data/dataset.ts';
+import { UserError } from '../errors.ts';
+import { type CellResult, cellId } from '../study/cells.ts';
+import type { StudyData, StudySettings, StudyStore } from '../study/runner.ts';
+import { loadImages, openDatasets, testSource } from './datasets.ts';
+import { writeAtomically } from './files.ts';
+
+/** A data set of a study and where it lies. */
+export interface StudySet {
+  readonly name: string;
+  readonly root: string;
+  readonly dataset: Dataset;
+}
+
+/**
+ * All data sets below some folders, each a data set or a collection of them. Sets of equal names get their collection's in
+ * front.
+ * @throws UserError when there are none, or one has no test images
+ */
+export async function openStudySets(folders: readonly string[]): Promise<StudySet[]> {
+  const all: (StudySet & { readonly folder: string })[] = [];
+  for (const folder of folders) {
+    const { root, datasets } = await openDatasets(folder);
+    for (const dataset of datasets) {
+      if (dataset.test.length === 0)
+        throw new UserError(`${folder}: ${dataset.name} has no test images.`, 'A study needs labelled test images.');
+      all.push({ name: dataset.name, root, dataset, folder: basename(resolve(folder)) });
+    }
+  }
+  return all.map(({ folder, ...set }) => {
+    const alone = all.filter(({ name }) => name === set.name).length === 1;
+    return alone ? set : { ...set, name: `${folder}-${set.name}` };
+  });
+}
+
+/** The images of a set, split by a seed. @param onSkip told of images that are left out */
+export async function openStudyData(
+  { root, dataset }: StudySet,
+  seed: number,
+  onSkip: (reason: string) => void,
+): Promise<StudyData> {
+  const split = splitHeldOut(dataset, seed);
+  const load = (paths: readonly string[]) =>
+    loadImages(
+      paths.map((path) => resolve(root, path)),
+      onSkip,
+    );
+  return {
+    layout: dataset.layout,
+    train: await load(split.train),
+    heldOut: await load(split.heldOut),
+    test: testSource(root, dataset),
+  };
+}
+
+/** Files in a folder. */
+export function folderStore(folder: string): StudyStore {
+  return {
+    async load(name) {
+      const path = join(folder, name);
+      return existsSync(path) ? readFile(path) : undefined;
+    },
+    save: (name, bytes) => writeAtomically(join(folder, name), bytes),
+  };
+}
+
+/** Finished cells as JSON lines; what a crash has left of a last line is dropped. */
+export class ResultLog {
+  readonly #path: string;
+  readonly results: CellResult[];
+
+  private constructor(path: string, results: CellResult[]) {
+    this.#path = path;
+    this.results = results;
+  }
+
+  /** @throws UserError for a file that is something else */
+  static async open(path: string): Promise<ResultLog> {
+    if (!existsSync(path)) return new ResultLog(path, []);
+    const lines = (await readFile(path, 'utf8')).split('\n');
+    const results: CellResult[] = [];
+    for (const [i, line] of lines.entries()) {
+      if (line === '') continue;
+      const result = parseResult(line);
+      if (result) results.push(result);
+      else if (i !== lines.length - 1)
+        throw new UserError(`${path}: line ${i + 1} is no result of a cell.`, 'Restore or remove the file.');
+    }
+    // A whole file again, before anything is appended to it.
+    await writeAtomically(path, results.map((result) => `${JSON.stringify(result)}\n`).join(''));
+    return new ResultLog(path, results);
+  }
+
+  has(id: string): boolean {
+    return this.results.some((result) => result.id === id);
+  }
+
+  /** A cell that is there already is not added again. */
+  async add(result: CellResult): Promise<void> {
+    if (this.has(result.id)) return;
+    await appendFile(this.#path, `${JSON.stringify(result)}\n`);
+    this.results.push(result);
+  }
+}
+
+function parseResult(line: string): CellResult | undefined {
+  try {
+    const result = JSON.parse(line) as CellResult;
+    return result.id === cellId(result) && Array.isArray(result.images) ? result : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Writes what defines a study beside its results, or checks that it is the same as before.
+ * @throws UserError naming the first difference
+ */
+export async function keepSettings(
+  path: string,
+  settings: StudySettings & { readonly penalty: string },
+): Promise<void> {
+  const text = `${JSON.stringify(settings, null, 2)}\n`;
+  if (!existsSync(path)) return writeAtomically(path, text);
+  const known = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+  const now = JSON.parse(text) as Record<string, unknown>;
+  for (const key of new Set([...Object.keys(known), ...Object.keys(now)])) {
+    const [before, after] = [JSON.stringify(known[key]), JSON.stringify(now[key])];
+    if (before !== after)
+      throw new UserError(
+        `the study in ${path} was made with ${key} ${before ?? 'unset'}, this run has ${after ?? 'unset'}.`,
+        'Use the same settings, or another folder.',
+      );
+  }
+}
