@@ -26,6 +26,7 @@ const COMMON: OptionTable = {
   'dump-wgsl': { type: 'boolean' },
   shader: { type: 'string' },
   toggles: { type: 'string' },
+  'variant-module': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 };
 
