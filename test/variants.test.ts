@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { countOperations } from '../src/bench/count.ts';
@@ -12,18 +11,12 @@ import { type Conv2dAttrs, conv2d } from '../src/kernels/conv2d.ts';
 import { readVariants } from '../src/node/variants.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';
+import { filesOf } from './page.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 import { randomValues, toHost } from './values.ts';
 
-/** The fenced blocks of a page that name a file. */
-function filesOf(page: string): Record<string, string> {
-  const text = readFileSync(new URL(`../docs/${page}`, import.meta.url), 'utf8');
-  const blocks = [...text.matchAll(/^```\w+ (\S+)\n(.*?)^```$/gms)];
-  return Object.fromEntries(blocks.map(([, name, code]) => [name!, code!]));
-}
-
 const folder = writeTree(temporaryFolder(), {
-  ...filesOf('adding-a-variant.md'),
+  ...filesOf(new URL('../docs/adding-a-variant.md', import.meta.url)),
   'broken.mjs': 'export default {',
   'list.mjs': 'export default [1, 2];',
   'nameless.mjs': 'export default { conv2d: [{ kernel() {} }] };',
