@@ -398,6 +398,7 @@ describe('the bench', () => {
     expectRefusal(['bench', 'nonsense'], /there is no suite 'nonsense'/, 2);
     expectRefusal(['bench', '--batch', '0'], /--batch 0 cannot be used/, 2);
     expectRefusal(['bench', '--shader', 'missing.wgsl'], /the shader missing.wgsl cannot be read/);
+    expectRefusal(['tune', '--bits', '4,9'], /--bits 9 does not exist/, 2);
     expectRefusal(['tune', '--import', 'text.safetensors'], /the tuning table is not JSON/);
     expectRefusal(['tune', '--import', 'missing.json'], /missing.json cannot be read/);
   });

@@ -1,10 +1,11 @@
 import { measure, summarise, type Timing } from '../../bench/measure.ts';
 import { measurePeaks, type Peaks } from '../../bench/peak.ts';
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
+import { untrainedDetector } from '../../bench/untrained.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
-import { Detector } from '../../model/detector.ts';
+import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
@@ -89,22 +90,7 @@ function positive(name: string, text: string): number {
 /** A detector with random weights: its speed does not depend on them. */
 function untrained(engine: Engine, networks: Networks): Detector {
   networks.initialise(0);
-  return new Detector(engine, {
-    networks,
-    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
-    placement: 'exact',
-    provenance: {
-      dataset: '',
-      seed: 0,
-      iterations: 0,
-      batch: 1,
-      learningRate: 0,
-      teacher: '',
-      penalty: '',
-      trainImages: 0,
-      heldOutImages: 0,
-    },
-  });
+  return untrainedDetector(engine, networks);
 }
 
 const PROTOCOL_BATCH = 16;
