@@ -140,13 +140,16 @@ async function benchProblems(
   problems: readonly Problem[],
   options: KernelBenchOptions,
 ): Promise<KernelBenchResult[]> {
+  const plans: Plan[] = [];
   const entries: Entry[] = [];
   try {
     for (const problem of problems) {
       const compare = comparison(problem, shape);
       for (const variant of chosenVariants(engine, shape, problem, options)) {
         options.signal?.throwIfAborted();
-        entries.push(await prepare(engine, shape, problem, variant, compare));
+        const plan = await engine.compile({ outputs: { y: problem.y }, variants: { [problem.kernel]: variant } });
+        plans.push(plan);
+        entries.push(await prepare(engine, shape, problem, variant, plan, compare));
       }
     }
     const cases = entries.map(({ result, plan, repeats }) => ({
@@ -159,7 +162,7 @@ async function benchProblems(
       return { ...timing, median: median / repeats, p95: p95 / repeats, ...result };
     });
   } finally {
-    for (const { plan } of entries) {
+    for (const plan of plans) {
       plan.destroy();
       engine.release(plan.parameters);
     }
@@ -190,39 +193,33 @@ function generous(caps: Caps): Caps {
   return { ...caps, ...lanes, f16: true, packedDot: true, limits: limits as unknown as Caps['limits'] };
 }
 
+/** Runs a plan once for its result and once more for its time. */
 async function prepare(
   engine: Engine,
   shape: ConvShape,
   { kernel, bits, activations, y, values }: Problem,
   variant: string,
+  plan: Plan,
   compare: Comparison,
 ): Promise<Entry> {
-  const plan = await engine.compile({ outputs: { y }, variants: { [kernel]: variant } });
-  try {
-    const data = values instanceof Uint32Array ? values : Float32Array.from(values);
-    const { y: actual } = await plan.run({ x: data }, ['y']);
-    const repeats = repeatsFor(await timeRuns(engine, plan));
-    const { flops, bytes } = y.op.cost!(y);
-    return {
-      plan,
-      repeats,
-      result: {
-        kernel,
-        shape,
-        bits,
-        activations,
-        variant,
-        flops,
-        bytes,
-        ...compare(actual!),
-        weightBytes: weightBytes(plan, y),
-        ceiling: usesDot(plan) ? 'dot4I8Packed' : 'f32',
-      },
-    };
-  } catch (error) {
-    plan.destroy();
-    throw error;
-  }
+  const data = values instanceof Uint32Array ? values : Float32Array.from(values);
+  const { y: actual } = await plan.run({ x: data }, ['y']);
+  const repeats = repeatsFor(await timeRuns(engine, plan));
+  return {
+    plan,
+    repeats,
+    result: {
+      kernel,
+      shape,
+      bits,
+      activations,
+      variant,
+      ...y.op.cost!(y),
+      ...compare(actual!),
+      weightBytes: weightBytes(plan, y),
+      ceiling: usesDot(plan) ? 'dot4I8Packed' : 'f32',
+    },
+  };
 }
 
 /** Constants that the run reads, but for bias and ranges. */
