@@ -15,9 +15,9 @@ export function peaksText({ f32GFlops, dot4I8GOps, copyGBs }: Peaks): string {
 
 /** What every figure depends on: adapter, driver, Dawn's toggles, versions. */
 export async function reportHead(args: Arguments, caps: Caps) {
-  const { vendor, architecture, description, subgroupMaxSize, f16 } = caps;
+  const { vendor, architecture, description, subgroupMaxSize, f16, packedDot } = caps;
   return {
-    adapter: { vendor, architecture, description, subgroupMaxSize, f16 },
+    adapter: { vendor, architecture, description, subgroupMaxSize, f16, packedDot },
     toggles: args.text('toggles')?.split(',') ?? [],
     versions: { 'raad-webgpu': await ownVersion(), node: process.version },
   };
