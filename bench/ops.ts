@@ -6,6 +6,7 @@
 import benny from 'benny';
 import { Engine } from '../src/engine/engine.ts';
 import { input } from '../src/engine/graph.ts';
+import { supportedVariants } from '../src/engine/variants.ts';
 import { openDevice } from '../src/node/device.ts';
 import { table } from '../test/table.ts';
 import { randomValues, toHost } from '../test/values.ts';
@@ -19,7 +20,7 @@ for (const row of table.filter(({ perf, name }) => perf && name.includes(wanted)
   const inputs = row.inputs.map((spec, i) => input(`in${i}`, spec.shape, spec.dtype ?? 'f32'));
   const output = row.build(inputs);
   const flops = output.op.cost?.(output).flops ?? 0;
-  const variants = output.op.variants.filter((variant) => variant.supports?.(engine.caps, output) ?? true);
+  const variants = supportedVariants(output, engine);
   const cases = await Promise.all(
     variants.map(async ({ name }) => {
       const plan = await engine.compile({ outputs: { y: output }, variants: { [output.op.name]: name } });

@@ -34,6 +34,7 @@ export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from '
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { type TuneOptions, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
+export type { AddedVariants } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export {
   type EvaluatedImage,

@@ -8,3 +8,4 @@ export { writeInspectionSet } from './node/generated.ts';
 export { encodePng, readImage, readMask } from './node/images.ts';
 export { readTeacher } from './node/teachers.ts';
 export { loadTuning, saveTuning, tuningFile } from './node/tuning.ts';
+export { readVariants } from './node/variants.ts';

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'csv-parse/sync';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
@@ -10,6 +11,7 @@ import { packPixels } from '../src/model/pixels.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { encodeMaskPng } from '../src/node/images.ts';
 import { engine } from './gpu.ts';
+import { filesOf } from './page.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
 const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
@@ -345,10 +347,58 @@ describe('the bench', () => {
     expect(Object.keys(JSON.parse(readFileSync(at('share.json'), 'utf8')))).not.toContain('commit');
   });
 
+  test('kernels on shapes of one’s own as a table, CSV, JSON and a chart', () => {
+    const page = new URL('../docs/adding-a-variant.md', import.meta.url);
+    writeTree(folder, filesOf(page));
+    const files = ['--csv', 'kernels.csv', '--json', 'kernels.json', '--svg', 'kernels.svg'];
+    const shapes = ['--shape', '1,5,7,9:6,1,1', '--shape', '2,5,6,6:3,2,2:2,1'];
+    const chosen = ['--bits', '2..3', '--activations', 'u8,f16', '--variants', 'direct,rows,pointwise'];
+    const args = ['--kernel', 'conv2d,qconv2d', ...shapes, ...chosen, '--variant-module', 'pointwise.mjs'];
+    const { status, stdout, stderr } = raad('bench', ...args, '--rounds', '1', '--warm-up', '0', ...files);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^peaks: f32 \d/);
+    expect(stdout).toMatch(/shape +kernel +bits +activations +variant +median ms +p95 ms +GOP\/s +GB\/s +error +exact/);
+    expect(stdout).toMatch(/exact +% of peak +peak +weight bytes/);
+    expect(stderr).toMatch(/conv2d pointwise is left out for 2,5,6,6:3,2,2:2,1, w32 f32: .* this shape/);
+    const rows: Record<string, string>[] = parse(readFileSync(at('kernels.csv'), 'utf8'), { columns: true });
+    const find = (kernel: string, variant: string) =>
+      rows.filter((row) => row['kernel'] === kernel && row['variant'] === variant);
+    expect(find('conv2d', 'pointwise').map((row) => row['shape'])).toEqual(['1,5,7,9:6,1,1']);
+    expect(find('qconv2d', 'direct').map((row) => [row['bits'], row['activations'], row['exact']].join())).toEqual(
+      Array(2).fill(['2,u8,true', '2,f16,', '3,u8,true', '3,f16,']).flat(),
+    );
+    for (const row of rows) expect(Number(row['error']), JSON.stringify(row)).toBeLessThan(1e-3);
+    const report = JSON.parse(readFileSync(at('kernels.json'), 'utf8'));
+    expect(report.results).toHaveLength(rows.length);
+    expect(report.peaks.f32GFlops).toBeGreaterThan(0);
+    expect(report.settings.shapes).toEqual(['1,5,7,9:6,1,1', '2,5,6,6:3,2,2:2,1']);
+    expect(readFileSync(at('kernels.svg'), 'utf8')).toMatch(/qconv2d w3 u8 direct/);
+  });
+
+  test.each([
+    [['--kernel', 'conv3d'], /--kernel conv3d is not known. Use some of: conv2d, qconv2d/],
+    [['--kernel', 'qconv2d', '--bits', '9'], /--bits 9 does not exist. Use some of 2, 3, 4, 5, 6, 7, 8/],
+    [['--kernel', 'qconv2d', '--bits', '4..12'], /--bits 4..12 does not exist/],
+    [['--kernel', 'qconv2d', '--activations', 'u4'], /--activations u4 is not known/],
+    [['--kernel', 'qconv2d', '--shape', '1,2,3'], /--shape 1,2,3 is no shape. Write N,CI,H,W:CO,KH,KW/],
+    [['--kernel', 'qconv2d', '--shape', '1,0,9,9:4,3,3'], /has a number that cannot be used/],
+    [['--kernel', 'qconv2d', '--shape', '1,4,2,9:4,3,3'], /a kernel that is larger than the padded input/],
+    [['--kernel', 'qconv2d', '--group-size', '6'], /--group-size 6 does not divide 128 input channels/],
+    [['--kernel', 'qconv2d', '--variants', 'magic'], /no variant 'magic'. qconv2d has rows, lanes, tile, direct/],
+    [['--kernel', 'qconv2d', 'layers'], /layers does not go with --kernel/],
+    [['--kernel', 'qconv2d', '--size', 's'], /--size does not go with --kernel/],
+    [['--bits', '4'], /--bits goes with --kernel/],
+    [['--shape', '1,4,9,9:4,3,3'], /--shape goes with --kernel/],
+  ])('%j', (args, message) => {
+    expectRefusal(['bench', ...args], message, 2);
+  });
+
   test('bad input', () => {
+    expectRefusal(['bench', '--kernel', 'conv2d', '--variant-module', 'missing.mjs'], /missing.mjs cannot be loaded/);
     expectRefusal(['bench', 'nonsense'], /there is no suite 'nonsense'/, 2);
     expectRefusal(['bench', '--batch', '0'], /--batch 0 cannot be used/, 2);
     expectRefusal(['bench', '--shader', 'missing.wgsl'], /the shader missing.wgsl cannot be read/);
+    expectRefusal(['tune', '--bits', '4,9'], /--bits 9 does not exist/, 2);
     expectRefusal(['tune', '--import', 'text.safetensors'], /the tuning table is not JSON/);
     expectRefusal(['tune', '--import', 'missing.json'], /missing.json cannot be read/);
   });

@@ -134,7 +134,7 @@ describe('masked capabilities', () => {
 
   test('a GPU chooses other kernels than a CPU adapter', () => {
     const variants = (isCpu: boolean) =>
-      [...lower({ outputs: { y: network } }, maskCaps(gpu.caps, { isCpu })).kernels.values()].map(
+      [...lower({ outputs: { y: network } }, { caps: maskCaps(gpu.caps, { isCpu }) }).kernels.values()].map(
         ({ variant }) => variant,
       );
     expect(variants(true)).not.toEqual(variants(false));

@@ -1,6 +1,7 @@
 import { Engine } from '../src/engine/engine.ts';
 import { type OpenDevice, openDevice } from '../src/node/device.ts';
 import { readShader } from '../src/node/shaders.ts';
+import { readVariants } from '../src/node/variants.ts';
 
 let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;
@@ -11,7 +12,10 @@ export function device(): Promise<OpenDevice> {
   return opened;
 }
 
-/** The engine on that device, with all its capabilities. `RAAD_SHADER=FILE.wgsl` puts another kernel to the test. */
+/**
+ * The engine on that device, with all its capabilities. `RAAD_SHADER=FILE.wgsl` puts another kernel to the test,
+ * `RAAD_VARIANTS=FILE.mjs` further variants.
+ */
 export function engine(): Promise<Engine> {
   shared ??= open();
   return shared;
@@ -19,5 +23,10 @@ export function engine(): Promise<Engine> {
 
 async function open(): Promise<Engine> {
   const replaced = process.env['RAAD_SHADER'];
-  return new Engine({ device: (await device()).device, ...(replaced && { shaders: await readShader(replaced) }) });
+  const added = process.env['RAAD_VARIANTS'];
+  return new Engine({
+    device: (await device()).device,
+    ...(replaced && { shaders: await readShader(replaced) }),
+    ...(added && { variants: await readVariants(added) }),
+  });
 }

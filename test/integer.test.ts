@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kernels.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input } from '../src/engine/graph.ts';
@@ -12,7 +13,6 @@ import { quantiseNetworks } from '../src/quantisation/layers.ts';
 import { WEIGHT_BITS } from '../src/quantisation/weights.ts';
 import { compareNetworks, correlation, rangesOf } from './agreement.ts';
 import { engine, device as openedDevice } from './gpu.ts';
-import { layerNodes, randomWeights, range } from './quantisedTable.ts';
 import { untrainedDetector } from './untrained.ts';
 
 const gpu = await engine();

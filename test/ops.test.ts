@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gradient } from '../src/engine/gradient.ts';
 import { evaluateReference, input, type Node, Parameter, size, type Values } from '../src/engine/graph.ts';
+import { supportedVariants } from '../src/engine/variants.ts';
 import { add, squaredDifference } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { errorByNorm, toBeAllclose } from './close.ts';
@@ -25,8 +26,7 @@ function prepare(row: Case) {
 describe('every variant of every op equals its float64 reference', () => {
   for (const row of cases) {
     const { output, values, data } = prepare(row);
-    const supported = output.op.variants.filter((variant) => variant.supports?.(gpu.caps, output) ?? true);
-    for (const variant of supported) {
+    for (const variant of supportedVariants(output, gpu)) {
       it(`${row.name} [${variant.name}]`, async () => {
         const [expected] = evaluateReference([output], values);
         const plan = await gpu.compile({ outputs: { y: output }, variants: { [output.op.name]: variant.name } });

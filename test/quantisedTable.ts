@@ -1,6 +1,7 @@
-import { makeNode, Parameter } from '../src/engine/graph.ts';
+import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kernels.ts';
+import { makeNode } from '../src/engine/graph.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleTermOp } from '../src/kernels/fakeQuantise.ts';
-import { packBlocks, type Qconv2dAttrs, qconv2d, qmatmul, scaleTable } from '../src/kernels/qconv2d.ts';
+import { type Qconv2dAttrs, qconv2d, qmatmul } from '../src/kernels/qconv2d.ts';
 import {
   type ActivationStorage,
   activationRange,
@@ -9,40 +10,8 @@ import {
   poolWords,
   storeActivations,
 } from '../src/kernels/storage.ts';
-import { codeRange, type QuantisedWeights, WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
+import { WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
 import type { Case, InputSpec } from './table.ts';
-import { randomSource } from './values.ts';
-
-/** Random codes with scales that are powers of two: every sum is exact in float32. */
-export function randomWeights(shape: readonly number[], bits: WeightBits, groupSize = shape[1]!, seed = 5) {
-  const next = randomSource(seed + bits);
-  const [least, most] = codeRange(bits);
-  const length = shape.reduce((a, b) => a * b, 1);
-  const codes = Int8Array.from({ length }, () => least + Math.floor(next() * (most - least + 1)));
-  const count = (shape[0]! * shape[1]!) / groupSize;
-  const scales = Float32Array.from({ length: count }, (_, i) => 2 ** -((i % 3) + 4));
-  return { shape, bits, groupSize, codes, scales } satisfies QuantisedWeights;
-}
-
-const f32 = (name: string, shape: readonly number[], data: Float32Array) =>
-  new Parameter(name, { shape, dtype: 'f32' }, data).node;
-export const range = (scale: number, zeroPoint: number) => f32('range', [2], Float32Array.of(scale, zeroPoint));
-
-/** The constants of a layer, as nodes. */
-export function layerNodes(weights: QuantisedWeights) {
-  const words = packBlocks(weights);
-  const table = scaleTable(weights);
-  const [co] = weights.shape as [number];
-  return {
-    weights: new Parameter('weights', { shape: [words.length], dtype: 'u32' }, words).node,
-    table: f32('table', [co, table.length / (2 * co), 2], table),
-    bias: f32(
-      'bias',
-      [co],
-      Float32Array.from({ length: co }, (_, i) => (i % 7) - 3),
-    ),
-  };
-}
 
 interface Row extends Partial<Omit<Qconv2dAttrs, 'weights' | 'bits'>> {
   readonly perf?: boolean;

@@ -1,11 +1,21 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { input, Parameter } from '../src/engine/graph.ts';
+import { layerNodes, randomWeights, rangeNode } from '../src/bench/kernels.ts';
+import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
+import { fuse } from '../src/engine/plan.ts';
 import { tune } from '../src/engine/tune.ts';
 import { adapterIdentity, Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { qconv2d } from '../src/kernels/qconv2d.ts';
+import { type ActivationStorage, storedType } from '../src/kernels/storage.ts';
+import { Networks } from '../src/model/networks.ts';
 import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
+import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
+import type { WeightBits } from '../src/quantisation/weights.ts';
+import { layerInputs } from '../src/train/quantize.ts';
 import { engine } from './gpu.ts';
 import { temporaryFolder } from './temporary.ts';
 
@@ -47,6 +57,49 @@ describe('choices', () => {
     seen.length = 0;
     await tune(gpu, { outputs: { y: layer('y') } }, tuning, { onProgress: ({ variant }) => seen.push(variant) });
     expect(seen).toEqual([]);
+  });
+});
+
+describe('quantised layers', () => {
+  const quantised = (bits: WeightBits, storage: ActivationStorage = 'u8') => {
+    const attrs = { weights: [8, 4, 2, 2], bits, groupSize: 4, stride: 1, padding: 0, relu: false, pool: false };
+    const x = input('x', storedType([1, 4, 6, 7], storage).shape, storage === 'f32' ? 'f32' : 'u32');
+    const r = storage === 'u8' ? rangeNode(1, 0) : undefined;
+    const nodes = { x, ...layerNodes(randomWeights(attrs.weights, bits)), inRange: r, outRange: r };
+    return qconv2d(nodes, { ...attrs, input: storage, output: storage });
+  };
+
+  test('have choices of their own for every width and storage', async () => {
+    const nodes = [quantised(4), quantised(3), quantised(4, 'f32')];
+    expect(new Set(nodes.map(tuningKey)).size).toBe(3);
+    const tuning = new Tuning(adapterIdentity(gpu.caps));
+    const seen: string[] = [];
+    const outputs = { a: quantised(4), b: quantised(3) };
+    await tune(gpu, { outputs }, tuning, { onProgress: ({ variant }) => seen.push(variant) });
+    expect(seen).toHaveLength(2);
+    expect([tuning.get(nodes[0]!), tuning.get(nodes[1]!), tuning.get(nodes[2]!)]).toEqual([...seen, undefined]);
+    const plan = await gpu.compile({ outputs: { y: nodes[0]! }, tuning });
+    expect(plan.dispatches.map(({ variant }) => variant)).toEqual([seen[0]]);
+    plan.destroy();
+  });
+
+  test('of the graph that is tuned are those that a quantised detector runs', () => {
+    const keys = ({ combined }: { readonly combined: Node }) => {
+      const nodes = topologicalOrder(fuse([combined])).filter(({ op }) => op.name === 'qconv2d');
+      return [...new Set(nodes.map(tuningKey))].sort();
+    };
+    const networks = new Networks('xs', 128);
+    networks.initialise(1);
+    const inputs = layerInputs(networks, input('x', [1, 3, 128, 128]));
+    const values = [...new Set(inputs.values())];
+    const ranges = new Map([...inputs].map(([name, x]) => [name, { scale: 1, zeroPoint: values.indexOf(x) }]));
+    const plan = uniformPlan(networks, { weights: 5, activations: 8 });
+    const { networks: rounded, quantisation } = quantiseNetworks(networks, plan, ranges);
+    const real = untrainedDetector(gpu, rounded, quantisation);
+    const tuned = untrainedQuantised(gpu, new Networks('xs', 128), { weights: 5, activations: 8 });
+    expect(keys(tuned.fusedGraph(1))).toEqual(keys(real.fusedGraph(1)));
+    expect(keys(tuned.fusedGraph(1)).length).toBeGreaterThan(10);
+    for (const key of keys(tuned.fusedGraph(1))) expect(key).toContain('"bits":5');
   });
 });
 

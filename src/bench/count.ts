@@ -102,8 +102,11 @@ export async function countOperations(
   root: Node,
   variants?: VariantChoice,
 ): Promise<OperationCounts[]> {
-  const { device, caps } = engine;
-  const { outputs, kernels } = lower({ outputs: { root }, ...(variants && { variants }) }, caps);
+  const { device } = engine;
+  const { outputs, kernels } = lower(
+    { outputs: { root }, ...(variants && { variants }) },
+    { caps: engine.caps, variants: engine.variants },
+  );
   const buffers = new Map<Node, GPUBuffer>();
   const made: GPUBuffer[] = [];
   const make = (bytes: number, usage: number) => {

@@ -2,6 +2,7 @@ import type { Engine } from '../engine/engine.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { VariantChoice } from '../engine/plan.ts';
 import { fuse } from '../engine/plan.ts';
+import { supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { PRESETS, trainingGraph } from '../train/fit.ts';
@@ -135,8 +136,8 @@ export async function benchLayers(
       parameterOf(from) ? new Parameter(`p${i}`, from.type).node : input(`in${i}`, from.type.shape),
     );
     const alone = makeNode(node.op, inputs, node.attrs, node.label);
-    const subjects = node.op.variants
-      .filter((variant) => (variant.supports?.(engine.caps, alone) ?? true) && only(variant.name))
+    const subjects = supportedVariants(alone, engine)
+      .filter((variant) => only(variant.name))
       .map(
         (variant): Subject => ({
           name: `${node.label} ${variant.name}`,

@@ -12,6 +12,8 @@ export type OptionTable = NonNullable<ParseArgsConfig['options']>;
 export interface Arguments {
   readonly positionals: readonly string[];
   text(name: string): string | undefined;
+  /** Values of an option that may be given several times. */
+  texts(name: string): readonly string[];
   flag(name: string): boolean;
   /** @throws UsageError unless it is a number */
   number(name: string): number | undefined;
@@ -26,6 +28,7 @@ const COMMON: OptionTable = {
   'dump-wgsl': { type: 'boolean' },
   shader: { type: 'string' },
   toggles: { type: 'string' },
+  'variant-module': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 };
 
@@ -43,6 +46,7 @@ export function parseArguments(argv: readonly string[], options: OptionTable): A
   return {
     positionals,
     text,
+    texts: (name) => (values[name] as string[] | undefined) ?? [],
     flag: (name) => values[name] === true,
     number(name) {
       const value = text(name);
@@ -60,4 +64,28 @@ export function parseArguments(argv: readonly string[], options: OptionTable): A
       return found;
     },
   };
+}
+
+/**
+ * Bit-widths such as `4`, `4,8` or `2..8`, each once.
+ * @throws UsageError for one that is not known
+ */
+export function readWidths<T extends number>(name: string, text: string, known: readonly T[]): T[] {
+  const widths = text.split(',').flatMap((part) => {
+    const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(part) ?? [undefined, part, part];
+    const [low, high] = [Number(from), Number(to)];
+    const isKnown = (width: number) => (known as readonly number[]).includes(width);
+    if (!isKnown(low) || !isKnown(high) || low > high)
+      throw new UsageError(`--${name} ${part} does not exist.`, `Use some of ${known.join(', ')}.`);
+    return known.filter((width) => width >= low && width <= high);
+  });
+  return [...new Set(widths)];
+}
+
+/** A whole number of at least `least`. @throws UsageError */
+export function wholeNumber(args: Arguments, name: string, fallback: number, least: number): number {
+  const value = args.number(name) ?? fallback;
+  if (!Number.isInteger(value) || value < least)
+    throw new UsageError(`--${name} ${value} cannot be used.`, `Give a whole number of at least ${least}.`);
+  return value;
 }

@@ -43,6 +43,7 @@ const COMMON_USAGE = `Options of every command:
   --debug                a line per kernel of everything that is compiled
   --dump-wgsl            print every shader as it runs
   --shader FILE.wgsl     take this file instead of the kernel of the same name, for one run
+  --variant-module FILE.mjs   variants of ops besides the package's own; see docs/adding-a-variant.md
   --toggles A,B          Dawn's own toggles, such as skip_validation,disable_robustness; none by default
   --help
 

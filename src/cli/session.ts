@@ -4,6 +4,7 @@ import type { Dispatch } from '../engine/plan.ts';
 import { openDevice } from '../node/device.ts';
 import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
+import { readVariants } from '../node/variants.ts';
 import type { Arguments } from './arguments.ts';
 
 /** Opens the adapter that the arguments name, says which it is, and gives it back when the work is done. */
@@ -12,6 +13,8 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
   const toggles = args.text('toggles');
   const shader = args.text('shader');
   const shaders = shader ? await readShader(shader) : undefined;
+  const module = args.text('variant-module');
+  const variants = module ? await readVariants(module) : undefined;
   const opened = await openDevice({
     ...(adapter && { adapter }),
     ...(toggles && { toggles: [`enable-dawn-features=${toggles}`] }),
@@ -22,6 +25,7 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
   const engine = new Engine({
     device: opened.device,
     tuning: await loadTuning(detectCaps(opened.device), notice),
+    ...(variants && { variants }),
     ...(shaders && { shaders }),
     ...(args.flag('debug') && { onPlan: printPlan }),
     ...(args.flag('dump-wgsl') && { onShader: printShader }),

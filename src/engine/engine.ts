@@ -6,6 +6,7 @@ import { PipelineCache } from './pipelines.ts';
 import { type CompileOptions, compile, type Dispatch, type Plan } from './plan.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import type { Tuning } from './tuning.ts';
+import type { AddedVariants } from './variants.ts';
 
 export interface EngineOptions {
   readonly device: GPUDevice;
@@ -13,6 +14,8 @@ export interface EngineOptions {
   readonly caps?: Caps;
   /** Measured choices of variants; those that the package brings by default. */
   readonly tuning?: Tuning;
+  /** Further variants of ops, by op name: preferred to the ops' own where they suit. @see AddedVariants */
+  readonly variants?: AddedVariants;
   /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
   readonly shaders?: ReadonlyMap<string, string>;
   /** Called with what a plan dispatches, when it has been compiled. */
@@ -30,17 +33,19 @@ export class Engine {
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
   readonly tuning: Tuning;
+  readonly variants: AddedVariants;
   readonly shaders: ReadonlyMap<string, string>;
   readonly #onPlan: EngineOptions['onPlan'];
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps, tuning, shaders, onPlan, onShader }: EngineOptions) {
+  constructor({ device, caps, tuning, variants, shaders, onPlan, onShader }: EngineOptions) {
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
     this.#onPlan = onPlan;
+    this.variants = variants ?? {};
     this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);

@@ -18,6 +18,7 @@ import {
 import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
 import type { Tuning } from './tuning.ts';
+import { type AddedVariants, supportedVariants, variantsOf } from './variants.ts';
 
 /**
  * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
@@ -47,6 +48,14 @@ export interface Dispatch {
   readonly node: Node;
 }
 
+/** What decides how a graph runs: an {@link Engine}, or a part of one. */
+export interface Target {
+  readonly caps: Caps;
+  readonly tuning?: Tuning | undefined;
+  /** @see EngineOptions.variants */
+  readonly variants?: AddedVariants | undefined;
+}
+
 interface Step extends Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
@@ -58,27 +67,25 @@ export type TypedArray = Float32Array | Uint32Array;
  * Picks the variant of a node: the forced one, else the one measured to be fastest, else the first that is supported and
  * suits the device, else the first that is supported.
  * @throws ShapeError when the forced variant does not exist or is not supported there, or none is
+ * @throws UserError when an added variant has the name of another
  */
-export function chooseVariant(
-  node: Node,
-  caps: Caps,
-  forced: VariantChoice | undefined,
-  tuning?: Tuning,
-): Variant<unknown> {
+export function chooseVariant(node: Node, target: Target, forced?: VariantChoice): Variant<unknown> {
   const { op } = node;
   const name = forced?.[`${op.name}/${node.label}`] ?? forced?.[op.name];
-  const supported = op.variants.filter((variant) => variant.supports?.(caps, node) ?? true);
+  const supported = supportedVariants(node, target);
   if (name !== undefined) {
     const wanted = [name].flat().flatMap((each) => supported.filter((variant) => variant.name === each))[0];
     if (wanted) return wanted;
-    if (typeof name !== 'string') return chooseVariant(node, caps, undefined, tuning);
-    const names = op.variants.map((variant) => variant.name).join(', ');
+    if (typeof name !== 'string') return chooseVariant(node, target);
+    const names = variantsOf(op, target.variants)
+      .map((variant) => variant.name)
+      .join(', ');
     throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
   }
-  const measured = tuning?.get(node);
+  const measured = target.tuning?.get(node);
   const tuned = measured && supported.find((variant) => variant.name === measured);
   if (tuned) return tuned;
-  const best = supported.find((variant) => variant.suits?.(caps, node) ?? true) ?? supported[0];
+  const best = supported.find((variant) => variant.suits?.(target.caps, node) ?? true) ?? supported[0];
   if (!best)
     throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
   return best;
@@ -104,7 +111,9 @@ export function fuse(roots: readonly Node[]): Node[] {
 }
 
 /** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
-export function lower(options: CompileOptions, caps: Caps, tuning?: Tuning): Lowered {
+export function lower(options: CompileOptions, on: Target): Lowered {
+  const { caps } = on;
+  const target: Target = { caps, variants: on.variants, tuning: options.tuning ?? on.tuning };
   const kernels = new Map<Node, { kernel: Kernel; variant: string }>();
   const identity = new Map<Node, number>();
   const unique = new Map<string, Node>();
@@ -133,7 +142,7 @@ export function lower(options: CompileOptions, caps: Caps, tuning?: Tuning): Low
         const known = done.get(current);
         if (known) current = known;
         else {
-          const variant = chooseVariant(current, caps, options.variants, tuning);
+          const variant = chooseVariant(current, target, options.variants);
           const lowered = variant.lower?.(current, caps);
           if (lowered) {
             const simpler = visit(lowered);
@@ -187,7 +196,7 @@ const COPY = () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferU
 export async function compile(engine: Engine, options: CompileOptions): Promise<Plan> {
   engine.assertUsable();
   const { device, caps } = engine;
-  const { outputs, effects, kernels } = lower(options, caps, options.tuning ?? engine.tuning);
+  const { outputs, effects, kernels } = lower(options, engine);
   const pure = topologicalOrder(Object.values(outputs).concat(effects)).filter((node) => !node.op.updates);
   const order = [...pure, ...effects];
   const constant = staticNodes(order, effects);

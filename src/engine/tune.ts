@@ -1,17 +1,10 @@
 import type { Engine } from './engine.ts';
-import {
-  input,
-  isInput,
-  makeNode,
-  type Node,
-  Parameter,
-  parameterOf,
-  topologicalOrder,
-  type Variant,
-} from './graph.ts';
+import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from './graph.ts';
 import { type CompileOptions, fuse, type Plan } from './plan.ts';
+import { repeatsFor, SAMPLE, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
+import { supportedVariants } from './variants.ts';
 
 export interface TuneProgress {
   readonly done: number;
@@ -34,9 +27,6 @@ const GIVE_UP = 1.3;
 /** ... and after its very first run already if it is this much slower. */
 const HOPELESS = 4;
 const ROUNDS = 7;
-/** One sample repeats a dispatch until it takes about so long, milliseconds; the host's share is then small. */
-const SAMPLE = 8;
-const MOST_REPEATS = 64;
 
 interface Candidate {
   readonly name: string;
@@ -60,7 +50,7 @@ export async function tune(
   const open = new Map<string, Node>();
   for (const node of topologicalOrder(roots)) {
     if (isInput(node) || parameterOf(node) || node.op.updates) continue;
-    if (candidates(engine, node).length > 1) open.set(tuningKey(node), node);
+    if (supportedVariants(node, engine).length > 1) open.set(tuningKey(node), node);
   }
   let done = 0;
   for (const node of open.values()) {
@@ -68,10 +58,6 @@ export async function tune(
     done++;
     if (result) options.onProgress?.({ ...result, done, total: open.size, label: node.label });
   }
-}
-
-function candidates(engine: Engine, node: Node): Variant<unknown>[] {
-  return node.op.variants.filter((variant) => variant.supports?.(engine.caps, node) ?? true);
 }
 
 /** The node over inputs of its own: parameters stay such, so that what depends on them alone is not timed. */
@@ -92,7 +78,7 @@ async function tuneNode(
   if (tuning.get(original) && !options.again) return undefined;
   const node = standalone(original);
   const entries: Candidate[] = [];
-  const variants = candidates(engine, node);
+  const variants = supportedVariants(node, engine);
   if (variants.length < 2) return undefined;
   try {
     for (const variant of variants) {
@@ -124,30 +110,19 @@ async function race(engine: Engine, entries: readonly Candidate[]): Promise<Cand
   let running: Candidate[] = [];
   for (const entry of entries) {
     // The first run compiles what drivers compile late, the second one tells how often to repeat.
-    const first = await sample(engine, entry);
+    const first = await timeRuns(engine, entry.plan);
     if (first > HOPELESS * least && first > SAMPLE) continue;
-    const second = await sample(engine, entry);
+    const second = await timeRuns(engine, entry.plan);
     least = Math.min(least, second);
-    entry.repeats = Math.min(MOST_REPEATS, Math.max(1, Math.round(SAMPLE / second)));
+    entry.repeats = repeatsFor(second);
     running.push(entry);
   }
   for (let round = 0; round < ROUNDS && running.length > 1; round++) {
-    for (const entry of running) entry.times.push(await sample(engine, entry));
+    for (const entry of running) entry.times.push(await timeRuns(engine, entry.plan, entry.repeats));
     const fastest = Math.min(...running.map(({ times }) => median(times)));
     running = running.filter(({ times }) => median(times) <= GIVE_UP * fastest);
   }
   return running.reduce((a, b) => (median(b.times) < median(a.times) ? b : a));
-}
-
-/** Milliseconds of one run. */
-async function sample(engine: Engine, { plan, repeats }: Candidate): Promise<number> {
-  const { queue } = engine.device;
-  const encoder = engine.device.createCommandEncoder();
-  for (let i = 0; i < repeats; i++) plan.encode(encoder);
-  const start = performance.now();
-  queue.submit([encoder.finish()]);
-  await queue.onSubmittedWorkDone();
-  return (performance.now() - start) / repeats;
 }
 
 function median(values: readonly number[]): number {

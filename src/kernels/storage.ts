@@ -37,7 +37,7 @@ export function activationCode(value: number, scale: number, zeroPoint: number, 
 }
 
 /** Reads stored activations as numbers; u8 as codes. @param shape [N, C, H, W] */
-export function reader(values: Values, shape: readonly number[], storage: ActivationStorage) {
+export function reader(values: ArrayLike<number>, shape: readonly number[], storage: ActivationStorage) {
   const [, channels, height, width] = shape as [number, number, number, number];
   const per = CHANNELS_PER_WORD[storage];
   const words = Math.ceil(channels / per);

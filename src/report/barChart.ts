@@ -6,8 +6,8 @@ export interface Bar {
 export interface BarChartOptions {
   readonly title: string;
   readonly unit: string;
-  /** A line across all bars, such as a measured ceiling. */
-  readonly limit?: { readonly value: number; readonly label: string };
+  /** Lines across all bars, such as measured ceilings. */
+  readonly limits?: readonly { readonly value: number; readonly label: string }[];
 }
 
 const ROW = 22;
@@ -18,8 +18,8 @@ const TOP = 48;
 const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 /** Horizontal bars as a self-contained SVG file that reads on light and dark ground. */
-export function barChart(bars: readonly Bar[], { title, unit, limit }: BarChartOptions): string {
-  const most = Math.max(limit?.value ?? 0, ...bars.map(({ value }) => value)) || 1;
+export function barChart(bars: readonly Bar[], { title, unit, limits = [] }: BarChartOptions): string {
+  const most = Math.max(0, ...[...limits, ...bars].map(({ value }) => value)) || 1;
   const scale = (value: number) => (value / most) * PLOT;
   const height = TOP + bars.length * ROW + 24;
   const rows = bars.map(({ label, value }, i) => {
@@ -30,8 +30,14 @@ export function barChart(bars: readonly Bar[], { title, unit, limit }: BarChartO
       `<text x="${(LABELS + scale(value) + 6).toFixed(1)}" y="${y + 15}">${value.toPrecision(3)}</text>`,
     ].join('');
   });
-  const line = limit
-    ? `<line x1="${LABELS + scale(limit.value)}" x2="${LABELS + scale(limit.value)}" y1="${TOP - 4}" y2="${TOP + bars.length * ROW}" stroke="#ef4444" stroke-dasharray="4 3"/><text x="${LABELS + scale(limit.value)}" y="${TOP - 8}" text-anchor="end" fill="#ef4444">${escaped(limit.label)} ${limit.value.toPrecision(3)}</text>`
-    : '';
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${LABELS + PLOT + 80}" height="${height}" font-family="sans-serif" font-size="12" fill="#737373"><text x="8" y="18" font-size="14">${escaped(title)} (${escaped(unit)})</text>${line}${rows.join('')}</svg>\n`;
+  const lines = limits.map(({ label, value }, i) => {
+    const x = LABELS + scale(value);
+    // Labels below each other, so that near ones do not overlap.
+    const y = TOP - 8 - 12 * i;
+    return [
+      `<line x1="${x}" x2="${x}" y1="${TOP - 4}" y2="${TOP + bars.length * ROW}" stroke="#ef4444" stroke-dasharray="4 3"/>`,
+      `<text x="${x}" y="${y}" text-anchor="end" fill="#ef4444">${escaped(label)} ${value.toPrecision(3)}</text>`,
+    ].join('');
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${LABELS + PLOT + 80}" height="${height}" font-family="sans-serif" font-size="12" fill="#737373"><text x="8" y="18" font-size="14">${escaped(title)} (${escaped(unit)})</text>${lines.join('')}${rows.join('')}</svg>\n`;
 }

@@ -1,4 +1,5 @@
 import { type Evaluation, FPR_LIMITS, type ImageResult, type Metrics } from '../evaluation/evaluate.ts';
+import { toCsv } from './csv.ts';
 import { type Cell, metricsTable } from './table.ts';
 
 const percent = (value: number | undefined) => (value === undefined ? undefined : Number((100 * value).toFixed(2)));
@@ -51,11 +52,15 @@ export function collectionTable(all: readonly { readonly name: string; readonly 
   return metricsTable(rows, { digits: 2 });
 }
 
-/** Scores as CSV (RFC 4180), a line per image. */
+/** Scores as CSV, a line per image. */
 export function scoresCsv(results: readonly ImageResult[]): string {
-  const quote = (value: string) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const lines = results.map(({ name, defect, score, isAnomalous, studentTeacher, autoencoder }) =>
-    [quote(name), quote(defect), score, isAnomalous ?? '', studentTeacher, autoencoder].join(','),
-  );
-  return `${['image,defect,score,anomalous,student_teacher,autoencoder', ...lines].join('\r\n')}\r\n`;
+  const rows = results.map(({ name, defect, score, isAnomalous, studentTeacher, autoencoder }) => ({
+    image: name,
+    defect,
+    score,
+    anomalous: isAnomalous,
+    student_teacher: studentTeacher,
+    autoencoder,
+  }));
+  return toCsv(['image', 'defect', 'score', 'anomalous', 'student_teacher', 'autoencoder'], rows);
 }

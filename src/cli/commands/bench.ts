@@ -1,23 +1,23 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { measure, summarise, type Timing } from '../../bench/measure.ts';
 import { measurePeaks, type Peaks } from '../../bench/peak.ts';
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
+import { untrainedDetector } from '../../bench/untrained.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
-import { Detector } from '../../model/detector.ts';
+import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
 import { writeAtomically } from '../../node/files.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
+import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { withEngine } from '../session.ts';
 
-export const usage = `raad bench [SUITE...]
+export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES
   Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
   peak         the ceilings: f32 multiply-add, dot4I8Packed, copy
   layers       every convolution of the teacher by every variant
@@ -33,7 +33,16 @@ export const usage = `raad bench [SUITE...]
   --json FILE            results with adapter, driver, toggles and versions
   --svg FILE             a bar chart
   --trace FILE           the suite dispatches for chrome://tracing or Perfetto
-  --share FILE           an anonymous JSON file to send to the authors: adapter and figures, nothing of you or your machine's name`;
+  --share FILE           an anonymous JSON file to send to the authors: adapter and figures, nothing of you or your machine's name
+
+  With --kernel conv2d|qconv2d or both, variants of the convolutions on any shape, interleaved: time, GOP/s, GB/s, error against
+  float64, share of the measured peak, bytes of weights in memory
+  --shape N,CI,H,W:CO,KH,KW[:stride,padding]   may be repeated; large layers of PDN-S and PDN-XS by default
+  --bits LIST            widths of qconv2d's weights, such as 2..8 or 4,8; 8,4
+  --activations LIST     u8, f16, f32: how qconv2d's input and result are stored; u8
+  --group-size N         input channels that share a scale, a multiple of 4; all by default
+  --variants all|A,B     those of the package and of --variant-module; all
+  --csv FILE             the table; --rounds, --warm-up, --json and --svg as above`;
 
 export const options: OptionTable = {
   size: { type: 'string' },
@@ -47,6 +56,12 @@ export const options: OptionTable = {
   svg: { type: 'string' },
   trace: { type: 'string' },
   share: { type: 'string' },
+  kernel: { type: 'string' },
+  shape: { type: 'string', multiple: true },
+  bits: { type: 'string' },
+  activations: { type: 'string' },
+  'group-size': { type: 'string' },
+  csv: { type: 'string' },
 };
 
 const SUITES = ['peak', 'layers', 'networks', 'training', 'protocol', 'dispatches'] as const;
@@ -72,32 +87,10 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-function wholeNumber(args: Arguments, name: string, fallback: number, least: number): number {
-  const value = args.number(name) ?? fallback;
-  if (!Number.isInteger(value) || value < least)
-    throw new UsageError(`--${name} ${value} cannot be used.`, `Give a whole number of at least ${least}.`);
-  return value;
-}
-
 /** A detector with random weights: its speed does not depend on them. */
 function untrained(engine: Engine, networks: Networks): Detector {
   networks.initialise(0);
-  return new Detector(engine, {
-    networks,
-    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
-    placement: 'exact',
-    provenance: {
-      dataset: '',
-      seed: 0,
-      iterations: 0,
-      batch: 1,
-      learningRate: 0,
-      teacher: '',
-      penalty: '',
-      trainImages: 0,
-      heldOutImages: 0,
-    },
-  });
+  return untrainedDetector(engine, networks);
 }
 
 const PROTOCOL_BATCH = 16;
@@ -144,8 +137,6 @@ async function dispatches(
   }
 }
 
-const gigas = (count: number, milliseconds: number) => count / milliseconds / 1e6;
-
 function row(result: BenchResult, peaks: Peaks | undefined) {
   const { name, median, p95, flops, bytes, images } = result;
   return {
@@ -159,16 +150,10 @@ function row(result: BenchResult, peaks: Peaks | undefined) {
   };
 }
 
-/** This package's version. */
-async function ownVersion(): Promise<string> {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
-    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => undefined);
-    if (text) return JSON.parse(text).version;
-  }
-  return 'unknown';
-}
-
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  if (args.text('kernel') !== undefined) return runKernelBench(args, signal);
+  const stray = KERNEL_OPTIONS.find((name) => args.text(name) !== undefined);
+  if (stray) throw new UsageError(`--${stray} goes with --kernel.`, 'See `raad bench --help`.');
   const suites = chosenSuites(args);
   const sizes = list(args, 'size', 'xs').map(parsePdnSize);
   const sides = list(args, 'resolution', '128').map((text) => positive('resolution', text));
@@ -183,10 +168,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       ? await measurePeaks(engine)
       : undefined;
     if (peaks) {
-      const { f32GFlops, dot4I8GOps, copyGBs } = peaks;
-      console.log(
-        `peaks: f32 ${f32GFlops.toFixed(1)} GFLOP/s, dot4I8Packed ${dot4I8GOps.toFixed(1)} GOP/s, copy ${copyGBs.toFixed(1)} GB/s`,
-      );
+      console.log(peaksText(peaks));
     }
     const results: BenchResult[] = [];
     const only = args.text('variants')?.split(',');
@@ -249,11 +231,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
     }
 
-    const { vendor, architecture, description, subgroupMaxSize, f16 } = caps;
     const report = {
-      adapter: { vendor, architecture, description, subgroupMaxSize, f16 },
-      toggles: args.text('toggles')?.split(',') ?? [],
-      versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+      ...(await reportHead(args, caps)),
       settings: { sizes, resolutions: sides, batches, rounds, warmUp },
       peaks,
       results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
@@ -263,9 +242,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         kernel: dispatch.kernel,
       })),
     };
-    const commit = process.env['RAAD_COMMIT'];
     const json = args.text('json');
-    if (json) await writeAtomically(json, `${JSON.stringify({ ...report, ...(commit && { commit }) }, null, 2)}\n`);
+    if (json) await writeJson(json, report);
     const share = args.text('share');
     if (share) {
       await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
@@ -274,8 +252,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const svg = args.text('svg');
     if (svg) {
       const bars = results.map((result) => ({ label: result.name, value: gigas(result.flops, result.median) }));
-      const limit = peaks && { value: peaks.f32GFlops, label: 'f32 peak' };
-      await writeAtomically(svg, barChart(bars, { title: description, unit: 'GFLOP/s', ...(limit && { limit }) }));
+      const limits = peaks ? [{ value: peaks.f32GFlops, label: 'f32 peak' }] : [];
+      await writeAtomically(svg, barChart(bars, { title: caps.description, unit: 'GFLOP/s', limits }));
     }
   });
 }

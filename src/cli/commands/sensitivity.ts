@@ -11,9 +11,10 @@ import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
+import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
 import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
 import { chooseCategories } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 
@@ -22,7 +23,7 @@ export const usage = `raad sensitivity MODEL DATA
   signal-to-noise ratio against the float model.
 
   --layers NAMES         these layers, comma separated, or "every": all of them at once; one at a time by default
-  --bits LIST            widths of the weights, 8,7,6,5,4,3,2
+  --bits LIST            widths of the weights, such as 2..8 or 4,8; 8,7,6,5,4,3,2 by default
   --activations 8|16|32  width of the quantised layers' inputs, 8
   --range minmax|mse|quantile   how ranges of activations are chosen, minmax
   --csv FILE             the table; cells that it holds already are not computed again
@@ -46,7 +47,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model || !folder)
     throw new UsageError('sensitivity needs a model and a data set.', 'raad sensitivity MODEL DATA');
-  const bits = readBits(args.text('bits'));
+  const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
   const method = args.choice('range', RANGE_METHODS);
   const { root, datasets } = await openDatasets(folder);
@@ -89,7 +90,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
             .map((c) => `${c} ${toRow(cell)[c]}`)
             .join(', ')}`,
         );
-        if (csv) await writeAtomically(csv, toCsv(rows));
+        if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
       },
       signal,
     });
@@ -113,20 +114,6 @@ function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: Sensitiv
     overlap: percent(overlap),
     mapSnr: mapSnr === undefined ? '' : mapSnr.toFixed(2),
   };
-}
-
-/** No value holds a comma or a quote. */
-function toCsv(rows: readonly Row[]): string {
-  return `${[COLUMNS.join(','), ...rows.map((row) => COLUMNS.map((column) => row[column]).join(','))].join('\n')}\n`;
-}
-
-function readBits(text = '8,7,6,5,4,3,2'): LayerPlan['weights'][] {
-  const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
-  return text.split(',').map((each) => {
-    if (!widths.includes(Number(each)))
-      throw new UsageError(`--bits ${each} does not exist.`, `Use some of ${widths.join(', ')}.`);
-    return Number(each) as LayerPlan['weights'];
-  });
 }
 
 function readLayers(text: string | undefined, known: readonly string[]): string[] | undefined {

@@ -1,16 +1,18 @@
 import { readFile } from 'node:fs/promises';
+import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { input, type Node, Parameter } from '../../engine/graph.ts';
+import { input, type Node } from '../../engine/graph.ts';
 import { type TuneProgress, tune } from '../../engine/tune.ts';
 import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
 import { UserError } from '../../errors.ts';
-import { fusedAnomalyMaps, inferenceGraph } from '../../model/inference.ts';
+import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
 import { writeAtomically } from '../../node/files.ts';
 import { loadTuning, saveTuning } from '../../node/tuning.ts';
+import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { PRESETS, trainingGraph } from '../../train/fit.ts';
-import type { Arguments, OptionTable } from '../arguments.ts';
+import { type Arguments, type OptionTable, readWidths } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
 
 export const usage = `raad tune
@@ -19,6 +21,8 @@ export const usage = `raad tune
   --size xs|s|m          network size, xs
   --resolution PX        input side, 128
   --batch N              images at once, 1
+  --bits LIST            detectors with weights of these widths too, such as 2..8; 8,4 by default, "none" for float alone
+  --activations 8|16|32  width of their activations, 8
   --training             the training step too (batch 4 unless given)
   --again                measure what is known, too
   --export FILE          write the choices there instead of the user's cache
@@ -28,25 +32,45 @@ export const options: OptionTable = {
   size: { type: 'string' },
   resolution: { type: 'string' },
   batch: { type: 'string' },
+  bits: { type: 'string' },
+  activations: { type: 'string' },
   training: { type: 'boolean' },
   again: { type: 'boolean' },
   export: { type: 'string' },
   import: { type: 'string' },
 };
 
-function graphs(args: Arguments): Record<string, Node>[] {
+/** A graph whose nodes are tuned. */
+interface Subject {
+  readonly title: string;
+  readonly outputs: Readonly<Record<string, Node>>;
+}
+
+function subjects(args: Arguments, engine: Engine): Subject[] {
   const size = args.choice('size', PDN_SIZES) ?? 'xs';
   const side = args.number('resolution') ?? 128;
-  const networks = new Networks(size, side);
   const batch = args.number('batch');
-  const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' });
-  const { combined } = inferenceGraph(networks, quantiles.node, batch ?? 1, { maps: fusedAnomalyMaps });
-  const teacher = networks.teacher.forward(input('x', [batch ?? 1, 3, side, side]));
-  const list: Record<string, Node>[] = [{ combined }, { teacher }];
+  const bits = args.text('bits') ?? '8,4';
+  const widths = bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS);
+  const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
+  const networks = new Networks(size, side);
+  const maps = (detector: Detector) => {
+    const { studentTeacher, autoencoder, combined } = detector.fusedGraph(batch ?? 1);
+    return { studentTeacher, autoencoder, combined };
+  };
+  const list: Subject[] = [
+    { title: 'float detector', outputs: maps(untrainedDetector(engine, networks)) },
+    { title: 'teacher', outputs: { teacher: networks.teacher.forward(input('x', [batch ?? 1, 3, side, side])) } },
+    ...widths.map((weights) => ({
+      title: `detector w${weights}a${activations}`,
+      outputs: maps(untrainedQuantised(engine, networks, { weights, activations })),
+    })),
+  ];
   if (args.flag('training')) {
     const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch: batch ?? 4 });
     const gradients = [...training.gradients.values()];
-    list.push(Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node])));
+    const outputs = Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node]));
+    list.push({ title: 'training step', outputs });
   }
   return list;
 }
@@ -72,8 +96,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       console.log(`kept in ${await saveTuning(caps, imported)}`);
       return;
     }
+    const graphs = subjects(args, engine);
     try {
-      for (const outputs of graphs(args)) {
+      for (const { title, outputs } of graphs) {
+        console.log(`${title}:`);
         await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
       }
     } finally {

@@ -1,0 +1,37 @@
+import type { Engine } from '../engine/engine.ts';
+import { Detector } from '../model/detector.ts';
+import type { Networks } from '../model/networks.ts';
+import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
+import { type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
+
+/** A detector that has learned nothing: its kernels, and their speed, are those of a trained one. */
+export function untrainedDetector(engine: Engine, networks: Networks, quantisation?: Quantisation): Detector {
+  return new Detector(engine, {
+    networks,
+    ...(quantisation && { quantisation }),
+    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
+    placement: 'exact',
+    provenance: {
+      dataset: '',
+      seed: 0,
+      iterations: 0,
+      batch: 1,
+      learningRate: 0,
+      teacher: '',
+      penalty: '',
+      trainImages: 0,
+      heldOutImages: 0,
+    },
+  });
+}
+
+/** The same with all layers quantised alike, and any ranges. */
+export function untrainedQuantised(
+  engine: Engine,
+  networks: Networks,
+  layer: Pick<LayerPlan, 'weights' | 'activations'>,
+): Detector {
+  const ranges = [...quantisableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
+  const quantised = quantiseNetworks(networks, uniformPlan(networks, layer), new Map(ranges));
+  return untrainedDetector(engine, quantised.networks, quantised.quantisation);
+}

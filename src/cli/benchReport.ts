@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Peaks } from '../bench/peak.ts';
+import type { Caps } from '../engine/caps.ts';
+import { writeAtomically } from '../node/files.ts';
+import type { Arguments } from './arguments.ts';
+
+/** 10^9 per second. */
+export const gigas = (count: number, milliseconds: number) => count / milliseconds / 1e6;
+
+export function peaksText({ f32GFlops, dot4I8GOps, copyGBs }: Peaks): string {
+  return `peaks: f32 ${f32GFlops.toFixed(1)} GFLOP/s, dot4I8Packed ${dot4I8GOps.toFixed(1)} GOP/s, copy ${copyGBs.toFixed(1)} GB/s`;
+}
+
+/** What every figure depends on: adapter, driver, Dawn's toggles, versions. */
+export async function reportHead(args: Arguments, caps: Caps) {
+  const { vendor, architecture, description, subgroupMaxSize, f16, packedDot } = caps;
+  return {
+    adapter: { vendor, architecture, description, subgroupMaxSize, f16, packedDot },
+    toggles: args.text('toggles')?.split(',') ?? [],
+    versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+  };
+}
+
+/** A report as JSON, with the commit where `RAAD_COMMIT` tells it. */
+export async function writeJson(file: string, report: object): Promise<void> {
+  const commit = process.env['RAAD_COMMIT'];
+  await writeAtomically(file, `${JSON.stringify({ ...report, ...(commit && { commit }) }, null, 2)}\n`);
+}
+
+/** This package's version. */
+async function ownVersion(): Promise<string> {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
+    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => undefined);
+    if (text) return JSON.parse(text).version;
+  }
+  return 'unknown';
+}

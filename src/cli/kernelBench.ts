@@ -1,0 +1,208 @@
+import {
+  BENCH_KERNELS,
+  type BenchKernel,
+  benchKernel,
+  type ConvShape,
+  type KernelBenchOptions,
+  type KernelBenchResult,
+  type SkippedVariant,
+  shapeText,
+  variantNames,
+} from '../bench/kernels.ts';
+import { measurePeaks, type Peaks } from '../bench/peak.ts';
+import type { Engine } from '../engine/engine.ts';
+import { convOutput } from '../kernels/conv2d.ts';
+import { assertWritable, writeAtomically } from '../node/files.ts';
+import { WEIGHT_BITS } from '../quantisation/weights.ts';
+import { barChart } from '../report/barChart.ts';
+import { toCsv } from '../report/csv.ts';
+import { metricsTable } from '../report/table.ts';
+import { type Arguments, readWidths, UsageError, wholeNumber } from './arguments.ts';
+import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
+import { notice, withEngine } from './session.ts';
+
+/** Options that go with --kernel only. */
+export const KERNEL_OPTIONS = ['bits', 'shape', 'activations', 'group-size', 'csv'] as const;
+/** Options of suites, which --kernel does not take. */
+const SUITE_OPTIONS = ['size', 'resolution', 'batch', 'trace', 'share'] as const;
+
+const STORAGES = ['u8', 'f16', 'f32'] as const;
+/** The largest layers of PDN-S and PDN-XS at 128 px. */
+const DEFAULT_SHAPES = ['1,128,62,62:256,4,4', '1,32,62,62:64,4,4'];
+
+/** `raad bench --kernel`: variants on shapes of one's own. */
+export async function runKernelBench(args: Arguments, signal: AbortSignal): Promise<void> {
+  const unusable = SUITE_OPTIONS.find((name) => args.text(name) !== undefined);
+  if (args.positionals.length > 0 || unusable || args.flag('isolated'))
+    throw new UsageError(
+      `${args.positionals[0] ?? `--${unusable ?? 'isolated'}`} does not go with --kernel.`,
+      'See `raad bench --help`.',
+    );
+  const chosen = readOptions(args);
+  const [csv, json, svg] = ['csv', 'json', 'svg'].map((name) => args.text(name));
+  for (const file of [csv, json, svg]) if (file) await assertWritable(file);
+  await withEngine(args, async (engine) => {
+    assertVariants(engine, chosen);
+    const peaks = await measurePeaks(engine);
+    console.log(peaksText(peaks));
+    const results = await benchKernel(engine, { ...chosen, onSkip: (skipped) => notice(skipText(skipped)), signal });
+    const rows = results.map((result) => toRow(result, peaks));
+    // A notice tells where not all channels were checked.
+    console.log(metricsTable(rows.map(shown), { columns: COLUMNS.slice(0, -1), digits: 3 }));
+    for (const text of sampled(results)) notice(text);
+    if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
+    if (json) {
+      const { shapes, rounds, warmUp } = chosen;
+      const settings = { shapes: shapes.map(shapeText), rounds, warmUp };
+      await writeJson(json, { ...(await reportHead(args, engine.caps)), settings, peaks, results: rows });
+    }
+    if (svg) await writeAtomically(svg, chart(engine, rows, peaks));
+  });
+}
+
+function readOptions(args: Arguments): Omit<KernelBenchOptions, 'onSkip' | 'signal'> {
+  const kernels = readNames('kernel', args.text('kernel')!, BENCH_KERNELS);
+  const shapes = (args.texts('shape').length > 0 ? args.texts('shape') : DEFAULT_SHAPES).map(readShape);
+  const activations = readNames('activations', args.text('activations') ?? 'u8', STORAGES);
+  const bits = readWidths('bits', args.text('bits') ?? '8,4', WEIGHT_BITS);
+  const groupSize = args.number('group-size');
+  if (groupSize !== undefined) assertGroups(groupSize, shapes);
+  const variants = args.text('variants') ?? 'all';
+  return {
+    kernels,
+    shapes,
+    bits,
+    activations,
+    rounds: wholeNumber(args, 'rounds', 10, 1),
+    warmUp: wholeNumber(args, 'warm-up', 3, 0),
+    ...(groupSize !== undefined && { groupSize }),
+    ...(variants !== 'all' && { variants: variants.split(',') }),
+  };
+}
+
+function readNames<T extends string>(option: string, text: string, known: readonly T[]): T[] {
+  const names = text.split(',').map((name) => {
+    const found = known.find((each) => each === name);
+    if (!found) throw new UsageError(`--${option} ${name} is not known.`, `Use some of: ${known.join(', ')}.`);
+    return found;
+  });
+  return [...new Set(names)];
+}
+
+/** @throws UsageError unless it is `N,CI,H,W:CO,KH,KW` or that with `:stride,padding` */
+function readShape(text: string): ConvShape {
+  const fix = 'Write N,CI,H,W:CO,KH,KW or N,CI,H,W:CO,KH,KW:stride,padding, such as 1,128,62,62:256,4,4.';
+  const fail = (what: string): never => {
+    throw new UsageError(`--shape ${text} ${what}.`, fix);
+  };
+  const parts = text.split(':').map((part) => part.split(',').map((each) => (/^\d+$/.test(each) ? Number(each) : -1)));
+  const lengths = parts.map((part) => part.length).join();
+  if (lengths !== '4,3' && lengths !== '4,3,2') fail('is no shape');
+  const [input, kernel, [stride, padding] = [1, 0]] = parts as [
+    ConvShape['input'],
+    ConvShape['kernel'],
+    [number, number]?,
+  ];
+  if (padding < 0 || [...input, ...kernel, stride].some((each) => each < 1)) fail('has a number that cannot be used');
+  const sides = [input[2], input[3]].map((side, i) => convOutput(side, kernel[i + 1]!, stride, padding));
+  if (sides.some((side) => side < 1)) fail('has a kernel that is larger than the padded input');
+  return { input, kernel, stride, padding };
+}
+
+function assertGroups(groupSize: number, shapes: readonly ConvShape[]): void {
+  for (const { input } of shapes) {
+    const isWhole = groupSize === input[1] || (groupSize >= 4 && groupSize % 4 === 0);
+    if (!isWhole || input[1] % groupSize !== 0)
+      throw new UsageError(
+        `--group-size ${groupSize} does not divide ${input[1]} input channels into groups.`,
+        'Give a multiple of 4 that divides the channels of every shape.',
+      );
+  }
+}
+
+function assertVariants(engine: Engine, { kernels, variants }: Pick<KernelBenchOptions, 'kernels' | 'variants'>): void {
+  const known = kernels.map((kernel): [BenchKernel, string[]] => [kernel, variantNames(engine, kernel)]);
+  const unknown = variants?.find((name) => !known.some(([, names]) => names.includes(name)));
+  if (unknown === undefined) return;
+  const lists = known.map(([kernel, names]) => `${kernel} has ${names.join(', ')}`);
+  throw new UsageError(`there is no variant '${unknown}'.`, `${lists.join('; ')}.`);
+}
+
+function skipText({ kernel, shape, bits, activations, variant, because }: SkippedVariant): string {
+  const which = `${kernel} ${variant} is left out for ${shapeText(shape)}, w${bits} ${activations}`;
+  return `${which}: it does not support this ${because}.`;
+}
+
+const COLUMNS = [
+  'shape',
+  'kernel',
+  'bits',
+  'activations',
+  'variant',
+  'median ms',
+  'p95 ms',
+  'GOP/s',
+  'GB/s',
+  'error',
+  'exact',
+  '% of peak',
+  'peak',
+  'weight bytes',
+  'checked channels',
+] as const;
+
+function toRow(result: KernelBenchResult, peaks: Peaks) {
+  const { kernel, bits, activations, variant, median, p95, flops, bytes, error, ceiling } = result;
+  const rate = gigas(flops, median);
+  return {
+    shape: shapeText(result.shape),
+    kernel,
+    bits,
+    activations,
+    variant,
+    'median ms': median,
+    'p95 ms': p95,
+    'GOP/s': rate,
+    'GB/s': gigas(bytes, median),
+    error,
+    exact: result.isExact,
+    '% of peak': (100 * rate) / (ceiling === 'f32' ? peaks.f32GFlops : peaks.dot4I8GOps),
+    peak: ceiling,
+    'weight bytes': result.weightBytes,
+    'checked channels': result.checkedChannels,
+  };
+}
+type Row = ReturnType<typeof toRow>;
+
+/** A row as the table shows it. */
+function shown({ error, exact, ...row }: Row) {
+  return {
+    ...row,
+    error: error === 0 ? '0' : error.toExponential(1),
+    exact: exact === undefined ? undefined : exact ? 'yes' : 'no',
+  };
+}
+
+/** Which errors are those of some channels only. */
+function sampled(results: readonly KernelBenchResult[]): Set<string> {
+  return new Set(
+    results
+      .filter(({ shape, checkedChannels }) => checkedChannels < shape.kernel[0])
+      .map(({ shape, checkedChannels }) => {
+        return `errors of ${shapeText(shape)} are taken over ${checkedChannels} of ${shape.kernel[0]} output channels.`;
+      }),
+  );
+}
+
+function chart(engine: Engine, rows: readonly Row[], peaks: Peaks): string {
+  const bars = rows.map((row) => ({
+    label: `${row.shape} ${row.kernel} w${row.bits} ${row.activations} ${row.variant}`,
+    value: row['GOP/s'],
+  }));
+  const used = new Set(rows.map(({ peak }) => peak));
+  const limits = [
+    { value: peaks.f32GFlops, label: 'f32 peak', shown: used.has('f32') },
+    { value: peaks.dot4I8GOps, label: 'dot4I8Packed peak', shown: used.has('dot4I8Packed') },
+  ].filter((limit) => limit.shown);
+  return barChart(bars, { title: engine.caps.description, unit: 'GOP/s', limits });
+}

@@ -1,0 +1,32 @@
+import { UserError } from '../errors.ts';
+import type { Caps } from './caps.ts';
+import type { Node, Op, Variant } from './graph.ts';
+
+/**
+ * Variants from outside the package, by the name of their op. They stand before the op's own: where `supports` and `suits`
+ * hold, the first of them is the default.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: variants of ops with different attributes
+export type AddedVariants = Readonly<Record<string, readonly Variant<any>[]>>;
+
+/**
+ * The variants of an op in order of preference, added ones first.
+ * @throws UserError when two have the same name
+ */
+export function variantsOf<A>(op: Op<A>, added: AddedVariants = {}): readonly Variant<A>[] {
+  const own = Object.hasOwn(added, op.name) ? added[op.name]! : [];
+  const all: readonly Variant<A>[] = [...own, ...op.variants];
+  for (const [i, { name }] of own.entries()) {
+    if (all.findLastIndex((other) => other.name === name) !== i)
+      throw new UserError(`${op.name} has a variant '${name}' already.`, 'Give the added one another name.');
+  }
+  return all;
+}
+
+/** Those that can run a node on a device. @see variantsOf */
+export function supportedVariants<A>(
+  node: Node<A>,
+  { caps, variants }: { readonly caps: Caps; readonly variants?: AddedVariants | undefined },
+): Variant<A>[] {
+  return variantsOf(node.op, variants).filter((variant) => variant.supports?.(caps, node) ?? true);
+}
