@@ -1,9 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Peaks } from '../bench/peak.ts';
 import type { Caps } from '../engine/caps.ts';
 import { writeAtomically } from '../node/files.ts';
+import { ownVersion } from '../node/version.ts';
 import type { Arguments } from './arguments.ts';
 
 /** 10^9 per second. */
@@ -27,13 +25,4 @@ export async function reportHead(args: Arguments, caps: Caps) {
 export async function writeJson(file: string, report: object): Promise<void> {
   const commit = process.env['RAAD_COMMIT'];
   await writeAtomically(file, `${JSON.stringify({ ...report, ...(commit && { commit }) }, null, 2)}\n`);
-}
-
-/** This package's version. */
-async function ownVersion(): Promise<string> {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
-    const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => undefined);
-    if (text) return JSON.parse(text).version;
-  }
-  return 'unknown';
 }

@@ -11,6 +11,7 @@ import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
+import * as running from './commands/run.ts';
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as tune from './commands/tune.ts';
@@ -27,6 +28,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   predict,
   quantize,
   sensitivity,
+  run: running,
   study,
   info,
   export: exporting,

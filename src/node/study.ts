@@ -121,7 +121,7 @@ function parseResult(line: string): CellResult | undefined {
  */
 export async function keepSettings(
   path: string,
-  settings: StudySettings & { readonly penalty: string },
+  settings: StudySettings & { readonly penalty: string; readonly seed?: number },
 ): Promise<void> {
   const text = `${JSON.stringify(settings, null, 2)}\n`;
   if (!existsSync(path)) return writeAtomically(path, text);

@@ -2,10 +2,12 @@ import { measure } from '../bench/measure.ts';
 import { type Dataset, GOOD } from '../data/dataset.ts';
 import type { Engine } from '../engine/engine.ts';
 import { size } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
-import { evaluate, type TestSource } from '../evaluation/evaluate.ts';
+import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import {
   type AllocateOptions,
+  type Allocation,
   type AllocationMethod,
   allocate,
   type RoundingErrors,
@@ -66,13 +68,18 @@ const AVERAGE_BITS = 5;
 const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
 
+/** Looks on while a cell is run. */
+export interface CellWatch {
+  readonly onImage?: (image: EvaluatedImage, detector: Detector) => void | Promise<void>;
+  readonly onEvaluated?: (evaluation: Evaluation, detector: Detector) => void | Promise<void>;
+}
+
 /** What the cells of one set and seed share. */
 interface Shared {
   readonly key: string;
   readonly data: StudyData;
   readonly float: Detector;
-  /** Plans by arm. */
-  readonly plans: Map<Arm, BitPlan>;
+  readonly allocations: Map<Arm, Allocation>;
   errors?: RoundingErrors;
   /** Quantisers of all layers' inputs at 8 bits: they depend on the float networks alone. */
   ranges?: ReadonlyMap<string, ActivationQuantiser>;
@@ -88,13 +95,13 @@ export class StudyRunner {
   }
 
   /** @throws UserError for unusable data or settings */
-  async run(cell: StudyCell): Promise<CellResult> {
+  async run(cell: StudyCell, { onImage, onEvaluated }: CellWatch = {}): Promise<CellResult> {
     const { engine, signal } = this.#options;
     const start = performance.now();
     const shared = await this.#open(cell);
     const { float, data } = shared;
     const { arm, recalibrated } = cell;
-    const plan = isQuantised(arm) ? await this.#plan(shared, cell) : undefined;
+    const plan = isQuantised(arm) ? (await this.#allocation(shared, cell)).plan : undefined;
     const detector = plan || recalibrated ? await this.#changed(shared, plan, recalibrated) : float;
     try {
       const postprocess = await this.#postprocess(shared, arm);
@@ -103,11 +110,13 @@ export class StudyRunner {
         detector,
         source: data.test,
         postprocess,
-        onResult: (_, { defect, prediction }) => {
-          if (defect === GOOD) bias.add(prediction.cells);
+        onResult: (_, image) => {
+          if (image.defect === GOOD) bias.add(image.prediction.cells);
+          return onImage?.(image, detector);
         },
         ...(signal && { signal }),
       });
+      await onEvaluated?.(evaluation, detector);
       const { auroc, image, pixel, overlap } = evaluation.metrics;
       const { image: sample } = await data.test.load(0);
       const time = (subject: Detector) => ({ name: '', run: () => subject.predict(sample) });
@@ -159,7 +168,7 @@ export class StudyRunner {
     const data = await open(set, seed);
     const known = await store.load(`${key}.safetensors`);
     const float = known ? await loadDetector(engine, known, `${key}.safetensors`) : await this.#fit(set, seed, data);
-    this.#shared = { key, data, float, plans: new Map() };
+    this.#shared = { key, data, float, allocations: new Map() };
     return this.#shared;
   }
 
@@ -200,36 +209,39 @@ export class StudyRunner {
     return scores;
   }
 
-  async #plan(shared: Shared, cell: StudyCell): Promise<BitPlan> {
+  /** The bit plan of a cell with the scores that it came from. @throws UserError for an arm that has none */
+  async allocation(cell: StudyCell): Promise<Allocation> {
+    if (!isQuantised(cell.arm)) throw new UserError(`the arm ${cell.arm} has no bit plan.`, 'Use another arm.');
+    return this.#allocation(await this.#open(cell), cell);
+  }
+
+  async #allocation(shared: Shared, cell: StudyCell): Promise<Allocation> {
+    const { arm } = cell;
+    const known = shared.allocations.get(arm);
+    if (known) return known;
+    const allocation = await this.#allocate(shared, cell);
+    shared.allocations.set(arm, allocation);
+    return allocation;
+  }
+
+  async #allocate(shared: Shared, cell: StudyCell): Promise<Allocation> {
     const { settings } = this.#options;
     const { arm, seed } = cell;
-    const known = shared.plans.get(arm);
-    if (known) return known;
     const { networks } = shared.float.state;
-    const base = { networks, seed, ...settings.allocation };
-    const scores = await this.#scores(shared, cell, 'hqs');
     const errors = () => {
       shared.errors ??= roundingErrors(networks);
       return shared.errors;
     };
     const byBudget = settings.allocation?.mode === 'budget' ? { errors: errors() } : {};
-    const hqs = allocate({ ...base, ...byBudget, scores });
-    shared.plans.set('hqs', hqs.plan);
+    const base = { networks, seed, ...settings.allocation, ...byBudget };
+    const scores = await this.#scores(shared, cell, arm === 'ompq' ? 'ompq' : 'hqs');
+    if (arm === 'hqs') return allocate({ ...base, scores });
     if (arm === 'budget') {
       const limit = { averageBits: settings.averageBits ?? AVERAGE_BITS };
-      shared.plans.set(arm, allocate({ ...base, scores, errors: errors(), mode: 'budget', limit }).plan);
-    } else if (arm !== 'hqs') {
-      const own = arm === 'ompq' ? await this.#scores(shared, cell, 'ompq') : scores;
-      const control = allocate({
-        ...base,
-        ...byBudget,
-        scores: own,
-        method: arm as AllocationMethod,
-        limit: { bytes: hqs.bytes },
-      });
-      shared.plans.set(arm, control.plan);
+      return allocate({ ...base, scores, errors: errors(), mode: 'budget', limit });
     }
-    return shared.plans.get(arm)!;
+    const { bytes } = await this.#allocation(shared, { ...cell, arm: 'hqs' });
+    return allocate({ ...base, scores, method: arm as AllocationMethod, limit: { bytes } });
   }
 
   /** Quantised and trained on, as far as asked. */

@@ -60,7 +60,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     if (!arm) throw new UsageError(`there is no arm '${text}'.`, `Use some of ${ARMS.join(', ')}.`);
     return arm;
   });
-  const settings = studySettings(args);
+  const settings = studySettings(args, 'quick');
   const sets = await openStudySets(args.positionals);
   await assertWritable(join(out, 'cells.jsonl'));
   const folder = args.text('penalty');
@@ -106,8 +106,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 }
 
 /** Settings that `study` and `run` share. */
-export function studySettings(args: Arguments): StudySettings {
-  const { seed: _, ...fit } = readSettings(args, 'quick');
+export function studySettings(args: Arguments, preset: 'quick' | 'standard'): StudySettings {
+  const { seed: _, ...fit } = readSettings(args, preset);
   const iterations = args.number('recalibrate-iterations');
   const learningRate = args.number('recalibrate-lr');
   const map = args.choice('map', ['attention', 'ridge', 'cka']);

@@ -1,0 +1,122 @@
+import { basename, join, resolve } from 'node:path';
+import { loadImages } from '../../node/datasets.ts';
+import { assertWritable, imagesBelow } from '../../node/files.ts';
+import { runSteps } from '../../node/run.ts';
+import { folderStore, keepSettings, openStudyData, openStudySets } from '../../node/study.ts';
+import { readTeacher } from '../../node/teachers.ts';
+import { ownVersion } from '../../node/version.ts';
+import { metricsTable } from '../../report/table.ts';
+import type { StepRecord } from '../../study/record.ts';
+import { StudyRunner } from '../../study/runner.ts';
+import { generatedPenalty, photographPenalty } from '../../train/penalty.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { notice, withEngine } from '../session.ts';
+import { startPhases, studySettings } from './study.ts';
+
+export const usage = `raad run DATA -o DIR
+  RAAD's three steps: trains, gives every layer its bit-width by HQS and quantises, recalibrates; evaluates after each. Leaves
+  float.safetensors, quantised.safetensors, recalibrated.safetensors, plan.json and what \`raad report DIR\` draws.
+  Run it again to go on where it was stopped. Several data sets get a folder each.
+
+  --seed N               0
+  --category NAME        one of several data sets
+  --map attention|ridge|cka --contribution separability|literal   how layers are scored
+  --recalibrate-iterations N --recalibrate-lr RATE   a tenth of the training; 1e-5
+  --penalty DIR          photographs for the penalty loss; generated pictures by default
+  --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is standard by default`;
+
+export const options: OptionTable = {
+  output: { type: 'string', short: 'o' },
+  seed: { type: 'string' },
+  category: { type: 'string' },
+  map: { type: 'string' },
+  contribution: { type: 'string' },
+  'recalibrate-iterations': { type: 'string' },
+  'recalibrate-lr': { type: 'string' },
+  penalty: { type: 'string' },
+  preset: { type: 'string' },
+  size: { type: 'string' },
+  resolution: { type: 'string' },
+  iterations: { type: 'string' },
+  batch: { type: 'string' },
+  lr: { type: 'string' },
+};
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const out = args.text('output');
+  if (!out || args.positionals.length === 0)
+    throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
+  const settings = studySettings(args, 'standard');
+  const seed = args.number('seed') ?? 0;
+  const category = args.text('category');
+  const all = await openStudySets(args.positionals);
+  const sets = category === undefined ? all : all.filter(({ name }) => name === category);
+  if (sets.length === 0)
+    throw new UsageError(
+      `there is no data set '${category}'.`,
+      `Use one of: ${all.map(({ name }) => name).join(', ')}.`,
+    );
+  const folder = args.text('penalty');
+  const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
+  await withEngine(args, async (engine) => {
+    const photographs = folder ? await loadImages(await imagesBelow(folder), notice) : undefined;
+    const penalty = photographs && photographPenalty(engine, photographs, recorded.penalty);
+    try {
+      for (const set of sets) {
+        const target = sets.length === 1 ? out : join(out, set.name);
+        await assertWritable(join(target, 'run.json'));
+        await keepSettings(join(target, 'settings.json'), { ...recorded, seed });
+        if (sets.length > 1) console.error(`\n${set.name}`);
+        const data = await openStudyData(set, seed, notice);
+        const runner = new StudyRunner({
+          engine,
+          settings,
+          open: async () => data,
+          penalty: () => penalty ?? generatedPenalty(seed),
+          teacher: await readTeacher(settings.fit.size),
+          store: folderStore(join(target, 'models')),
+          onProgress: startPhases(),
+          signal,
+        });
+        try {
+          const { steps } = await runSteps({
+            runner,
+            folder: target,
+            set: set.name,
+            seed,
+            settings: recorded,
+            data,
+            adapter: engine.caps.description,
+            versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+            onStep: ({ step, result }) =>
+              console.error(`${step}: ${(100 * (result.metrics.auroc ?? 0)).toFixed(2)} AUROC`),
+          });
+          console.log(`\n${set.name}\n${stepsTable(steps)}`);
+        } finally {
+          runner.destroy();
+        }
+      }
+    } finally {
+      penalty?.destroy();
+    }
+  });
+}
+
+function stepsTable(steps: readonly StepRecord[]): string {
+  const percent = (value: number | undefined) => (value === undefined ? undefined : Number((100 * value).toFixed(2)));
+  return metricsTable(
+    steps.map(({ step, result: { metrics, size, timing, memoryBytes } }) => ({
+      step,
+      AUROC: percent(metrics.auroc),
+      AP: percent(metrics.ap),
+      'AU-PRO': percent(metrics.overlap),
+      'bias index': metrics.biasIndex && Number(metrics.biasIndex.toFixed(3)),
+      bits: Number(size.averageBits.toFixed(2)),
+      'weight bytes': size.weightBytes,
+      ms: Number(timing.milliseconds.toFixed(1)),
+      'float ms': Number(timing.floatMilliseconds.toFixed(1)),
+      'device bytes': memoryBytes,
+    })),
+    { digits: 2 },
+  );
+}
