@@ -20,7 +20,7 @@ const FORMAT = 'raad-detector';
  * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
  * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. @see docs/model-format.md
  */
-export function saveDetector({ state }: Detector): Promise<Uint8Array> {
+export function saveDetector({ state }: Pick<Detector, 'state'>): Promise<Uint8Array> {
   const { networks, quantiles, placement, threshold, provenance, quantisation = new Map() } = state;
   const tensors = new Map<string, WritableTensor>();
   for (const { name, type, data } of networks.parameters) {

@@ -232,11 +232,12 @@ export function unpackCodes(bytes: Uint8Array, count: number, bits: WeightBits, 
     );
   }
   const [least, most] = codeRange(bits);
+  const mask = 2 ** bits - 1;
   const codes = new Int8Array(count);
   for (let i = 0; i < count; i++) {
     const at = i * bits;
     const pair = bytes[at >> 3]! | ((bytes[(at >> 3) + 1] ?? 0) << 8);
-    const code = ((pair >> (at % 8)) & (2 ** bits - 1)) + least;
+    const code = ((pair >> (at & 7)) & mask) + least;
     if (code > most)
       throw new UserError(`${source}: code ${code} does not exist in ${bits} bits.`, 'The file is damaged.');
     codes[i] = code;
