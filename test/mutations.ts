@@ -9,11 +9,11 @@ export interface Mutation {
   readonly sealed: boolean;
 }
 
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-type JsonObject = { [key: string]: Json };
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
 
 /** Text that stands for itself in the JSON that is written, such as numbers that `JSON.stringify` has no way to write. */
-const raw = (text: string) => `@@${text}@@`;
+export const raw = (text: string) => `@@${text}@@`;
 const deep = (levels: number) => raw('['.repeat(levels) + ']'.repeat(levels));
 
 /** Values that no field takes, or only some. */
@@ -34,19 +34,58 @@ const PLAUSIBLE: readonly Json[] = [
 
 const NAMES = ['x', 'threshold', 'layers', 'input', 'range', raw('"__proto__"'), 'constructor'];
 
-/** Makes mutations of one model file: the same one for the same seed. */
+/** A file's JSON header, with the JSON text that its metadata holds under `nested` parsed too, and what follows it. */
+export function openHeader(
+  bytes: Uint8Array,
+  nested: string,
+): { readonly header: JsonObject; readonly body: Uint8Array } {
+  const end = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, end)));
+  header.__metadata__[nested] = JSON.parse(header.__metadata__[nested]);
+  return { header, body: bytes.subarray(end) };
+}
+
+/** A file with any text for a header. */
+export function withText(text: string, body: Uint8Array = new Uint8Array()): Uint8Array {
+  const head = new TextEncoder().encode(text);
+  const padded = Math.ceil(head.length / 8) * 8;
+  const bytes = new Uint8Array(8 + padded + body.length).fill(0x20, 8, 8 + padded);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(head, 8);
+  bytes.set(body, 8 + padded);
+  return bytes;
+}
+
+/** The reverse of {@link openHeader}. */
+export function withHeader(header: JsonObject, body: Uint8Array, indent?: string | number): Uint8Array {
+  const write = (value: Json) =>
+    JSON.stringify(value, undefined, indent).replace(/"@@(.*?)@@"/g, (_, text) => JSON.parse(`"${text}"`));
+  const { __metadata__: metadata } = header;
+  if (!isTree(metadata) || Array.isArray(metadata)) return withText(write(header), body);
+  const texts = Object.entries(metadata).map(([key, value]) => [key, isTree(value) ? write(value) : value]);
+  return withText(write({ ...header, __metadata__: Object.fromEntries(texts) }), body);
+}
+
+function isTree(value: Json | undefined): value is JsonObject | Json[] {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Makes mutations of one file: the same one for the same seed. */
 export class Mutator {
   readonly #original: Uint8Array;
-  readonly #headerEnd: number;
-  /** The JSON header, with `detector` parsed too. */
+  readonly #nested: string;
   readonly #header: string;
+  readonly #body: Uint8Array;
+  readonly #headerEnd: number;
 
-  constructor(original: Uint8Array) {
+  /** @param nested the key of the metadata whose text is JSON */
+  constructor(original: Uint8Array, nested = 'detector') {
+    const { header, body } = openHeader(original, nested);
     this.#original = original;
-    this.#headerEnd = 8 + Number(new DataView(original.buffer, original.byteOffset).getBigUint64(0, true));
-    const header = JSON.parse(new TextDecoder().decode(original.subarray(8, this.#headerEnd)));
-    header.__metadata__.detector = JSON.parse(header.__metadata__.detector);
+    this.#nested = nested;
     this.#header = JSON.stringify(header);
+    this.#body = body;
+    this.#headerEnd = original.length - body.length;
   }
 
   /** @param bodyShare how many of the mutations change the tensors: to read such a file takes a hash, and decoding */
@@ -69,7 +108,7 @@ export class Mutator {
     'bytes of the body': (random) => this.#overwrite(random, this.#headerEnd, this.#original.length),
     'exchanged parts': (random) => {
       const bytes = this.#original.slice();
-      const length = 1 + below(random, 4096);
+      const length = 1 + below(random, Math.min(4096, this.#original.length / 2));
       const [a, b] = [0, 1].map(() => below(random, bytes.length - length)) as [number, number];
       const part = bytes.slice(a, a + length);
       bytes.copyWithin(a, b, b + length);
@@ -111,14 +150,14 @@ export class Mutator {
     },
     'a value': (random) =>
       this.#edit((header) => {
-        const { owner, key } = pickPlace(random, header);
+        const { owner, key } = this.#place(random, header);
         const value = owner[key]!;
         const near = typeof value === 'number' ? [value + 1, value - 1, -value, value * 2, value / 3] : [];
         owner[key] = pick(random, pick(random, [HOSTILE, PLAUSIBLE, near.length > 0 ? near : HOSTILE]));
       }),
     'a value elsewhere': (random) =>
       this.#edit((header) => {
-        const [a, b] = [pickPlace(random, header), pickPlace(random, header)];
+        const [a, b] = [this.#place(random, header), this.#place(random, header)];
         // A value must not come to lie in itself.
         const value = structuredClone(b.owner[b.key]!);
         b.owner[b.key] = structuredClone(a.owner[a.key]!);
@@ -132,27 +171,27 @@ export class Mutator {
       }),
     'a missing key': (random) =>
       this.#edit((header) => {
-        const { owner, key } = pickPlace(random, header);
+        const { owner, key } = this.#place(random, header);
         delete owner[key];
       }),
     'another key': (random) =>
       this.#edit((header) => {
-        const { owner, key } = pickPlace(random, header);
+        const { owner, key } = this.#place(random, header);
         const name = pick(random, [...NAMES, `${key}s`]);
         owner[name] = random.uniform() < 0.5 ? owner[key]! : pick(random, HOSTILE);
         if (random.uniform() < 0.5) delete owner[key];
       }),
     'a key twice': (random) => {
       const text = new TextDecoder().decode(this.#original.subarray(8, this.#headerEnd)).trimEnd();
-      const { owner, key } = pickPlace(random, JSON.parse(text));
+      const { owner, key } = this.#place(random, JSON.parse(text));
       const member = `${JSON.stringify(key)}:${JSON.stringify(owner[key])}`;
       const at = text.indexOf(member);
       const twice = `${member},${JSON.stringify(key)}:${JSON.stringify(pick(random, [owner[key]!, ...PLAUSIBLE]))}`;
-      return this.#withHeader(at < 0 ? `${text},` : text.replace(member, () => twice));
+      return withText(at < 0 ? `${text},` : text.replace(member, () => twice), this.#body);
     },
     'the same in other words': (random) => {
-      const { __metadata__: metadata, ...tensors } = shuffled(random, JSON.parse(this.#header)) as JsonObject;
-      return this.#written({ ...tensors, __metadata__: metadata! }, pick(random, [undefined, 1, '\t']));
+      const header = shuffled(random, JSON.parse(this.#header)) as JsonObject;
+      return withHeader(header, this.#body, pick(random, [undefined, 1, '\t']));
     },
   };
 
@@ -175,28 +214,13 @@ export class Mutator {
   #edit(change: (header: JsonObject) => void): Uint8Array {
     const header = JSON.parse(this.#header) as JsonObject;
     change(header);
-    return this.#written(header);
+    return withHeader(header, this.#body);
   }
 
-  /** The body behind another header. */
-  #written(header: JsonObject, indent?: string | number): Uint8Array {
-    const write = (value: Json) =>
-      JSON.stringify(value, undefined, indent).replace(/"@@(.*?)@@"/g, (_, text) => JSON.parse(`"${text}"`));
-    const metadata = header['__metadata__'] as JsonObject | undefined;
-    const detector = metadata?.['detector'];
-    if (typeof detector === 'object') metadata!['detector'] = write(detector);
-    return this.#withHeader(write(header));
-  }
-
-  #withHeader(text: string): Uint8Array {
-    const head = new TextEncoder().encode(text);
-    const padded = Math.ceil(head.length / 8) * 8;
-    const body = this.#original.subarray(this.#headerEnd);
-    const bytes = new Uint8Array(8 + padded + body.length).fill(0x20, 8, 8 + padded);
-    new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
-    bytes.set(head, 8);
-    bytes.set(body, 8 + padded);
-    return bytes;
+  /** A place anywhere in the header; half of them below the nested key. */
+  #place(random: Random, header: JsonObject): Place {
+    const nested = (header['__metadata__'] as JsonObject)[this.#nested]!;
+    return pick(random, places(random.uniform() < 0.5 && isTree(nested) ? (nested as JsonObject) : header));
   }
 }
 
@@ -222,18 +246,9 @@ interface Place {
   readonly key: string;
 }
 
-/** A place anywhere in the header; half of them in `detector`, if that has been parsed. */
-function pickPlace(random: Random, header: JsonObject): Place {
-  const { detector } = header['__metadata__'] as JsonObject;
-  return pick(
-    random,
-    places(random.uniform() < 0.5 && typeof detector === 'object' ? (detector as JsonObject) : header),
-  );
-}
-
 function places(owner: JsonObject): Place[] {
   return Object.entries(owner).flatMap(([key, value]) => [
     { owner, key },
-    ...(typeof value === 'object' && value !== null ? places(value as JsonObject) : []),
+    ...(isTree(value) ? places(value as JsonObject) : []),
   ]);
 }

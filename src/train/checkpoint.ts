@@ -40,7 +40,7 @@ export async function readCheckpoint(bytes: Uint8Array, name = 'the checkpoint')
     throw new UserError(`${name} is not a training checkpoint.`, 'Pass the file that `raad fit` wrote while training.');
   }
   if (!/^\d{1,15}$/.test(step)) throw new UserError(`${name} was made after ${quote(step)} steps.`, FIX);
-  const parsed = parseJson(settings, `${name} is not usable: its settings`, FIX);
+  const parsed = parseJson(settings, `${name} is not usable: the text of its settings`, FIX);
   const values = isRecord(parsed) ? Object.values(parsed) : [undefined];
   if (values.some((value) => typeof value !== 'string' && typeof value !== 'number'))
     throw new UserError(`${name} has settings that are no texts and numbers.`, FIX);
