@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Parameter, size } from '../src/engine/graph.ts';
 import { Tuning } from '../src/engine/tuning.ts';
@@ -98,9 +100,20 @@ describe('a file', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20);
   });
 
-  test('what is in docs/model-format.md', () => {
-    const codes = Int8Array.of(-4, -3, 3, 0, 1, -1, 2, -2, 3, 3, 0);
-    expect(Buffer.from(packCodes(codes, 3)).toString('hex')).toBe('c8d9593f01000000');
+  test('has the checksum that docs/model-format.md describes', () => {
+    const copy = float.bytes.slice();
+    const { __metadata__: metadata } = openHeader(copy, 'detector').header as Tree;
+    const digits = Buffer.from(copy.subarray(37, 37 + 64)).toString('latin1');
+    copy.fill('0'.charCodeAt(0), 37, 37 + 64);
+    expect(digits).toBe(metadata.checksum);
+    expect(createHash('sha256').update(copy).digest('hex')).toBe(digits);
+  });
+
+  test('has the codes that docs/model-format.md shows', () => {
+    const text = readFileSync(new URL('../docs/model-format.md', import.meta.url), 'utf8');
+    const [, codes, hex] = /with b = 3: the codes ([-\d, ]+) become.*?```\n([\da-f ]+)\n```/s.exec(text)!;
+    const packed = packCodes(Int8Array.from(codes!.split(','), Number), 3);
+    expect(Buffer.from(packed).toString('hex')).toBe(hex!.replaceAll(' ', ''));
   });
 });
 
