@@ -193,7 +193,8 @@ export function dequantiseWeights({ shape, bits, groupSize, codes, scales }: Qua
   const offset = codeOffset(bits);
   const values = new Float32Array(codes.length);
   scales.forEach((scale, group) => {
-    for (let i = group * length; i < (group + 1) * length; i++) values[i] = scale * (codes[i]! + offset);
+    const end = (group + 1) * length;
+    for (let i = end - length; i < end; i++) values[i] = scale * (codes[i]! + offset);
   });
   return values;
 }
@@ -234,10 +235,18 @@ export function unpackCodes(bytes: Uint8Array, count: number, bits: WeightBits, 
   const [least, most] = codeRange(bits);
   const mask = 2 ** bits - 1;
   const codes = new Int8Array(count);
+  // Bits that have been read and not used: always fewer than a code and a byte together.
+  let waiting = 0;
+  let held = 0;
+  let next = 0;
   for (let i = 0; i < count; i++) {
-    const at = i * bits;
-    const pair = bytes[at >> 3]! | ((bytes[(at >> 3) + 1] ?? 0) << 8);
-    const code = ((pair >> (at & 7)) & mask) + least;
+    if (held < bits) {
+      waiting |= bytes[next++]! << held;
+      held += 8;
+    }
+    const code = (waiting & mask) + least;
+    waiting >>= bits;
+    held -= bits;
     if (code > most)
       throw new UserError(`${source}: code ${code} does not exist in ${bits} bits.`, 'The file is damaged.');
     codes[i] = code;
