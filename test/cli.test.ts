@@ -111,7 +111,7 @@ describe('the main job', () => {
       /the detector is quantised already. Quantise the float model/,
     );
     writeFileSync(at('plan.json'), '{"format":"raad-bit-plan","version":1,"layers":{"teacher.conv9":{}}}');
-    expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer 'teacher.conv9'/);
+    expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer "teacher.conv9"/);
   });
 
   test('sensitivity: a table that is continued, and a chart', () => {

@@ -116,7 +116,7 @@ describe('bit plans', () => {
     ['no JSON', '{', 'is not JSON'],
     ['something else', '[]', 'is not a bit plan'],
     ['a newer one', JSON.stringify({ ...plan, version: 2 }), 'has version 2, expected 1'],
-    ['an unknown layer', change('teacher.conv9', {}), "names the layer 'teacher.conv9'"],
+    ['an unknown layer', change('teacher.conv9', {}), 'names the layer "teacher.conv9"'],
     ['a width', change('teacher.conv1', { weights: 9, activations: 8, granularity: 'channel' }), 'weights of 9'],
     [
       'activations',

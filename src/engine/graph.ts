@@ -147,8 +147,7 @@ export class Parameter {
   readonly name: string;
   readonly type: TensorType;
   readonly node: Node;
-  /** Host copy, uploaded when a plan that uses the parameter is compiled. */
-  data: Float32Array | Uint32Array;
+  #data: Float32Array | Uint32Array | undefined;
 
   constructor(name: string, type: TensorType, data?: Float32Array | Uint32Array) {
     const length = size(type);
@@ -157,8 +156,21 @@ export class Parameter {
     }
     this.name = name;
     this.type = type;
-    this.data = data ?? (type.dtype === 'f32' ? new Float32Array(length) : new Uint32Array(length));
+    this.#data = data;
     this.node = makeNode(parameterOp, [], { name, type, parameter: this }, name);
+  }
+
+  /**
+   * Host copy, uploaded when a plan that uses the parameter is compiled. Zeros are made when they are first asked for, so
+   * that networks can be described before it is known that their weights exist.
+   */
+  get data(): Float32Array | Uint32Array {
+    this.#data ??= this.type.dtype === 'f32' ? new Float32Array(size(this.type)) : new Uint32Array(size(this.type));
+    return this.#data;
+  }
+
+  set data(values: Float32Array | Uint32Array) {
+    this.#data = values;
   }
 }
 

@@ -1,4 +1,4 @@
-import { UserError } from '../errors.ts';
+import { quote, UserError } from '../errors.ts';
 import type { Caps } from './caps.ts';
 import { isInput, type Node, parameterOf } from './graph.ts';
 
@@ -85,7 +85,10 @@ export class Tuning {
     if (typeof table !== 'object' || table === null || table.format !== FORMAT || typeof table.adapter !== 'string')
       throw new UserError('this is not a tuning table.', 'Run `raad tune` to make one.');
     if (table.version !== VERSION)
-      throw new UserError(`the tuning table has version ${table.version}, expected ${VERSION}.`, 'Run `raad tune`.');
+      throw new UserError(
+        `the tuning table has version ${quote(table.version)}, expected ${VERSION}.`,
+        'Run `raad tune`.',
+      );
     const choices = Object.entries(table.choices ?? {});
     if (choices.some(([, variant]) => typeof variant !== 'string'))
       throw new UserError('the tuning table has choices that are not names.', 'Run `raad tune`.');

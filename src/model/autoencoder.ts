@@ -20,14 +20,15 @@ export interface DropoutSource {
   readonly seed: number;
 }
 
-/** @throws UserError unless the autoencoder exists for that input side */
-export function checkSide(side: number): void {
-  if (!Number.isInteger(side) || side < 128 || side % 64 !== 0) {
-    throw new UserError(
-      `resolution ${side} cannot be used.`,
-      'It has to be a multiple of 64, at least 128: 128, 192, 256, 320, ...',
-    );
-  }
+/** Beyond this the first feature maps alone take more memory than GPUs have. */
+const MAX_SIDE = 4096;
+
+/** The input sides that {@link isSide} takes, in words. */
+export const SIDES = `a multiple of 64 from 128 to ${MAX_SIDE}`;
+
+/** Whether the autoencoder exists for an input side in pixels. */
+export function isSide(side: unknown): side is number {
+  return typeof side === 'number' && side >= 128 && side <= MAX_SIDE && side % 64 === 0;
 }
 
 /** Convolutional autoencoder that predicts the teacher's features through a 1 x 1 bottleneck; its weights belong to one side. */
@@ -38,9 +39,10 @@ export class Autoencoder {
   readonly encoder: readonly ConvParameters[];
   readonly decoder: readonly ConvParameters[];
 
-  /** @param side input side in pixels: a multiple of 64, at least 128 @throws UserError */
+  /** @param side input side in pixels @throws UserError unless it {@link isSide} */
   constructor(size: PdnSize, side: number, name = 'autoencoder') {
-    checkSide(side);
+    if (!isSide(side))
+      throw new UserError(`resolution ${side} cannot be used.`, `It has to be ${SIDES}: 128, 192, 256, 320, ...`);
     this.size = size;
     this.side = side;
     this.name = name;

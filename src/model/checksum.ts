@@ -1,19 +1,51 @@
 import { UserError } from '../errors.ts';
-import { readSafetensors, type TensorFile, type WritableTensor, writeSafetensors } from './safetensors.ts';
+import { type OpenedFile, openSafetensors, type WritableTensor, writeSafetensors } from './safetensors.ts';
 
 const BLANK = '0'.repeat(64);
-const MARK = '"checksum":"';
+/** Offset of the header in the file. */
+const HEADER_AT = 8;
 
-async function digest(bytes: Uint8Array): Promise<string> {
+/** A file with a checksum, which has not been compared yet. */
+export interface CheckedFile extends OpenedFile {
+  /** @throws UserError for a file that is damaged at any byte */
+  verify(): Promise<void>;
+}
+
+/** SHA-256 of the bytes with zeros for the checksum's own digits, which are overwritten. */
+async function digest(bytes: Uint8Array, at: number): Promise<string> {
+  bytes.set(new TextEncoder().encode(BLANK), at);
   const hash = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Where the 64 hexadecimal digits stand: inside the JSON header, so before the tensors. */
-function checksumOffset(bytes: Uint8Array): number {
-  const header = new TextDecoder('latin1').decode(bytes.subarray(8, 8 + 2 ** 20));
-  const at = header.indexOf(MARK);
-  return at < 0 ? -1 : 8 + at + MARK.length;
+/** Where the checksum's 64 hexadecimal digits first stand in the file; undefined when it has none. */
+function checksumOffset({ header, metadata }: OpenedFile): number | undefined {
+  const { checksum = '' } = metadata;
+  if (!/^[0-9a-f]{64}$/.test(checksum)) return undefined;
+  // A character per byte, whatever the text's encoding.
+  const at = new TextDecoder('latin1').decode(header).indexOf(checksum);
+  return at < 0 ? undefined : HEADER_AT + at;
+}
+
+function requireOffset(file: OpenedFile, name: string): number {
+  const at = checksumOffset(file);
+  if (at === undefined) {
+    throw new UserError(
+      `${name} has no checksum: it was not written by this program.`,
+      'Make a model with `raad fit`.',
+    );
+  }
+  return at;
+}
+
+/**
+ * Writes the checksum over the one that a file holds.
+ * @param bytes changed in place
+ * @throws UserError for a file without a place for it
+ */
+export async function sealChecksum(bytes: Uint8Array, name = 'the file'): Promise<void> {
+  const at = requireOffset(openSafetensors(bytes, name), name);
+  bytes.set(new TextEncoder().encode(await digest(bytes, at)), at);
 }
 
 /** A safetensors file whose metadata carries the SHA-256 of all its bytes (with the checksum's own digits as zeros). */
@@ -22,25 +54,22 @@ export async function writeChecked(
   metadata: Record<string, string>,
 ): Promise<Uint8Array> {
   const bytes = writeSafetensors(tensors, { checksum: BLANK, ...metadata });
-  bytes.set(new TextEncoder().encode(await digest(bytes)), checksumOffset(bytes));
+  await sealChecksum(bytes);
   return bytes;
 }
 
-/** @param name shown in messages @throws UserError for a file that is damaged at any byte */
-export async function readChecked(bytes: Uint8Array, name: string): Promise<TensorFile> {
-  const file = readSafetensors(bytes, name);
-  const { checksum } = file.metadata;
-  const at = checksumOffset(bytes);
-  if (!checksum || at < 0) {
-    throw new UserError(
-      `${name} has no checksum: it was not written by this program.`,
-      'Make a model with `raad fit`.',
-    );
-  }
-  const copy = bytes.slice();
-  copy.set(new TextEncoder().encode(BLANK), at);
-  if ((await digest(copy)) !== checksum) {
-    throw new UserError(`${name} is damaged: its checksum does not match.`, 'Copy or make the file again.');
-  }
-  return file;
+/**
+ * Opens a file that has a checksum. A right checksum shows that nothing was damaged, not who wrote the file: contents have
+ * to be checked all the same, and what can be checked in the header is cheaper than the hash.
+ * @param name shown in messages @throws UserError for a malformed header, or one without a checksum
+ */
+export function openChecked(bytes: Uint8Array, name: string): CheckedFile {
+  const file = openSafetensors(bytes, name);
+  const at = requireOffset(file, name);
+  const verify = async () => {
+    // `slice` would be a view where the file is a Buffer.
+    if ((await digest(new Uint8Array(bytes), at)) !== file.metadata['checksum'])
+      throw new UserError(`${name} is damaged: its checksum does not match.`, 'Copy or make the file again.');
+  };
+  return { ...file, verify };
 }

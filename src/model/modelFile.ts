@@ -1,15 +1,14 @@
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../errors.ts';
+import { size } from '../engine/graph.ts';
+import { quote, UserError } from '../errors.ts';
 import { floatToHalf } from '../kernels/half.ts';
-import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
-import { type LayerPlan, quantisableLayers } from '../quantisation/bitPlan.ts';
-import type { ActivationQuantiser, Quantisation, QuantisedLayer } from '../quantisation/layers.ts';
-import { dequantiseWeights, packCodes, unpackCodes } from '../quantisation/weights.ts';
-import { readChecked, writeChecked } from './checksum.ts';
+import type { Quantisation, QuantisedLayer } from '../quantisation/layers.ts';
+import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../quantisation/weights.ts';
+import { openChecked, writeChecked } from './checksum.ts';
 import { Detector, type DetectorState } from './detector.ts';
-import { Networks } from './networks.ts';
-import { parsePdnSize } from './pdn.ts';
-import type { WritableTensor } from './safetensors.ts';
+import { type HeaderLayer, type ModelHeader, PREPROCESSING, parseModelHeader } from './modelHeader.ts';
+import type { Networks } from './networks.ts';
+import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from './safetensors.ts';
 
 /** Version of the file format; files of a newer one are refused. */
 export const MODEL_VERSION = 2;
@@ -17,45 +16,31 @@ export const MODEL_VERSION = 2;
 const FLOAT_VERSION = 1;
 const FORMAT = 'raad-detector';
 
-/** What a model file's metadata says beside the tensors, as JSON under `detector`. */
-type Header = Pick<DetectorState, 'quantiles' | 'placement' | 'threshold' | 'provenance'> & {
-  readonly size: string;
-  readonly resolution: number;
-  readonly preprocessing: {
-    readonly resize: 'bilinear-antialiased';
-    readonly mean: readonly number[];
-    readonly std: readonly number[];
-  };
-  /** Of quantised detectors: the plan and the quantiser of the input, by layer. */
-  readonly layers?: Readonly<Record<string, { readonly plan: LayerPlan; readonly input?: ActivationQuantiser }>>;
-};
-
 /**
  * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
  * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. @see docs/model-format.md
  */
-export function saveDetector({ state }: Detector): Promise<Uint8Array> {
+export function saveDetector({ state }: Pick<Detector, 'state'>): Promise<Uint8Array> {
   const { networks, quantiles, placement, threshold, provenance, quantisation = new Map() } = state;
   const tensors = new Map<string, WritableTensor>();
   for (const { name, type, data } of networks.parameters) {
-    const layer: QuantisedLayer | undefined = quantisation.get(name.replace(/\.weight$/, ''));
-    if (!layer || !name.endsWith('.weight')) tensors.set(name, { shape: type.shape, data });
-    else if (layer.weights) {
+    const layer: QuantisedLayer | undefined = quantisation.get(layerName(name));
+    if (layer?.weights) {
       const { codes, bits, scales, shape } = layer.weights;
       const packed = packCodes(codes, bits);
       tensors.set(`${name}.codes`, { shape: [packed.length], data: packed });
       tensors.set(`${name}.scales`, { shape: [shape[0]!, scales.length / shape[0]!], data: scales });
-    } else if (layer.plan.weights === 16) {
+    } else if (layer?.plan.weights === 16) {
       tensors.set(name, { shape: type.shape, data: Uint16Array.from(data, floatToHalf) });
     } else tensors.set(name, { shape: type.shape, data });
   }
   const layers = [...(quantisation as Quantisation)].map(
     ([name, { plan, input }]) => [name, { plan, ...(input && { input }) }] as const,
   );
-  const header: Header = {
+  const header: ModelHeader = {
     size: networks.size,
     resolution: networks.side,
-    preprocessing: { resize: 'bilinear-antialiased', mean: IMAGE_MEAN, std: IMAGE_STD },
+    preprocessing: PREPROCESSING,
     quantiles,
     placement,
     ...(threshold && { threshold }),
@@ -69,68 +54,26 @@ export function saveDetector({ state }: Detector): Promise<Uint8Array> {
 /**
  * Reads a model file onto an engine.
  * @param name shown in messages
- * @throws UserError for a file that is damaged, foreign, or from a newer version
+ * @throws UserError for bytes that are not a whole and consistent model file, or one of a newer version
  */
 export async function loadDetector(engine: Engine, bytes: Uint8Array, name = 'the model file'): Promise<Detector> {
   return new Detector(engine, await readModel(bytes, name));
 }
 
-/** The contents of a model file, without a device. @throws UserError */
+/**
+ * The contents of a model file, without a device. Everything the file says is checked before it is used, cheapest first, so
+ * that no bytes lead to more memory than in proportion to the file.
+ * @throws UserError as {@link loadDetector}
+ */
 export async function readModel(bytes: Uint8Array, name = 'the model file'): Promise<DetectorState> {
-  const { tensors, metadata } = await readChecked(bytes, name);
-  if (metadata['format'] !== FORMAT) {
-    throw new UserError(
-      `${name} is not a detector (format '${metadata['format'] ?? 'none'}').`,
-      'Make a model with `raad fit`.',
-    );
-  }
-  if (Number(metadata['version']) > MODEL_VERSION) {
-    throw new UserError(
-      `${name} has format version ${metadata['version']}, newer than the ${MODEL_VERSION} that this program reads.`,
-      'Update the program.',
-    );
-  }
-  // The checksum has matched: what follows was written by this program.
-  const header = JSON.parse(metadata['detector']!) as Header;
-  const networks = new Networks(parsePdnSize(header.size), header.resolution);
-  const missing = (tensor: string) =>
-    new UserError(`${name}: tensor ${tensor} is missing or has another shape.`, 'Make the model again.');
-  const quantisation = new Map<string, QuantisedLayer>();
-  const known = quantisableLayers(networks);
-  for (const [layer, { plan, input }] of Object.entries(header.layers ?? {})) {
-    const shape = known.get(layer)?.weight.type.shape;
-    if (!shape) throw missing(layer);
-    if (plan.weights === 16 || plan.weights === 32) {
-      quantisation.set(layer, { plan, ...(input && { input }) });
-      continue;
-    }
-    const bits = plan.weights;
-    const groupSize = plan.granularity === 'channel' ? shape[1]! : plan.granularity.groupSize;
-    const packed = tensors.get(`${layer}.weight.codes`)?.data;
-    const scales = tensors.get(`${layer}.weight.scales`)?.data;
-    const groups = (shape[0]! * shape[1]!) / groupSize;
-    if (!(packed instanceof Uint8Array && scales instanceof Float32Array && scales.length === groups))
-      throw missing(`${layer}.weight.codes`);
-    const codes = unpackCodes(
-      packed,
-      shape.reduce((a, b) => a * b, 1),
-      bits,
-    );
-    quantisation.set(layer, { plan, weights: { shape, bits, groupSize, codes, scales }, ...(input && { input }) });
-  }
-  for (const parameter of networks.parameters) {
-    const weights = quantisation.get(parameter.name.replace(/\.weight$/, ''))?.weights;
-    if (weights && parameter.name.endsWith('.weight')) {
-      parameter.data = dequantiseWeights(weights);
-      continue;
-    }
-    const tensor = tensors.get(parameter.name);
-    if (!tensor || tensor.shape.join() !== parameter.type.shape.join() || !(tensor.data instanceof Float32Array)) {
-      throw missing(parameter.name);
-    }
-    parameter.data = tensor.data;
-  }
+  const file = openChecked(bytes, name);
+  checkFormat(file.metadata, name);
+  const { header, networks } = parseModelHeader(file.metadata['detector'] ?? '', name);
   const { quantiles, placement, threshold, provenance } = header;
+  const layers = new Map(Object.entries(header.layers ?? {}));
+  checkTensors(file.entries, storedTensors(networks, layers), name);
+  await file.verify();
+  const quantisation = decodeTensors(file.entries, networks, layers, name);
   return {
     networks,
     quantiles,
@@ -139,4 +82,106 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     ...(threshold && { threshold }),
     ...(quantisation.size > 0 && { quantisation }),
   };
+}
+
+function checkFormat({ format, version }: Readonly<Record<string, string>>, name: string): void {
+  if (format !== FORMAT)
+    throw new UserError(
+      `${name} is not a detector (format ${format === undefined ? 'none' : quote(format)}).`,
+      'Make a model with `raad fit`.',
+    );
+  if (version === undefined || !/^[1-9]\d{0,8}$/.test(version))
+    throw new UserError(`${name} has format version ${quote(version)}.`, 'It has to be a whole number. Make it again.');
+  if (Number(version) > MODEL_VERSION)
+    throw new UserError(
+      `${name} has format version ${version}, newer than the ${MODEL_VERSION} that this program reads.`,
+      'Update the program.',
+    );
+}
+
+type Layers = ReadonlyMap<string, HeaderLayer>;
+
+/** The layer that a weight belongs to: `teacher.conv1` of `teacher.conv1.weight`. */
+function layerName(parameter: string): string {
+  return parameter.replace(/\.weight$/, '');
+}
+
+/** Bits and group size of a layer's codes; undefined where its weights are floats. */
+function packing({ plan: { weights, granularity } }: HeaderLayer, inChannels: number) {
+  if (weights === 16 || weights === 32) return undefined;
+  const bits: WeightBits = weights;
+  return { bits, groupSize: granularity === 'channel' ? inChannels : granularity.groupSize };
+}
+
+type StoredShape = Pick<TensorEntry, 'dtype' | 'shape'>;
+
+/** Type and shape of every tensor of a model file, by name. */
+function storedTensors(networks: Networks, layers: Layers): Map<string, StoredShape> {
+  const tensors = new Map<string, StoredShape>();
+  for (const { name, type } of networks.parameters) {
+    const { shape } = type;
+    const layer = layers.get(layerName(name));
+    const packed = layer && packing(layer, shape[1]!);
+    if (packed) {
+      tensors.set(`${name}.codes`, { dtype: 'U8', shape: [packedBytes(size(type), packed.bits)] });
+      tensors.set(`${name}.scales`, { dtype: 'F32', shape: [shape[0]!, shape[1]! / packed.groupSize] });
+    } else tensors.set(name, { dtype: layer?.plan.weights === 16 ? 'F16' : 'F32', shape });
+  }
+  return tensors;
+}
+
+function checkTensors(
+  entries: ReadonlyMap<string, TensorEntry>,
+  expected: ReadonlyMap<string, StoredShape>,
+  name: string,
+): void {
+  const describe = (dtype: StoredType, shape: readonly number[]) => `${dtype} [${shape.join(', ')}]`;
+  for (const [tensor, { dtype, shape }] of expected) {
+    const entry = entries.get(tensor);
+    if (!entry) throw new UserError(`${name} lacks the tensor ${tensor}.`, 'Make the model again.');
+    if (entry.dtype !== dtype || entry.shape.join() !== shape.join())
+      throw new UserError(
+        `${name} holds ${tensor} as ${entry.dtype} ${quote(entry.shape)}.`,
+        `It has to be ${describe(dtype, shape)}. Make the model again.`,
+      );
+  }
+  const unknown = [...entries.keys()].find((tensor) => !expected.has(tensor));
+  if (unknown !== undefined)
+    throw new UserError(`${name} holds the unknown tensor ${quote(unknown)}.`, 'Make the model again.');
+}
+
+/** Fills the networks. The tensors are those of {@link storedTensors}. @returns codes and scales, by layer */
+function decodeTensors(
+  entries: ReadonlyMap<string, TensorEntry>,
+  networks: Networks,
+  layers: Layers,
+  name: string,
+): Quantisation {
+  const finite = (tensor: string, values: Float32Array): Float32Array => {
+    for (let i = 0; i < values.length; i++) {
+      if (!Number.isFinite(values[i]))
+        throw new UserError(`${name} holds values in ${tensor} that are not finite.`, 'Make the model again.');
+    }
+    return values;
+  };
+  const floats = (tensor: string) => finite(tensor, decodeTensor(entries.get(tensor)!) as Float32Array);
+  const quantisation = new Map<string, QuantisedLayer>(layers);
+  for (const parameter of networks.parameters) {
+    const { shape } = parameter.type;
+    const layer = layers.get(layerName(parameter.name));
+    const packed = layer && packing(layer, shape[1]!);
+    if (!packed) {
+      parameter.data = floats(parameter.name);
+      continue;
+    }
+    const stream = `${parameter.name}.codes`;
+    const { bytes } = entries.get(stream)!;
+    const codes = unpackCodes(bytes, size(parameter.type), packed.bits, `${name}, tensor ${stream}`);
+    const weights = { shape, ...packed, codes, scales: floats(`${parameter.name}.scales`) };
+    parameter.data = finite(parameter.name, dequantiseWeights(weights));
+    quantisation.set(layerName(parameter.name), { ...layer, weights });
+  }
+  if (!networks.teacherStd.data.every((deviation) => deviation > 0))
+    throw new UserError(`${name} holds deviations in teacher.std that are not above 0.`, 'Make the model again.');
+  return quantisation;
 }

@@ -1,5 +1,6 @@
-import { UserError } from '../errors.ts';
+import { quote, UserError } from '../errors.ts';
 import { halfToFloat } from '../kernels/half.ts';
+import { isRecord, parseJson } from './json.ts';
 
 /** Reader and writer of the safetensors format: 8 bytes header length, JSON header, raw little-endian data. */
 export type TensorData = Float32Array | Uint32Array | Uint8Array;
@@ -22,86 +23,129 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-interface Entry {
-  readonly dtype: string;
+const BYTES = { F32: 4, F16: 2, U32: 4, U8: 1 } as const;
+export type StoredType = keyof typeof BYTES;
+
+/** A tensor as it lies in a file. */
+export interface TensorEntry {
+  readonly dtype: StoredType;
   readonly shape: readonly number[];
-  readonly data_offsets: readonly [number, number];
+  /** A view of the file, as long as type and shape say, at any alignment. */
+  readonly bytes: Uint8Array;
 }
 
-const BYTES: Readonly<Record<string, number>> = { F32: 4, F16: 2, U32: 4, U8: 1 };
-/** As in the reference implementation: a larger header is damage, not data. */
-const MAX_HEADER = 100_000_000;
+/** A file whose header has been checked and whose tensors have not been touched. */
+export interface OpenedFile {
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The JSON header as it stands in the file. */
+  readonly header: Uint8Array;
+}
+
+/** Room for some ten thousand tensors. What parsing a header takes is bounded by it, whatever the file claims. */
+const MAX_HEADER = 2 ** 20;
+const FIX = 'Copy or make the file again.';
+
+/**
+ * Checks the header without copying a tensor: what this allocates is in proportion to the header.
+ * @param name shown in messages
+ * @throws UserError saying what is damaged; tensors have to fill the body without gaps or overlaps
+ */
+export function openSafetensors(bytes: Uint8Array, name: string): OpenedFile {
+  const subject = `${name} is not a usable safetensors file:`;
+  const damaged = (what: string) => new UserError(`${subject} ${what}.`, FIX);
+  if (bytes.length < 8) throw damaged(`it has ${bytes.length} bytes, fewer than its header's length takes`);
+  const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+  if (headerBytes > bytes.length - 8) throw damaged('its header is longer than the file');
+  if (headerBytes > MAX_HEADER) throw damaged(`its header has ${headerBytes} bytes, more than ${MAX_HEADER}`);
+  const header = bytes.subarray(8, 8 + headerBytes);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(header);
+  } catch {
+    throw damaged('its header is not UTF-8');
+  }
+  const parsed = parseJson(text, `${subject} its header`, FIX);
+  if (!isRecord(parsed)) throw damaged('its header is not an object');
+  const { __metadata__: metadata = {}, ...described } = parsed;
+  if (!isRecord(metadata) || Object.values(metadata).some((value) => typeof value !== 'string'))
+    throw damaged('its metadata is not text');
+
+  const body = bytes.subarray(8 + headerBytes);
+  const entries = new Map<string, TensorEntry>();
+  const places: { readonly key: string; readonly from: number; readonly to: number }[] = [];
+  for (const [key, value] of Object.entries(described)) {
+    const entry = parseEntry(value);
+    if (!entry) throw damaged(`tensor ${quote(key)} has a malformed entry`);
+    const { dtype, shape, from, to } = entry;
+    const size = shape.reduce((product, n) => product * n, BYTES[dtype]);
+    // Sizes that overflow are no length of anything in the file.
+    if (to > body.length || to - from !== size) throw damaged(`tensor ${quote(key)} does not fit its place`);
+    entries.set(key, { dtype, shape, bytes: body.subarray(from, to) });
+    places.push({ key, from, to });
+  }
+  let end = 0;
+  for (const { key, from, to } of places.sort((a, b) => a.from - b.from || a.to - b.to)) {
+    if (from !== end) throw damaged(`tensor ${quote(key)} begins at byte ${from} where byte ${end} is next`);
+    end = to;
+  }
+  if (end !== body.length) throw damaged(`its tensors take ${end} bytes and its body has ${body.length}`);
+  return { entries, metadata: metadata as Record<string, string>, header };
+}
+
+interface Entry {
+  readonly dtype: StoredType;
+  readonly shape: readonly number[];
+  readonly from: number;
+  readonly to: number;
+}
+
+function parseEntry(value: unknown): Entry | undefined {
+  if (!isRecord(value)) return undefined;
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype) || !isSizes(shape) || !isSizes(offsets))
+    return undefined;
+  const [from, to] = offsets;
+  if (offsets.length !== 2 || from! > to!) return undefined;
+  return { dtype: dtype as StoredType, shape, from: from!, to: to! };
+}
+
+function isSizes(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+}
+
+/** A copy of the tensor's values; half floats as numbers. */
+export function decodeTensor({ dtype, bytes }: TensorEntry): TensorData {
+  // Neither `slice`, which is a view where the file is a Buffer, nor a view, whose place may be no multiple of 4.
+  const copy = new Uint8Array(bytes);
+  if (dtype === 'F32') return new Float32Array(copy.buffer);
+  if (dtype === 'U32') return new Uint32Array(copy.buffer);
+  if (dtype === 'U8') return copy;
+  return Float32Array.from(new Uint16Array(copy.buffer), halfToFloat);
+}
+
+/** Copies of all tensors. */
+export function decodeFile({ entries, metadata }: OpenedFile): TensorFile {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [key, entry] of entries) tensors.set(key, { shape: entry.shape, data: decodeTensor(entry) });
+  return { tensors, metadata };
+}
 
 /** @param name shown in messages @throws UserError saying what is damaged */
 export function readSafetensors(bytes: Uint8Array, name: string): TensorFile {
-  const damaged = (what: string): never => {
-    throw new UserError(`${name} is not a usable safetensors file: ${what}.`, 'Copy or make the file again.');
-  };
-  if (bytes.length < 8) return damaged(`it has ${bytes.length} bytes, fewer than its header's length takes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerBytes = Number(view.getBigUint64(0, true));
-  if (headerBytes > MAX_HEADER || headerBytes > bytes.length - 8) return damaged('its header is longer than the file');
-  let header: Record<string, unknown>;
-  try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)));
-  } catch {
-    return damaged('its header is not JSON');
-  }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    return damaged('its header is not an object');
-  const tensors = new Map<string, StoredTensor>();
-  const body = bytes.subarray(8 + headerBytes);
-  let covered = 0;
-  for (const [key, value] of Object.entries(header)) {
-    if (key === '__metadata__') continue;
-    const entry = checkEntry(value);
-    if (!entry) return damaged(`tensor '${key}' has a malformed entry`);
-    const [from, to] = entry.data_offsets;
-    const length = entry.shape.reduce((a, b) => a * b, 1);
-    if (to > body.length || to - from !== length * BYTES[entry.dtype]!)
-      return damaged(`tensor '${key}' does not fit its place`);
-    covered += to - from;
-    tensors.set(key, { shape: entry.shape, data: decode(body.slice(from, to), entry.dtype) });
-  }
-  if (covered !== body.length) return damaged(`its tensors take ${covered} bytes and its body has ${body.length}`);
-  const metadata = (header['__metadata__'] ?? {}) as Record<string, unknown>;
-  if (typeof metadata !== 'object' || metadata === null || Object.values(metadata).some((v) => typeof v !== 'string')) {
-    return damaged('its metadata is not text');
-  }
-  return { tensors, metadata: metadata as Record<string, string> };
+  return decodeFile(openSafetensors(bytes, name));
 }
 
-function checkEntry(value: unknown): Entry | undefined {
-  const entry = value as Partial<Entry> | null;
-  const whole = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
-  const ok =
-    typeof entry === 'object' &&
-    entry !== null &&
-    typeof entry.dtype === 'string' &&
-    Object.hasOwn(BYTES, entry.dtype) &&
-    Array.isArray(entry.shape) &&
-    entry.shape.every(whole) &&
-    Array.isArray(entry.data_offsets) &&
-    entry.data_offsets.length === 2 &&
-    entry.data_offsets.every(whole) &&
-    entry.data_offsets[0]! <= entry.data_offsets[1]!;
-  return ok ? (entry as Entry) : undefined;
-}
-
-function decode(copy: Uint8Array, dtype: string): TensorData {
-  if (dtype === 'F32') return new Float32Array(copy.buffer, copy.byteOffset, copy.length / 4);
-  if (dtype === 'U32') return new Uint32Array(copy.buffer, copy.byteOffset, copy.length / 4);
-  if (dtype === 'U8') return copy;
-  return Float32Array.from(new Uint16Array(copy.buffer, copy.byteOffset, copy.length / 2), halfToFloat);
-}
-
-function dataType(data: WritableData): string {
+function dataType(data: WritableData): StoredType {
   if (data instanceof Float32Array) return 'F32';
   if (data instanceof Uint32Array) return 'U32';
   return data instanceof Uint16Array ? 'F16' : 'U8';
 }
 
-/** Bytes of a file with these tensors, in the order given. */
+/**
+ * Bytes of a file with these tensors, in the order given.
+ * @throws UserError for names and metadata that no reader would take
+ */
 export function writeSafetensors(
   tensors: ReadonlyMap<string, WritableTensor>,
   metadata: Readonly<Record<string, string>>,
@@ -119,6 +163,11 @@ export function writeSafetensors(
     Math.ceil(new TextEncoder().encode(text).length / 8) * 8 - new TextEncoder().encode(text).length + text.length,
   );
   const head = new TextEncoder().encode(text);
+  if (head.length > MAX_HEADER)
+    throw new UserError(
+      `names and metadata of the tensors take ${head.length} bytes.`,
+      `A file has room for ${MAX_HEADER}: use shorter ones.`,
+    );
   const out = new Uint8Array(8 + head.length + offset);
   new DataView(out.buffer).setBigUint64(0, BigInt(head.length), true);
   out.set(head, 8);

@@ -1,4 +1,4 @@
-import { UserError } from '../errors.ts';
+import { quote, UserError } from '../errors.ts';
 import type { Networks } from '../model/networks.ts';
 import type { ConvParameters } from '../model/pdn.ts';
 import { WEIGHT_BITS, type WeightBits } from './weights.ts';
@@ -65,29 +65,46 @@ export function parseBitPlan(text: string, networks: Networks): BitPlan {
   )
     throw new UserError(`this is not a bit plan (format ${FORMAT}).`, 'See docs/bit-plan.schema.json.');
   if (plan.version !== VERSION)
-    throw new UserError(`the bit plan has version ${plan.version}, expected ${VERSION}.`, 'Use a newer raad-webgpu.');
+    throw new UserError(
+      `the bit plan has version ${quote(plan.version)}, expected ${VERSION}.`,
+      'Use a newer raad-webgpu.',
+    );
   const known = quantisableLayers(networks);
   for (const [name, layer] of Object.entries(plan.layers)) {
     const convolution = known.get(name);
     if (!convolution)
       throw new UserError(
-        `the bit plan names the layer '${name}', which this detector does not have.`,
+        `the bit plan names the layer ${quote(name)}, which this detector does not have.`,
         `It has ${[...known.keys()].join(', ')}.`,
       );
-    checkLayer(name, layer, convolution.weight.type.shape[1]!);
+    checkLayerPlan(name, layer, convolution.weight.type.shape[1]!);
   }
   return { format: FORMAT, version: VERSION, layers: plan.layers };
 }
 
-function checkLayer(name: string, layer: Partial<LayerPlan> | null, inChannels: number): void {
-  const wrong = (what: string, value: unknown, allowed: string) =>
-    new UserError(`the bit plan gives ${name} ${what} ${JSON.stringify(value)}.`, `Use ${allowed}.`);
-  const { weights, activations, granularity, range = 'static' } = layer ?? {};
+const LAYER_FIELDS: readonly string[] = ['weights', 'activations', 'granularity', 'range'];
+
+/**
+ * @param name of the layer @param inChannels of its convolution @param source what names the plan in messages
+ * @throws UserError unless `value` is a plan for such a layer
+ */
+export function checkLayerPlan(
+  name: string,
+  value: unknown,
+  inChannels: number,
+  source = 'the bit plan',
+): asserts value is LayerPlan {
+  const wrong = (what: string, found: unknown, allowed: string) =>
+    new UserError(`${source} gives ${name} ${what} ${quote(found)}.`, `Use ${allowed}.`);
+  const layer: Partial<LayerPlan> = typeof value === 'object' && value !== null ? value : {};
+  const { weights, activations, granularity, range = 'static' } = layer;
   const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
   if (!widths.includes(weights as number)) throw wrong('weights of', weights, `one of ${widths.join(', ')}`);
   if (!ACTIVATION_BITS.includes(activations as ActivationBits))
     throw wrong('activations of', activations, `one of ${ACTIVATION_BITS.join(', ')}`);
   if (range !== 'static' && range !== 'dynamic') throw wrong('the range', range, '"static" or "dynamic"');
+  const unknown = Object.keys(layer).find((field) => !LAYER_FIELDS.includes(field));
+  if (unknown !== undefined) throw wrong('the unknown field', unknown, LAYER_FIELDS.join(', '));
   if (granularity === 'channel') return;
   const size = granularity?.groupSize;
   if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || inChannels % size !== 0 || size % 4 !== 0)

@@ -200,7 +200,12 @@ function bestScale(values: Float32Array, bits: WeightBits): number {
 export function dequantiseWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights): Float32Array {
   const length = (codes.length / (shape[0]! * shape[1]!)) * groupSize;
   const offset = codeOffset(bits);
-  return Float32Array.from(codes, (code, i) => scales[Math.floor(i / length)]! * (code + offset));
+  const values = new Float32Array(codes.length);
+  scales.forEach((scale, group) => {
+    const end = (group + 1) * length;
+    for (let i = end - length; i < end; i++) values[i] = scale * (codes[i]! + offset);
+  });
+  return values;
 }
 
 /** How close to the border of its cell a latent weight may lie, in steps: rounding on the device is not exact. */
@@ -246,27 +251,38 @@ export function packCodes(codes: Int8Array, bits: WeightBits): Uint8Array {
 
 /**
  * The reverse of {@link packCodes}.
+ * @param source names the stream in messages
  * @throws UserError when the stream has another length, holds a code that the width does not have, or bits behind its end
  */
-export function unpackCodes(bytes: Uint8Array, count: number, bits: WeightBits): Int8Array {
+export function unpackCodes(bytes: Uint8Array, count: number, bits: WeightBits, source = 'the codes'): Int8Array {
   if (bytes.length !== packedBytes(count, bits)) {
     throw new UserError(
-      `${count} codes of ${bits} bits take ${packedBytes(count, bits)} bytes, not ${bytes.length}.`,
+      `${source}: ${count} codes of ${bits} bits take ${packedBytes(count, bits)} bytes, not ${bytes.length}.`,
       'The file is damaged.',
     );
   }
   const [least, most] = codeRange(bits);
+  const mask = 2 ** bits - 1;
   const codes = new Int8Array(count);
+  // Bits that have been read and not used: always fewer than a code and a byte together.
+  let waiting = 0;
+  let held = 0;
+  let next = 0;
   for (let i = 0; i < count; i++) {
-    const at = i * bits;
-    const pair = bytes[at >> 3]! | ((bytes[(at >> 3) + 1] ?? 0) << 8);
-    const code = ((pair >> (at % 8)) & (2 ** bits - 1)) + least;
-    if (code > most) throw new UserError(`code ${code} does not exist in ${bits} bits.`, 'The file is damaged.');
+    if (held < bits) {
+      waiting |= bytes[next++]! << held;
+      held += 8;
+    }
+    const code = (waiting & mask) + least;
+    waiting >>= bits;
+    held -= bits;
+    if (code > most)
+      throw new UserError(`${source}: code ${code} does not exist in ${bits} bits.`, 'The file is damaged.');
     codes[i] = code;
   }
   for (let k = count * bits; k < bytes.length * 8; k++) {
     if ((bytes[k >> 3]! >> (k % 8)) & 1)
-      throw new UserError('there are bits behind the last code.', 'The file is damaged.');
+      throw new UserError(`${source}: there are bits behind the last code.`, 'The file is damaged.');
   }
   return codes;
 }

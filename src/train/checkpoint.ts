@@ -1,8 +1,9 @@
 import type { Parameter } from '../engine/graph.ts';
 import { Tuning } from '../engine/tuning.ts';
-import { UserError } from '../errors.ts';
-import { readChecked, writeChecked } from '../model/checksum.ts';
-import type { StoredTensor, TensorFile } from '../model/safetensors.ts';
+import { quote, UserError } from '../errors.ts';
+import { openChecked, writeChecked } from '../model/checksum.ts';
+import { isRecord, parseJson } from '../model/json.ts';
+import { decodeFile, type StoredTensor, type TensorFile } from '../model/safetensors.ts';
 
 /** What training needs to continue bit for bit: weights, optimiser moments, step state, and the choice of kernels. */
 export interface Checkpoint {
@@ -29,13 +30,22 @@ export function writeCheckpoint(
   });
 }
 
-/** @throws UserError for a damaged or foreign file */
+const FIX = 'Start anew.';
+
+/** @throws UserError for a damaged or foreign file, or settings that are no names with texts and numbers */
 export async function readCheckpoint(bytes: Uint8Array, name = 'the checkpoint'): Promise<TensorFile> {
-  const file = await readChecked(bytes, name);
-  if (file.metadata['format'] !== FORMAT) {
+  const file = openChecked(bytes, name);
+  const { format, step = '', settings = '' } = file.metadata;
+  if (format !== FORMAT) {
     throw new UserError(`${name} is not a training checkpoint.`, 'Pass the file that `raad fit` wrote while training.');
   }
-  return file;
+  if (!/^\d{1,15}$/.test(step)) throw new UserError(`${name} was made after ${quote(step)} steps.`, FIX);
+  const parsed = parseJson(settings, `${name} is not usable: the text of its settings`, FIX);
+  const values = isRecord(parsed) ? Object.values(parsed) : [undefined];
+  if (values.some((value) => typeof value !== 'string' && typeof value !== 'number'))
+    throw new UserError(`${name} has settings that are no texts and numbers.`, FIX);
+  await file.verify();
+  return decodeFile(file);
 }
 
 /** The choice of kernels that a checkpoint was made with. @throws UserError when it holds none */
@@ -46,7 +56,7 @@ export function checkpointTuning(file: TensorFile): Tuning {
 /**
  * Copies a checkpoint into the parameters.
  * @returns the number of steps done
- * @throws UserError naming the first setting that differs
+ * @throws UserError naming the first setting or tensor that differs
  */
 export function restore(
   file: TensorFile,
@@ -64,10 +74,12 @@ export function restore(
   }
   for (const parameter of parameters) {
     const tensor = file.tensors.get(parameter.name);
-    if (!tensor || tensor.data.length !== parameter.data.length) {
-      throw new UserError(`the checkpoint lacks ${parameter.name}.`, 'Start anew.');
-    }
-    parameter.data = tensor.data as Float32Array | Uint32Array;
+    if (!tensor) throw new UserError(`the checkpoint lacks ${parameter.name}.`, FIX);
+    const { shape, data } = tensor;
+    const typed = parameter.type.dtype === 'f32' ? data instanceof Float32Array : data instanceof Uint32Array;
+    if (!typed || shape.join() !== parameter.type.shape.join())
+      throw new UserError(`the checkpoint holds ${parameter.name} in another type or shape.`, FIX);
+    parameter.data = data as Float32Array | Uint32Array;
   }
   return Number(file.metadata['step']);
 }

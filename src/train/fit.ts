@@ -19,7 +19,7 @@ export type { ImageSource } from './calibrate.ts';
 /** What defines a run: two runs with equal settings and data give equal weights on the same adapter. */
 export interface FitSettings {
   readonly size: PdnSize;
-  /** Input side in pixels: a multiple of 64, at least 128. */
+  /** Input side in pixels: a multiple of 64 from 128 to 4096. */
   readonly resolution: number;
   readonly iterations: number;
   readonly batch: number;

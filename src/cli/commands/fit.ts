@@ -24,7 +24,7 @@ export const usage = `raad fit DATA -o MODEL.safetensors
   --preset quick|standard|paper   quick: xs, 128 px, 600 x 4; standard (default): s, 256 px, 5000 x 4;
                          paper: s, 256 px, 70000 x 1
   --size xs|s|m          network size
-  --resolution PX        input side, a multiple of 64 from 128 on
+  --resolution PX        input side, a multiple of 64 from 128 to 4096
   --iterations N --batch N --lr RATE --seed N
   --penalty DIR          photographs for the penalty loss; generated pictures by default
   --teacher FILE         PDN weights as safetensors; those of the package by default
