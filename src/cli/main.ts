@@ -1,7 +1,10 @@
 #!/usr/bin/env node
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
+import * as allocating from './commands/allocate.ts';
+import * as attention from './commands/attention.ts';
 import * as bench from './commands/bench.ts';
+import * as bias from './commands/bias.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as evaluation from './commands/eval.ts';
@@ -11,6 +14,7 @@ import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
+import * as recalibrate from './commands/recalibrate.ts';
 import * as running from './commands/run.ts';
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
@@ -27,6 +31,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   eval: evaluation,
   predict,
   quantize,
+  allocate: allocating,
+  recalibrate,
+  attention,
+  bias,
   sensitivity,
   run: running,
   study,

@@ -1,6 +1,9 @@
 export interface Bar {
   readonly label: string;
   readonly value: number;
+  /** An interval, drawn as a line. */
+  readonly low?: number;
+  readonly high?: number;
 }
 
 export interface BarChartOptions {
@@ -19,15 +22,26 @@ const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt
 
 /** Horizontal bars as a self-contained SVG file that reads on light and dark ground. */
 export function barChart(bars: readonly Bar[], { title, unit, limits = [] }: BarChartOptions): string {
-  const most = Math.max(0, ...[...limits, ...bars].map(({ value }) => value)) || 1;
+  const most =
+    Math.max(
+      0,
+      ...limits.map(({ value }) => value),
+      ...bars.map(({ value, high }) => Math.max(value, high ?? value)),
+    ) || 1;
   const scale = (value: number) => (value / most) * PLOT;
   const height = TOP + bars.length * ROW + 24;
-  const rows = bars.map(({ label, value }, i) => {
+  const rows = bars.map(({ label, value, low, high }, i) => {
     const y = TOP + i * ROW;
+    const whisker =
+      low !== undefined && high !== undefined
+        ? `<path d="M${(LABELS + scale(low)).toFixed(1)} ${y + ROW / 2}H${(LABELS + scale(high)).toFixed(1)}" stroke="#f59e0b" stroke-width="3"/>`
+        : '';
+    const end = LABELS + scale(Math.max(value, high ?? value)) + 6;
     return [
       `<text x="${LABELS - 8}" y="${y + 15}" text-anchor="end">${escaped(label)}</text>`,
       `<rect x="${LABELS}" y="${y + 3}" width="${scale(value).toFixed(1)}" height="${ROW - 6}" fill="#3b82f6"/>`,
-      `<text x="${(LABELS + scale(value) + 6).toFixed(1)}" y="${y + 15}">${value.toPrecision(3)}</text>`,
+      whisker,
+      `<text x="${end.toFixed(1)}" y="${y + 15}">${value.toPrecision(3)}</text>`,
     ].join('');
   });
   const lines = limits.map(({ label, value }, i) => {

@@ -171,7 +171,8 @@ async function readCheckpointFile(path: string): Promise<Uint8Array | undefined>
   }
 }
 
-async function openPenalty(
+/** The photographs of `--penalty`, or generated pictures. */
+export async function openPenalty(
   args: Arguments,
   engine: Engine,
   seed: number,

@@ -1,11 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { loadDetector, saveDetector } from '../../model/modelFile.ts';
+import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
-import { loadImages, openDatasets } from '../../node/datasets.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
 import {
   ACTIVATION_BITS,
   type ActivationBits,
@@ -18,9 +15,9 @@ import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { chooseCategories } from '../datasets.ts';
+import { openModel, openModelDataset } from '../modelData.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { withEngine } from '../session.ts';
 
 export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
   Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
@@ -58,35 +55,21 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !output) throw new UsageError('quantize needs a model file and -o.', USAGE);
   if ((args.text('bits') === undefined) === (args.text('plan') === undefined))
     throw new UsageError('quantize needs either --bits or --plan.', USAGE);
-  const good = args.text('good');
-  if (!args.text('calibrate') && !good) throw new UsageError('quantize needs --calibrate DATA.', USAGE);
-  const { root, datasets } = await openDatasets(args.text('calibrate'), good ? { good } : {});
-  const chosen = chooseCategories(datasets, args.text('category'));
-  if (chosen.length > 1) {
-    throw new UserError(
-      `there are ${chosen.length} data sets, and one model.`,
-      `Choose one with --category (${chosen.map(({ name }) => name).join(', ')}).`,
-    );
-  }
+  if (!args.text('calibrate') && !args.text('good')) throw new UsageError('quantize needs --calibrate DATA.', USAGE);
+  const set = await openModelDataset(args, args.text('calibrate'));
   await assertWritable(output);
   const method = args.choice('range', RANGE_METHODS);
   const alpha = args.number('alpha');
   await withEngine(args, async (engine) => {
-    const detector = await loadDetector(engine, await readBytes(model), model);
+    const { detector, data } = await openModel(engine, model, set);
     const plan = await readPlan(args, detector.state.networks);
-    const split = splitHeldOut(chosen[0]!, detector.state.provenance.seed);
-    const load = (paths: readonly string[]) =>
-      loadImages(
-        paths.map((path) => resolve(root, path)),
-        notice,
-      );
     const report = new Report();
     try {
       const quantised = await quantize({
         detector,
         plan,
-        train: await load(split.train),
-        heldOut: await load(split.heldOut),
+        train: data.train,
+        heldOut: data.heldOut,
         ...(method && { method }),
         ...(alpha !== undefined && { alpha }),
         onProgress: (progress) => report.show(progress),

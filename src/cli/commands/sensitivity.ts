@@ -1,12 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { parse } from 'csv-parse/sync';
-import { splitHeldOut } from '../../data/dataset.ts';
-import { UserError } from '../../errors.ts';
-import { loadDetector } from '../../model/modelFile.ts';
-import { loadImages, openDatasets, testSource } from '../../node/datasets.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
@@ -15,8 +10,8 @@ import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
 import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
-import { chooseCategories } from '../datasets.ts';
-import { notice, withEngine } from '../session.ts';
+import { openModel, openModelDataset } from '../modelData.ts';
+import { withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
   Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's
@@ -50,28 +45,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
   const method = args.choice('range', RANGE_METHODS);
-  const { root, datasets } = await openDatasets(folder);
-  const [dataset, ...more] = chooseCategories(datasets, args.text('category'));
-  if (!dataset || more.length > 0)
-    throw new UserError(`${folder} holds several data sets, and there is one model.`, 'Choose one with --category.');
+  const set = await openModelDataset(args, folder);
   const csv = args.text('csv');
   const chart = args.text('chart');
   for (const file of [csv, chart]) if (file) await assertWritable(file);
   const rows: Row[] = csv && existsSync(csv) ? parse(await readFile(csv, 'utf8'), { columns: true }) : [];
   await withEngine(args, async (engine) => {
-    const detector = await loadDetector(engine, await readBytes(model), model);
+    const { detector, data } = await openModel(engine, model, set);
     const layers = readLayers(args.text('layers'), [...quantisableLayers(detector.state.networks).keys()]);
-    const split = splitHeldOut(dataset, detector.state.provenance.seed);
-    const load = (paths: readonly string[]) =>
-      loadImages(
-        paths.map((path) => resolve(root, path)),
-        notice,
-      );
     await sensitivity({
       detector,
-      train: await load(split.train),
-      heldOut: await load(split.heldOut),
-      source: testSource(root, dataset),
+      train: data.train,
+      heldOut: data.heldOut,
+      source: data.test,
       ...(layers && { layers }),
       bits,
       activations,
@@ -100,7 +86,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const bars = rows.flatMap((row) =>
       row.auroc === '' ? [] : [{ label: `${row.layer} w${row.weights}a${row.activations}`, value: Number(row.auroc) }],
     );
-    await writeAtomically(chart, barChart(bars, { title: `${dataset.name}: image AUROC`, unit: '%' }));
+    await writeAtomically(chart, barChart(bars, { title: `${set.dataset.name}: image AUROC`, unit: '%' }));
   }
 }
 

@@ -1,0 +1,164 @@
+import { UserError } from '../../errors.ts';
+import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type SizeLimit } from '../../hqs/allocate.ts';
+import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
+import type { LayerPlan } from '../../quantisation/bitPlan.ts';
+import { WEIGHT_BITS } from '../../quantisation/weights.ts';
+import { barChart } from '../../report/barChart.ts';
+import { metricsTable } from '../../report/table.ts';
+import type { ImageSource } from '../../train/calibrate.ts';
+import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
+import { openModel, openModelDataset } from '../modelData.ts';
+import { withEngine } from '../session.ts';
+
+export const usage = `raad allocate MODEL DATA -o plan.json
+  Hierarchical quantization scoring: gives every layer a bit-width from what its attention says about defects, by normal
+  images alone. Prints score with bootstrap interval, bits and bytes of every layer.
+
+  --map attention|ridge|cka   how teacher and student are compared, attention
+  --contribution separability|literal   AUROC of the map on planted defects (default), or its mean on normal images
+  --mode psi|budget      psi (default): thresholds on the scaled score; budget: least weighted rounding error under a limit
+  --thresholds LIST --bits LIST   of psi: 0.333,0.667 and 4,6,8
+  --average-bits N | --bytes N    limit on all weights, needed by budget and the controls
+  --method hqs|uniform|reversed|ompq|random   hqs (default) or one of its controls
+  --autoencoder fixed|own   8 bits for the autoencoder under psi (default), or scores of its own
+  --images held-out|train|first-half|second-half   which normal images are scored, held-out; halves are of all of them
+  --max-images N --plantings N   64 images at most; 2 defects of each of three kinds on each
+  --seed N               of planted defects, bootstrap and random; 0
+  --chart FILE.svg       scores as bars
+  --good DIR, --category NAME   as in quantize`;
+
+export const options: OptionTable = {
+  output: { type: 'string', short: 'o' },
+  map: { type: 'string' },
+  contribution: { type: 'string' },
+  mode: { type: 'string' },
+  thresholds: { type: 'string' },
+  bits: { type: 'string' },
+  'average-bits': { type: 'string' },
+  bytes: { type: 'string' },
+  method: { type: 'string' },
+  autoencoder: { type: 'string' },
+  images: { type: 'string' },
+  'max-images': { type: 'string' },
+  plantings: { type: 'string' },
+  seed: { type: 'string' },
+  chart: { type: 'string' },
+  good: { type: 'string' },
+  category: { type: 'string' },
+};
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const [model, folder] = args.positionals;
+  const output = args.text('output');
+  if (!model || !output || (!folder && !args.text('good')))
+    throw new UsageError('allocate needs a model, a data set and -o.', 'raad allocate MODEL DATA -o plan.json');
+  const method: AllocationMethod = args.choice('method', ALLOCATIONS) ?? 'hqs';
+  const choices = readChoices(args);
+  const limit = readLimit(args);
+  const scoring = {
+    map: args.choice('map', ['attention', 'ridge', 'cka']) ?? 'attention',
+    seed: wholeNumber(args, 'seed', 0, 0),
+    images: wholeNumber(args, 'max-images', 64, 1),
+    plantings: wholeNumber(args, 'plantings', 2, 1),
+  } as const;
+  const contribution = args.choice('contribution', CONTRIBUTIONS);
+  const own = (args.choice('autoencoder', ['fixed', 'own']) ?? 'fixed') === 'own';
+  const which = args.choice('images', ['held-out', 'train', 'first-half', 'second-half']) ?? 'held-out';
+  const chart = args.text('chart');
+  for (const file of [output, chart]) if (file) await assertWritable(file);
+  const set = await openModelDataset(args, folder);
+  await withEngine(args, async (engine) => {
+    const { detector, data } = await openModel(engine, model, set);
+    if (detector.state.quantisation)
+      throw new UserError(`${model} is quantised.`, 'Allocate for the float model that it was made from.');
+    const common = {
+      detector,
+      normal: chosenImages(which, data),
+      reference: data.train,
+      ...scoring,
+      ...(contribution && { contribution }),
+      signal,
+    };
+    const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
+    if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
+    const allocation = allocate({
+      networks: detector.state.networks,
+      scores,
+      method,
+      ...choices,
+      ...(limit && { limit }),
+      seed: scoring.seed,
+    });
+    await writeAtomically(output, `${JSON.stringify(allocation.plan, null, 2)}\n`);
+    console.log(table(allocation));
+    console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
+    if (chart) {
+      const bars = allocation.rows.flatMap(({ layer, score, low, high, bits }) =>
+        Number.isNaN(score) ? [] : [{ label: `${layer}: ${bits} bits`, value: score, low, high }],
+      );
+      await writeAtomically(
+        chart,
+        barChart(bars, { title: `${set.dataset.name}: ${scoring.map} scores`, unit: contribution ?? 'separability' }),
+      );
+    }
+    detector.destroy();
+  });
+}
+
+/** Scores of the autoencoder, whose unit is another, spread over the range of those of teacher and student. */
+function onOneScale(scores: readonly LayerScore[], others: readonly LayerScore[]): LayerScore[] {
+  const range = (values: readonly number[]) => [Math.min(...values), Math.max(...values)] as const;
+  const [low, high] = range(scores.map(({ score }) => score));
+  const [from, to] = range(others.map(({ score }) => score));
+  const place = (value: number) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : to);
+  return scores.map((each) => ({ ...each, score: place(each.score), low: place(each.low), high: place(each.high) }));
+}
+
+function chosenImages(
+  which: 'held-out' | 'train' | 'first-half' | 'second-half',
+  { train, heldOut }: { readonly train: ImageSource; readonly heldOut: ImageSource },
+): ImageSource {
+  if (which === 'held-out') return heldOut;
+  if (which === 'train') return train;
+  const total = train.count + heldOut.count;
+  const at = (i: number) => (i < train.count ? train.image(i) : heldOut.image(i - train.count));
+  // Every second image: a folder's order may follow the time of day.
+  const first = which === 'first-half' ? 0 : 1;
+  return { count: Math.floor((total + 1 - first) / 2), image: (i) => at(2 * i + first) };
+}
+
+function readChoices(args: Arguments) {
+  const mode = args.choice('mode', ['psi', 'budget']);
+  const thresholds = args.text('thresholds')?.split(',').map(Number);
+  if (thresholds?.some((value) => !(value >= 0 && value <= 1)))
+    throw new UsageError(`--thresholds ${args.text('thresholds')} cannot be used.`, 'Give numbers from 0 to 1.');
+  const text = args.text('bits');
+  const bits = text
+    ?.split(',')
+    .flatMap((each) => readWidths<LayerPlan['weights']>('bits', each, [...WEIGHT_BITS, 16, 32]));
+  return { ...(mode && { mode }), ...(thresholds && { thresholds }), ...(bits && { bits }) };
+}
+
+function readLimit(args: Arguments): SizeLimit | undefined {
+  const averageBits = args.number('average-bits');
+  const bytes = args.number('bytes');
+  if (averageBits !== undefined && bytes !== undefined)
+    throw new UsageError('both --average-bits and --bytes were given.', 'Give one of them.');
+  if (averageBits !== undefined) return { averageBits };
+  return bytes === undefined ? undefined : { bytes };
+}
+
+function table({ rows }: Allocation): string {
+  const number = (value: number) => (Number.isNaN(value) ? undefined : value);
+  return metricsTable(
+    rows.map(({ layer, names, score, low, high, bits, bytes }) => ({
+      layer: names.length > 1 ? `${layer} (${names.map((name) => name.split('.')[0]).join(', ')})` : layer,
+      score: number(score),
+      low: number(low),
+      high: number(high),
+      bits,
+      bytes,
+    })),
+  );
+}

@@ -1,0 +1,79 @@
+import { basename } from 'node:path';
+import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
+import { separability } from '../../hqs/scores.ts';
+import { loadDetector } from '../../model/modelFile.ts';
+import { Resizer, unpackPixels } from '../../model/pixels.ts';
+import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { encodePng, readImage, readMask } from '../../node/images.ts';
+import { resample } from '../../report/canvas.ts';
+import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { withEngine } from '../session.ts';
+
+export const usage = `raad attention MODEL IMAGE
+  Draws what each layer of teacher and student looks at differently (the paper's Figure 2): the image, the ground truth, and
+  every layer's map with its separability, the AUROC of the map inside the mask against outside.
+
+  --mask FILE            ground truth of the image
+  --map attention|ridge  attention (default): difference of the mean squared activations; ridge: residual of the teacher's
+                         channels regressed on the student's, fitted to --reference
+  --reference FILE       an image of a good part for ridge, the image itself by default
+  -o FILE.png            IMAGE.attention.png by default`;
+
+export const options: OptionTable = {
+  mask: { type: 'string' },
+  map: { type: 'string' },
+  reference: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+};
+
+export async function run(args: Arguments): Promise<void> {
+  const [model, file] = args.positionals;
+  if (!model || !file) throw new UsageError('attention needs a model and an image.', 'raad attention MODEL IMAGE');
+  const kind = args.choice('map', LAYER_MAP_KINDS) ?? 'attention';
+  const output = args.text('output') ?? `${basename(file)}.attention.png`;
+  await assertWritable(output);
+  const image = await readImage(file);
+  const maskFile = args.text('mask');
+  const mask = maskFile ? await readMask(maskFile) : undefined;
+  const referenceFile = args.text('reference');
+  const reference = referenceFile ? await readImage(referenceFile) : image;
+  await withEngine(args, async (engine) => {
+    const detector = await loadDetector(engine, await readBytes(model), model);
+    const { side } = detector.state.networks;
+    const resizer = new Resizer(engine, side);
+    const pixels = await resizer.resize(image);
+    const reader = await LayerMapReader.open(engine, detector.state, kind, [await resizer.resize(reference)]);
+    const maps = await reader.read(pixels);
+    reader.destroy();
+    resizer.destroy();
+    const truth = mask && Uint8Array.from(resizedMask(mask, side));
+    const panels: Panel[] = [{ title: 'input', note: `${side} px`, picture: unpackPixels(pixels, side, side) }];
+    if (truth) {
+      panels.push({ title: 'ground truth', picture: colourMap(truth, side, side, { low: 0, high: 1 }) });
+    }
+    for (const map of maps) {
+      const placed = placeLayerMap(map, side);
+      // The hottest tenth of a per cent would leave the rest dark.
+      const high = placed.slice().sort()[Math.floor(0.999 * (placed.length - 1))]!;
+      const area = truth && separability(map, truth, side);
+      console.log(
+        `${map.layer}  ${map.width}x${map.height}${area === undefined ? '' : `  separability ${area.toFixed(4)}`}`,
+      );
+      panels.push({
+        title: map.layer,
+        note: area === undefined ? `${map.width} x ${map.height}` : `separability ${area.toFixed(3)}`,
+        picture: colourMap(placed, side, side, { low: 0, high }),
+      });
+    }
+    await writeAtomically(output, await encodePng(renderPanels(`${basename(file)}: ${kind} maps by layer`, panels)));
+    console.log(output);
+    detector.destroy();
+  });
+}
+
+/** 1 where at least half of a pixel of the network's input is defective. */
+function resizedMask({ width, height, data }: Awaited<ReturnType<typeof readMask>>, side: number): number[] {
+  const presence = Float32Array.from(data, (value) => (value === 0 ? 0 : 1));
+  return Array.from(resample(presence, width, height, 1, side, side), (share) => (share >= 0.5 ? 1 : 0));
+}

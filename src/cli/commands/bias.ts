@@ -1,0 +1,71 @@
+import { GOOD } from '../../data/dataset.ts';
+import { UserError } from '../../errors.ts';
+import { MapStatistics } from '../../evaluation/bias.ts';
+import { testSource } from '../../node/datasets.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { encodePng } from '../../node/images.ts';
+import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { openModel, openModelDataset } from '../modelData.ts';
+import { startProgress } from '../progress.ts';
+import { withEngine } from '../session.ts';
+
+export const usage = `raad bias MODEL DATA
+  Draws the average heat map of normal and of anomalous test images (the paper's Figure 1) and prints the bias index: variance
+  over location of the mean normal map, divided by the variance of all normal maps. 0: no place stands out on average.
+
+  --category NAME        one of several data sets
+  -o FILE.png            NAME.bias.png by default`;
+
+export const options: OptionTable = {
+  category: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+};
+
+/** Side of a drawn map. */
+const DRAWN = 256;
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const [model, folder] = args.positionals;
+  if (!model || !folder) throw new UsageError('bias needs a model and a data set.', 'raad bias MODEL DATA');
+  const set = await openModelDataset(args, folder);
+  const source = testSource(set.root, set.dataset);
+  const output = args.text('output') ?? `${set.dataset.name}.bias.png`;
+  await assertWritable(output);
+  await withEngine(args, async (engine) => {
+    const { detector } = await openModel(engine, model, set);
+    const kinds = { normal: new MapStatistics(), anomalous: new MapStatistics() };
+    const progress = startProgress(set.dataset.name, source.count, 'images');
+    for (let i = 0; i < source.count; i++) {
+      signal.throwIfAborted();
+      const { image } = await source.load(i);
+      const { cells } = await detector.predict(image);
+      kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(cells);
+      progress.update(i + 1);
+    }
+    progress.stop();
+    const { biasIndex } = kinds.normal;
+    if (biasIndex === undefined)
+      throw new UserError(`${set.dataset.name} has no normal test images.`, 'Put good images into test/good.');
+    const side = detector.state.networks.cells;
+    const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
+    // One scale for both, over what the means hold: single images reach far beyond it.
+    const range = {
+      low: Math.min(...shown.flatMap(({ mean }) => [...mean])),
+      high: Math.max(...shown.flatMap(({ mean }) => [...mean])),
+    };
+    const panels = shown.map(({ name, mean, count }): Panel => {
+      const drawn = enlarge(Float32Array.from(mean), side, DRAWN);
+      return { title: `${name}, mean`, note: `${count} images`, picture: colourMap(drawn, DRAWN, DRAWN, range) };
+    });
+    await writeAtomically(
+      output,
+      await encodePng(renderPanels(`${set.dataset.name}: bias index ${biasIndex.toFixed(3)}`, panels)),
+    );
+    console.log(
+      `bias index ${biasIndex.toFixed(4)}, ${kinds.normal.count} normal and ${kinds.anomalous.count} anomalous images`,
+    );
+    console.log(output);
+    detector.destroy();
+  });
+}
