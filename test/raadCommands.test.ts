@@ -1,0 +1,174 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'csv-parse/sync';
+import { describe, expect, test } from 'vitest';
+import { writeInspectionSet } from '../src/node/generated.ts';
+import { readImage } from '../src/node/images.ts';
+import type { CellResult } from '../src/study/cells.ts';
+import type { RunRecord } from '../src/study/record.ts';
+import { temporaryFolder } from './temporary.ts';
+
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+const folder = temporaryFolder();
+const at = (...parts: string[]) => join(folder, ...parts);
+
+function raad(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', cwd: folder });
+  return { status, stdout, stderr };
+}
+
+function ok(...args: string[]) {
+  const result = raad(...args);
+  expect(result.status, result.stderr).toBe(0);
+  return result;
+}
+
+await writeInspectionSet(at('biscuit'), {
+  part: 'biscuit',
+  seed: 2,
+  size: 96,
+  train: 8,
+  testGood: 3,
+  testPerDefect: 1,
+});
+const SHORT = ['--preset', 'quick', '--iterations', '4', '--batch', '1', '--recalibrate-iterations', '2'];
+
+test('run leaves three models, a plan and the record, and goes on where it was stopped', async () => {
+  const first = ok('run', 'biscuit', '-o', 'run', ...SHORT);
+  for (const step of ['float', 'quantised', 'recalibrated']) {
+    expect(first.stdout).toMatch(new RegExp(`${step} +\\d`));
+    expect(existsSync(at('run', `${step}.safetensors`))).toBe(true);
+  }
+  const record: RunRecord = JSON.parse(readFileSync(at('run/run.json'), 'utf8'));
+  expect(record.steps.map(({ step }) => step)).toEqual(['float', 'quantised', 'recalibrated']);
+  const [float, quantised, recalibrated] = record.steps;
+  expect(quantised!.result.size.weightBytes).toBeLessThan(float!.result.size.weightBytes / 3.5);
+  expect(recalibrated!.result.metrics.simulatedAuroc).toBeCloseTo(recalibrated!.result.metrics.auroc!, 2);
+  for (const { metrics, result, curve } of record.steps) {
+    expect(metrics.auroc).toBe(result.metrics.auroc);
+    expect(curve!.fpr.length).toBe(curve!.overlap.length);
+  }
+  expect(record.allocation.map(({ layer }) => layer).slice(0, 4)).toEqual(['conv1', 'conv2', 'conv3', 'conv4']);
+  const scores = recalibrated!.result.images.length;
+  expect(record.gallery).toHaveLength(scores);
+  for (const { image, heatmap, mask, defect } of record.gallery) {
+    for (const file of [image, heatmap, mask])
+      if (file) expect((await readImage(at('run', file))).width).toBeGreaterThan(0);
+    expect(mask === undefined).toBe(defect === 'good');
+  }
+  expect(ok('info', 'run/recalibrated.safetensors').stdout).toMatch(/conv1/);
+
+  rmSync(at('run/steps/recalibrated.json'));
+  const again = ok('run', 'biscuit', '-o', 'run', ...SHORT);
+  const repeated: RunRecord = JSON.parse(readFileSync(at('run/run.json'), 'utf8'));
+  expect(again.stderr).not.toMatch(/teacher statistics/);
+  expect(repeated.steps.map(({ result }) => result.metrics)).toEqual(record.steps.map(({ result }) => result.metrics));
+  const other = raad('run', 'biscuit', '-o', 'run', ...SHORT, '--seed', '1');
+  expect(other.status).toBe(1);
+  expect(other.stderr).toMatch(/was made with seed 0, this run has 1/);
+});
+
+describe('from scores to a recalibrated model', () => {
+  const model = 'run/float.safetensors';
+
+  test('allocate prints scores and writes a plan and a chart', () => {
+    const { stdout } = ok('allocate', model, 'biscuit', '-o', 'plan.json', '--chart', 'plan.svg', '--plantings', '1');
+    expect(stdout).toMatch(/conv1 \(teacher, student\) +0\.\d+ +0\.\d+ +0\.\d+ +[468] +\d+/);
+    expect(readFileSync(at('plan.svg'), 'utf8')).toMatch(/^<svg/);
+    const control = ok(
+      'allocate',
+      model,
+      'biscuit',
+      '-o',
+      'other.json',
+      '--method',
+      'uniform',
+      '--average-bits',
+      '5.5',
+    );
+    expect(control.stdout).toMatch(/5\.\d+ bits on average/);
+    const plan = JSON.parse(readFileSync(at('other.json'), 'utf8'));
+    expect(new Set(Object.values<{ weights: number }>(plan.layers).map(({ weights }) => weights))).toEqual(
+      new Set([5, 6]),
+    );
+  });
+
+  test('recalibrate trains by the plan, and eval runs the result', () => {
+    const { stdout } = ok(
+      'recalibrate',
+      model,
+      '--plan',
+      'plan.json',
+      'biscuit',
+      '-o',
+      'r.safetensors',
+      '--iterations',
+      '2',
+    );
+    expect(stdout).toMatch(/^r.safetensors: \d+ bytes, threshold/m);
+    expect(existsSync(at('r.safetensors.checkpoint'))).toBe(false);
+    expect(ok('eval', 'r.safetensors', 'biscuit').stdout).toMatch(/all +\d/);
+  });
+
+  test('attention and bias draw their figures', async () => {
+    const image = ok('attention', model, 'biscuit/test/good/000.png', '-o', 'attention.png');
+    expect(image.stdout).toMatch(/conv4 +24x24/);
+    expect((await readImage(at('attention.png'))).width).toBeGreaterThan(800);
+    expect(ok('bias', model, 'biscuit', '-o', 'bias.png').stdout).toMatch(
+      /bias index 0\.\d+, 3 normal and \d+ anomalous/,
+    );
+    expect((await readImage(at('bias.png'))).width).toBeGreaterThan(500);
+  });
+
+  test('mistakes', () => {
+    const refusals: [readonly string[], RegExp, number][] = [
+      [['allocate', model, 'biscuit', '-o', 'p.json', '--mode', 'budget'], /needs a limit/, 1],
+      [['allocate', model, 'biscuit', '-o', 'p.json', '--bits', '4,9'], /--bits 9 does not exist/, 2],
+      [
+        ['allocate', model, 'biscuit', '-o', 'p.json', '--map', 'cka', '--contribution', 'separability'],
+        /without a map/,
+        1,
+      ],
+      [['allocate', 'r.safetensors', 'biscuit', '-o', 'p.json'], /is quantised/, 1],
+      [['recalibrate', model, '--plan', 'none.json', 'biscuit', '-o', 'x.safetensors'], /none.json cannot be read/, 1],
+      [
+        ['recalibrate', 'r.safetensors', '--plan', 'plan.json', 'biscuit', '-o', 'x.safetensors'],
+        /quantised already/,
+        1,
+      ],
+      [['study', 'biscuit', '--out', 's', '--arms', 'best'], /there is no arm 'best'/, 2],
+      [['run', 'biscuit'], /needs a data set and -o/, 2],
+    ];
+    for (const [args, message, code] of refusals) {
+      const { status, stderr } = raad(...args);
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/^\s+at /m);
+      expect(status, args.join(' ')).toBe(code);
+    }
+    expect(existsSync(at('p.json'))).toBe(false);
+  });
+});
+
+test('study writes a line per cell, tables and charts, and runs nothing twice', () => {
+  const args = ['study', 'biscuit', '--out', 'study', '--seeds', '0', ...SHORT];
+  ok(...args, '--arms', 'float');
+  const lines = () => readFileSync(at('study/cells.jsonl'), 'utf8').trim().split('\n');
+  expect(lines()).toHaveLength(2);
+  const { stderr } = ok(...args, '--arms', 'float,budget');
+  expect(stderr).toMatch(/2 cells are done, 2 are left/);
+  const results = lines().map((line): CellResult => JSON.parse(line));
+  expect(results.map(({ id }) => id)).toEqual([
+    'biscuit/0/float',
+    'biscuit/0/float+recalibrated',
+    'biscuit/0/budget',
+    'biscuit/0/budget+recalibrated',
+  ]);
+  const table: Record<string, string>[] = parse(readFileSync(at('study/study.csv'), 'utf8'), { columns: true });
+  expect(table.map(({ arm }) => arm)).toEqual(['float', 'float', 'budget', 'budget']);
+  expect(readFileSync(at('study/study.md'), 'utf8')).toMatch(/budget\+recalibrated - float\+recalibrated/);
+  const changed = raad(...args, '--average-bits', '4');
+  expect(changed.status).toBe(1);
+  expect(changed.stderr).toMatch(/was made with averageBits 5, this run has 4/);
+});
