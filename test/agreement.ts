@@ -42,13 +42,13 @@ export interface LayerAgreement {
   readonly accumulated: number;
 }
 
-/** Runs both networks on one image. @returns codes per layer, and both maps */
+/** Runs both networks on some images. @returns codes per layer over all images, and both maps of the last one */
 export async function compareNetworks(
   engine: Engine,
   networks: Networks,
   plan: BitPlan,
   ranges: ReadonlyMap<string, ActivationQuantiser>,
-  pixels: Uint32Array,
+  images: readonly Uint32Array[],
 ) {
   const { networks: quantised, quantisation } = quantiseNetworks(networks, plan, ranges);
   const image = input('image', [1, networks.side, networks.side], 'u32');
@@ -94,29 +94,38 @@ export async function compareNetworks(
     fakeAutoencoder: fake[1]!,
   };
   const separate = await engine.compile({ outputs });
-  const values = await separate.run({ image: pixels }, Object.keys(outputs));
-  separate.destroy();
   // By itself the integer graph is fused as in a detector.
   const fused = await engine.compile({ outputs: { studentTeacher: integer[0]!, autoencoder: integer[1]! } });
-  const maps = await fused.run({ image: pixels }, ['studentTeacher', 'autoencoder']);
+  const layers = new Map<string, LayerAgreement>();
+  let values: Record<string, Float32Array> = {};
+  let maps: Record<string, Float32Array> = {};
+  for (const pixels of images) {
+    values = (await separate.run({ image: pixels }, Object.keys(outputs))) as typeof values;
+    maps = (await fused.run({ image: pixels }, ['studentTeacher', 'autoencoder'])) as typeof maps;
+    for (const layer of stored.keys()) {
+      const { scale } = quantisation.get(layer)!.input!;
+      const integers = values[`integer ${layer}`]!;
+      const steps = (floats: Float32Array) =>
+        floats.map((value, i) => Math.abs(Math.round((value - integers[i]!) / scale)));
+      const alone = steps(values[`fake ${layer}`]!);
+      const free = steps(values[`free ${layer}`]!);
+      const before = layers.get(layer) ?? { positions: 0, different: 0, worst: 0, accumulated: 0 };
+      layers.set(layer, {
+        layer,
+        positions: before.positions + size(fakes.get(layer)!.type),
+        different: before.different + alone.filter((n) => n > 0).length,
+        worst: alone.reduce((most, n) => Math.max(most, n), before.worst),
+        accumulated: before.accumulated + free.filter((n) => n > 0).length,
+      });
+    }
+  }
+  separate.destroy();
   fused.destroy();
-
-  const layers: LayerAgreement[] = [...stored.keys()].map((layer) => {
-    const { scale } = quantisation.get(layer)!.input!;
-    const integers = values[`integer ${layer}`]!;
-    const steps = (floats: Float32Array | Uint32Array) =>
-      Array.from(floats, (value, i) => Math.abs(Math.round((value - integers[i]!) / scale)));
-    const alone = steps(values[`fake ${layer}`]!);
-    const different = alone.filter((n) => n > 0).length;
-    const worst = alone.reduce((most, n) => Math.max(most, n), 0);
-    const accumulated = steps(values[`free ${layer}`]!).filter((n) => n > 0).length;
-    return { layer, positions: size(fakes.get(layer)!.type), different, worst, accumulated };
-  });
   return {
-    layers,
+    layers: [...layers.values()],
     maps: {
-      integer: [maps['studentTeacher']!, maps['autoencoder']!] as Float32Array[],
-      fake: [values['fakeMap']!, values['fakeAutoencoder']!] as Float32Array[],
+      integer: [maps['studentTeacher']!, maps['autoencoder']!],
+      fake: [values['fakeMap']!, values['fakeAutoencoder']!],
     },
   };
 }

@@ -38,7 +38,7 @@ describe('the integer network does what the fake-quantised one promises', () => 
     ['every width', mixedPlan()],
   ] as const) {
     test(name, async () => {
-      const { layers, maps } = await compareNetworks(gpu, networks, plan, ranges, picture(3));
+      const { layers, maps } = await compareNetworks(gpu, networks, plan, ranges, [picture(3)]);
       expect(layers.length).toBe(Object.keys(plan.layers).length);
       const total = layers.reduce((sum, { positions }) => sum + positions, 0);
       const sum = (key: 'different' | 'accumulated') => layers.reduce((all, layer) => all + layer[key], 0);

@@ -1,0 +1,124 @@
+import { resolve } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { describe, expect, test } from 'vitest';
+import { splitHeldOut } from '../src/data/dataset.ts';
+import { input } from '../src/engine/graph.ts';
+import { imageToTensor } from '../src/kernels/image.ts';
+import { Resizer } from '../src/model/pixels.ts';
+import { loadImages } from '../src/node/datasets.ts';
+import { readImage } from '../src/node/images.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import { exportOnnx } from '../src/onnx/export.ts';
+import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
+import { fit, PRESETS } from '../src/train/fit.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
+import { activationRanges } from '../src/train/quantize.ts';
+import { compareNetworks } from './agreement.ts';
+import { engine } from './gpu.ts';
+import { compareWithOnnx } from './onnxAgreement.ts';
+import { realDataset } from './realImages.ts';
+
+const gpu = await engine();
+const opened = await realDataset('dobot_cubes/cubes');
+const IMAGES = 20;
+
+/** A detector that has been trained for a moment, so that its activations are like a real one's. */
+const STEPS = { xs: 100, s: 30 } as const;
+
+describe.skipIf(!opened)('on 20 real images', () => {
+  for (const size of ['xs', 's'] as const) {
+    describe(size, async () => {
+      const { root, datasets } = opened!;
+      const [dataset] = datasets as [(typeof datasets)[number]];
+      const split = splitHeldOut(dataset, 0);
+      const load = (paths: readonly string[]) =>
+        loadImages(
+          paths.map((path) => resolve(root, path)),
+          (reason) => console.warn(reason),
+        );
+      const [train, heldOut] = [await load(split.train), await load(split.heldOut)];
+      const detector = await fit({
+        engine: gpu,
+        settings: { ...PRESETS.quick, size, iterations: STEPS[size], batch: size === 'xs' ? 4 : 1 },
+        dataset: dataset.name,
+        train,
+        heldOut,
+        penalty: generatedPenalty(0),
+        teacher: await readTeacher(size),
+      });
+      const { networks } = detector.state;
+      const resizer = new Resizer(gpu, networks.side);
+      const pictures = await Promise.all(
+        dataset.test.slice(0, IMAGES).map(async ({ image }) => resizer.resize(await readImage(resolve(root, image)))),
+      );
+      resizer.destroy();
+      const plane = networks.side ** 2;
+      const unit = (pixels: Uint32Array) =>
+        Float32Array.from(
+          { length: 3 * plane },
+          (_, i) => ((pixels[i % plane]! >>> (8 * Math.floor(i / plane))) & 255) / 255,
+        );
+      const plan = (weights: 8 | 4) => uniformPlan(networks, { weights, activations: 8 });
+      const ranges = await activationRanges({ detector, plan: plan(8), train, heldOut });
+
+      test('float features agree with onnxruntime', async () => {
+        const shape = [1, 3, networks.side, networks.side];
+        const x = input('x', shape);
+        const outputs = {
+          teacher: networks.teacher.forward(x),
+          student: networks.student.forward(x),
+          autoencoder: networks.autoencoder.forward(x),
+        };
+        const image = input('image', [1, networks.side, networks.side], 'u32');
+        const normalise = await gpu.compile({ outputs: { x: imageToTensor(image) } });
+        const compiled = await gpu.compile({ outputs });
+        const session = await InferenceSession.create(exportOnnx(outputs), { executionProviders: ['cpu'] });
+        let worst = 0;
+        for (const pixels of pictures) {
+          const data = (await normalise.run({ image: pixels }, ['x']))['x'] as Float32Array;
+          const theirs = await session.run({ x: new Tensor('float32', data, shape) });
+          const ours = await compiled.run({ x: data }, Object.keys(outputs));
+          for (const key of Object.keys(outputs)) {
+            const expected = theirs[key]!.data as Float32Array;
+            const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+            const error = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - ours[key]![i]!)), 0);
+            worst = Math.max(worst, error / largest);
+          }
+        }
+        for (const each of [normalise, compiled]) each.destroy();
+        await session.release();
+        console.log(`${size} float: max|err|/max|ref| ${worst.toExponential(1)} over ${pictures.length} images`);
+        expect(worst).toBeLessThan(1e-4);
+      });
+
+      for (const weights of [8, 4] as const) {
+        test(`QDQ w${weights}a8 agrees with onnxruntime`, async () => {
+          const state = { ...detector.state, ...quantiseNetworks(networks, plan(weights), ranges) };
+          const { layers, correlation } = await compareWithOnnx(gpu, state, pictures.map(unit));
+          const shares = [...layers.values()].map(({ different, positions }) => different / positions);
+          console.log(
+            `${size} w${weights}a8 in onnxruntime: at most ${(100 * Math.max(...shares)).toFixed(4)} % of a layer's codes differ, map correlation ${correlation.toFixed(7)}`,
+          );
+          for (const [layer, { worst }] of layers) expect(worst, layer).toBeLessThanOrEqual(1);
+          for (const share of shares) expect(share).toBeLessThan(1e-3);
+          expect(correlation).toBeGreaterThan(0.999);
+        });
+
+        test(`integers agree with the fake-quantised network, w${weights}a8`, async () => {
+          const { layers } = await compareNetworks(gpu, networks, plan(weights), ranges, pictures);
+          const sum = (key: 'different' | 'accumulated' | 'positions') =>
+            layers.reduce((all, layer) => all + layer[key], 0);
+          const most = Math.max(...layers.map(({ different, positions }) => different / positions));
+          console.log(
+            `${size} w${weights}a8 against fake-quantised: ${sum('different')} of ${sum('positions')} codes differ layer by layer (at most ${(100 * most).toFixed(4)} % of a layer's), ${sum('accumulated')} when differences go on`,
+          );
+          for (const { layer, positions, different, worst } of layers) {
+            expect(worst, layer).toBeLessThanOrEqual(1);
+            expect(different / positions, layer).toBeLessThan(1e-3);
+          }
+        });
+      }
+    });
+  }
+});
