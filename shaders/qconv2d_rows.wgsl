@@ -1,8 +1,8 @@
 // Quantised conv2d, stride 1, for CPU adapters: weights of BITS bits times u8, f16 or f32 activations.
 //
 // One subgroup computes 8 channels of RY rows of NX * S columns in named registers. A word of x is loaded once; its shifted
-// copies for the kernel's columns come from shuffles. Integers are multiplied as floats, which is exact while sums stay below
-// 2^24 and faster than a CPU's emulated integer products: sums move to i32 before that bound (0).
+// copies for the kernel's columns come from shuffles. Of u8 activations two channels are multiplied together as 16-bit
+// halves of a word: the driver's compiler makes one multiply-add of pairs of it, where 32-bit products would take several.
 //
 // x      words of activations, already padded (qstore)
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
