@@ -2,9 +2,11 @@
  * The library where it does not matter what it runs on: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
  * `raad-webgpu/browser` add what opens devices and reads images there.
  */
+
 export { type Dataset, GOOD, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { RgbImage } from './data/image.ts';
 export { penaltyImage } from './data/penalty.ts';
+export { PLANTED_DEFECTS, type PlantedDefect, type PlantedImage, plantDefect } from './data/plantedDefects.ts';
 export {
   defectNames,
   generateInspectionSet,
@@ -36,6 +38,7 @@ export { type TuneOptions, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants } from './engine/variants.ts';
 export { UserError } from './errors.ts';
+export { gaussianBlur, MapStatistics, normaliseLocations } from './evaluation/bias.ts';
 export {
   type EvaluatedImage,
   type Evaluation,
@@ -47,7 +50,28 @@ export {
   type TestSource,
   UnreadableImageError,
 } from './evaluation/evaluate.ts';
+export {
+  ALLOCATIONS,
+  type AllocateOptions,
+  type Allocation,
+  type AllocationMethod,
+  type AllocationRow,
+  allocate,
+  type RoundingErrors,
+  roundingErrors,
+  type SizeLimit,
+} from './hqs/allocate.ts';
+export { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap } from './hqs/layerMaps.ts';
+export {
+  autoencoderScores,
+  type Contribution,
+  type LayerScore,
+  layerScores,
+  ompqScores,
+  type ScoreOptions,
+} from './hqs/scores.ts';
 export * from './kernels/index.ts';
+export { type BootstrapOptions, bootstrapInterval, type Interval } from './metrics/bootstrap.ts';
 export { connectedComponents } from './metrics/components.ts';
 export {
   componentRegions,
@@ -76,6 +100,7 @@ export { readSafetensors, type TensorFile, writeSafetensors } from './model/safe
 export { exportDetector } from './onnx/detector.ts';
 export { exportOnnx } from './onnx/export.ts';
 export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantisation/bitPlan.ts';
+export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quantisation/fakeGraph.ts';
 export { integerGraph } from './quantisation/integerGraph.ts';
 export {
   type ActivationQuantiser,
@@ -95,8 +120,25 @@ export {
 export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
+export { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
+export type { RunRecord, StepRecord } from './study/record.ts';
+export { type StudyData, type StudyOptions, StudyRunner, type StudySettings, type StudyStore } from './study/runner.ts';
+export {
+  type ArmSummary,
+  type Comparison,
+  compareArms,
+  studyCsv,
+  studyMarkdown,
+  summariseArms,
+} from './study/tables.ts';
 export { calibrate, type ImageSource } from './train/calibrate.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export { type QuantizeOptions, type QuantizeProgress, quantize } from './train/quantize.ts';
+export {
+  type RecalibrateOptions,
+  type RecalibrateProgress,
+  type RecalibrateSettings,
+  recalibrate,
+} from './train/recalibrate.ts';
 export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './train/sensitivity.ts';

@@ -6,6 +6,8 @@ export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOption
 export { expandImages, readBytes, writeAtomically } from './node/files.ts';
 export { writeInspectionSet } from './node/generated.ts';
 export { encodePng, readImage, readMask } from './node/images.ts';
+export { type RunOptions, runSteps } from './node/run.ts';
+export { folderStore, openStudyData, openStudySets, ResultLog, type StudySet } from './node/study.ts';
 export { readTeacher } from './node/teachers.ts';
 export { loadTuning, saveTuning, tuningFile } from './node/tuning.ts';
 export { readVariants } from './node/variants.ts';

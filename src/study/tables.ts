@@ -282,6 +282,8 @@ export function studyMarkdown(results: readonly CellResult[]): string {
           summaryTable(summariseArms(results.filter((result) => result.layout === layout))),
         ])
       : []),
+    '## By data set',
+    ...(['auroc', 'overlap'] as const).flatMap((metric) => setsTable(results, metric)),
     '## What helps and what does not',
     'Differences of image AUROC in points, each pair on the same test images; in brackets the 95 % bootstrap interval over test images. "No difference shown" means that the interval holds zero.',
     ...studyComparisons(results).flatMap(({ question, comparisons }) => [
@@ -342,6 +344,42 @@ function summaryTable(rows: readonly ArmSummary[]): string {
       fixed(row.memoryBytes && row.memoryBytes / 1e6, 2),
     ]),
   );
+}
+
+const METRIC_NAMES = {
+  auroc: 'Image AUROC',
+  overlap: 'AU-PRO (AU-sPRO for LOCO) up to a false-positive rate of 0.3',
+} as const;
+
+/** Means over seeds: a row per data set, grouped by collection with their mean, a column per arm. */
+function setsTable(results: readonly CellResult[], metric: keyof typeof METRIC_NAMES): string[] {
+  const arms = distinct(results.map(armName));
+  const row = (label: string, own: readonly CellResult[]) => [
+    label,
+    ...arms.map((arm) => {
+      const value = meanOfSets(
+        own.filter((result) => armName(result) === arm),
+        ({ metrics }) => metrics[metric],
+      );
+      return fixed(value === undefined ? undefined : 100 * value, 2);
+    }),
+  ];
+  const rows = distinct(results.map(({ layout }) => layout)).flatMap((layout) => {
+    const own = results.filter((result) => result.layout === layout);
+    const sets = distinct(own.map(({ set }) => set));
+    const each = sets.map((set) =>
+      row(
+        set,
+        own.filter((result) => result.set === set),
+      ),
+    );
+    return sets.length > 1 ? [...each, row(`**${layout}: mean of ${sets.length}**`, own)] : each;
+  });
+  const all = distinct(results.map(({ set }) => set)).length;
+  return [
+    `### ${METRIC_NAMES[metric]}`,
+    markdownTable(['data set', ...arms], all > 1 ? [...rows, row(`**mean of ${all}**`, results)] : rows),
+  ];
 }
 
 function depthSection(results: readonly CellResult[]): string {

@@ -1,0 +1,235 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { Random } from '../src/data/random.ts';
+import { auroc } from '../src/metrics/ranking.ts';
+import { writeInspectionSet } from '../src/node/generated.ts';
+import { openStudySets, ResultLog } from '../src/node/study.ts';
+import { type Arm, type CellResult, cellId } from '../src/study/cells.ts';
+import { compareArms, studyCsv, studyMarkdown, summariseArms, verdict } from '../src/study/tables.ts';
+import { temporaryFolder, writeTree } from './temporary.ts';
+
+const folder = temporaryFolder();
+
+/** A cell whose scores tell good from bad as well as `quality` says. */
+function cell(
+  set: string,
+  seed: number,
+  arm: Arm,
+  recalibrated: boolean,
+  quality: number,
+  change: Partial<CellResult> = {},
+) {
+  const random = new Random(seed + 100 * set.length);
+  const images = Array.from({ length: 120 }, (_, i) => {
+    const defect = i % 2 === 0 ? 'good' : i % 4 === 1 ? 'logical' : 'structural';
+    return [defect, random.uniform() + (defect === 'good' ? 0 : quality)] as const;
+  });
+  const result = {
+    set,
+    seed,
+    arm,
+    recalibrated,
+    layout: 'mvtec-ad',
+    metrics: { auroc: 0.5 + quality / 2, overlap: 0.4, biasIndex: 0.3 - quality / 10 },
+    size: { weightBytes: 1000, averageBits: 5, fileBytes: 1200 },
+    timing: { milliseconds: 10, floatMilliseconds: 20 },
+    memoryBytes: 5000,
+    bits: { 'teacher.conv1': 4, 'teacher.conv2': 8, 'student.conv1': 4, 'autoencoder.enc1': 8 },
+    images,
+    adapter: 'test',
+    seconds: 1,
+    ...change,
+  } as const;
+  return { ...result, id: cellId(result) } satisfies CellResult;
+}
+
+describe('paired comparison', () => {
+  const results = ['a', 'bb'].flatMap((set) =>
+    [0, 1].flatMap((seed) => [
+      cell(set, seed, 'float', false, 0.3),
+      cell(set, seed, 'hqs', false, 0.3),
+      cell(set, seed, 'uniform', false, 0.6),
+    ]),
+  );
+
+  test('is zero for equal scores, and its interval holds the difference otherwise', () => {
+    expect(compareArms(results, 'hqs', 'float')).toMatchObject({ difference: 0, low: 0, high: 0, sets: 2, pairs: 4 });
+    const better = compareArms(results, 'uniform', 'float')!;
+    const of = (result: CellResult) =>
+      100 *
+      auroc(
+        result.images.map(([, score]) => score),
+        result.images.map(([defect]) => defect !== 'good'),
+      )!;
+    const differences = results
+      .filter(({ arm }) => arm === 'uniform')
+      .map(
+        (result) =>
+          of(result) - of(results.find((r) => r.arm === 'float' && r.set === result.set && r.seed === result.seed)!),
+      );
+    expect(better.difference).toBeCloseTo(differences.reduce((a, b) => a + b, 0) / differences.length, 8);
+    expect(better.low).toBeLessThan(better.difference);
+    expect(better.high).toBeGreaterThan(better.difference);
+    expect(better.low).toBeGreaterThan(0);
+    expect(verdict(better)).toBe('better');
+    expect(verdict({ low: -1, high: 1 })).toBe('no difference shown');
+    expect(compareArms(results, 'ompq', 'float')).toBeUndefined();
+  });
+
+  test('LOCO counts the mean over its kinds', () => {
+    const loco = (arm: Arm, shift: number): CellResult => {
+      const base = cell('loco', 0, arm, false, 0.3, { layout: 'mvtec-loco' });
+      return {
+        ...base,
+        images: base.images.map(([defect, score]) => [defect, score + (defect === 'logical' ? shift : 0)]),
+      };
+    };
+    const [float, other] = [loco('float', 0), loco('hqs', 1)];
+    const kind = (result: CellResult, name: string) => {
+      const own = result.images.filter(([defect]) => defect === 'good' || defect === name);
+      return auroc(
+        own.map(([, score]) => score),
+        own.map(([defect]) => defect === name),
+      )!;
+    };
+    const mean = (result: CellResult) => 50 * (kind(result, 'logical') + kind(result, 'structural'));
+    expect(compareArms([float, other], 'hqs', 'float')!.difference).toBeCloseTo(mean(other) - mean(float), 8);
+  });
+
+  test('means are over sets of means over seeds', () => {
+    const uneven = [
+      cell('a', 0, 'float', false, 0.2),
+      cell('a', 1, 'float', false, 0.4),
+      cell('bb', 0, 'float', false, 0.9),
+    ];
+    const [row] = summariseArms(uneven);
+    expect(row!.auroc).toBeCloseTo((65 + 95) / 2, 8);
+    expect(row!.speedUp).toBeCloseTo(2, 8);
+  });
+});
+
+test('the tables hold every cell, every collection and every answer', () => {
+  const collections = { 'mvtec-ad': 15, visa: 12, 'mvtec-loco': 5 } as const;
+  const results = Object.entries(collections).flatMap(([layout, count]) =>
+    Array.from({ length: count }, (_, k) => `${layout}-${k}`).flatMap((set) => [
+      cell(set, 0, 'float', false, 0.4, { layout: layout as 'visa' }),
+      cell(set, 0, 'float', true, 0.4, { layout: layout as 'visa' }),
+      cell(set, 0, 'hqs', false, 0.4, { layout: layout as 'visa' }),
+      cell(set, 0, 'hqs', true, 0.5, { layout: layout as 'visa' }),
+      cell(set, 0, 'uniform', true, 0.45, { layout: layout as 'visa' }),
+    ]),
+  );
+  const text = studyMarkdown(results);
+  expect(text).toMatch(/160 cells: 32 data sets/);
+  for (const part of [
+    '**mvtec-ad: mean of 15**',
+    '**visa: mean of 12**',
+    '**mvtec-loco: mean of 5**',
+    '**mean of 32**',
+    '| hqs+recalibrated - uniform+recalibrated |',
+    '| hqs+recalibrated - float+recalibrated |',
+    'Of 32 plans of HQS, 32 give deeper layers of teacher and student more bits and 0 fewer',
+    '| hqs+recalibrated | 0.250 | -0.010 | 32 of 32 |',
+  ])
+    expect(text).toContain(part);
+  expect(text).not.toMatch(/NaN|undefined/);
+  expect(studyCsv(results).trim().split('\r\n')).toHaveLength(161);
+});
+
+test('results survive a crash in the middle of a line, and come once', async () => {
+  const path = join(folder, 'log', 'cells.jsonl');
+  const first = await ResultLog.open(path);
+  mkdirSync(join(folder, 'log'), { recursive: true });
+  const [a, b] = [cell('a', 0, 'float', false, 0.3), cell('a', 0, 'hqs', false, 0.3)];
+  await first.add(a);
+  await first.add(b);
+  await first.add(a);
+  const text = readFileSync(path, 'utf8');
+  writeFileSync(path, text.slice(0, -20));
+  const second = await ResultLog.open(path);
+  expect(second.results.map(({ id }) => id)).toEqual([a.id]);
+  await second.add(b);
+  expect(readFileSync(path, 'utf8')).toBe(text);
+  writeFileSync(path, `{"id":"x"}\n${text}`);
+  await expect(ResultLog.open(path)).rejects.toThrow(/line 1 is no result of a cell/);
+});
+
+test('collections in the layouts of MVTec AD, LOCO and VisA, each trained and measured', async () => {
+  const root = join(folder, 'collections');
+  const make = async (path: string, seed: number) => {
+    await writeInspectionSet(join(root, path), {
+      part: 'biscuit',
+      seed,
+      size: 96,
+      train: 5,
+      testGood: 2,
+      testPerDefect: 1,
+    });
+    return join(root, path);
+  };
+  await make('ad/bottle', 1);
+  const loco = await make('loco/box', 2);
+  const [kind] = readdirSync(join(loco, 'test')).filter((name) => name !== 'good');
+  for (const name of readdirSync(join(loco, 'test')).filter((other) => other !== 'good' && other !== kind)) {
+    cpSync(join(loco, 'test', name), join(folder, 'spare', name), { recursive: true });
+  }
+  renameSync(join(loco, 'test', kind!), join(loco, 'test/logical_anomalies'));
+  for (const mask of readdirSync(join(loco, 'ground_truth', kind!))) {
+    const target = join(loco, 'ground_truth/logical_anomalies', mask.replace(/(_mask)?\.png$/, ''));
+    mkdirSync(target, { recursive: true });
+    renameSync(join(loco, 'ground_truth', kind!, mask), join(target, '000.png'));
+  }
+  writeTree(loco, {
+    'defects_config.json': JSON.stringify([
+      { defect_name: 'any', pixel_value: 255, saturation_threshold: 0.5, relative_saturation: true },
+    ]),
+  });
+  const source = await make('parts', 3);
+  const visa = join(root, 'visa');
+  const lines = ['object,split,label,image,mask'];
+  const copy = (from: string, to: string) => cpSync(join(source, from), join(visa, to));
+  const images = (path: string) => readdirSync(join(source, path)).map((file) => `${path}/${file}`);
+  for (const file of [...images('train/good'), ...images('test/good')]) {
+    const to = `candle/Data/Images/Normal/${file.replaceAll('/', '_')}`;
+    copy(file, to);
+    lines.push(`candle,${file.startsWith('train') ? 'train' : 'test'},normal,${to},`);
+  }
+  for (const name of readdirSync(join(source, 'ground_truth'))) {
+    const [file] = images(`test/${name}`);
+    const [mask] = images(`ground_truth/${name}`);
+    copy(file!, `candle/Data/Images/Anomaly/${name}.png`);
+    copy(mask!, `candle/Data/Masks/Anomaly/${name}.png`);
+    lines.push(`candle,test,anomaly,candle/Data/Images/Anomaly/${name}.png,candle/Data/Masks/Anomaly/${name}.png`);
+  }
+  writeTree(visa, { 'split_csv/1cls.csv': `${lines.join('\n')}\n`, 'candle/image_anno.csv': '' });
+
+  const roots = ['ad', 'loco', 'visa'].map((name) => join(root, name));
+  const sets = await openStudySets(roots);
+  expect(sets.map(({ name, dataset }) => [name, dataset.layout])).toEqual([
+    ['bottle', 'mvtec-ad'],
+    ['box', 'mvtec-loco'],
+    ['candle', 'visa'],
+  ]);
+  await make('more/bottle', 4);
+  const doubled = await openStudySets([roots[0]!, join(root, 'more')]);
+  expect(doubled.map(({ name }) => name)).toEqual(['ad-bottle', 'more-bottle']);
+
+  const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+  const out = join(folder, 'out');
+  const options = ['--seeds', '0', '--arms', 'float', '--preset', 'quick', '--iterations', '2', '--batch', '1'];
+  const { status, stderr } = spawnSync(process.execPath, [cli, 'study', ...roots, '--out', out, ...options], {
+    encoding: 'utf8',
+  });
+  expect(status, stderr).toBe(0);
+  const log = await ResultLog.open(join(out, 'cells.jsonl'));
+  expect(log.results.filter(({ recalibrated }) => !recalibrated).map(({ set, layout }) => [set, layout])).toEqual([
+    ['bottle', 'mvtec-ad'],
+    ['box', 'mvtec-loco'],
+    ['candle', 'visa'],
+  ]);
+  for (const { metrics } of log.results) expect(metrics.overlap).toBeGreaterThanOrEqual(0);
+  expect(readFileSync(join(out, 'study.md'), 'utf8')).toMatch(/\*\*mean of 3\*\*/);
+});
