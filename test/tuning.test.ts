@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { detectorName, timeDetectors } from '../src/bench/detectors.ts';
 import { layerNodes, randomWeights, rangeNode } from '../src/bench/kernels.ts';
 import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
@@ -153,4 +154,24 @@ describe("the user's cache", () => {
     expect(notices).toEqual([`${file} is ignored: the tuning table is not JSON.`]);
     expect(loaded.get(layer('y'))).toBeUndefined();
   });
+});
+
+test('whole detectors are timed in turns, and the times are kept with the choices', async () => {
+  const networks = new Networks('xs', 128);
+  const tuning = new Tuning(adapterIdentity(gpu.caps));
+  const detectors = [
+    { name: detectorName(networks, 1, 'float'), detector: untrainedDetector(gpu, networks) },
+    {
+      name: detectorName(networks, 1, 'w4a8'),
+      detector: untrainedQuantised(gpu, networks, { weights: 4, activations: 8 }),
+    },
+  ];
+  const timings = await timeDetectors(gpu, detectors, 1, tuning, { rounds: 2, warmUp: 0 });
+  expect(timings.map(({ name }) => name)).toEqual(['detector xs 128 px x 1 float', 'detector xs 128 px x 1 w4a8']);
+  const kept = Tuning.parse(JSON.stringify(tuning));
+  for (const { name, median } of timings) expect(kept.time(name)).toBe(median);
+  const merged = new Tuning(adapterIdentity(gpu.caps));
+  merged.addMissing(kept);
+  expect(merged.toJSON()).toEqual(tuning.toJSON());
+  expect(() => Tuning.parse(JSON.stringify({ ...tuning.toJSON(), times: { a: -1 } }))).toThrow('not positive numbers');
 });

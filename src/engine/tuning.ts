@@ -13,6 +13,8 @@ export interface TuningTable {
   readonly adapter: string;
   /** Variant by op, attributes and shapes. */
   readonly choices: Readonly<Record<string, string>>;
+  /** Milliseconds of whole networks, timed in turns with each other by one run. */
+  readonly times?: Readonly<Record<string, number>>;
 }
 
 /** What choices depend on: adapter and driver. */
@@ -42,10 +44,16 @@ export function tuningKey(node: Node): string {
 export class Tuning {
   readonly adapter: string;
   readonly #choices: Map<string, string>;
+  readonly #times: Map<string, number>;
 
-  constructor(adapter: string, choices: Iterable<readonly [string, string]> = []) {
+  constructor(
+    adapter: string,
+    choices: Iterable<readonly [string, string]> = [],
+    times: Iterable<readonly [string, number]> = [],
+  ) {
     this.adapter = adapter;
     this.#choices = new Map(choices);
+    this.#times = new Map(times);
   }
 
   get size(): number {
@@ -60,14 +68,25 @@ export class Tuning {
     this.#choices.set(tuningKey(node), variant);
   }
 
+  /** Milliseconds of a whole network, if it has been timed. */
+  time(network: string): number | undefined {
+    return this.#times.get(network);
+  }
+
+  setTime(network: string, milliseconds: number): void {
+    this.#times.set(network, milliseconds);
+  }
+
   /** Takes over another adapter's or an earlier run's choices where there is none yet. */
   addMissing(other: Tuning): void {
     for (const [key, variant] of other.#choices) if (!this.#choices.has(key)) this.#choices.set(key, variant);
+    for (const [network, time] of other.#times) if (!this.#times.has(network)) this.#times.set(network, time);
   }
 
   toJSON(): TuningTable {
     const choices = Object.fromEntries([...this.#choices].sort(([a], [b]) => (a < b ? -1 : 1)));
-    return { format: FORMAT, version: VERSION, adapter: this.adapter, choices };
+    const times = this.#times.size > 0 ? { times: Object.fromEntries(this.#times) } : {};
+    return { format: FORMAT, version: VERSION, adapter: this.adapter, choices, ...times };
   }
 
   /**
@@ -92,8 +111,11 @@ export class Tuning {
     const choices = Object.entries(table.choices ?? {});
     if (choices.some(([, variant]) => typeof variant !== 'string'))
       throw new UserError('the tuning table has choices that are not names.', 'Run `raad tune`.');
+    const times = Object.entries(table.times ?? {});
+    if (times.some(([, time]) => !(typeof time === 'number' && time > 0)))
+      throw new UserError('the tuning table has times that are not positive numbers.', 'Run `raad tune`.');
     if (adapter !== undefined && table.adapter !== adapter)
       throw new UserError(`the tuning table is for '${table.adapter}', not for '${adapter}'.`, 'Run `raad tune`.');
-    return new Tuning(table.adapter, choices);
+    return new Tuning(table.adapter, choices, times);
   }
 }

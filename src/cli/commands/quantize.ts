@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { detectorName } from '../../bench/detectors.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
@@ -17,7 +19,7 @@ import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { withEngine } from '../session.ts';
+import { notice, withEngine } from '../session.ts';
 
 export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
   Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
@@ -80,10 +82,22 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       report.stop();
       const { threshold } = quantised.state;
       console.log(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
+      const kind = args.text('plan') ? 'w8a8' : `w${args.text('bits')}a${args.text('activations') ?? 8}`;
+      adviseOnSpeed(engine, detector.state.networks, kind);
     } finally {
       report.stop();
     }
   });
+}
+
+/** Says so where measurements on this adapter speak against quantising for speed. */
+function adviseOnSpeed({ tuning }: Engine, networks: Networks, kind: string): void {
+  const [float, integer] = ['float', kind].map((name) => tuning.time(detectorName(networks, 1, name)));
+  if (float !== undefined && integer !== undefined && integer > float) {
+    notice(
+      `\`raad tune\` measured ${integer.toPrecision(3)} ms for ${kind} and ${float.toPrecision(3)} ms for float on this adapter: the model saves memory here, not time.`,
+    );
+  }
 }
 
 async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { detectorName, timeDetectors } from '../../bench/detectors.ts';
 import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { input, type Node } from '../../engine/graph.ts';
@@ -43,28 +44,30 @@ export const options: OptionTable = {
 /** A graph whose nodes are tuned. */
 interface Subject {
   readonly title: string;
+  /** Timed as a whole, too. */
+  readonly detector?: Detector;
   readonly outputs: Readonly<Record<string, Node>>;
 }
 
-function subjects(args: Arguments, engine: Engine): Subject[] {
-  const size = args.choice('size', PDN_SIZES) ?? 'xs';
-  const side = args.number('resolution') ?? 128;
+function subjects(args: Arguments, engine: Engine, networks: Networks): Subject[] {
+  const { side } = networks;
   const batch = args.number('batch');
   const bits = args.text('bits') ?? '8,4';
   const widths = bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
-  const networks = new Networks(size, side);
   const maps = (detector: Detector) => {
     const { studentTeacher, autoencoder, combined } = detector.fusedGraph(batch ?? 1);
     return { studentTeacher, autoencoder, combined };
   };
+  const subject = (kind: string, detector: Detector): Subject => {
+    return { title: detectorName(networks, batch ?? 1, kind), outputs: maps(detector), detector };
+  };
   const list: Subject[] = [
-    { title: 'float detector', outputs: maps(untrainedDetector(engine, networks)) },
+    subject('float', untrainedDetector(engine, networks)),
     { title: 'teacher', outputs: { teacher: networks.teacher.forward(input('x', [batch ?? 1, 3, side, side])) } },
-    ...widths.map((weights) => ({
-      title: `detector w${weights}a${activations}`,
-      outputs: maps(untrainedQuantised(engine, networks, { weights, activations })),
-    })),
+    ...widths.map((weights) =>
+      subject(`w${weights}a${activations}`, untrainedQuantised(engine, networks, { weights, activations })),
+    ),
   ];
   if (args.flag('training')) {
     const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch: batch ?? 4 });
@@ -74,6 +77,8 @@ function subjects(args: Arguments, engine: Engine): Subject[] {
   }
   return list;
 }
+
+const TIMING = { rounds: 9, warmUp: 2 };
 
 function show({ label, variant, times, done, total }: TuneProgress): void {
   const list = Object.entries(times).sort(([, a], [, b]) => a - b);
@@ -96,11 +101,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       console.log(`kept in ${await saveTuning(caps, imported)}`);
       return;
     }
-    const graphs = subjects(args, engine);
+    const networks = new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128);
+    const graphs = subjects(args, engine, networks);
     try {
       for (const { title, outputs } of graphs) {
         console.log(`${title}:`);
         await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
+      }
+      const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
+      for (const { name, median } of await timeDetectors(engine, whole, args.number('batch') ?? 1, tuning, {
+        ...TIMING,
+        signal,
+      })) {
+        console.log(`${name}: ${median.toPrecision(3)} ms`);
       }
     } finally {
       const target = args.text('export');
