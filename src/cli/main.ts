@@ -11,6 +11,7 @@ import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
+import * as report from './commands/report.ts';
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as tune from './commands/tune.ts';
@@ -28,6 +29,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   quantize,
   sensitivity,
   study,
+  report,
   info,
   export: exporting,
   devices,
@@ -88,7 +90,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 class Interrupted extends Error {}
 
-function report(error: unknown): number {
+function exitCode(error: unknown): number {
   if (error instanceof Interrupted) return EXIT.interrupted;
   if (error instanceof UserError) {
     console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
@@ -104,4 +106,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await main(process.argv.slice(2)).catch(report);
+process.exitCode = await main(process.argv.slice(2)).catch(exitCode);
