@@ -18,7 +18,7 @@ export interface ExampleRun {
 
 /** A made-up run with pictures of generated parts. */
 export async function exampleRun(images: number, side = 128): Promise<ExampleRun> {
-  const kinds = Array.from({ length: images }, (_, i) => (i % 3 === 0 ? GOOD : KINDS[1 + (i % (KINDS.length - 1))]!));
+  const kinds = Array.from({ length: images }, (_, i) => (i % 5 < 2 ? GOOD : KINDS[1 + (i % (KINDS.length - 1))]!));
   const pictures = new Map<string, Uint8Array>();
   const made = new Map<string, readonly [image: Uint8Array, heatmap: Uint8Array, mask: Uint8Array | undefined]>();
   const steps = STEPS.map((step, k) => exampleStep(step, kinds, k));
@@ -68,7 +68,7 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
   const random = new Random(7);
   const shake = new Random(k);
   const images = kinds.map((defect) => {
-    const centre = defect === GOOD ? 0.55 : 0.9 + 0.35 * KINDS.indexOf(defect);
+    const centre = defect === GOOD ? 0.55 : 0.9 + 0.12 * KINDS.indexOf(defect);
     const score = Math.exp(Math.log(centre) + 0.28 * normal(random) + [0, 0.16, 0.05][k]! * normal(shake));
     return [defect, Number(score.toPrecision(7))] as const;
   });

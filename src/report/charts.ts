@@ -34,7 +34,8 @@ export function curveChart(
   lines: readonly Line[],
   { label, x, y, limit, diagonal = false }: CurveChartOptions,
 ): string {
-  const tickFormat = (share: number) => `${Math.round(100 * share)}`;
+  const tickFormat = (share: number) => String(Math.round(100 * share));
+  const axis = { ticks: 6, tickSize: 0, tickFormat, labelArrow: 'none' } as const;
   return plotSvg(
     {
       width: WIDTH,
@@ -44,13 +45,13 @@ export function curveChart(
       marginRight: 12,
       marginBottom: 38,
       style: FONT,
-      x: { domain: [0, limit], label: `${x} (%)`, ticks: 6, tickFormat, labelArrow: 'none', labelAnchor: 'center' },
-      y: { domain: [0, 1], label: `${y} (%)`, ticks: 6, tickFormat, labelArrow: 'none' },
+      x: { domain: [0, limit] },
+      y: { domain: [0, 1] },
       marks: [
         Plot.gridX({ ...GRID, ticks: 6 }),
         Plot.gridY({ ...GRID, ticks: 6 }),
-        Plot.axisX({ ticks: 6, tickSize: 0 }),
-        Plot.axisY({ ticks: 6, tickSize: 0 }),
+        Plot.axisX({ ...axis, label: `${x}, %`, labelAnchor: 'center' }),
+        Plot.axisY({ ...axis, label: `${y}, %` }),
         ...(diagonal
           ? [
               Plot.line(
@@ -134,6 +135,8 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
   const [least, most] = [Math.min(edges[0]!, threshold ?? edges[0]!), Math.max(edges.at(-1)!, threshold ?? edges[0]!)];
   const widths = [edges[1]! - edges[0]!, edges.at(-1)! - edges.at(-2)!];
   const isLogarithmic = widths[1]! > 1.5 * widths[0]!;
+  const middle = isLogarithmic ? Math.sqrt(least * most) : (least + most) / 2;
+  const isLeft = (score: number) => score < middle;
   const rectangle = { x1: 'x1', x2: 'x2', y1: 'y1', y2: 'y2', insetLeft: 0.5, insetRight: 0.5 };
   return plotSvg(
     {
@@ -147,9 +150,6 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
       x: {
         type: isLogarithmic ? 'log' : 'linear',
         domain: [least, most],
-        label: isLogarithmic ? 'score (logarithmic)' : 'score',
-        labelArrow: 'none',
-        labelAnchor: 'center',
       },
       y: { domain: [-1.15 * reach(below), 1.15 * reach(above)], label: null },
       marks: [
@@ -162,7 +162,9 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
         Plot.axisX({
           ticks: isLogarithmic ? 4 : 5,
           tickSize: 3,
-          anchor: 'bottom',
+          label: isLogarithmic ? 'score, logarithmic' : 'score',
+          labelArrow: 'none',
+          labelAnchor: 'center',
           ...(isLogarithmic && { tickFormat: (score: number) => (isRound(score) ? formatTick(score) : '') }),
         }),
         Plot.rect(above, { ...rectangle, fill: 'var(--good)' }),
@@ -191,6 +193,8 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
                 x: (value: number) => value,
                 frameAnchor: 'top',
                 text: () => `threshold ${formatScore(threshold)}`,
+                textAnchor: isLeft(threshold) ? 'start' : 'end',
+                dx: isLeft(threshold) ? -4 : 4,
                 dy: -14,
                 fill: 'var(--ink)',
               }),
@@ -220,11 +224,11 @@ export interface Bar {
   readonly fill: string;
 }
 
-/** Horizontal bars from 0 with their values beside them. @param left width of the names */
-export function bars(all: readonly Bar[], label: string, left = 84): string {
+/** Horizontal bars from 0 with their values beside them. @param left room for the names @param bottom room below */
+export function bars(all: readonly Bar[], label: string, left = 84, bottom = 6): string {
   return plotSvg(
     {
-      ...rows(all.length, left),
+      ...rows(all.length, left, bottom),
       x: { domain: [0, 1.35 * (Math.max(...all.map(({ value }) => value)) || 1)], axis: null },
       y: { domain: all.map(({ name }) => name), label: null },
       marks: [
@@ -238,8 +242,19 @@ export function bars(all: readonly Bar[], label: string, left = 84): string {
   );
 }
 
-/** Room for the names of layers. */
-export const LAYER_NAMES = 108;
+/** Room for the names of layers, and for the axis that one of the charts with a row per layer has. */
+const LAYER_NAMES = 108;
+const LAYER_AXIS = 26;
+
+/** A bar per layer, in line with {@link layerScoreChart}. */
+export function layerBars(all: readonly Omit<Bar, 'fill'>[], label: string): string {
+  return bars(
+    all.map((bar) => ({ ...bar, fill: 'var(--accent)' })),
+    label,
+    LAYER_NAMES,
+    LAYER_AXIS,
+  );
+}
 
 /** Scores of layers with their intervals. */
 export function layerScoreChart(allocation: readonly AllocationRow[], label: string): string {
@@ -249,9 +264,9 @@ export function layerScoreChart(allocation: readonly AllocationRow[], label: str
   const room = 0.05 * (most - least || 1);
   return plotSvg(
     {
-      ...rows(allocation.length, LAYER_NAMES, 26),
+      ...rows(allocation.length, LAYER_NAMES, LAYER_AXIS),
       x: { domain: [least - room, most + room], label: null },
-      y: { domain: allocation.map(({ layer }) => layer), label: null },
+      y: { type: 'band', domain: allocation.map(({ layer }) => layer), label: null },
       marks: [
         Plot.gridX({ ...GRID, ticks: 5 }),
         Plot.axisX({ ticks: 5, tickSize: 0 }),
@@ -263,7 +278,7 @@ export function layerScoreChart(allocation: readonly AllocationRow[], label: str
         Plot.dot(scored, { y: 'layer', x: 'score', r: 4, fill: 'var(--accent)', stroke: 'var(--surface)' }),
         Plot.text(
           allocation.filter(({ score }) => !isNumber(score)),
-          { y: 'layer', text: () => 'not scored', frameAnchor: 'left', dx: 6, fill: 'var(--muted)' },
+          { y: 'layer', text: () => '–', frameAnchor: 'left', dx: 6, fill: 'var(--muted)' },
         ),
       ],
     },
@@ -272,7 +287,7 @@ export function layerScoreChart(allocation: readonly AllocationRow[], label: str
 }
 
 /** Room of a chart with a row per name. */
-function rows(count: number, marginLeft: number, marginBottom = 6): Plot.PlotOptions {
+function rows(count: number, marginLeft: number, marginBottom: number): Plot.PlotOptions {
   return {
     width: WIDTH,
     height: 6 + 22 * count + marginBottom,

@@ -113,7 +113,7 @@ export function galleryControls(items: readonly JudgedItem[]): string {
   const outcomes = OUTCOMES.filter((outcome) => count((item) => item.outcome === outcome) > 0);
   const defects = [...new Set(items.map(({ item }) => item.defect))].sort();
   const select = (id: string, label: string, options: readonly string[]) =>
-    `<label for="${id}">${label}<select id="${id}">${options.join('')}</select></label>`;
+    `<div><label for="${id}">${label}</label><select id="${id}">${options.join('')}</select></div>`;
   const option = (value: string) => `<option value="${escaped(value)}">${escaped(value)}</option>`;
   const everything = '<option value="">all</option>';
   return `<form class="controls" aria-label="Gallery">${[

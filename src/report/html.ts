@@ -9,8 +9,8 @@ import {
   DASHES,
   histogramChart,
   histogramEdges,
-  LAYER_NAMES,
   type Line,
+  layerBars,
   layerScoreChart,
   spoken,
 } from './charts.ts';
@@ -120,17 +120,17 @@ function qualityFigures({ steps }: RunRecord): Figure[] {
   const overlap = overlapName(steps);
   const mistakes = (step: StepRecord) => thresholdCounts(step).mistakes;
   const figures: Figure[] = [
-    { label: 'Image AUROC, %', value: ({ result }) => result.metrics.auroc, show: inPercent },
-    { label: 'Image AP, %', value: ({ result }) => result.metrics.ap, show: inPercent },
-    { label: 'Image F1-max, %', value: ({ metrics }) => metrics.image?.f1Max, show: inPercent },
+    { label: 'Image AUROC,\u00a0%', value: ({ result }) => result.metrics.auroc, show: inPercent },
+    { label: 'Image AP,\u00a0%', value: ({ result }) => result.metrics.ap, show: inPercent },
+    { label: 'Image F1-max,\u00a0%', value: ({ metrics }) => metrics.image?.f1Max, show: inPercent },
     ...FPR_LIMITS.map((limit, k) => ({
-      label: `${overlap} to FPR ${limit}, %`,
+      label: `${overlap} to FPR ${limit},\u00a0%`,
       value: ({ metrics, result }: StepRecord) =>
         metrics.overlap?.areas[k] ?? (k === 0 ? result.metrics.overlap : undefined),
       show: inPercent,
     })),
-    { label: 'Pixel AUROC, %', value: ({ result }) => result.metrics.pixelAuroc, show: inPercent },
-    { label: 'Pixel AP, %', value: ({ result }) => result.metrics.pixelAp, show: inPercent },
+    { label: 'Pixel AUROC,\u00a0%', value: ({ result }) => result.metrics.pixelAuroc, show: inPercent },
+    { label: 'Pixel AP,\u00a0%', value: ({ result }) => result.metrics.pixelAp, show: inPercent },
     { label: 'Bias index of the maps', value: ({ result }) => result.metrics.biasIndex, show: (x) => fixed(x, 3) },
     { label: 'Threshold', value: ({ threshold }) => threshold?.value, show: formatScore },
     { label: 'Missed defects', value: (step) => mistakes(step)?.missed, show: String },
@@ -182,7 +182,7 @@ function summary(record: RunRecord): string {
     'summary',
     `<p class="lead">${escaped(lead)}</p>${tiles(record)}${table(
       'Summary of the steps',
-      `<thead><tr><th scope="col">Step</th>${head}</tr></thead>${body.join('')}`,
+      `<colgroup><col>${steps.map(() => '<col class="even">').join('')}</colgroup><thead><tr><th scope="col">Step</th>${head}</tr></thead>${body.join('')}`,
     )}`,
   );
 }
@@ -221,9 +221,9 @@ function defectTypes({ steps }: RunRecord): string {
   const kinds = [...new Set(steps.flatMap(({ metrics }) => metrics.defects.map(({ defect }) => defect)))];
   if (kinds.length === 0) return section('defects', '<p class="note">There are no defective test images.</p>');
   const columns = [
-    { name: 'Image AUROC, %', of: ({ auroc }: { auroc?: number | undefined }) => auroc },
+    { name: 'Image AUROC,\u00a0%', of: ({ auroc }: { auroc?: number | undefined }) => auroc },
     {
-      name: `${overlap} to FPR ${FPR_LIMITS[0]}, %`,
+      name: `${overlap} to FPR ${FPR_LIMITS[0]},\u00a0%`,
       of: ({ overlap }: { overlap?: { areas: readonly number[] } | undefined }) => overlap?.areas[0],
     },
   ].filter(({ of }) => steps.some(({ metrics }) => [metrics, ...metrics.defects].some((each) => isNumber(of(each)))));
@@ -349,27 +349,22 @@ function bitPlan({ allocation, steps }: RunRecord): string {
   const scored = allocation.some(({ score }) => isNumber(score));
   const words = (value: number) => (isNumber(value) ? formatScore(value) : '–');
   const list = (of: (row: AllocationRow) => string) => allocation.map((row) => `${row.layer} ${of(row)}`).join(', ');
-  const layerBars = (of: (row: AllocationRow) => number, show: (value: number) => string, label: string) =>
-    bars(
-      allocation.map((row) => ({ name: row.layer, value: of(row), text: show(of(row)), fill: 'var(--accent)' })),
-      label,
-      LAYER_NAMES,
+  const barsOf = (of: (row: AllocationRow) => number, show: (value: number) => string) =>
+    layerBars(
+      allocation.map((row) => ({ name: row.layer, value: of(row), text: show(of(row)) })),
+      list((row) => show(of(row))),
     );
   const charts = [
     chart(
       'Bits of a weight',
-      '',
-      layerBars(
-        ({ bits }) => bits,
-        (bits) => String(bits),
-        list(({ bits }) => `${bits} bits`),
-      ),
+      '<p class="note">as stored</p>',
+      barsOf(({ bits }) => bits, String),
     ),
     ...(scored
       ? [
           chart(
             'Score with its 95&nbsp;% interval',
-            '',
+            '<p class="note">– where a layer has none</p>',
             layerScoreChart(
               allocation,
               list(({ score }) => (isNumber(score) ? formatScore(score) : 'not scored')),
@@ -379,12 +374,8 @@ function bitPlan({ allocation, steps }: RunRecord): string {
       : []),
     chart(
       'Bytes of weights and scales',
-      '',
-      layerBars(
-        ({ bytes }) => bytes,
-        byteSize,
-        list(({ bytes }) => byteSize(bytes)),
-      ),
+      '<p class="note">teacher and student together</p>',
+      barsOf(({ bytes }) => bytes, byteSize),
     ),
   ];
   const rows = allocation.map(

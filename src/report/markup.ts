@@ -6,12 +6,13 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Text for the content and the quoted attributes of HTML and SVG. Characters that XML forbids become a replacement mark. */
+/** A text with a replacement mark instead of every character that HTML and XML forbid. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what they forbid.
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd');
+}
+
+/** Text for the content and the quoted attributes of HTML and SVG. */
 export function escaped(text: string): string {
-  return (
-    text
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what XML forbids.
-      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
-      .replace(/[&<>"']/g, (character) => ENTITIES[character]!)
-  );
+  return printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }

@@ -33,10 +33,10 @@ section>.note{margin-bottom:16px}
 .tile dd{margin:0}
 .tile .value{font-size:1.625rem;line-height:1.25;font-weight:600;letter-spacing:-.02em}
 .tile .change{color:var(--muted);font-size:.8125rem;line-height:1.4}
-.tiles,.facts-list{margin:0}
+.tiles{margin:0 0 12px}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,316px),1fr));gap:12px}
 .chart{margin:0;min-width:0;padding:14px 12px 10px}
-.chart svg{display:block;width:100%;height:auto;max-width:430px;color:var(--muted)}
+.chart svg{display:block;width:100%;height:auto;max-width:430px;margin:0 auto;color:var(--muted)}
 .chart figcaption{margin-bottom:8px}
 .chart .note{margin:0}
 .legend{list-style:none;margin:2px 0 0;padding:0;display:flex;flex-wrap:wrap;gap:0 16px;font-size:.8125rem;color:var(--muted)}
@@ -48,17 +48,18 @@ caption{text-align:left;padding:14px 16px 6px;font-weight:600}
 th,td{padding:7px 12px;text-align:right;white-space:nowrap;font-weight:400}
 th:first-child,td:first-child{text-align:left;padding-left:16px}
 th:last-child,td:last-child{padding-right:16px}
+.scroll th:first-child,.scroll td:first-child{position:sticky;left:0;background:var(--surface)}
+col.even{width:19%}
 thead th{color:var(--muted);font-size:.8125rem;vertical-align:bottom}
 thead tr:last-child th{border-bottom:1px solid var(--line)}
 tbody+tbody tr:first-child>*{border-top:1px solid var(--line)}
 tbody tr.all>*{border-top:1px solid var(--line);font-weight:600}
 th.group{text-align:center;border-bottom:1px solid var(--line);color:var(--ink)}
-td.best{font-weight:600}
 .left{text-align:left!important}
 .controls{display:none;flex-wrap:wrap;gap:10px 16px;align-items:end;margin:0 0 16px}
 .js .controls{display:flex}
-.controls label{font-size:.8125rem;color:var(--muted);display:flex;flex-direction:column;gap:3px;min-width:0}
-select{font:inherit;font-size:.9375rem;color:var(--ink);background:var(--surface);border:1px solid var(--muted);border-radius:6px;padding:7px 10px;min-height:40px;max-width:100%}
+.controls div{font-size:.8125rem;color:var(--muted);display:flex;flex-direction:column;gap:3px;min-width:0}
+select{font:inherit;font-size:.9375rem;color:var(--ink);background:var(--surface);border:1px solid var(--muted);border-radius:6px;padding:7px 8px;min-height:40px;max-width:100%}
 output{font-size:.875rem;color:var(--muted);padding:8px 0}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,240px),1fr));gap:14px}
 .item{margin:0;padding:0;overflow:hidden;display:flex;flex-direction:column}
@@ -73,7 +74,7 @@ output{font-size:.875rem;color:var(--muted);padding:8px 0}
 .switch input::-webkit-slider-thumb{-webkit-appearance:none;width:calc(100%/var(--stops));height:100%;background:var(--surface);border:1px solid var(--muted);border-radius:7px}
 .switch input::-moz-range-track{height:100%;background:none}
 .switch input::-moz-range-thumb{box-sizing:border-box;width:calc(100%/var(--stops));height:100%;background:var(--surface);border:1px solid var(--muted);border-radius:7px}
-.stops{position:absolute;inset:0;display:grid;grid-template-columns:repeat(var(--stops),1fr);align-items:center;text-align:center;font-size:.8125rem;color:var(--muted);pointer-events:none}
+.stops{position:absolute;inset:0;display:grid;grid-template-columns:repeat(var(--stops),1fr);align-items:center;text-align:center;font-size:.75rem;color:var(--muted);pointer-events:none}
 .stops .on{color:var(--ink);font-weight:600}
 .item figcaption{padding:10px 14px 14px;font-size:.8125rem;line-height:1.45;display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 8px}
 .item .defect{font-size:.875rem;font-weight:600}
@@ -91,7 +92,7 @@ pre{margin:0 0 12px;padding:14px 16px;overflow-x:auto;font:.8125rem/1.55 ui-mono
 .facts-list dd{margin:0}
 footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125rem}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-@media (max-width:520px){header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 8px}}
+@media (max-width:520px){header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{white-space:normal;min-width:88px;line-height:1.3;overflow-wrap:anywhere}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}.layer{transition:none}}
 @media print{
 :root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;

@@ -1,6 +1,6 @@
 import { GOOD } from '../data/dataset.ts';
 import type { RunRecord, StepRecord } from '../study/record.ts';
-import { duration, fixed, isNumber, threeDigits } from './format.ts';
+import { counted, duration, fixed, isNumber, threeDigits } from './format.ts';
 import { formatScore } from './heatmap.ts';
 
 /** How many images of each kind a step's threshold gets wrong. */
@@ -22,9 +22,6 @@ export function thresholdCounts({ result, threshold }: StepRecord): ThresholdCou
   return { ...counts, mistakes: { falseAlarms: good.filter(isAnomalous).length, missed: defective.length - found } };
 }
 
-/** Differences in points that round to nothing. */
-const NEGLIGIBLE = 0.0005;
-
 /** What the run reached, in sentences. */
 export function summarySentences(record: RunRecord): string[] {
   const find = (step: StepRecord['step']) => record.steps.find((each) => each.step === step);
@@ -37,24 +34,22 @@ export function summarySentences(record: RunRecord): string[] {
     const change =
       auroc === undefined
         ? ''
-        : Math.abs(auroc) < NEGLIGIBLE
+        : auroc === 0
           ? ' and keeps the image AUROC'
           : ` and ${auroc < 0 ? 'loses' : 'gains'} ${points(auroc)} of image AUROC`;
     sentences.push(`The integer network takes 1/${fixed(ratio, 1)} of the bytes${change}.`);
     const { milliseconds, floatMilliseconds } = last.result.timing;
     const faster = floatMilliseconds / milliseconds;
     const speed =
-      faster >= 1
-        ? `${threeDigits(faster)} times as fast as float`
-        : `${threeDigits(1 / faster)} times as long as float`;
+      faster >= 1 ? `${threeDigits(faster)} times as fast as` : `${threeDigits(1 / faster)} times as slow as`;
     sentences.push(
-      `An image takes it ${duration(milliseconds)}, ${speed} (${duration(floatMilliseconds)}, measured in turns).`,
+      `It takes ${duration(milliseconds)} per image, ${speed} the float network with ${duration(floatMilliseconds)}, measured in turns.`,
     );
   }
   const lost = float && quantised && difference(float, quantised);
   const regained = quantised && recalibrated && difference(quantised, recalibrated);
-  if (lost !== undefined && regained !== undefined && lost <= -NEGLIGIBLE) {
-    if (regained >= NEGLIGIBLE)
+  if (lost !== undefined && regained !== undefined && lost < 0) {
+    if (regained > 0)
       sentences.push(
         `Quantising alone cost ${points(lost)} of image AUROC, and recalibrating regained ${points(regained)}.`,
       );
@@ -65,20 +60,20 @@ export function summarySentences(record: RunRecord): string[] {
   if (verdicts?.threshold && counts?.mistakes) {
     const { falseAlarms, missed } = counts.mistakes;
     sentences.push(
-      `At the threshold ${formatScore(verdicts.threshold.value)}, taken from ${verdicts.threshold.images} held-out good images, ${missed} of ${counts.defective} defective images are missed and ${falseAlarms} of ${counts.good} good ones are false alarms.`,
+      `At the threshold ${formatScore(verdicts.threshold.value)}, taken from ${verdicts.threshold.images} held-out good images, it misses ${missed} of ${counted(counts.defective, 'defective image')} and raises a false alarm on ${falseAlarms} of ${counted(counts.good, 'good image')}.`,
     );
   }
   return sentences;
 }
 
+/** Image AUROC gained in tenths of points, of the figures as they are shown. */
 function difference(from: StepRecord, to: StepRecord): number | undefined {
   const [a, b] = [from.result.metrics.auroc, to.result.metrics.auroc];
-  return isNumber(a) && isNumber(b) ? b - a : undefined;
+  return isNumber(a) && isNumber(b) ? Math.round(1000 * b) - Math.round(1000 * a) : undefined;
 }
 
-/** Size of a difference of shares, such as `0.2 points`. */
-function points(share: number): string {
-  return `${fixed(100 * Math.abs(share), 1)} points`;
+function points(tenths: number): string {
+  return `${fixed(Math.abs(tenths) / 10, 1)} points`;
 }
 
 /** Commands that repeat a run and its report. */
