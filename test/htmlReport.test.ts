@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 import { parseHTML } from 'linkedom';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeReport } from '../src/cli/commands/report.ts';
@@ -253,10 +254,26 @@ describe('words and numbers', () => {
 
   test('commands hold the settings, quoted for a shell', () => {
     const settings = { ...record.settings, penalty: "it's here" };
-    expect(commandLines({ ...record, settings })[0]).toMatch(
+    expect(commandLines({ ...record, settings })[0]!.join(' ')).toMatch(
       /--lr 0.001 --map attention --recalibrate-iterations 500 --average-bits 5 --penalty 'it'\\''s here'$/,
     );
   });
+});
+
+test('charts stay out of the browser bundle', async () => {
+  const { metafile } = await build({
+    entryPoints: ['src/browser.ts'],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    packages: 'external',
+    loader: { '.wgsl': 'text' },
+    write: false,
+    metafile: true,
+  });
+  const imported = Object.values(metafile.inputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+  expect(imported).toContain('d3-scale-chromatic');
+  expect(imported.filter((path) => /observablehq|linkedom|report\/html/.test(path))).toEqual([]);
 });
 
 test('ROC curve runs through the corners', () => {

@@ -429,10 +429,13 @@ function repeating(record: RunRecord): string {
     ...Object.entries(versions).map(([name, version]) => fact(name, version)),
     ...steps.map(({ step, model }) => fact(`Model: ${step}`, model)),
   ];
+  const commands = commandLines(record).map(
+    (parts) => `<code>${parts.map((part) => `<span>${escaped(part)}</span>`).join(' ')}</code>`,
+  );
   const places = settings.penalty === 'generated' ? '' : ' and the penalty images with their folder';
   return section(
     'repeat',
-    `<p class="note">Replace DATA with the folder of the data set ${escaped(set)}${places}, DIR with a new folder. Equal settings, data and adapter give equal metrics.</p><pre class="card" tabindex="0" aria-label="Commands">${escaped(commandLines(record).join('\n'))}</pre><dl class="card facts-list">${facts.join('')}</dl><h3>Settings</h3><pre class="card" tabindex="0" aria-label="Settings">${escaped(JSON.stringify({ seed, ...settings }, null, 2))}</pre>`,
+    `<p class="note">Replace DATA with the folder of the data set ${escaped(set)}${places}, DIR with a new folder. Equal settings, data and adapter give equal metrics.</p><pre class="card">${commands.join('\n')}</pre><dl class="card facts-list">${facts.join('')}</dl><h3>Settings</h3><pre class="card" tabindex="0" aria-label="Settings">${escaped(JSON.stringify({ seed, ...settings }, null, 2))}</pre>`,
   );
 }
 

@@ -3,7 +3,7 @@
 export const STYLE = `
 :root{color-scheme:light dark;--page:#f6f6f4;--surface:#fff;--ink:#1b1f24;--muted:#5a626c;--line:#dfdfdb;--grid:#e9e9e6;
 --accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
---good:#5ba69a;--good-text:#0b6b5f;--defective:#d8788c;--defective-text:#b01c45;--warn-text:#8a5000;--switch:#ececea}
+--good:#4a988b;--good-text:#0b6b5f;--defective:#cf6079;--defective-text:#b01c45;--warn-text:#8a5000;--switch:#ececea}
 @media (prefers-color-scheme:dark){:root{--page:#121417;--surface:#1a1d21;--ink:#e8eaed;--muted:#a3abb5;--line:#2f343b;--grid:#292e34;
 --accent:#82a8ff;--float:#a3abb5;--quantised:#f59a57;--recalibrated:#82a8ff;
 --good:#3f968a;--good-text:#5fd3c3;--defective:#c25f76;--defective-text:#ff8fa6;--warn-text:#f0b45e;--switch:#272b31}}
@@ -16,6 +16,7 @@ header{padding-top:40px}
 h1{font-size:clamp(1.75rem,4vw,2.5rem);line-height:1.15;letter-spacing:-.02em;margin:0 0 6px}
 h2{font-size:1.25rem;line-height:1.3;letter-spacing:-.01em;margin:0 0 4px}
 h3{font-size:1rem;line-height:1.4;margin:0 0 2px}
+section>h3{margin:20px 0 6px}
 p{margin:0 0 12px;max-width:70ch}
 a{color:var(--accent)}
 .kicker{color:var(--muted);font-size:.8125rem;letter-spacing:.06em;text-transform:uppercase;margin:0 0 4px}
@@ -87,20 +88,22 @@ output{font-size:.875rem;color:var(--muted);padding:8px 0}
 details{margin-top:12px}
 summary{cursor:pointer;font-size:.875rem;padding:6px 0;color:var(--accent)}
 pre{margin:0 0 12px;padding:14px 16px;overflow-x:auto;font:.8125rem/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre;overflow-wrap:normal}
+code{display:block;white-space:normal;padding-left:2ch;text-indent:-2ch;font:inherit}
+code span{display:inline-block;text-indent:0;max-width:100%;overflow-wrap:anywhere}
 .facts-list{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,220px),1fr));gap:10px 24px;margin:0 0 16px;font-size:.875rem}
 .facts-list dt{color:var(--muted);font-size:.8125rem}
 .facts-list dd{margin:0}
 footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125rem}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-@media (max-width:520px){header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{white-space:normal;min-width:88px;line-height:1.3;overflow-wrap:anywhere}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
+@media (max-width:520px){.facts-list{grid-template-columns:1fr 1fr}header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{white-space:normal;min-width:88px;line-height:1.3;overflow-wrap:anywhere}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}.layer{transition:none}}
 @media print{
 :root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
---good:#5ba69a;--good-text:#0b6b5f;--defective:#d8788c;--defective-text:#b01c45;--warn-text:#8a5000}
+--good:#4a988b;--good-text:#0b6b5f;--defective:#cf6079;--defective-text:#b01c45;--warn-text:#8a5000}
 body{font-size:10.5pt}nav,.js .controls,.js .switch{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .card,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}section{padding-top:24px}
-.scroll,pre{overflow:visible}pre{white-space:pre-wrap}
+.scroll,pre{overflow:visible}.charts{grid-template-columns:repeat(3,1fr)}table{font-size:8.5pt}th,td{padding:4px 5px;white-space:normal}thead th,.legend{font-size:8pt}summary{display:none}pre{white-space:pre-wrap}
 .gallery{grid-template-columns:repeat(2,1fr)}
 .view{display:flex;aspect-ratio:auto}.layer{flex:1 1 0;width:0;height:auto;opacity:1;visibility:visible}
 }
@@ -130,6 +133,7 @@ export const SCRIPT = `
       show();
     } };
   });
+  addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((each) => { each.open = true; }));
   const [outcome, defect, layer] = ['outcome', 'defect', 'layer'].map((name) => document.getElementById('pick-' + name));
   if (!outcome) return;
   const filter = () => {

@@ -81,7 +81,7 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
           color: INK,
           ticks: 6,
           tickSize: 0,
-          tickFormat: show,
+          tickFormat: (value: number) => withoutZeros(show(value)),
           label: `${xLabel} (less is better)`,
           labelAnchor: 'center',
           labelArrow: 'none',
@@ -102,7 +102,7 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
           strokeWidth: 1.5,
           strokeDasharray: '5 4',
         }),
-        Plot.ruleX(withInterval, { x: 'x', y1: 'low', y2: 'high', stroke: colour, strokeWidth: 1.25 }),
+        Plot.ruleX(withInterval, { x: 'x', y1: 'low', y2: 'high', stroke: colour, strokeOpacity: 0.6 }),
         Plot.dot(usable, { x: 'x', y: 'y', r: 4.5, fill: colour, title: (point: ParetoPoint) => point.label }),
         ...placeLabels(usable, x, y).map(({ point, dx, dy, textAnchor }) =>
           Plot.text([point], {
@@ -120,6 +120,11 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
     },
     `${yLabel} against ${xLabel}. ${described.join('; ')}.`,
   );
+}
+
+/** `2 MB` for `2.00 MB`. */
+function withoutZeros(text: string): string {
+  return text.replace(/\.(\d*[1-9])?0+(?=\D)/, (_, digits) => (digits === undefined ? '' : `.${digits}`));
 }
 
 function inPercent(share: number): string {

@@ -76,8 +76,8 @@ function points(tenths: number): string {
   return `${fixed(Math.abs(tenths) / 10, 1)} points`;
 }
 
-/** Commands that repeat a run and its report. */
-export function commandLines({ seed, settings }: RunRecord): string[] {
+/** Commands that repeat a run and its report, in parts that belong together. */
+export function commandLines({ seed, settings }: RunRecord): string[][] {
   const { fit, recalibration, scoring, averageBits, penalty } = settings;
   const options: readonly (readonly [name: string, value: string | number | undefined])[] = [
     ['seed', seed],
@@ -96,7 +96,7 @@ export function commandLines({ seed, settings }: RunRecord): string[] {
   const given = options.flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name} ${shellWord(String(value))}`],
   );
-  return [`raad run DATA -o DIR ${given.join(' ')}`, 'raad report DIR'];
+  return [['raad run DATA', '-o DIR', ...given], ['raad report DIR']];
 }
 
 function shellWord(text: string): string {
