@@ -263,7 +263,7 @@ function curves({ steps }: RunRecord): string {
       result.images.map(([, score]) => score),
       result.images.map(([defect]) => defect !== GOOD),
     );
-    return curve ? [{ name: step, area: metrics.image?.auroc, points: zipped(curve.fpr, curve.tpr) }] : [];
+    return curve ? [{ name: step, area: metrics.auroc, points: zipped(curve.fpr, curve.tpr) }] : [];
   });
   const pro = steps.flatMap(({ step, curve, metrics }): Curve[] =>
     curve ? [{ name: step, area: metrics.overlap?.areas[0], points: zipped(curve.fpr, curve.overlap) }] : [],
@@ -295,7 +295,11 @@ function curves({ steps }: RunRecord): string {
           }),
         ),
   ];
-  return section('curves', `<p class="note">Areas in percent.</p><div class="charts">${charts.join('')}</div>`);
+  const averaged = steps[0]!.result.layout === 'mvtec-loco' ? ', averaged over the kinds of anomaly' : '';
+  return section(
+    'curves',
+    `<p class="note">All test images pooled. Areas are in percent${averaged}.</p><div class="charts">${charts.join('')}</div>`,
+  );
 }
 
 function zipped(x: readonly number[], y: readonly number[]): Line['points'] {

@@ -47,6 +47,7 @@ section>.note{margin-bottom:16px}
 table{border-collapse:collapse;width:100%;font-size:.875rem}
 caption{text-align:left;padding:14px 16px 6px;font-weight:600}
 th,td{padding:7px 12px;text-align:right;white-space:nowrap;font-weight:400}
+tbody th{white-space:normal;overflow-wrap:anywhere;min-width:150px}
 th:first-child,td:first-child{text-align:left;padding-left:16px}
 th:last-child,td:last-child{padding-right:16px}
 .scroll th:first-child,.scroll td:first-child{position:sticky;left:0;background:var(--surface)}
@@ -95,7 +96,7 @@ code span{display:inline-block;text-indent:0;max-width:100%;overflow-wrap:anywhe
 .facts-list dd{margin:0}
 footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125rem}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-@media (max-width:520px){.facts-list{grid-template-columns:1fr 1fr}header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{white-space:normal;min-width:88px;line-height:1.3;overflow-wrap:anywhere}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
+@media (max-width:520px){.facts-list{grid-template-columns:1fr 1fr}header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{min-width:88px;line-height:1.3}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}.layer{transition:none}}
 @media print{
 :root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
@@ -103,7 +104,7 @@ footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125re
 body{font-size:10.5pt}nav,.js .controls,.js .switch{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .card,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}section{padding-top:24px}
-.scroll,pre{overflow:visible}.charts{grid-template-columns:repeat(3,1fr)}table{font-size:8.5pt}th,td{padding:4px 5px;white-space:normal}thead th,.legend{font-size:8pt}summary{display:none}pre{white-space:pre-wrap}
+.scroll,pre{overflow:visible}.scroll th:first-child,.scroll td:first-child{position:static}.charts{grid-template-columns:repeat(auto-fit,minmax(190px,1fr))}table{font-size:8.5pt}th,td{padding:4px 5px;white-space:normal}thead th,.legend{font-size:8pt}summary{display:none}pre{white-space:pre-wrap}
 .gallery{grid-template-columns:repeat(2,1fr)}
 .view{display:flex;aspect-ratio:auto}.layer{flex:1 1 0;width:0;height:auto;opacity:1;visibility:visible}
 }
@@ -133,7 +134,10 @@ export const SCRIPT = `
       show();
     } };
   });
-  addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((each) => { each.open = true; }));
+  addEventListener('beforeprint', () => {
+    document.querySelectorAll('details').forEach((each) => { each.open = true; });
+    document.querySelectorAll('.layer').forEach((each) => { each.loading = 'eager'; });
+  });
   const [outcome, defect, layer] = ['outcome', 'defect', 'layer'].map((name) => document.getElementById('pick-' + name));
   if (!outcome) return;
   const filter = () => {
