@@ -1,20 +1,15 @@
-import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/model/detector.ts';
 import { saveDetector } from '../src/model/modelFile.ts';
 import { encodePng } from '../src/node/images.ts';
+import { hasChromium, launchChromium } from './chromium.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
-
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const available = existsSync(CHROMIUM);
-if (!available) console.warn(`browser test left out: no Chromium at ${CHROMIUM}; set CHROMIUM to its path`);
 
 /** Serves a page, its script, a model and an image on loopback. */
 async function serve(files: Readonly<Record<string, [type: string, body: string | Uint8Array]>>): Promise<Server> {
@@ -27,7 +22,7 @@ async function serve(files: Readonly<Record<string, [type: string, body: string 
   return server;
 }
 
-test.runIf(available)('the bundled library predicts in Chromium as in Node', { timeout: 300_000 }, async () => {
+test.runIf(hasChromium)('the bundled library predicts in Chromium as in Node', { timeout: 300_000 }, async () => {
   const { image } = renderSpecimen('biscuit', 'crack', 3, 160);
   const detector = new Detector(await engine(), await untrainedDetector());
   const expected = await detector.predict(image);
@@ -62,18 +57,11 @@ test.runIf(available)('the bundled library predicts in Chromium as in Node', { t
     '/model.safetensors': ['application/octet-stream', model],
     '/image.png': ['image/png', await encodePng(image)],
   });
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--enable-unsafe-webgpu',
-      '--use-webgpu-adapter=swiftshader',
-      '--enable-features=Vulkan',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  const browser = await launchChromium(
+    '--enable-unsafe-webgpu',
+    '--use-webgpu-adapter=swiftshader',
+    '--enable-features=Vulkan',
+  );
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);

@@ -231,7 +231,7 @@ describe('usage', () => {
   test('help', () => {
     const { status, stdout } = raad('--help');
     expect(status).toBe(0);
-    for (const command of ['fit', 'eval', 'predict', 'info', 'devices', 'generate', 'demo']) {
+    for (const command of ['fit', 'eval', 'predict', 'report', 'info', 'devices', 'generate', 'demo']) {
       expect(stdout).toContain(`raad ${command}`);
       expect(raad(command, '--help').status).toBe(0);
     }
@@ -245,6 +245,7 @@ describe('usage', () => {
     [['fit', 'data', '-o', 'x', '--batch', 'two'], /--batch two is not a number/],
     [['fit', 'data', '-o', 'x', '--size', 'xxl'], /--size xxl is not known. Use one of: xs, s, m/],
     [['predict', 'models/biscuit.safetensors'], /predict needs a model and images/],
+    [['report'], /report needs the folder of one run/],
   ])('%j', (args, message) => {
     expectRefusal(args, message, 2);
   });
@@ -268,6 +269,8 @@ describe('bad input', () => {
     [['predict', 'models/biscuit.safetensors', 'nowhere.png'], /nowhere.png does not exist/],
     [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be read/],
     [['info', 'text.safetensors'], /text.safetensors/],
+    [['report', 'nowhere'], /the folder nowhere does not exist/],
+    [['report', 'empty'], /empty holds no run.json/],
   ])('%j', (args, message) => {
     const before = readdirSync(folder).sort();
     expectRefusal(args, message);

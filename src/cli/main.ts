@@ -14,8 +14,11 @@ import * as generate from './commands/generate.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
+
 import * as recalibrate from './commands/recalibrate.ts';
+import * as report from './commands/report.ts';
 import * as running from './commands/run.ts';
+
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as tune from './commands/tune.ts';
@@ -38,6 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   sensitivity,
   run: running,
   study,
+  report,
   info,
   export: exporting,
   devices,
@@ -98,7 +102,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 class Interrupted extends Error {}
 
-function report(error: unknown): number {
+function exitCode(error: unknown): number {
   if (error instanceof Interrupted) return EXIT.interrupted;
   if (error instanceof UserError) {
     console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
@@ -114,4 +118,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await main(process.argv.slice(2)).catch(report);
+process.exitCode = await main(process.argv.slice(2)).catch(exitCode);

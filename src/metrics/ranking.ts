@@ -131,3 +131,34 @@ export function rankedMetrics(ranking: Ranking, labels: ArrayLike<number | boole
 export function auroc(scores: ArrayLike<number>, labels: ArrayLike<number | boolean>): number | undefined {
   return binaryMetrics(scores, labels)?.auroc;
 }
+
+/** True-positive against false-positive rate, from (0, 0) to (1, 1). */
+export interface RocCurve {
+  readonly fpr: readonly number[];
+  readonly tpr: readonly number[];
+}
+
+/**
+ * ROC curve of scores: a point per group of equal scores, without those on a straight line between their neighbours.
+ * @param labels non-zero: positive (anomalous)
+ * @returns undefined unless both classes are there
+ */
+export function rocCurve(scores: ArrayLike<number>, labels: ArrayLike<number | boolean>): RocCurve | undefined {
+  const ranking = new Ranking(scores);
+  const { order } = ranking;
+  const positives = Array.from(labels).filter(Boolean).length;
+  const negatives = labels.length - positives;
+  if (positives === 0 || negatives === 0) return undefined;
+  // Counts, for collinearity to be exact.
+  const points: [falsePositives: number, truePositives: number][] = [[0, 0]];
+  ranking.forEachTie((start, end) => {
+    let hits = 0;
+    for (let i = start; i < end; i++) if (labels[order[i]!]) hits++;
+    const [x, y] = points.at(-1)!;
+    const [dx, dy] = [end - start - hits, hits];
+    const before = points.at(-2);
+    if (before && (x - before[0]) * dy === (y - before[1]) * dx) points.pop();
+    points.push([x + dx, y + dy]);
+  });
+  return { fpr: points.map(([x]) => x / negatives), tpr: points.map(([, y]) => y / positives) };
+}

@@ -1,3 +1,5 @@
+import { escaped } from './markup.ts';
+
 export interface Bar {
   readonly label: string;
   readonly value: number;
@@ -17,8 +19,6 @@ const ROW = 22;
 const LABELS = 300;
 const PLOT = 480;
 const TOP = 48;
-
-const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 /** Horizontal bars as a self-contained SVG file that reads on light and dark ground. */
 export function barChart(bars: readonly Bar[], { title, unit, limits = [] }: BarChartOptions): string {

@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { byteSize } from '../../report/format.ts';
+import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { notice } from '../session.ts';
+
+export const usage = `raad report DIR
+  One HTML file of a run that raad run left in DIR: metrics, curves, histograms, a gallery with the worst mistakes first, the
+  bit plan, time and memory, and the settings that repeat it. It fetches nothing and stays below 5 MB.
+
+  -o, --output FILE      DIR/report.html by default`;
+
+export const options: OptionTable = { output: { type: 'string', short: 'o' } };
+
+export async function run(args: Arguments): Promise<void> {
+  const [folder, ...more] = args.positionals;
+  if (!folder || more.length > 0) throw new UsageError('report needs the folder of one run.', 'raad report DIR');
+  await writeReport(folder, args.text('output') ?? join(folder, 'report.html'));
+}
+
+/** Reads a run and writes its report. @throws UserError */
+export async function writeReport(folder: string, output: string): Promise<void> {
+  // Charts take long to load, and other commands do without.
+  const [{ openRun }, { reportHtml }] = await Promise.all([
+    import('../../node/report.ts'),
+    import('../../report/html.ts'),
+  ]);
+  const { record, pictures } = await openRun(folder, notice);
+  await assertWritable(output);
+  const html = reportHtml(record, pictures);
+  await writeAtomically(output, html);
+  console.log(`${output}: ${byteSize(Buffer.byteLength(html))}`);
+}
