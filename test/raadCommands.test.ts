@@ -70,6 +70,14 @@ test('run leaves three models, a plan and the record, and goes on where it was s
   expect(other.stderr).toMatch(/was made with seed 0, this run has 1/);
 });
 
+test('report draws the run', () => {
+  const { stdout } = ok('report', 'run');
+  expect(stdout).toMatch(/run\/report.html/);
+  const html = readFileSync(at('run/report.html'), 'utf8');
+  expect(html.length).toBeLessThan(5e6);
+  expect(html).toContain('raad run');
+});
+
 describe('from scores to a recalibrated model', () => {
   const model = 'run/float.safetensors';
 
@@ -167,6 +175,8 @@ test('study writes a line per cell, tables and charts, and runs nothing twice', 
   ]);
   const table: Record<string, string>[] = parse(readFileSync(at('study/study.csv'), 'utf8'), { columns: true });
   expect(table.map(({ arm }) => arm)).toEqual(['float', 'float', 'budget', 'budget']);
+  for (const chart of ['auroc-bytes', 'auroc-latency', 'overlap-bytes', 'overlap-latency'])
+    expect(readFileSync(at(`study/pareto-${chart}.svg`), 'utf8')).toMatch(/^<svg.*budget\+recalibrated/s);
   expect(readFileSync(at('study/study.md'), 'utf8')).toMatch(/budget\+recalibrated - float\+recalibrated/);
   const changed = raad(...args, '--average-bits', '4');
   expect(changed.status).toBe(1);

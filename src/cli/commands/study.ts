@@ -141,5 +141,7 @@ async function writeTables(out: string, log: ResultLog): Promise<void> {
   if (log.results.length === 0) return;
   await writeAtomically(join(out, 'study.csv'), studyCsv(log.results));
   await writeAtomically(join(out, 'study.md'), studyMarkdown(log.results));
+  const { studyCharts } = await import('../../study/charts.ts');
+  for (const [name, svg] of studyCharts(log.results)) await writeAtomically(join(out, name), svg);
   console.log(`${join(out, 'study.md')}: ${log.results.length} cells`);
 }

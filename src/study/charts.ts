@@ -1,0 +1,38 @@
+import { type ParetoPoint, paretoChart } from '../report/pareto.ts';
+import type { CellResult } from './cells.ts';
+import { armName, summariseArms } from './tables.ts';
+
+/** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency. @returns SVG by file name */
+export function studyCharts(results: readonly CellResult[]): Map<string, string> {
+  const arms = summariseArms(results);
+  const charts = new Map<string, string>();
+  for (const y of ['auroc', 'overlap'] as const) {
+    for (const x of ['weightBytes', 'milliseconds'] as const) {
+      const points = arms.flatMap((arm): ParetoPoint[] => {
+        const cost = arm[x];
+        const quality = arm[y];
+        if (cost === undefined || quality === undefined) return [];
+        return [{ label: arm.arm, x: cost, y: quality / 100, ...spread(results, arm.arm, y) }];
+      });
+      if (points.length > 0)
+        charts.set(`pareto-${y}-${x === 'weightBytes' ? 'bytes' : 'latency'}.svg`, paretoChart(points, { x, y }));
+    }
+  }
+  return charts;
+}
+
+/** Smallest and largest mean over data sets among the seeds. */
+function spread(
+  results: readonly CellResult[],
+  arm: string,
+  metric: 'auroc' | 'overlap',
+): Pick<ParetoPoint, 'low' | 'high'> {
+  const own = results.filter((result) => armName(result) === arm);
+  const sets = new Set(own.map(({ set }) => set)).size;
+  const means = [...new Set(own.map(({ seed }) => seed))].flatMap((seed) => {
+    const values = own.filter((result) => result.seed === seed).flatMap(({ metrics }) => metrics[metric] ?? []);
+    const complete = own.filter((result) => result.seed === seed).length === sets && values.length > 0;
+    return complete ? [values.reduce((a, b) => a + b, 0) / values.length] : [];
+  });
+  return means.length > 1 ? { low: Math.min(...means), high: Math.max(...means) } : {};
+}
