@@ -13,6 +13,7 @@ import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
+import * as studyWorker from './commands/studyWorker.ts';
 import * as tune from './commands/tune.ts';
 
 interface Command {
@@ -28,6 +29,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   quantize,
   sensitivity,
   study,
+  'study-worker': studyWorker,
   info,
   export: exporting,
   devices,

@@ -66,6 +66,25 @@ const AVERAGE_BITS = 5;
 const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
 
+/** How the names of files in the store end. */
+const MODEL = '.safetensors';
+const CHECKPOINT = '.checkpoint';
+const SCORES = { hqs: '.hqs.json', ompq: '.ompq.json' } as const;
+
+function sharedKey(set: string, seed: number): string {
+  return `${set}-${seed}`;
+}
+
+/** Names in the store of everything that the cells of a set and seed share. */
+export function sharedFiles(set: string, seed: number): readonly string[] {
+  return [MODEL, CHECKPOINT, ...Object.values(SCORES)].map((end) => sharedKey(set, seed) + end);
+}
+
+/** Whether a name in the store is that of unfinished training, which is replaced often. */
+export function isCheckpoint(name: string): boolean {
+  return name.endsWith(CHECKPOINT);
+}
+
 /** What the cells of one set and seed share. */
 interface Shared {
   readonly key: string;
@@ -141,9 +160,11 @@ export class StudyRunner {
     }
   }
 
-  /** The float detector of a set and seed: trained, or read from the store. */
-  async checkpoint(set: string, seed: number): Promise<void> {
-    await this.#open({ set, seed });
+  /** What arms of a set and seed share, the float detector and scores of its layers: computed, or read from the store. */
+  async prepare(set: string, seed: number, arms: readonly Arm[]): Promise<void> {
+    const shared = await this.#open({ set, seed });
+    if (arms.some(isQuantised)) await this.#scores(shared, seed, 'hqs');
+    if (arms.includes('ompq')) await this.#scores(shared, seed, 'ompq');
   }
 
   destroy(): void {
@@ -152,21 +173,21 @@ export class StudyRunner {
   }
 
   async #open({ set, seed }: Pick<StudyCell, 'set' | 'seed'>): Promise<Shared> {
-    const key = `${set}-${seed}`;
+    const key = sharedKey(set, seed);
     if (this.#shared?.key === key) return this.#shared;
     this.destroy();
     const { engine, store, open } = this.#options;
     const data = await open(set, seed);
-    const known = await store.load(`${key}.safetensors`);
-    const float = known ? await loadDetector(engine, known, `${key}.safetensors`) : await this.#fit(set, seed, data);
+    const known = await store.load(key + MODEL);
+    const float = known ? await loadDetector(engine, known, key + MODEL) : await this.#fit(set, seed, data);
     this.#shared = { key, data, float, plans: new Map() };
     return this.#shared;
   }
 
   async #fit(set: string, seed: number, data: StudyData): Promise<Detector> {
     const { engine, settings, penalty, teacher, store, onProgress, signal } = this.#options;
-    const key = `${set}-${seed}`;
-    const resume = await store.load(`${key}.checkpoint`);
+    const key = sharedKey(set, seed);
+    const resume = await store.load(key + CHECKPOINT);
     const detector = await fit({
       engine,
       settings: { ...settings.fit, seed },
@@ -175,19 +196,19 @@ export class StudyRunner {
       heldOut: data.heldOut,
       penalty: penalty(seed),
       teacher,
-      checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(`${key}.checkpoint`, bytes) },
+      checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(key + CHECKPOINT, bytes) },
       ...(resume && resume.length > 0 && { resume }),
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
       ...(signal && { signal }),
     });
-    await store.save(`${key}.safetensors`, await saveDetector(detector));
-    await store.save(`${key}.checkpoint`, new Uint8Array(0));
+    await store.save(key + MODEL, await saveDetector(detector));
+    await store.save(key + CHECKPOINT, new Uint8Array(0));
     return detector;
   }
 
-  async #scores(shared: Shared, { seed }: StudyCell, kind: 'hqs' | 'ompq'): Promise<LayerScore[]> {
+  async #scores(shared: Shared, seed: number, kind: keyof typeof SCORES): Promise<LayerScore[]> {
     const { settings, store, signal } = this.#options;
-    const name = `${shared.key}.${kind}.json`;
+    const name = shared.key + SCORES[kind];
     const known = await store.load(name);
     if (known) return JSON.parse(new TextDecoder().decode(known));
     const { float: detector, data } = shared;
@@ -207,7 +228,7 @@ export class StudyRunner {
     if (known) return known;
     const { networks } = shared.float.state;
     const base = { networks, seed, ...settings.allocation };
-    const scores = await this.#scores(shared, cell, 'hqs');
+    const scores = await this.#scores(shared, seed, 'hqs');
     const errors = () => {
       shared.errors ??= roundingErrors(networks);
       return shared.errors;
@@ -219,7 +240,7 @@ export class StudyRunner {
       const limit = { averageBits: settings.averageBits ?? AVERAGE_BITS };
       shared.plans.set(arm, allocate({ ...base, scores, errors: errors(), mode: 'budget', limit }).plan);
     } else if (arm !== 'hqs') {
-      const own = arm === 'ompq' ? await this.#scores(shared, cell, 'ompq') : scores;
+      const own = arm === 'ompq' ? await this.#scores(shared, seed, 'ompq') : scores;
       const control = allocate({
         ...base,
         ...byBudget,
