@@ -15,7 +15,7 @@ import { type CellResult, cellId, type StudyCell, studyCells } from '../src/stud
 import type { StudySettings, StudyStore } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { fakeResult } from './fakeCells.ts';
-import { freePort, kill, listen, startRedis, withoutRedis } from './redis.ts';
+import { freePort, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
 import { temporaryFolder } from './temporary.ts';
 
 const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
@@ -132,17 +132,8 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     expect([...models.files.get('a-0.safetensors')!].slice(0, 2)).toEqual([0, 255]);
     for (const worker of workers) expect(await worker.stop()).toBe(STOP);
     await queue.clear();
-    expect(await keys()).toEqual([]);
+    expect(await keysOf(url)).toEqual([]);
   });
-
-  async function keys(): Promise<string[]> {
-    const { Queue } = await import('bullmq');
-    const queue = new Queue('look', { connection: { url } });
-    const { connection } = queue.getBackend();
-    const found = (await (await connection.client).scan(0, { MATCH: 'raad:*', COUNT: 10_000 }))[1];
-    await queue.close();
-    return found;
-  }
 
   test('a coordinator that was away collects what was done meanwhile; settings and data have to be the same', async () => {
     const name = study();

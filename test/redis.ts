@@ -32,6 +32,15 @@ export async function startRedis(): Promise<string> {
   return `redis://127.0.0.1:${port}`;
 }
 
+/** What studies have in Redis. */
+export async function keysOf(url: string): Promise<string[]> {
+  const { RedisConnection } = await import('bullmq');
+  const connection = new RedisConnection({ url }, { blocking: false });
+  const [, keys] = await (await connection.client).scan(0, { MATCH: 'raad:*', COUNT: 10_000 });
+  await connection.close();
+  return keys;
+}
+
 /** A port of loopback where nothing listens. */
 export function freePort(): Promise<number> {
   return new Promise((resolve) => {
