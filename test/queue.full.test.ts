@@ -71,7 +71,7 @@ test.skipIf(withoutRedis !== undefined)(
     expect(await ended(second.child), second.log.text()).toBe(0);
     expect(await kill(left.child, 'SIGINT'), left.log.text()).toBe(130);
     // The second trainer went on at step 100.
-    expect(left.log.text()).not.toMatch(/training: \d?\d\/140/);
+    expect(left.log.text()).not.toMatch(/train: \d?\d\/140/);
     expect(await keysOf(url)).toEqual([]);
     const seconds = (performance.now() - began) / 1000;
 

@@ -33,8 +33,30 @@ function memoryStore(): StudyStore & { readonly files: Map<string, Uint8Array> }
   };
 }
 
-function raad(...args: string[]) {
-  return spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', cwd: folder, timeout: 60_000 });
+function raad(args: readonly string[], node: readonly string[] = []) {
+  const options = { encoding: 'utf8', cwd: folder, timeout: 60_000 } as const;
+  return spawnSync(process.execPath, [...node, CLI, ...args], options);
+}
+
+/** A module that hides a package. */
+function without(name: string): string {
+  const url = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+  const hooks = `export function resolve(name, context, next) {
+    if (name !== '${name}') return next(name, context);
+    throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' });
+  }`;
+  return url(`import Module, { register } from 'node:module';
+    register(${JSON.stringify(url(hooks))});
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = (request, ...rest) => resolve(request === '${name}' ? './hidden' : request, ...rest);`);
+}
+
+function expectRefusal({ status, stderr }: ReturnType<typeof raad>, message: RegExp, code: number): void {
+  const lines = stderr.split('\n').filter((line) => line.startsWith('raad: '));
+  expect(lines, stderr).toHaveLength(1);
+  expect(lines[0]).toMatch(message);
+  expect(stderr).not.toMatch(/^\s+at |pw/m);
+  expect(status).toBe(code);
 }
 
 const settings: StudySettings = { fit: { ...PRESETS.quick, iterations: 12 } };
@@ -160,6 +182,14 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     expect([...first.results, ...second.results].map(({ id }) => id).sort()).toEqual(cells.map(cellId).sort());
     expect(ran).toBe(cells.length);
     await worker.stop();
+  });
+
+  test('a coordinator whose study is taken out of Redis ends', async () => {
+    const name = study();
+    const done = (await connect(name)).coordinate(coordinator(studyCells(['a'], [0])).options);
+    await sleep(200);
+    await (await connect(name)).clear();
+    await expect(done).rejects.toThrow(/the study '.*' is gone from Redis at 127.0.0.1/);
   });
 
   test('cells that fail are told at the end, the others go on; a bug is tried again', async () => {
@@ -338,13 +368,10 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
       [['study-worker', 'data'], /study-worker needs a data set and --redis/, 2],
       [['study', 'data', '--out', 'o', '--name', 'x'], /--name and --clear go with --redis/, 2],
     ];
-    for (const [args, message, code] of wrong) {
-      const { status, stderr } = raad(...args);
-      const lines = stderr.split('\n').filter((line) => line.startsWith('raad: '));
-      expect(lines, stderr).toHaveLength(1);
-      expect(lines[0]).toMatch(message);
-      expect(stderr).not.toMatch(/^\s+at |pw/m);
-      expect(status).toBe(code);
+    for (const [args, message, code] of wrong) expectRefusal(raad(args), message, code);
+    for (const name of ['bullmq', 'ioredis']) {
+      const result = raad(['study', 'data', '--out', 'o', '--redis', url], ['--import', without(name)]);
+      expectRefusal(result, new RegExp(`needs the package ${name}. Run .npm install bullmq ioredis`), 1);
     }
   });
 });

@@ -144,7 +144,7 @@ export async function openStudyQueue({ url, name, onNotice }: StudyQueueOptions)
     const { message } = error as Error;
     if (message.includes("'ioredis'")) throw notInstalled('ioredis');
     throw new UserError(
-      `${address.place} cannot be used: ${message || 'no answer'}.`,
+      `${address.place} cannot be used: ${message.replace(/\.$/, '') || 'no answer'}.`,
       'Check the address and that Redis runs there.',
     );
   }
@@ -227,6 +227,12 @@ export class StudyQueue {
       const told = new Set<string>();
       for (;;) {
         signal?.throwIfAborted();
+        // Redis was emptied, or another coordinator has finished.
+        if ((await this.#client.hget(this.#key('study'), 'id')) !== study)
+          throw new UserError(
+            `the study '${this.#name}' is gone from ${this.#address.place}.`,
+            'The same command starts it anew; finished cells are kept.',
+          );
         await this.#collect(study, left, options.onResult);
         for (const [id, task] of groups) {
           if ((await this.#queue.getJobState(id)) !== 'completed') continue;

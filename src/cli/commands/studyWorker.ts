@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { UserError } from '../../errors.ts';
 import { openStudySets, studyDigest } from '../../node/study.ts';
 import { openStudyQueue, type StudyTask } from '../../node/studyQueue.ts';
 import { cellId } from '../../study/cells.ts';
@@ -54,7 +55,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
               if (!set) return 'it was not given this data set.';
               if (photographs?.digest !== task.penalty.digest)
                 return `its penalty images are not the study's (${task.penalty.name}).`;
-              if (!digests.has(set.name)) digests.set(set.name, await studyDigest(set, notice));
+              try {
+                if (!digests.has(set.name)) digests.set(set.name, await studyDigest(set, notice));
+              } catch (error) {
+                if (error instanceof UserError) return error.message;
+                throw error;
+              }
               return digests.get(set.name) === task.digest ? undefined : "its images are not the coordinator's.";
             },
             async prepare(task, store) {
