@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import { ended, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
@@ -22,7 +22,7 @@ function start(...args: string[]) {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  afterAll(() => kill(child));
+  onTestFinished(() => void kill(child));
   return { child, log: listen(child) };
 }
 
@@ -44,7 +44,8 @@ test.skipIf(withoutRedis !== undefined)(
     const alone = spawnSync(process.execPath, [CLI, ...args('alone')], { cwd: folder, encoding: 'utf8' });
     expect(alone.status, alone.stderr).toBe(0);
 
-    const url = await startRedis();
+    const { url, stop } = await startRedis(folder);
+    onTestFinished(() => void stop());
     const began = performance.now();
     const worker = () => start('study-worker', 'data', '--redis', url, '--lease', '5');
     const coordinator = () => start(...args('together'), '--redis', url);

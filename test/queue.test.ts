@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { DeviceLostError } from '../src/engine/errors.ts';
 import { UserError } from '../src/errors.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
@@ -67,10 +67,12 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
   let count = 0;
   const open: StudyQueue[] = [];
   beforeAll(async () => {
-    url = await startRedis();
-  });
-  afterAll(async () => {
-    for (const queue of open) await queue.close();
+    const redis = await startRedis(folder);
+    url = redis.url;
+    return async () => {
+      for (const queue of open) await queue.close();
+      await redis.stop();
+    };
   });
 
   async function connect(name: string): Promise<StudyQueue> {
@@ -299,7 +301,7 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     const child = spawn(process.execPath, [script, url, name, String(seconds)], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    afterAll(() => kill(child));
+    onTestFinished(() => void kill(child));
     return child;
   }
 

@@ -1,8 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { type AddressInfo, createServer } from 'node:net';
-import { afterAll } from 'vitest';
-import { temporaryFolder } from './temporary.ts';
 
 /** Why tests over Redis are left out here, if they are. */
 export const withoutRedis = ((): string | undefined => {
@@ -16,20 +14,19 @@ export const withoutRedis = ((): string | undefined => {
   }
 })();
 
-/** A server of the tests' own on loopback that keeps nothing. @returns its address */
-export async function startRedis(): Promise<string> {
+/** A server of the tests' own on loopback that keeps nothing. */
+export async function startRedis(folder: string): Promise<{ readonly url: string; stop(): Promise<unknown> }> {
   const port = await freePort();
   const child = spawn(
     'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', temporaryFolder()],
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
-  afterAll(() => kill(child));
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', (text) => String(text).includes('Ready to accept connections') && resolve());
     child.once('exit', () => reject(new Error('redis-server ended')));
   });
-  return `redis://127.0.0.1:${port}`;
+  return { url: `redis://127.0.0.1:${port}`, stop: () => kill(child) };
 }
 
 /** What studies have in Redis. */

@@ -178,13 +178,14 @@ export class StudyRunner {
     this.destroy();
     const { engine, store, open } = this.#options;
     const data = await open(set, seed);
-    const known = await store.load(key + MODEL);
-    const float = known ? await loadDetector(engine, known, key + MODEL) : await this.#fit(set, seed, data);
+    const model = (await store.load(key + MODEL)) ?? (await this.#fit(set, seed, data));
+    const float = await loadDetector(engine, model, key + MODEL);
     this.#shared = { key, data, float, plans: new Map() };
     return this.#shared;
   }
 
-  async #fit(set: string, seed: number, data: StudyData): Promise<Detector> {
+  /** @returns the model as the store has it: another runner may have been first */
+  async #fit(set: string, seed: number, data: StudyData): Promise<Uint8Array> {
     const { engine, settings, penalty, teacher, store, onProgress, signal } = this.#options;
     const key = sharedKey(set, seed);
     const resume = await store.load(key + CHECKPOINT);
@@ -203,7 +204,8 @@ export class StudyRunner {
     });
     await store.save(key + MODEL, await saveDetector(detector));
     await store.save(key + CHECKPOINT, new Uint8Array(0));
-    return detector;
+    detector.destroy();
+    return (await store.load(key + MODEL))!;
   }
 
   async #scores(shared: Shared, seed: number, kind: keyof typeof SCORES): Promise<LayerScore[]> {

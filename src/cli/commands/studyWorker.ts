@@ -64,10 +64,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
               return digests.get(set.name) === task.digest ? undefined : "its images are not the coordinator's.";
             },
             async prepare(task, store) {
-              const runner = await runnerOf(task, store);
-              await runner.prepare(task.set, task.seed, task.arms);
-              // Cells start from what the store has kept, whichever worker has saved it.
-              runner.destroy();
+              await (await runnerOf(task, store)).prepare(task.set, task.seed, task.arms);
             },
             async run(cell, task, store) {
               const result = await (await runnerOf(task, store)).run(cell);
