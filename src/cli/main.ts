@@ -21,6 +21,7 @@ import * as running from './commands/run.ts';
 
 import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
+import * as studyWorker from './commands/studyWorker.ts';
 import * as tune from './commands/tune.ts';
 
 interface Command {
@@ -41,6 +42,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   sensitivity,
   run: running,
   study,
+  'study-worker': studyWorker,
   report,
   info,
   export: exporting,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -6,7 +7,7 @@ import { UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudySettings, StudyStore } from '../study/runner.ts';
 import { loadImages, openDatasets, testSource } from './datasets.ts';
-import { writeAtomically } from './files.ts';
+import { readBytes, writeAtomically } from './files.ts';
 
 /** A data set of a study and where it lies. */
 export interface StudySet {
@@ -54,6 +55,20 @@ export async function openStudyData(
     heldOut: await load(split.heldOut),
     test: testSource(root, dataset),
   };
+}
+
+/**
+ * Tells the contents of a data set from any other's: all images, the order and kinds of test images, and their masks.
+ * @param onSkip told of images that cannot be read
+ */
+export async function studyDigest({ root, dataset }: StudySet, onSkip: (reason: string) => void): Promise<string> {
+  const { layout, train, validation, test, defects } = dataset;
+  const images = [...train, ...validation, ...test.map(({ image }) => image)].map((path) => resolve(root, path));
+  const { digest } = await loadImages(images, onSkip, 0);
+  const order = test.map(({ image, defect, masks }) => [basename(image), defect, masks.length]);
+  const hash = createHash('sha256').update(JSON.stringify([layout, train.length, validation.length, order, defects]));
+  for (const mask of test.flatMap(({ masks }) => masks)) hash.update(await readBytes(resolve(root, mask)));
+  return hash.update(digest).digest('hex');
 }
 
 /** Files in a folder. */

@@ -74,6 +74,25 @@ export interface CellWatch {
   readonly onEvaluated?: (evaluation: Evaluation, detector: Detector) => void | Promise<void>;
 }
 
+/** How the names of files in the store end. */
+const MODEL = '.safetensors';
+const CHECKPOINT = '.checkpoint';
+const SCORES = { hqs: '.hqs.json', ompq: '.ompq.json' } as const;
+
+function sharedKey(set: string, seed: number): string {
+  return `${set}-${seed}`;
+}
+
+/** Names in the store of everything that the cells of a set and seed share. */
+export function sharedFiles(set: string, seed: number): readonly string[] {
+  return [MODEL, CHECKPOINT, ...Object.values(SCORES)].map((end) => sharedKey(set, seed) + end);
+}
+
+/** Whether a name in the store is that of unfinished training, which is replaced often. */
+export function isCheckpoint(name: string): boolean {
+  return name.endsWith(CHECKPOINT);
+}
+
 /** What the cells of one set and seed share. */
 interface Shared {
   readonly key: string;
@@ -150,9 +169,11 @@ export class StudyRunner {
     }
   }
 
-  /** The float detector of a set and seed: trained, or read from the store. */
-  async checkpoint(set: string, seed: number): Promise<void> {
-    await this.#open({ set, seed });
+  /** What arms of a set and seed share, the float detector and scores of its layers: computed, or read from the store. */
+  async prepare(set: string, seed: number, arms: readonly Arm[]): Promise<void> {
+    const shared = await this.#open({ set, seed });
+    if (arms.some(isQuantised)) await this.#scores(shared, seed, 'hqs');
+    if (arms.includes('ompq')) await this.#scores(shared, seed, 'ompq');
   }
 
   destroy(): void {
@@ -161,21 +182,22 @@ export class StudyRunner {
   }
 
   async #open({ set, seed }: Pick<StudyCell, 'set' | 'seed'>): Promise<Shared> {
-    const key = `${set}-${seed}`;
+    const key = sharedKey(set, seed);
     if (this.#shared?.key === key) return this.#shared;
     this.destroy();
     const { engine, store, open } = this.#options;
     const data = await open(set, seed);
-    const known = await store.load(`${key}.safetensors`);
-    const float = known ? await loadDetector(engine, known, `${key}.safetensors`) : await this.#fit(set, seed, data);
+    const model = (await store.load(key + MODEL)) ?? (await this.#fit(set, seed, data));
+    const float = await loadDetector(engine, model, key + MODEL);
     this.#shared = { key, data, float, allocations: new Map() };
     return this.#shared;
   }
 
-  async #fit(set: string, seed: number, data: StudyData): Promise<Detector> {
+  /** @returns the model as the store has it: another runner may have been first */
+  async #fit(set: string, seed: number, data: StudyData): Promise<Uint8Array> {
     const { engine, settings, penalty, teacher, store, onProgress, signal } = this.#options;
-    const key = `${set}-${seed}`;
-    const resume = await store.load(`${key}.checkpoint`);
+    const key = sharedKey(set, seed);
+    const resume = await store.load(key + CHECKPOINT);
     const detector = await fit({
       engine,
       settings: { ...settings.fit, seed },
@@ -184,19 +206,20 @@ export class StudyRunner {
       heldOut: data.heldOut,
       penalty: penalty(seed),
       teacher,
-      checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(`${key}.checkpoint`, bytes) },
+      checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(key + CHECKPOINT, bytes) },
       ...(resume && resume.length > 0 && { resume }),
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
       ...(signal && { signal }),
     });
-    await store.save(`${key}.safetensors`, await saveDetector(detector));
-    await store.save(`${key}.checkpoint`, new Uint8Array(0));
-    return detector;
+    await store.save(key + MODEL, await saveDetector(detector));
+    await store.save(key + CHECKPOINT, new Uint8Array(0));
+    detector.destroy();
+    return (await store.load(key + MODEL))!;
   }
 
-  async #scores(shared: Shared, { seed }: StudyCell, kind: 'hqs' | 'ompq'): Promise<LayerScore[]> {
+  async #scores(shared: Shared, seed: number, kind: keyof typeof SCORES): Promise<LayerScore[]> {
     const { settings, store, signal } = this.#options;
-    const name = `${shared.key}.${kind}.json`;
+    const name = shared.key + SCORES[kind];
     const known = await store.load(name);
     if (known) return JSON.parse(new TextDecoder().decode(known));
     const { float: detector, data } = shared;
@@ -234,7 +257,7 @@ export class StudyRunner {
     };
     const byBudget = settings.allocation?.mode === 'budget' ? { errors: errors() } : {};
     const base = { networks, seed, ...settings.allocation, ...byBudget };
-    const scores = await this.#scores(shared, cell, arm === 'ompq' ? 'ompq' : 'hqs');
+    const scores = await this.#scores(shared, seed, arm === 'ompq' ? 'ompq' : 'hqs');
     if (arm === 'hqs') return allocate({ ...base, scores });
     if (arm === 'budget') {
       const limit = { averageBits: settings.averageBits ?? AVERAGE_BITS };

@@ -8,8 +8,8 @@ import { recalibrate } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
 import { notice, withEngine } from '../session.ts';
+import { startPhases } from '../study.ts';
 import { openPenalty } from './fit.ts';
-import { startPhases } from './study.ts';
 
 export const usage = `raad recalibrate MODEL --plan plan.json DATA -o OUT
   Quantises a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantised

@@ -11,7 +11,8 @@ import { StudyRunner } from '../../study/runner.ts';
 import { generatedPenalty, photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
-import { startPhases, studySettings } from './study.ts';
+import { startPhases } from '../study.ts';
+import { studySettings } from './study.ts';
 
 export const usage = `raad run DATA -o DIR
   RAAD's three steps: trains, gives every layer its bit-width by HQS and quantises, recalibrates; evaluates after each. Leaves

@@ -1,14 +1,15 @@
 import { basename, join, resolve } from 'node:path';
-import { loadImages } from '../../node/datasets.ts';
-import { assertWritable, imagesBelow, writeAtomically } from '../../node/files.ts';
-import { folderStore, keepSettings, openStudyData, openStudySets, ResultLog } from '../../node/study.ts';
-import { readTeacher } from '../../node/teachers.ts';
-import { ARMS, type Arm, cellId, studyCells } from '../../study/cells.ts';
-import { StudyRunner, type StudySettings } from '../../study/runner.ts';
+import { UserError } from '../../errors.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { folderStore, keepSettings, openStudySets, ResultLog, type StudySet, studyDigest } from '../../node/study.ts';
+import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
+import { ARMS, type Arm, type CellResult, cellId, studyCells } from '../../study/cells.ts';
+import type { StudySettings } from '../../study/runner.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
-import { generatedPenalty, photographPenalty } from '../../train/penalty.ts';
+import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
+import { loadPhotographs, printCell, studyRunner } from '../study.ts';
 import { readSettings } from './fit.ts';
 
 export const usage = `raad study DATA... --out DIR
@@ -24,7 +25,10 @@ export const usage = `raad study DATA... --out DIR
   --recalibrate-iterations N --recalibrate-lr RATE   a tenth of the training; 1e-5
   --penalty DIR          photographs for the penalty loss; generated pictures by default
   --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is quick by default
-  --tables               only write the tables anew`;
+  --tables               only write the tables anew
+  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port
+  --name NAME            tells studies in one Redis apart, study by default
+  --clear                remove what Redis has of an earlier study of this name`;
 
 export const options: OptionTable = {
   out: { type: 'string' },
@@ -43,6 +47,9 @@ export const options: OptionTable = {
   batch: { type: 'string' },
   lr: { type: 'string' },
   tables: { type: 'boolean' },
+  redis: { type: 'string' },
+  name: { type: 'string' },
+  clear: { type: 'boolean' },
 };
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
@@ -60,6 +67,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     if (!arm) throw new UsageError(`there is no arm '${text}'.`, `Use some of ${ARMS.join(', ')}.`);
     return arm;
   });
+  const url = args.text('redis');
+  if (!url && (args.text('name') || args.flag('clear')))
+    throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
   const settings = studySettings(args, 'quick');
   const sets = await openStudySets(args.positionals);
   await assertWritable(join(out, 'cells.jsonl'));
@@ -74,35 +84,55 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     arms as Arm[],
   ).filter((cell) => !log.has(cellId(cell)));
   console.error(`${log.results.length} cells are done, ${cells.length} are left`);
-  await withEngine(args, async (engine) => {
-    const photographs = folder ? await loadImages(await imagesBelow(folder), notice) : undefined;
-    const penalty = photographs && photographPenalty(engine, photographs, basename(resolve(folder!)));
-    const runner = new StudyRunner({
-      engine,
-      settings,
-      open: (name, seed) => openStudyData(sets.find((set) => set.name === name)!, seed, notice),
-      penalty: (seed) => penalty ?? generatedPenalty(seed),
-      teacher: await readTeacher(settings.fit.size),
-      store: folderStore(join(out, 'models')),
-      onProgress: startPhases(),
-      signal,
-    });
-    try {
-      for (const cell of cells) {
-        const result = await runner.run(cell);
-        await log.add(result);
-        const { auroc, overlap } = result.metrics;
-        const percent = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
-        console.error(
-          `${result.id}: AUROC ${percent(auroc)}, AU-PRO ${percent(overlap)}, ${result.size.weightBytes} bytes, ${result.seconds.toFixed(0)} s`,
-        );
-      }
-    } finally {
-      runner.destroy();
-      penalty?.destroy();
-      await writeTables(out, log);
+  const keep = async (result: CellResult) => {
+    await log.add(result);
+    printCell(result);
+  };
+  const models = folderStore(join(out, 'models'));
+  try {
+    if (url) {
+      const photographs = await loadPhotographs(folder, 0);
+      const penalty = photographs ? { name: photographs.name, digest: photographs.digest } : { name: 'generated' };
+      await coordinate(args, { url, sets, terms: { settings, penalty }, cells, models, onResult: keep, signal });
+    } else {
+      await withEngine(args, async (engine) => {
+        const photographs = await loadPhotographs(folder);
+        const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
+        const runner = await studyRunner({ engine, sets, settings, penalty, store: models, signal });
+        try {
+          for (const cell of cells) await keep(await runner.run(cell));
+        } finally {
+          runner.destroy();
+          penalty?.destroy();
+        }
+      });
     }
-  });
+  } finally {
+    await writeTables(out, log);
+  }
+}
+
+/** Leaves the cells to workers, and takes the study out of Redis when all are there. @throws UserError if some failed */
+async function coordinate(
+  args: Arguments,
+  { url, sets, ...options }: Omit<CoordinateOptions, 'digests'> & { url: string; sets: readonly StudySet[] },
+): Promise<void> {
+  const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
+  try {
+    if (args.flag('clear')) await queue.clear();
+    const digests = new Map<string, string>();
+    for (const set of sets) digests.set(set.name, await studyDigest(set, notice));
+    const failures = await queue.coordinate({ ...options, digests });
+    for (const [id, reason] of failures) console.error(`${id} failed: ${reason}`);
+    if (failures.size > 0)
+      throw new UserError(
+        `${failures.size} of ${options.cells.length} cells failed for the reasons above.`,
+        'The same command tries them again.',
+      );
+    await queue.clear();
+  } finally {
+    await queue.close();
+  }
 }
 
 /** Settings that `study` and `run` share. */
@@ -125,16 +155,6 @@ export function studySettings(args: Arguments, preset: 'quick' | 'standard'): St
 
 function list(args: Arguments, name: string, fallback: string): string[] {
   return (args.text(name) ?? fallback).split(',');
-}
-
-/** One line now and then for what takes long. */
-export function startPhases(interval = 10_000): (phase: string, done: number, total: number) => void {
-  let shown = 0;
-  return (phase, done, total) => {
-    if (performance.now() - shown < interval) return;
-    shown = performance.now();
-    console.error(`  ${phase}: ${done}/${total}`);
-  };
 }
 
 async function writeTables(out: string, log: ResultLog): Promise<void> {

@@ -1,0 +1,84 @@
+import { hostname } from 'node:os';
+import { UserError } from '../../errors.ts';
+import { openStudySets, studyDigest } from '../../node/study.ts';
+import { openStudyQueue, type StudyTask } from '../../node/studyQueue.ts';
+import { cellId } from '../../study/cells.ts';
+import type { StudyRunner, StudyStore } from '../../study/runner.ts';
+import { photographPenalty } from '../../train/penalty.ts';
+import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { notice, withEngine } from '../session.ts';
+import { loadPhotographs, printCell, studyRunner } from '../study.ts';
+
+export const usage = `raad study-worker DATA... --redis URL
+  Takes cells of a study from the queue of raad study --redis, runs them on data sets of this machine, and gives their results
+  back, until Ctrl-C. Settings come with the cells; data sets that are missing here, or differ, are left to other workers.
+
+  --name NAME            of the study, study by default
+  --penalty DIR          the photographs that the study was given, if it was
+  --lease SECONDS        when this worker is silent for so long, its cell is given to another, 60`;
+
+export const options: OptionTable = {
+  redis: { type: 'string' },
+  name: { type: 'string' },
+  penalty: { type: 'string' },
+  lease: { type: 'string' },
+};
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const url = args.text('redis');
+  if (!url || args.positionals.length === 0)
+    throw new UsageError('study-worker needs a data set and --redis.', 'raad study-worker DATA... --redis URL');
+  const lease = wholeNumber(args, 'lease', 60, 1);
+  const sets = await openStudySets(args.positionals);
+  const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
+  try {
+    await withEngine(args, async (engine) => {
+      const photographs = await loadPhotographs(args.text('penalty'));
+      const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
+      const digests = new Map<string, string>();
+      let current: { readonly study: string; readonly runner: StudyRunner } | undefined;
+      const runnerOf = async ({ study, settings }: StudyTask, store: StudyStore) => {
+        if (current?.study === study) return current.runner;
+        current?.runner.destroy();
+        current = { study, runner: await studyRunner({ engine, sets, settings, penalty, store, signal }) };
+        return current.runner;
+      };
+      try {
+        await queue.work({
+          worker: `${hostname()} (${process.pid})`,
+          lease,
+          signal,
+          onTask: ({ set, seed, cell }) => console.error(cell ? cellId(cell) : `${set}/${seed}: the checkpoint`),
+          handler: {
+            async refusal(task) {
+              const set = sets.find(({ name }) => name === task.set);
+              if (!set) return 'it was not given this data set.';
+              if (photographs?.digest !== task.penalty.digest)
+                return `its penalty images are not the study's (${task.penalty.name}).`;
+              try {
+                if (!digests.has(set.name)) digests.set(set.name, await studyDigest(set, notice));
+              } catch (error) {
+                if (error instanceof UserError) return error.message;
+                throw error;
+              }
+              return digests.get(set.name) === task.digest ? undefined : "its images are not the coordinator's.";
+            },
+            async prepare(task, store) {
+              await (await runnerOf(task, store)).prepare(task.set, task.seed, task.arms);
+            },
+            async run(cell, task, store) {
+              const result = await (await runnerOf(task, store)).run(cell);
+              printCell(result);
+              return result;
+            },
+          },
+        });
+      } finally {
+        current?.runner.destroy();
+        penalty?.destroy();
+      }
+    });
+  } finally {
+    await queue.close();
+  }
+}

@@ -1,0 +1,55 @@
+import { basename, resolve } from 'node:path';
+import type { Engine } from '../engine/engine.ts';
+import { loadImages } from '../node/datasets.ts';
+import { imagesBelow } from '../node/files.ts';
+import { openStudyData, type StudySet } from '../node/study.ts';
+import { readTeacher } from '../node/teachers.ts';
+import type { CellResult } from '../study/cells.ts';
+import { StudyRunner, type StudySettings, type StudyStore } from '../study/runner.ts';
+import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
+import { notice } from './session.ts';
+
+/** Photographs below a folder, called like it. @param memory bytes of decoded images that may be kept */
+export async function loadPhotographs(folder: string | undefined, memory?: number) {
+  if (!folder) return undefined;
+  return { ...(await loadImages(await imagesBelow(folder), notice, memory)), name: basename(resolve(folder)) };
+}
+
+export interface StudyRunnerOptions {
+  readonly engine: Engine;
+  readonly sets: readonly StudySet[];
+  readonly settings: StudySettings;
+  /** Generated pictures when there is none. */
+  readonly penalty: PenaltySource | undefined;
+  readonly store: StudyStore;
+  readonly signal: AbortSignal;
+}
+
+/** Runs cells on data sets of this machine, and says now and then how far it is. */
+export async function studyRunner({ sets, penalty, ...options }: StudyRunnerOptions): Promise<StudyRunner> {
+  return new StudyRunner({
+    ...options,
+    open: (name, seed) => openStudyData(sets.find((set) => set.name === name)!, seed, notice),
+    penalty: (seed) => penalty ?? generatedPenalty(seed),
+    teacher: await readTeacher(options.settings.fit.size),
+    onProgress: startPhases(),
+  });
+}
+
+/** One line about a finished cell. */
+export function printCell({ id, metrics, size, seconds }: CellResult): void {
+  const percent = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
+  console.error(
+    `${id}: AUROC ${percent(metrics.auroc)}, AU-PRO ${percent(metrics.overlap)}, ${size.weightBytes} bytes, ${seconds.toFixed(0)} s`,
+  );
+}
+
+/** One line now and then for what takes long. */
+export function startPhases(interval = 10_000): (phase: string, done: number, total: number) => void {
+  let shown = 0;
+  return (phase, done, total) => {
+    if (performance.now() - shown < interval) return;
+    shown = performance.now();
+    console.error(`  ${phase}: ${done}/${total}`);
+  };
+}
