@@ -8,6 +8,7 @@ import { writeReport } from '../src/cli/commands/report.ts';
 import { GOOD } from '../src/data/dataset.ts';
 import { rocCurve } from '../src/metrics/ranking.ts';
 import { openRun } from '../src/node/report.ts';
+import { histogramChart, histogramScale } from '../src/report/charts.ts';
 import { byteSize, dateInWords, duration, fixed, percent } from '../src/report/format.ts';
 import { worstFirst } from '../src/report/gallery.ts';
 import { REPORT_BYTES, reportHtml } from '../src/report/html.ts';
@@ -441,4 +442,20 @@ describe.runIf(hasChromium)('in Chromium', () => {
     expect(messages).toEqual([]);
     await page.close();
   });
+});
+
+test('histograms are logarithmic where few scores are far above the others, around zero too', () => {
+  const even = histogramScale([1, 2, 3, 4, 5]);
+  expect(even.type).toBe('linear');
+  const skewed = histogramScale([0.04, 0.05, 0.05, 0.06, 1.2]);
+  expect(skewed.type).toBe('log');
+  const signed = histogramScale([-0.02, -0.01, 0.01, 0.02, 0.03, 1.5]);
+  expect(signed.type).toBe('symlog');
+  for (const { edges } of [even, skewed, signed]) {
+    expect(edges.every((edge, i) => i === 0 || edge > edges[i - 1]!)).toBe(true);
+  }
+  expect(signed.edges[0]).toBeCloseTo(-0.02, 10);
+  expect(signed.edges.at(-1)).toBeCloseTo(1.5, 10);
+  const chart = histogramChart({ label: 'x', good: [-0.02, 0.01], defective: [1.5], scale: signed, threshold: 0.1 });
+  expect(chart).toMatch(/threshold 0.1/);
 });

@@ -219,13 +219,13 @@ test('collections in the layouts of MVTec AD, LOCO and VisA, each trained and me
 
   const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
   const out = join(folder, 'out');
-  const options = ['--seeds', '0', '--arms', 'float', '--preset', 'quick', '--iterations', '2', '--batch', '1'];
+  const options = ['--seeds', '0', '--arms', 'blur', '--preset', 'quick', '--iterations', '2', '--batch', '1'];
   const { status, stderr } = spawnSync(process.execPath, [cli, 'study', ...roots, '--out', out, ...options], {
     encoding: 'utf8',
   });
   expect(status, stderr).toBe(0);
   const log = await ResultLog.open(join(out, 'cells.jsonl'));
-  expect(log.results.filter(({ recalibrated }) => !recalibrated).map(({ set, layout }) => [set, layout])).toEqual([
+  expect(log.results.map(({ set, layout }) => [set, layout])).toEqual([
     ['bottle', 'mvtec-ad'],
     ['box', 'mvtec-loco'],
     ['candle', 'visa'],

@@ -95,32 +95,52 @@ function upTo(points: Line['points'], limit: number): Line['points'] {
 
 const BINS = 32;
 /** Largest score over the median from which on the axis is logarithmic. */
-const SKEWED = 12;
+const SKEWED = 6;
 
-/** Ends of the classes that all histograms of a report share; logarithmic where few scores are far above the others. */
-export function histogramEdges(scores: readonly number[]): readonly number[] {
+/** Classes that all histograms of a report share, and the scale that shows them equally wide. */
+export interface HistogramScale {
+  readonly edges: readonly number[];
+  readonly type: 'linear' | 'log' | 'symlog';
+  /** Of symlog: below this size scores are shown linearly. */
+  readonly constant: number;
+}
+
+/** A logarithmic scale where few scores are far above the others; around zero where some are negative. */
+export function histogramScale(scores: readonly number[]): HistogramScale {
   const sorted = [...scores].sort((a, b) => a - b);
   const [least, median, most] = [sorted[0]!, sorted[sorted.length >> 1]!, sorted.at(-1)!];
-  const isLogarithmic = least > 0 && most > SKEWED * median;
-  const [from, to] = isLogarithmic ? [Math.log(least), Math.log(most)] : [least, most];
+  const quarters = (sorted[Math.floor(0.75 * sorted.length)]! - sorted[Math.floor(0.25 * sorted.length)]!) / 2;
+  const constant = quarters > 0 ? quarters / 2 : 1;
+  const isSkewed = most > SKEWED * median && most > 0;
+  const type = !isSkewed ? 'linear' : least > 0 ? 'log' : 'symlog';
+  const forward = {
+    linear: (score: number) => score,
+    log: Math.log,
+    symlog: (score: number) => Math.sign(score) * Math.log1p(Math.abs(score / constant)),
+  }[type];
+  const back = {
+    linear: (at: number) => at,
+    log: Math.exp,
+    symlog: (at: number) => Math.sign(at) * Math.expm1(Math.abs(at)) * constant,
+  }[type];
+  const [from, to] = [forward(least), forward(most)];
   const spread = to > from ? to - from : Math.max(1, Math.abs(from));
-  return Array.from({ length: BINS + 1 }, (_, i) => {
-    const at = from + (spread * i) / BINS;
-    return isLogarithmic ? Math.exp(at) : at;
-  });
+  const edges = Array.from({ length: BINS + 1 }, (_, i) => back(from + (spread * i) / BINS));
+  return { edges, type, constant };
 }
 
 export interface HistogramOptions {
   readonly label: string;
   readonly good: readonly number[];
   readonly defective: readonly number[];
-  /** Ends of the classes, the same for all charts that are compared. */
-  readonly edges: readonly number[];
+  /** The same for all charts that are compared. */
+  readonly scale: HistogramScale;
   readonly threshold: number | undefined;
 }
 
 /** Scores of good images upwards and of defective ones downwards, with the threshold. */
-export function histogramChart({ label, good, defective, edges, threshold }: HistogramOptions): string {
+export function histogramChart({ label, good, defective, scale, threshold }: HistogramOptions): string {
+  const { edges, type, constant } = scale;
   const classes = edges.slice(1).map((x2, i) => ({ x1: edges[i]!, x2 }));
   const bars = (scores: readonly number[], direction: 1 | -1) => {
     const counts = classes.map(() => 0);
@@ -133,9 +153,7 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
   const [above, below] = [bars(good, 1), bars(defective, -1)];
   const reach = (all: typeof above) => Math.max(1, ...all.map(({ y2 }) => Math.abs(y2)));
   const [least, most] = [Math.min(edges[0]!, threshold ?? edges[0]!), Math.max(edges.at(-1)!, threshold ?? edges[0]!)];
-  const widths = [edges[1]! - edges[0]!, edges.at(-1)! - edges.at(-2)!];
-  const isLogarithmic = widths[1]! > 1.5 * widths[0]!;
-  const middle = isLogarithmic ? Math.sqrt(least * most) : (least + most) / 2;
+  const middle = edges[edges.length >> 1]!;
   const isLeft = (score: number) => score < middle;
   const rectangle = { x1: 'x1', x2: 'x2', y1: 'y1', y2: 'y2', insetLeft: 0.5, insetRight: 0.5 };
   return plotSvg(
@@ -148,8 +166,9 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
       marginBottom: 38,
       style: FONT,
       x: {
-        type: isLogarithmic ? 'log' : 'linear',
+        type,
         domain: [least, most],
+        ...(type === 'symlog' && { constant }),
       },
       y: { domain: [-1.15 * reach(below), 1.15 * reach(above)], label: null },
       marks: [
@@ -160,12 +179,13 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
           tickFormat: (count: number) => (Number.isInteger(count) ? String(Math.abs(count)) : ''),
         }),
         Plot.axisX({
-          ticks: isLogarithmic ? 4 : 5,
+          ticks: type === 'symlog' ? roundScores(least, most, constant) : type === 'log' ? 4 : 5,
           tickSize: 3,
-          label: isLogarithmic ? 'score, logarithmic' : 'score',
+          label: type === 'linear' ? 'score' : 'score, logarithmic',
           labelArrow: 'none',
           labelAnchor: 'center',
-          ...(isLogarithmic && { tickFormat: (score: number) => (isRound(score) ? formatTick(score) : '') }),
+          ...(type === 'log' && { tickFormat: (score: number) => (isRound(score) ? formatTick(score) : '') }),
+          ...(type === 'symlog' && { tickFormat: formatTick }),
         }),
         Plot.rect(above, { ...rectangle, fill: 'var(--good)' }),
         Plot.rect(below, { ...rectangle, fill: 'var(--defective)' }),
@@ -209,6 +229,12 @@ export function histogramChart({ label, good, defective, edges, threshold }: His
 function isRound(score: number): boolean {
   const digit = score / 10 ** Math.floor(Math.log10(score) + 1e-9);
   return [1, 2, 5].some((round) => Math.abs(digit - round) < 1e-6);
+}
+
+/** Zero, and powers of ten above the linear part on either side. */
+function roundScores(least: number, most: number, constant: number): number[] {
+  const powers = Array.from({ length: 12 }, (_, i) => 10 ** (Math.ceil(Math.log10(2 * constant)) + i));
+  return [...powers.map((power) => -power), 0, ...powers].filter((score) => score >= least && score <= most);
 }
 
 function formatTick(score: number): string {

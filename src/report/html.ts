@@ -8,7 +8,7 @@ import {
   curveChart,
   DASHES,
   histogramChart,
-  histogramEdges,
+  histogramScale,
   type Line,
   layerBars,
   layerScoreChart,
@@ -323,7 +323,7 @@ function curveLegend(lines: readonly Curve[]): string {
 }
 
 function scores({ steps }: RunRecord): string {
-  const edges = histogramEdges(steps.flatMap(({ result }) => result.images.map(([, score]) => score)));
+  const scale = histogramScale(steps.flatMap(({ result }) => result.images.map(([, score]) => score)));
   const charts = steps.map((step) => {
     const of = (isGood: boolean) =>
       step.result.images.filter(([defect]) => (defect === GOOD) === isGood).map(([, score]) => score);
@@ -335,7 +335,7 @@ function scores({ steps }: RunRecord): string {
       label: `Histogram of the scores after the step ${step.step}: ${about}.`,
       good: of(true),
       defective: of(false),
-      edges,
+      scale,
       threshold: step.threshold?.value,
     });
     return chart(escaped(step.step), `<p class="note">${about}</p>`, svg);
