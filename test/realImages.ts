@@ -7,6 +7,8 @@ export async function realDataset(path: string): Promise<OpenedDatasets | undefi
   const root = process.env['RAAD_DATA'];
   const folder = root && resolve(join(root, path));
   if (folder && existsSync(folder)) return openDatasets(folder);
-  console.warn(`SKIPPED: real images need RAAD_DATA, the folder that holds ${path}; they do not come with the project.`);
+  console.warn(
+    `SKIPPED: real images need RAAD_DATA, the folder that holds ${path}; they do not come with the project.`,
+  );
   return undefined;
 }

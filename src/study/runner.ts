@@ -22,7 +22,7 @@ import type { ActivationQuantiser } from '../quantisation/layers.ts';
 import type { ImageSource } from '../train/calibrate.ts';
 import { type FitSettings, fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
-import { activationRanges, quantize } from '../train/quantize.ts';
+import { equalisedRanges, quantize } from '../train/quantize.ts';
 import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
 import { type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
 
@@ -100,8 +100,8 @@ interface Shared {
   readonly float: Detector;
   readonly allocations: Map<Arm, Allocation>;
   errors?: RoundingErrors;
-  /** Quantisers of all layers' inputs at 8 bits: they depend on the float networks alone. */
-  ranges?: ReadonlyMap<string, ActivationQuantiser>;
+  /** What all quantised arms start from: it depends on the float networks alone. */
+  equalised?: { readonly base: Detector; readonly ranges: ReadonlyMap<string, ActivationQuantiser> };
 }
 
 /** Runs cells; those of one set and seed share the float checkpoint, the data order and the layers' scores. */
@@ -178,6 +178,7 @@ export class StudyRunner {
 
   destroy(): void {
     this.#shared?.float.destroy();
+    this.#shared?.equalised?.base.destroy();
     this.#shared = undefined;
   }
 
@@ -275,11 +276,12 @@ export class StudyRunner {
     const { seed } = float.state.provenance;
     const common = { detector: float, train, heldOut, ...(signal && { signal }) };
     const all = uniformPlan(float.state.networks, { weights: 8, activations: 8 });
-    shared.ranges ??= await activationRanges({ ...common, plan: all });
-    const { ranges } = shared;
-    if (!recalibrated) return quantize({ ...common, ranges, plan: plan! });
+    shared.equalised ??= await equalisedRanges({ ...common, plan: all });
+    const { base, ranges } = plan ? shared.equalised : { base: float, ranges: new Map() };
+    if (!recalibrated) return quantize({ ...common, detector: base, ranges, plan: plan! });
     return recalibrate({
       ...common,
+      detector: base,
       ranges,
       plan: plan ?? { format: 'raad-bit-plan', version: 1, layers: {} },
       penalty: penalty(seed),

@@ -7,7 +7,8 @@ import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { Resizer } from '../model/pixels.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
-import type { BitPlan } from '../quantisation/bitPlan.ts';
+import { type BitPlan, quantisableLayers } from '../quantisation/bitPlan.ts';
+import { equalisableLayers, equaliseNetworks } from '../quantisation/equalise.ts';
 import { integerGraph, type LayerCache, layerOf } from '../quantisation/integerGraph.ts';
 import { type ActivationQuantiser, needsRange, type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
 import { type RangeMethod, RangeObserver } from '../quantisation/ranges.ts';
@@ -25,7 +26,7 @@ export interface QuantizeOptions {
   readonly method?: RangeMethod;
   /** Images that ranges are taken from, evenly spread over `train`; 32. */
   readonly rangeImages?: number;
-  /** Quantisers of the layers' inputs that are known already. @see activationRanges */
+  /** Quantisers of the layers' inputs that are known already; then the detector is not equalised. @see activationRanges */
   readonly ranges?: ReadonlyMap<string, ActivationQuantiser>;
   /** Wanted false-alarm rate of the threshold; that of the detector by default. */
   readonly alpha?: number;
@@ -34,7 +35,7 @@ export interface QuantizeOptions {
 }
 
 export interface QuantizeProgress {
-  readonly phase: 'ranges' | 'statistics' | 'calibrate';
+  readonly phase: 'equalise' | 'ranges' | 'statistics' | 'calibrate';
   readonly done: number;
   readonly total: number;
 }
@@ -49,12 +50,9 @@ const RANGE_IMAGES = 32;
 export async function quantize(options: QuantizeOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, onProgress, signal } = options;
   const { state, engine } = detector;
-  if (state.quantisation) {
-    throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
-  }
-  if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
-  const ranges = options.ranges ?? (await activationRanges(options));
-  const { networks, quantisation } = quantiseNetworks(state.networks, plan, ranges);
+  const { base, ranges } = await equalisedRanges(options);
+  const { networks, quantisation } = quantiseNetworks(base.state.networks, plan, ranges);
+  if (base !== detector) base.destroy();
   await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
   const quantised = new Detector(engine, { ...state, networks, ...(quantisation.size > 0 && { quantisation }) });
@@ -62,6 +60,45 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
   quantised.destroy();
   onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return result;
+}
+
+/**
+ * The float detector that a plan's quantisation starts from, and the ranges of its activations: with more equal channels where
+ * the plan has 8-bit activations, unless ranges are given.
+ * @throws UserError without images, or for a detector that is quantised already
+ */
+export async function equalisedRanges(
+  options: QuantizeOptions,
+): Promise<{ readonly base: Detector; readonly ranges: ReadonlyMap<string, ActivationQuantiser> }> {
+  const { detector, plan, train, ranges } = options;
+  if (detector.state.quantisation) {
+    throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
+  }
+  if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
+  if (ranges) return { base: detector, ranges };
+  const isWide = Object.values(plan.layers).every(({ activations }) => activations > 8);
+  const base = isWide ? detector : await equalise(options);
+  return { base, ranges: await activationRanges({ ...options, detector: base }) };
+}
+
+/** A float detector of equal function whose channels have more equal ranges. @see equaliseNetworks */
+export async function equalise(
+  options: Pick<QuantizeOptions, 'detector' | 'train' | 'rangeImages' | 'onProgress' | 'signal'>,
+): Promise<Detector> {
+  const { engine, state } = options.detector;
+  const maxima = new Map<string, Float32Array>();
+  await readInputs(options, 'equalise', equalisableLayers(state.networks), (layers, values, channels) => {
+    const plane = values.length / channels;
+    for (const layer of layers) {
+      const largest = maxima.get(layer) ?? new Float32Array(channels);
+      maxima.set(layer, largest);
+      values.forEach((value, i) => {
+        const c = Math.floor(i / plane);
+        if (Math.abs(value) > largest[c]!) largest[c] = Math.abs(value);
+      });
+    }
+  });
+  return new Detector(engine, { ...state, networks: equaliseNetworks(state.networks, maxima) });
 }
 
 /** The float graph's value that each layer reads, by layer. */
@@ -77,46 +114,66 @@ export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
 }
 
 /** Quantisers of the inputs of all layers that need one, from images run through the float networks. */
-export async function activationRanges({
-  detector,
-  plan,
-  train,
-  method,
-  rangeImages = RANGE_IMAGES,
-  onProgress,
-  signal,
-}: QuantizeOptions): Promise<Map<string, ActivationQuantiser>> {
-  const { engine, state } = detector;
-  const image = input('image', [1, state.networks.side, state.networks.side], 'u32');
-  const wanted = [...layerInputs(state.networks, imageToTensor(image))].filter(([name]) => {
+export async function activationRanges(options: QuantizeOptions): Promise<Map<string, ActivationQuantiser>> {
+  const { detector, plan, method } = options;
+  const wanted = [...quantisableLayers(detector.state.networks).keys()].filter((name) => {
     const layer = plan.layers[name];
     return layer && needsRange(layer);
   });
-  const ranges = new Map<string, ActivationQuantiser>();
-  if (wanted.length === 0) return ranges;
-  // Layers that read the same values share an observer.
-  const nodes = [...new Set(wanted.map(([, node]) => node))];
-  const key = (node: Node) => `input${nodes.indexOf(node)}`;
-  const observers = new Map(nodes.map((node) => [node, new RangeObserver()]));
-  const readPlan = await engine.compile({ outputs: Object.fromEntries(nodes.map((node) => [key(node), node])) });
-  const resizer = new Resizer(engine, state.networks.side);
+  const observers = new Map<string, RangeObserver>();
+  await readInputs(options, 'ranges', wanted, (layers, values) => {
+    // Layers that read the same values share an observer.
+    const observer = observers.get(layers[0]!) ?? new RangeObserver();
+    for (const layer of layers) observers.set(layer, observer);
+    observer.add(values);
+  });
+  return new Map(
+    [...observers].map(([name, observer]) => [
+      name,
+      observer.quantiser(plan.layers[name]!.activations === 4 ? 4 : 8, method),
+    ]),
+  );
+}
+
+/** Runs images through the float networks. @param visit gets what some layers read, [channels, height, width] */
+async function readInputs(
+  {
+    detector: { engine, state },
+    train,
+    rangeImages = RANGE_IMAGES,
+    onProgress,
+    signal,
+  }: Pick<QuantizeOptions, 'detector' | 'train' | 'rangeImages' | 'onProgress' | 'signal'>,
+  phase: QuantizeProgress['phase'],
+  wanted: readonly string[],
+  visit: (layers: readonly string[], values: Float32Array, channels: number) => void,
+): Promise<void> {
+  if (wanted.length === 0) return;
+  const { side } = state.networks;
+  const image = input('image', [1, side, side], 'u32');
+  const readers = new Map<Node, string[]>();
+  for (const [name, node] of layerInputs(state.networks, imageToTensor(image))) {
+    if (wanted.includes(name)) readers.set(node, [...(readers.get(node) ?? []), name]);
+  }
+  const nodes = [...readers];
+  const keys = nodes.map((_, i) => `input${i}`);
+  const plan = await engine.compile({ outputs: Object.fromEntries(nodes.map(([node], i) => [keys[i]!, node])) });
+  const resizer = new Resizer(engine, side);
   const total = Math.min(rangeImages, train.count);
   try {
     for (let i = 0; i < total; i++) {
       signal?.throwIfAborted();
       const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
-      const values = await readPlan.run({ image: pixels }, nodes.map(key));
-      for (const [node, observer] of observers) observer.add(values[key(node)] as Float32Array);
-      onProgress?.({ phase: 'ranges', done: i + 1, total });
+      const values = await plan.run({ image: pixels }, keys);
+      nodes.forEach(([node, layers], k) => {
+        visit(layers, values[keys[k]!] as Float32Array, node.type.shape[1]!);
+      });
+      onProgress?.({ phase, done: i + 1, total });
     }
   } finally {
-    readPlan.destroy();
+    plan.destroy();
     resizer.destroy();
   }
-  for (const [name, node] of wanted) {
-    ranges.set(name, observers.get(node)!.quantiser(plan.layers[name]!.activations === 4 ? 4 : 8, method));
-  }
-  return ranges;
 }
 
 interface StatisticsOptions {

@@ -11,7 +11,7 @@ import { calibrate } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
-import { type QuantizeOptions, quantize } from './quantize.ts';
+import { equalisedRanges, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 
 export interface RecalibrateSettings {
@@ -39,7 +39,7 @@ export interface RecalibrateOptions
 }
 
 export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
-  readonly phase: TrainingProgress['phase'] | 'ranges' | 'calibrate';
+  readonly phase: TrainingProgress['phase'] | QuantizeProgress['phase'];
 }
 
 const LEARNING_RATE = 1e-5;
@@ -78,13 +78,17 @@ export function recalibrateSettings(
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
   const settings = recalibrateSettings(detector, options.settings);
+  const { base, ranges } = await equalisedRanges(options);
   const quantised = await quantize({
     ...options,
+    detector: base,
+    ranges,
     ...(onProgress && { onProgress }),
   });
   const { engine, state } = quantised;
   const { provenance, quantisation = new Map() } = state;
-  const networks = latentNetworks(detector.state.networks, state.networks, quantisation);
+  const networks = latentNetworks(base.state.networks, state.networks, quantisation);
+  if (base !== detector) base.destroy();
   const scales = learnableScales(quantisation);
   const learned = scalesOf(scales, isTrained);
   const cache: LayerCache = new Map();

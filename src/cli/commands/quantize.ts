@@ -160,4 +160,9 @@ class Report {
   }
 }
 
-const TITLES = { ranges: 'activation ranges', statistics: 'teacher statistics', calibrate: 'calibrating' } as const;
+const TITLES = {
+  equalise: 'channel ranges',
+  ranges: 'activation ranges',
+  statistics: 'teacher statistics',
+  calibrate: 'calibrating',
+} as const;
