@@ -232,5 +232,6 @@ describe('conformal threshold', () => {
   test('says which rate it can promise when images are few', () => {
     expect(conformalThreshold(scores.slice(0, 9), 0.01)).toMatchObject({ promised: 0.1 });
     expect(() => conformalThreshold([])).toThrow(UserError);
+    expect(() => conformalThreshold(scores, 2)).toThrow('a false-alarm rate of 2 cannot be used');
   });
 });

@@ -17,12 +17,14 @@ export const DEFAULT_ALPHA = 0.01;
  * Conformal threshold: the ceil((n + 1)(1 - alpha))-th smallest of n scores of normal images that were not trained on. A new
  * normal image exceeds it with probability at most alpha. With fewer than 1 / alpha - 1 scores the largest one is taken,
  * and the rate that this promises is said.
- * @throws UserError without scores
+ * @throws UserError without scores, or for a rate that is none
  */
 export function conformalThreshold(scores: readonly number[], alpha = DEFAULT_ALPHA): Threshold {
   const n = scores.length;
   if (n === 0)
     throw new UserError('no held-out normal images to take a threshold from.', 'Give at least two good images.');
+  if (!(alpha > 0 && alpha < 1))
+    throw new UserError(`a false-alarm rate of ${alpha} cannot be used.`, 'Give a number between 0 and 1.');
   const rank = Math.ceil((n + 1) * (1 - alpha));
   const sorted = [...scores].sort((a, b) => a - b);
   return { value: sorted[Math.min(rank, n) - 1]!, alpha, promised: rank <= n ? alpha : 1 / (n + 1), images: n };
