@@ -116,15 +116,15 @@ describe('the main job', () => {
 
   test('sensitivity: a table that is continued, and a chart', () => {
     const args = ['models/biscuit.safetensors', 'data', '--layers', 'student.conv2', '--csv', 'sens.csv'];
-    const first = raad('sensitivity', ...args, '--bits', '4');
+    const first = raad('sensitivity', ...args, '--bits', '8');
     expect(first.status, first.stderr).toBe(0);
-    const { status, stderr } = raad('sensitivity', ...args, '--bits', '4,2', '--chart', 'sens.svg');
+    const { status, stderr } = raad('sensitivity', ...args, '--bits', '8,2', '--chart', 'sens.svg');
     expect(status, stderr).toBe(0);
     const rows = readFileSync(at('sens.csv'), 'utf8').trim().split('\n');
     expect(rows.map((row) => row.split(',').slice(0, 3).join())).toEqual([
       'layer,weights,activations',
       'none,32,32',
-      'student.conv2,4,8',
+      'student.conv2,8,8',
       'student.conv2,2,8',
     ]);
     // Fewer bits, more noise.
