@@ -2,7 +2,10 @@ import type { Dataset } from '../data/dataset.ts';
 import { UserError } from '../errors.ts';
 
 /** The data sets to work on: the named one, or all. @throws UserError when the name is not among them */
-export function chooseCategories(datasets: readonly Dataset[], name: string | undefined): readonly Dataset[] {
+export function chooseCategories<T extends Pick<Dataset, 'name'>>(
+  datasets: readonly T[],
+  name: string | undefined,
+): readonly T[] {
   if (name === undefined) return datasets;
   const found = datasets.filter((dataset) => dataset.name === name);
   if (found.length === 0) {

@@ -5,7 +5,7 @@ import { imagesBelow } from '../node/files.ts';
 import { openStudyData, type StudySet } from '../node/study.ts';
 import { readTeacher } from '../node/teachers.ts';
 import type { CellResult } from '../study/cells.ts';
-import { StudyRunner, type StudySettings, type StudyStore } from '../study/runner.ts';
+import { type StudyOptions, StudyRunner, type StudySettings, type StudyStore } from '../study/runner.ts';
 import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
 import { notice } from './session.ts';
 
@@ -15,9 +15,14 @@ export async function loadPhotographs(folder: string | undefined, memory?: numbe
   return { ...(await loadImages(await imagesBelow(folder), notice, memory)), name: basename(resolve(folder)) };
 }
 
+/** Opens data sets by name. */
+export function studyOpener(sets: readonly StudySet[]): StudyOptions['open'] {
+  return (name, seed) => openStudyData(sets.find((set) => set.name === name)!, seed, notice);
+}
+
 export interface StudyRunnerOptions {
   readonly engine: Engine;
-  readonly sets: readonly StudySet[];
+  readonly open: StudyOptions['open'];
   readonly settings: StudySettings;
   /** Generated pictures when there is none. */
   readonly penalty: PenaltySource | undefined;
@@ -26,10 +31,9 @@ export interface StudyRunnerOptions {
 }
 
 /** Runs cells on data sets of this machine, and says now and then how far it is. */
-export async function studyRunner({ sets, penalty, ...options }: StudyRunnerOptions): Promise<StudyRunner> {
+export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): Promise<StudyRunner> {
   return new StudyRunner({
     ...options,
-    open: (name, seed) => openStudyData(sets.find((set) => set.name === name)!, seed, notice),
     penalty: (seed) => penalty ?? generatedPenalty(seed),
     teacher: await readTeacher(options.settings.fit.size),
     onProgress: startPhases(),

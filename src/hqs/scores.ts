@@ -17,8 +17,10 @@ import type { ImageSource } from '../train/calibrate.ts';
 import { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap, sample } from './layerMaps.ts';
 import { gramMatrix, linearCka } from './linear.ts';
 
-/** What a layer's map says about defects. `separability`: AUROC of the map inside against outside of planted defects.
- * `literal`: the map's mean over normal images. */
+/**
+ * What a layer's map says about defects. `separability`: AUROC of the map inside against outside of planted defects.
+ * `literal`: the map's mean over normal images.
+ */
 export type Contribution = 'separability' | 'literal';
 export const CONTRIBUTIONS: readonly Contribution[] = ['separability', 'literal'];
 

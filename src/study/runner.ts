@@ -268,6 +268,20 @@ export class StudyRunner {
     return allocate({ ...base, scores, method: arm as AllocationMethod, limit: { bytes } });
   }
 
+  async #equalised(shared: Shared): Promise<NonNullable<Shared['equalised']>> {
+    const { signal } = this.#options;
+    const { float: detector, data } = shared;
+    const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
+    shared.equalised ??= await equalisedRanges({
+      detector,
+      plan,
+      train: data.train,
+      heldOut: data.heldOut,
+      ...(signal && { signal }),
+    });
+    return shared.equalised;
+  }
+
   /** Quantised and trained on, as far as asked. */
   async #changed(shared: Shared, plan: BitPlan | undefined, recalibrated: boolean): Promise<Detector> {
     const { settings, penalty, onProgress, signal } = this.#options;
@@ -275,9 +289,7 @@ export class StudyRunner {
     const { train, heldOut } = data;
     const { seed } = float.state.provenance;
     const common = { detector: float, train, heldOut, ...(signal && { signal }) };
-    const all = uniformPlan(float.state.networks, { weights: 8, activations: 8 });
-    shared.equalised ??= await equalisedRanges({ ...common, plan: all });
-    const { base, ranges } = plan ? shared.equalised : { base: float, ranges: new Map() };
+    const { base, ranges } = plan ? await this.#equalised(shared) : { base: float, ranges: new Map() };
     if (!recalibrated) return quantize({ ...common, detector: base, ranges, plan: plan! });
     return recalibrate({
       ...common,

@@ -33,18 +33,23 @@ export const usage = `raad fit DATA -o MODEL.safetensors
   --resume               continue from that file
   --log FILE             losses as JSON lines`;
 
-export const options: OptionTable = {
-  output: { type: 'string', short: 'o' },
-  good: { type: 'string' },
-  category: { type: 'string' },
+/** Options that define a training, for every command that trains. */
+export const TRAINING_OPTIONS: OptionTable = {
+  penalty: { type: 'string' },
   preset: { type: 'string' },
   size: { type: 'string' },
   resolution: { type: 'string' },
   iterations: { type: 'string' },
   batch: { type: 'string' },
   lr: { type: 'string' },
+};
+
+export const options: OptionTable = {
+  ...TRAINING_OPTIONS,
+  output: { type: 'string', short: 'o' },
+  good: { type: 'string' },
+  category: { type: 'string' },
   seed: { type: 'string' },
-  penalty: { type: 'string' },
   teacher: { type: 'string' },
   alpha: { type: 'string' },
   'checkpoint-every': { type: 'string' },

@@ -1,18 +1,16 @@
 import { basename, join, resolve } from 'node:path';
-import { loadImages } from '../../node/datasets.ts';
-import { assertWritable, imagesBelow } from '../../node/files.ts';
+import { assertWritable } from '../../node/files.ts';
 import { runSteps } from '../../node/run.ts';
 import { folderStore, keepSettings, openStudyData, openStudySets } from '../../node/study.ts';
-import { readTeacher } from '../../node/teachers.ts';
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { StepRecord } from '../../study/record.ts';
-import { StudyRunner } from '../../study/runner.ts';
-import { generatedPenalty, photographPenalty } from '../../train/penalty.ts';
+import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { chooseCategories } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
-import { startPhases } from '../study.ts';
-import { studySettings } from './study.ts';
+import { loadPhotographs, studyRunner } from '../study.ts';
+import { STUDY_OPTIONS, studySettings } from './study.ts';
 
 export const usage = `raad run DATA -o DIR
   RAAD's three steps: trains, gives every layer its bit-width by HQS and quantises, recalibrates; evaluates after each. Leaves
@@ -30,17 +28,7 @@ export const options: OptionTable = {
   output: { type: 'string', short: 'o' },
   seed: { type: 'string' },
   category: { type: 'string' },
-  map: { type: 'string' },
-  contribution: { type: 'string' },
-  'recalibrate-iterations': { type: 'string' },
-  'recalibrate-lr': { type: 'string' },
-  penalty: { type: 'string' },
-  preset: { type: 'string' },
-  size: { type: 'string' },
-  resolution: { type: 'string' },
-  iterations: { type: 'string' },
-  batch: { type: 'string' },
-  lr: { type: 'string' },
+  ...STUDY_OPTIONS,
 };
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
@@ -49,19 +37,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
   const settings = studySettings(args, 'standard');
   const seed = args.number('seed') ?? 0;
-  const category = args.text('category');
-  const all = await openStudySets(args.positionals);
-  const sets = category === undefined ? all : all.filter(({ name }) => name === category);
-  if (sets.length === 0)
-    throw new UsageError(
-      `there is no data set '${category}'.`,
-      `Use one of: ${all.map(({ name }) => name).join(', ')}.`,
-    );
+  const sets = chooseCategories(await openStudySets(args.positionals), args.text('category'));
   const folder = args.text('penalty');
   const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
   await withEngine(args, async (engine) => {
-    const photographs = folder ? await loadImages(await imagesBelow(folder), notice) : undefined;
-    const penalty = photographs && photographPenalty(engine, photographs, recorded.penalty);
+    const photographs = await loadPhotographs(folder);
+    const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
     try {
       for (const set of sets) {
         const target = sets.length === 1 ? out : join(out, set.name);
@@ -69,14 +50,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         await keepSettings(join(target, 'settings.json'), { ...recorded, seed });
         if (sets.length > 1) console.error(`\n${set.name}`);
         const data = await openStudyData(set, seed, notice);
-        const runner = new StudyRunner({
+        const runner = await studyRunner({
           engine,
           settings,
           open: async () => data,
-          penalty: () => penalty ?? generatedPenalty(seed),
-          teacher: await readTeacher(settings.fit.size),
+          penalty,
           store: folderStore(join(target, 'models')),
-          onProgress: startPhases(),
           signal,
         });
         try {

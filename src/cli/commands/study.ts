@@ -9,8 +9,8 @@ import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
-import { loadPhotographs, printCell, studyRunner } from '../study.ts';
-import { readSettings } from './fit.ts';
+import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
+import { readSettings, TRAINING_OPTIONS } from './fit.ts';
 
 export const usage = `raad study DATA... --out DIR
   Runs every arm of the experiment on every data set and seed: float, the bit plans of HQS and of its controls at equal size,
@@ -30,22 +30,21 @@ export const usage = `raad study DATA... --out DIR
   --name NAME            tells studies in one Redis apart, study by default
   --clear                remove what Redis has of an earlier study of this name`;
 
+/** Options that `study` and `run` share: of training, scoring and recalibration. */
+export const STUDY_OPTIONS: OptionTable = {
+  ...TRAINING_OPTIONS,
+  map: { type: 'string' },
+  contribution: { type: 'string' },
+  'recalibrate-iterations': { type: 'string' },
+  'recalibrate-lr': { type: 'string' },
+};
+
 export const options: OptionTable = {
   out: { type: 'string' },
   seeds: { type: 'string' },
   arms: { type: 'string' },
   'average-bits': { type: 'string' },
-  map: { type: 'string' },
-  contribution: { type: 'string' },
-  'recalibrate-iterations': { type: 'string' },
-  'recalibrate-lr': { type: 'string' },
-  penalty: { type: 'string' },
-  preset: { type: 'string' },
-  size: { type: 'string' },
-  resolution: { type: 'string' },
-  iterations: { type: 'string' },
-  batch: { type: 'string' },
-  lr: { type: 'string' },
+  ...STUDY_OPTIONS,
   tables: { type: 'boolean' },
   redis: { type: 'string' },
   name: { type: 'string' },
@@ -98,7 +97,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       await withEngine(args, async (engine) => {
         const photographs = await loadPhotographs(folder);
         const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
-        const runner = await studyRunner({ engine, sets, settings, penalty, store: models, signal });
+        const runner = await studyRunner({ engine, open: studyOpener(sets), settings, penalty, store: models, signal });
         try {
           for (const cell of cells) await keep(await runner.run(cell));
         } finally {

@@ -7,7 +7,7 @@ import type { StudyRunner, StudyStore } from '../../study/runner.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { notice, withEngine } from '../session.ts';
-import { loadPhotographs, printCell, studyRunner } from '../study.ts';
+import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 
 export const usage = `raad study-worker DATA... --redis URL
   Takes cells of a study from the queue of raad study --redis, runs them on data sets of this machine, and gives their results
@@ -40,7 +40,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const runnerOf = async ({ study, settings }: StudyTask, store: StudyStore) => {
         if (current?.study === study) return current.runner;
         current?.runner.destroy();
-        current = { study, runner: await studyRunner({ engine, sets, settings, penalty, store, signal }) };
+        current = {
+          study,
+          runner: await studyRunner({ engine, open: studyOpener(sets), settings, penalty, store, signal }),
+        };
         return current.runner;
       };
       try {
