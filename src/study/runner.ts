@@ -18,11 +18,10 @@ import { Detector } from '../model/detector.ts';
 import { loadDetector, saveDetector } from '../model/modelFile.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { type BitPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
-import type { ActivationQuantiser } from '../quantisation/layers.ts';
 import type { ImageSource } from '../train/calibrate.ts';
 import { type FitSettings, fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
-import { equalisedRanges, quantize } from '../train/quantize.ts';
+import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
 import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
 import { type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
 
@@ -67,6 +66,7 @@ export interface StudyOptions {
 const AVERAGE_BITS = 5;
 const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
+const NO_INPUTS: LayerInputs = { ranges: new Map(), means: new Map() };
 
 /** Looks on while a cell is run. */
 export interface CellWatch {
@@ -101,7 +101,7 @@ interface Shared {
   readonly allocations: Map<Arm, Allocation>;
   errors?: RoundingErrors;
   /** What all quantised arms start from: it depends on the float networks alone. */
-  equalised?: { readonly base: Detector; readonly ranges: ReadonlyMap<string, ActivationQuantiser> };
+  prepared?: { readonly base: Detector; readonly inputs: LayerInputs };
 }
 
 /** Runs cells; those of one set and seed share the float checkpoint, the data order and the layers' scores. */
@@ -178,7 +178,7 @@ export class StudyRunner {
 
   destroy(): void {
     this.#shared?.float.destroy();
-    this.#shared?.equalised?.base.destroy();
+    this.#shared?.prepared?.base.destroy();
     this.#shared = undefined;
   }
 
@@ -268,18 +268,18 @@ export class StudyRunner {
     return allocate({ ...base, scores, method: arm as AllocationMethod, limit: { bytes } });
   }
 
-  async #equalised(shared: Shared): Promise<NonNullable<Shared['equalised']>> {
+  async #prepared(shared: Shared): Promise<NonNullable<Shared['prepared']>> {
     const { signal } = this.#options;
     const { float: detector, data } = shared;
     const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
-    shared.equalised ??= await equalisedRanges({
+    shared.prepared ??= await prepareQuantisation({
       detector,
       plan,
       train: data.train,
       heldOut: data.heldOut,
       ...(signal && { signal }),
     });
-    return shared.equalised;
+    return shared.prepared;
   }
 
   /** Quantised and trained on, as far as asked. */
@@ -289,12 +289,12 @@ export class StudyRunner {
     const { train, heldOut } = data;
     const { seed } = float.state.provenance;
     const common = { detector: float, train, heldOut, ...(signal && { signal }) };
-    const { base, ranges } = plan ? await this.#equalised(shared) : { base: float, ranges: new Map() };
-    if (!recalibrated) return quantize({ ...common, detector: base, ranges, plan: plan! });
+    const { base, inputs } = plan ? await this.#prepared(shared) : { base: float, inputs: NO_INPUTS };
+    if (!recalibrated) return quantize({ ...common, detector: base, inputs, plan: plan! });
     return recalibrate({
       ...common,
       detector: base,
-      ranges,
+      inputs,
       plan: plan ?? { format: 'raad-bit-plan', version: 1, layers: {} },
       penalty: penalty(seed),
       ...(settings.recalibration && { settings: settings.recalibration }),

@@ -1,16 +1,24 @@
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
+import type { Conv2dAttrs } from '../kernels/conv2d.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { Detector } from '../model/detector.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { Resizer } from '../model/pixels.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
+import { correctBiases, type TapMeans, TapObserver } from '../quantisation/biases.ts';
 import { type BitPlan, quantisableLayers } from '../quantisation/bitPlan.ts';
 import { equalisableLayers, equaliseNetworks } from '../quantisation/equalise.ts';
 import { integerGraph, type LayerCache, layerOf } from '../quantisation/integerGraph.ts';
-import { type ActivationQuantiser, needsRange, type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
+import {
+  type ActivationQuantiser,
+  isQuantised,
+  needsRange,
+  type Quantisation,
+  quantiseNetworks,
+} from '../quantisation/layers.ts';
 import { type RangeMethod, RangeObserver } from '../quantisation/ranges.ts';
 import { calibrate, type ImageSource } from './calibrate.ts';
 
@@ -26,32 +34,43 @@ export interface QuantizeOptions {
   readonly method?: RangeMethod;
   /** Images that ranges are taken from, evenly spread over `train`; 32. */
   readonly rangeImages?: number;
-  /** Quantisers of the layers' inputs that are known already; then the detector is not equalised. @see activationRanges */
-  readonly ranges?: ReadonlyMap<string, ActivationQuantiser>;
+  /** What is known already about the inputs of the detector's layers; then the detector is not equalised. @see prepareQuantisation */
+  readonly inputs?: LayerInputs;
   /** Wanted false-alarm rate of the threshold; that of the detector by default. */
   readonly alpha?: number;
   readonly onProgress?: (progress: QuantizeProgress) => void;
   readonly signal?: AbortSignal;
 }
 
+/** What calibration images say about the inputs of a detector's layers, by layer. */
+export interface LayerInputs {
+  readonly ranges: ReadonlyMap<string, ActivationQuantiser>;
+  /** Biases of layers without means stay as they are. @see correctBiases */
+  readonly means: ReadonlyMap<string, TapMeans>;
+}
+
 export interface QuantizeProgress {
-  readonly phase: 'equalise' | 'ranges' | 'statistics' | 'calibrate';
+  readonly phase: 'equalise' | 'ranges' | 'means' | 'statistics' | 'calibrate';
   readonly done: number;
   readonly total: number;
 }
 
 const RANGE_IMAGES = 32;
 
+type Shape = readonly [batch: number, channels: number, height: number, width: number];
+
 /**
- * Turns a float detector into one that runs on packed integer weights (RAAD, decomposition). Teacher statistics, map
- * quantiles and threshold are taken anew with the quantised networks. No weight is trained.
+ * Turns a float detector into one that runs on packed integer weights (RAAD, decomposition). Biases make up for what rounding
+ * does to the means of channels. Teacher statistics, map quantiles and threshold are taken anew with the quantised networks.
+ * No weight is trained.
  * @throws UserError without images, or for a detector that is quantised already
  */
 export async function quantize(options: QuantizeOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, onProgress, signal } = options;
   const { state, engine } = detector;
-  const { base, ranges } = await equalisedRanges(options);
-  const { networks, quantisation } = quantiseNetworks(base.state.networks, plan, ranges);
+  const { base, inputs } = await prepareQuantisation(options);
+  const { networks, quantisation } = quantiseNetworks(base.state.networks, plan, inputs.ranges);
+  correctBiases(base.state.networks, networks, quantisation, inputs.means);
   if (base !== detector) base.destroy();
   await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
@@ -63,22 +82,23 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
 }
 
 /**
- * The float detector that a plan's quantisation starts from, and the ranges of its activations: with more equal channels where
- * the plan has 8-bit activations, unless ranges are given.
+ * The float detector that a plan's quantisation starts from, and what its layers read: with more equal channels where the plan
+ * has 8-bit activations, unless the inputs are given.
  * @throws UserError without images, or for a detector that is quantised already
  */
-export async function equalisedRanges(
+export async function prepareQuantisation(
   options: QuantizeOptions,
-): Promise<{ readonly base: Detector; readonly ranges: ReadonlyMap<string, ActivationQuantiser> }> {
-  const { detector, plan, train, ranges } = options;
+): Promise<{ readonly base: Detector; readonly inputs: LayerInputs }> {
+  const { detector, plan, train, inputs } = options;
   if (detector.state.quantisation) {
     throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
   }
   if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
-  if (ranges) return { base: detector, ranges };
+  if (inputs) return { base: detector, inputs };
   const isWide = Object.values(plan.layers).every(({ activations }) => activations > 8);
   const base = isWide ? detector : await equalise(options);
-  return { base, ranges: await activationRanges({ ...options, detector: base }) };
+  const ranges = await activationRanges({ ...options, detector: base });
+  return { base, inputs: { ranges, means: await inputMeans({ ...options, detector: base }, ranges) } };
 }
 
 /** A float detector of equal function whose channels have more equal ranges. @see equaliseNetworks */
@@ -87,7 +107,7 @@ export async function equalise(
 ): Promise<Detector> {
   const { engine, state } = options.detector;
   const maxima = new Map<string, Float32Array>();
-  await readInputs(options, 'equalise', equalisableLayers(state.networks), (layers, values, channels) => {
+  await readInputs(options, 'equalise', equalisableLayers(state.networks), (layers, values, [, channels]) => {
     const plane = values.length / channels;
     for (const layer of layers) {
       const largest = maxima.get(layer) ?? new Float32Array(channels);
@@ -101,16 +121,21 @@ export async function equalise(
   return new Detector(engine, { ...state, networks: equaliseNetworks(state.networks, maxima) });
 }
 
-/** The float graph's value that each layer reads, by layer. */
-export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
+/** The float graph's convolutions, by layer. */
+function layerNodes(networks: Networks, x: Node): Map<string, Node> {
   const quantiles = input('quantiles', [4]);
   const maps = anomalyMaps(networks, quantiles, x);
-  const inputs = new Map<string, Node>();
+  const nodes = new Map<string, Node>();
   for (const node of topologicalOrder([maps.studentTeacher, maps.autoencoder])) {
     const use = layerOf(node);
-    if (use) inputs.set(use.name, node.inputs[0]!);
+    if (use) nodes.set(use.name, node);
   }
-  return inputs;
+  return nodes;
+}
+
+/** The float graph's value that each layer reads, by layer. */
+export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
+  return new Map([...layerNodes(networks, x)].map(([name, node]) => [name, node.inputs[0]!]));
 }
 
 /** Quantisers of the inputs of all layers that need one, from images run through the float networks. */
@@ -135,7 +160,31 @@ export async function activationRanges(options: QuantizeOptions): Promise<Map<st
   );
 }
 
-/** Runs images through the float networks. @param visit gets what some layers read, [channels, height, width] */
+/** What every tap of the layers of a plan reads on average, before and after the quantisers of their inputs. */
+export async function inputMeans(
+  options: QuantizeOptions,
+  ranges: ReadonlyMap<string, ActivationQuantiser>,
+): Promise<Map<string, TapMeans>> {
+  const { detector, plan } = options;
+  const { networks } = detector.state;
+  const parameters = quantisableLayers(networks);
+  const image = input('image', [1, networks.side, networks.side], 'u32');
+  const observers = new Map<string, TapObserver>();
+  for (const [name, { attrs }] of layerNodes(networks, imageToTensor(image))) {
+    const layer = plan.layers[name];
+    if (!layer || !isQuantised(layer)) continue;
+    const range = ranges.get(name);
+    const { stride, padding } = attrs as Conv2dAttrs;
+    const window = { weights: parameters.get(name)!.weight.type.shape, stride, padding };
+    observers.set(name, new TapObserver(window, range && { ...range, most: 2 ** layer.activations - 1 }));
+  }
+  await readInputs(options, 'means', [...observers.keys()], (layers, values, [, , height, width]) => {
+    for (const layer of layers) observers.get(layer)!.add(values, height, width);
+  });
+  return new Map([...observers].map(([name, observer]) => [name, observer.means()]));
+}
+
+/** Runs images through the float networks. @param visit gets what some layers read, [1, channels, height, width] */
 async function readInputs(
   {
     detector: { engine, state },
@@ -146,7 +195,7 @@ async function readInputs(
   }: Pick<QuantizeOptions, 'detector' | 'train' | 'rangeImages' | 'onProgress' | 'signal'>,
   phase: QuantizeProgress['phase'],
   wanted: readonly string[],
-  visit: (layers: readonly string[], values: Float32Array, channels: number) => void,
+  visit: (layers: readonly string[], values: Float32Array, shape: Shape) => void,
 ): Promise<void> {
   if (wanted.length === 0) return;
   const { side } = state.networks;
@@ -166,7 +215,7 @@ async function readInputs(
       const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
       const values = await plan.run({ image: pixels }, keys);
       nodes.forEach(([node, layers], k) => {
-        visit(layers, values[keys[k]!] as Float32Array, node.type.shape[1]!);
+        visit(layers, values[keys[k]!] as Float32Array, node.type.shape as Shape);
       });
       onProgress?.({ phase, done: i + 1, total });
     }

@@ -11,7 +11,7 @@ import { calibrate } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
-import { equalisedRanges, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
+import { prepareQuantisation, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 
 export interface RecalibrateSettings {
@@ -78,11 +78,11 @@ export function recalibrateSettings(
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
   const settings = recalibrateSettings(detector, options.settings);
-  const { base, ranges } = await equalisedRanges(options);
+  const { base, inputs } = await prepareQuantisation(options);
   const quantised = await quantize({
     ...options,
     detector: base,
-    ranges,
+    inputs,
     ...(onProgress && { onProgress }),
   });
   const { engine, state } = quantised;

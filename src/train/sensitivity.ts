@@ -3,7 +3,7 @@ import type { Detector } from '../model/detector.ts';
 import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import type { RangeMethod } from '../quantisation/ranges.ts';
 import type { ImageSource } from './calibrate.ts';
-import { equalisedRanges, quantize } from './quantize.ts';
+import { prepareQuantisation, quantize } from './quantize.ts';
 
 /** What is quantised in one cell: a layer by its name, or every layer. */
 export const EVERY_LAYER = 'every layer';
@@ -55,7 +55,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
   const { networks } = detector.state;
   const layers = options.layers ?? [...quantisableLayers(networks).keys()];
   const everywhere = uniformPlan(networks, { weights: 8, activations });
-  const { base, ranges } = await equalisedRanges({
+  const { base, inputs } = await prepareQuantisation({
     detector,
     plan: everywhere,
     train,
@@ -78,7 +78,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
       if (isDone?.(layer, weights)) continue;
       const full = uniformPlan(networks, { weights, activations });
       const plan: BitPlan = layer === EVERY_LAYER ? full : { ...full, layers: { [layer]: full.layers[layer]! } };
-      const quantised = await quantize({ detector: base, plan, train, heldOut, ranges, ...(signal && { signal }) });
+      const quantised = await quantize({ detector: base, plan, train, heldOut, inputs, ...(signal && { signal }) });
       try {
         await measure(quantised, { layer, weights, activations });
       } finally {

@@ -163,6 +163,7 @@ class Report {
 const TITLES = {
   equalise: 'channel ranges',
   ranges: 'activation ranges',
+  means: 'activation means',
   statistics: 'teacher statistics',
   calibrate: 'calibrating',
 } as const;
