@@ -4,7 +4,8 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../src/evaluation/bias.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import { ARMS, type CellResult, cellId, studyCells } from '../src/study/cells.ts';
+import { studyBudget } from '../src/study/budget.ts';
+import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
 import { type StudyData, StudyRunner, type StudyStore } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
@@ -55,6 +56,26 @@ function runner(store: StudyStore) {
       new StudyRunner({ engine: gpu, settings, open: async () => data, penalty: generatedPenalty, teacher, store }),
   );
 }
+
+test('the budget of a study counts what its cells train and run', () => {
+  const counts = () => ({ train: 100, heldOut: 10, test: 50 });
+  const cell = (arm: Arm, recalibrated: boolean) => ({ set: 'a', seed: 0, arm, recalibrated });
+  const budget = (cells: StudyCell[], size: 'xs' | 's', isTrained = false) =>
+    studyBudget(cells, { fit: { ...PRESETS.quick, size } }, counts, () => isTrained);
+  const float = [cell('float', false)];
+  // A training step of one image takes about 5.4 GFLOP for XS and 68 for S.
+  expect(budget(float, 'xs').training / (600 * 4 * 5.4e9)).toBeCloseTo(1, 1);
+  expect(budget(float, 's').training / (600 * 4 * 68e9)).toBeCloseTo(1, 1);
+  expect(budget(float, 'xs', true)).toMatchObject({ training: 0, recalibration: 0 });
+  const more = [...float, cell('hqs', true)];
+  const [one, two] = [budget(float, 'xs'), budget(more, 'xs')];
+  expect(two.training).toBe(one.training);
+  expect(two.recalibration / one.training).toBeCloseTo(0.1, 10);
+  // 100 images of the teacher, 10 and 2 x 50 of all networks against 100 of the teacher, 10 and 50 of all networks.
+  expect(two.inference).toBeGreaterThan(2 * one.inference);
+  expect(two.inference).toBeLessThan(3 * one.inference);
+  expect(two.total).toBe(two.training + two.recalibration + two.inference);
+});
 
 test('cells of one set and seed follow each other and have names of their own', () => {
   const cells = studyCells(['a', 'b'], [0, 1]);

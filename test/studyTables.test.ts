@@ -118,7 +118,11 @@ test('the tables hold every cell, every collection and every answer', () => {
       cell(set, 0, 'float', false, 0.4, { layout: layout as 'visa' }),
       cell(set, 0, 'float', true, 0.4, { layout: layout as 'visa' }),
       cell(set, 0, 'hqs', false, 0.4, { layout: layout as 'visa' }),
-      cell(set, 0, 'hqs', true, 0.5, { layout: layout as 'visa' }),
+      cell(set, 0, 'hqs', true, 0.5, {
+        layout: layout as 'visa',
+        metrics: { auroc: 0.75, biasIndex: 0.25, simulatedAuroc: 0.7504 },
+        size: { weightBytes: 400, averageBits: 5, fileBytes: 500 },
+      }),
       cell(set, 0, 'uniform', true, 0.45, { layout: layout as 'visa' }),
     ]),
   );
@@ -133,6 +137,8 @@ test('the tables hold every cell, every collection and every answer', () => {
     '| hqs+recalibrated - float+recalibrated |',
     'Of 32 plans of HQS, 32 give deeper layers of teacher and student more bits and 0 fewer',
     '| hqs+recalibrated | 0.250 | -0.010 | 32 of 32 |',
+    '32 recalibrated cells: they differ by 0.040 points at most',
+    '| hqs+recalibrated | 32 | 75.00 | - | - | - | - | 0.250 | 0 | 2.50 |',
   ])
     expect(text).toContain(part);
   expect(text).not.toMatch(/NaN|undefined/);

@@ -1,3 +1,4 @@
+import { graphCost } from '../engine/cost.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { VariantChoice } from '../engine/plan.ts';
@@ -28,17 +29,6 @@ interface Subject {
   readonly images: number;
 }
 
-function costOf(roots: readonly Node[]): { flops: number; bytes: number } {
-  let flops = 0;
-  let bytes = 0;
-  for (const node of topologicalOrder(roots)) {
-    const cost = node.op.cost?.(node);
-    flops += cost?.flops ?? 0;
-    bytes += cost?.bytes ?? 0;
-  }
-  return { flops, bytes };
-}
-
 async function run(
   engine: Engine,
   suite: BenchResult['suite'],
@@ -62,7 +52,7 @@ async function run(
     const timings = await measure(cases, options);
     return timings.map((timing, i) => {
       const { definition, images } = subjects[i]!;
-      return { ...timing, suite, ...costOf(definition), images };
+      return { ...timing, suite, ...graphCost(definition), images };
     });
   } finally {
     for (const plan of plans) plan.destroy();

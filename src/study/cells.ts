@@ -7,6 +7,11 @@ export type Arm = (typeof ARMS)[number];
 /** Arms that exist trained on too: float with the same extra iterations, quantised ones recalibrated. */
 const TRAINED_ON: ReadonlySet<Arm> = new Set(['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget']);
 
+/** Whether an arm has a bit plan. */
+export function isQuantised(arm: Arm): boolean {
+  return arm !== 'float' && arm !== 'blur' && arm !== 'locations';
+}
+
 /** One experiment. */
 export interface StudyCell {
   readonly set: string;

@@ -23,7 +23,7 @@ import { type FitSettings, fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
 import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
-import { type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
+import { type Arm, type CellResult, cellId, isQuantised, type StudyCell } from './cells.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
@@ -81,6 +81,11 @@ const SCORES = { hqs: '.hqs.json', ompq: '.ompq.json' } as const;
 
 function sharedKey(set: string, seed: number): string {
   return `${set}-${seed}`;
+}
+
+/** Name in the store of the float model that a set's cells of one seed share. */
+export function modelFile(set: string, seed: number): string {
+  return sharedKey(set, seed) + MODEL;
 }
 
 /** Names in the store of everything that the cells of a set and seed share. */
@@ -188,8 +193,9 @@ export class StudyRunner {
     this.destroy();
     const { engine, store, open } = this.#options;
     const data = await open(set, seed);
-    const model = (await store.load(key + MODEL)) ?? (await this.#fit(set, seed, data));
-    const float = await loadDetector(engine, model, key + MODEL);
+    const name = modelFile(set, seed);
+    const model = (await store.load(name)) ?? (await this.#fit(set, seed, data));
+    const float = await loadDetector(engine, model, name);
     this.#shared = { key, data, float, allocations: new Map() };
     return this.#shared;
   }
@@ -212,10 +218,10 @@ export class StudyRunner {
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
       ...(signal && { signal }),
     });
-    await store.save(key + MODEL, await saveDetector(detector));
+    await store.save(modelFile(set, seed), await saveDetector(detector));
     await store.save(key + CHECKPOINT, new Uint8Array(0));
     detector.destroy();
-    return (await store.load(key + MODEL))!;
+    return (await store.load(modelFile(set, seed)))!;
   }
 
   async #scores(shared: Shared, seed: number, kind: keyof typeof SCORES): Promise<LayerScore[]> {
@@ -321,10 +327,6 @@ export class StudyRunner {
       detector.destroy();
     }
   }
-}
-
-function isQuantised(arm: Arm): boolean {
-  return arm !== 'float' && arm !== 'blur' && arm !== 'locations';
 }
 
 function defined<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {

@@ -46,6 +46,11 @@ const LEARNING_RATE = 1e-5;
 const WEIGHT_DECAY = 1e-5;
 const SHARE_OF_TRAINING = 0.1;
 
+/** Iterations of a recalibration by default. @param iterations of the training before */
+export function recalibrationLength(iterations: number): number {
+  return Math.max(1, Math.round(SHARE_OF_TRAINING * iterations));
+}
+
 /** The settings of a recalibration of this detector. @throws UserError for unusable ones */
 export function recalibrateSettings(
   { state }: Detector,
@@ -53,7 +58,7 @@ export function recalibrateSettings(
 ): RecalibrateSettings {
   const { iterations, batch } = state.provenance;
   const settings = {
-    iterations: Math.max(1, Math.round(SHARE_OF_TRAINING * iterations)),
+    iterations: recalibrationLength(iterations),
     batch,
     learningRate: LEARNING_RATE,
     weightDecay: WEIGHT_DECAY,

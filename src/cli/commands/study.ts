@@ -1,10 +1,12 @@
 import { basename, join, resolve } from 'node:path';
+import { splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
 import { folderStore, keepSettings, openStudySets, ResultLog, type StudySet, studyDigest } from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
-import { ARMS, type Arm, type CellResult, cellId, studyCells } from '../../study/cells.ts';
-import type { StudySettings } from '../../study/runner.ts';
+import { studyBudget } from '../../study/budget.ts';
+import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
+import { modelFile, type StudySettings, type StudyStore } from '../../study/runner.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
@@ -82,12 +84,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     seeds,
     arms as Arm[],
   ).filter((cell) => !log.has(cellId(cell)));
-  console.error(`${log.results.length} cells are done, ${cells.length} are left`);
+  const models = folderStore(join(out, 'models'));
+  console.error(
+    `${log.results.length} cells are done, ${cells.length} are left: ${await budgetText(cells, settings, sets, models)}`,
+  );
   const keep = async (result: CellResult) => {
     await log.add(result);
     printCell(result);
   };
-  const models = folderStore(join(out, 'models'));
   try {
     if (url) {
       const photographs = await loadPhotographs(folder, 0);
@@ -109,6 +113,31 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   } finally {
     await writeTables(out, log);
   }
+}
+
+/** What is ahead, in floating-point operations. */
+async function budgetText(
+  cells: readonly StudyCell[],
+  settings: StudySettings,
+  sets: readonly StudySet[],
+  models: StudyStore,
+): Promise<string> {
+  const known = new Set<string>();
+  for (const { set, seed } of cells) {
+    if (await models.load(modelFile(set, seed))) known.add(modelFile(set, seed));
+  }
+  const { training, recalibration, inference, total } = studyBudget(
+    cells,
+    settings,
+    (name, seed) => {
+      const { dataset } = sets.find((set) => set.name === name)!;
+      const { train, heldOut } = splitHeldOut(dataset, seed);
+      return { train: train.length, heldOut: heldOut.length, test: dataset.test.length };
+    },
+    (set, seed) => known.has(modelFile(set, seed)),
+  );
+  const tera = (flops: number) => (flops / 1e12).toPrecision(3);
+  return `${tera(total)} TFLOP, of them ${tera(training)} training, ${tera(recalibration)} recalibration and ${tera(inference)} inference`;
 }
 
 /** Leaves the cells to workers, and takes the study out of Redis when all are there. @throws UserError if some failed */
