@@ -77,6 +77,19 @@ describe('prediction', () => {
     toBeAllclose(parts!.map, Float64Array.from(whole!.map), { rtol: 1e-5 });
   });
 
+  test('a batch of images of different sizes gives what they give one by one', async () => {
+    const detector = new Detector(gpu, state);
+    const images = [crop(picture, 128, 128), crop(picture, 150, 60), picture];
+    const together = await detector.predictBatch(images);
+    for (const [i, image] of images.entries()) {
+      const alone = await detector.predict(image);
+      toBeAllclose(together[i]!.map, alone.map, { rtol: 1e-4 });
+      toBeAllclose(Float32Array.of(together[i]!.score), Float32Array.of(alone.score), { rtol: 1e-4 });
+      expect(together[i]!.width).toBe(image.width);
+    }
+    detector.destroy();
+  });
+
   test('malformed pixels', async () => {
     const detector = new Detector(gpu, state);
     const wrong = detector.predict({ width: 4, height: 4, data: new Uint8Array(16) });

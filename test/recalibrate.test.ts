@@ -69,10 +69,11 @@ describe('recalibration', () => {
       const same = weights!.codes.every((code, i) => code === start.weights!.codes[i]);
       expect(same, name).toBe(name.startsWith('teacher.'));
       if (input!.scale !== start.input!.scale) moved++;
-      if (name.startsWith('teacher.')) expect(input!.scale).toBe(start.input!.scale);
+      const readsImage = name === 'student.conv1' || name === 'autoencoder.enc1';
+      if (name.startsWith('teacher.') || readsImage) expect(input!.scale).toBe(start.input!.scale);
     }
     // A scale whose gradient vanishes, behind dead units, may stay.
-    expect(moved).toBeGreaterThan(12);
+    expect(moved).toBeGreaterThan(10);
     expect(after.state.threshold).toMatchObject({ images: 2 });
     expect(after.state.provenance['recalibrationIterations']).toBe(3);
     bytes = await saveDetector(after);

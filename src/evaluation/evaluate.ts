@@ -82,7 +82,11 @@ export interface EvaluateOptions {
   readonly source: TestSource;
   /** Changes the map on the network's grid [cells, cells] before it is placed and scored. */
   readonly postprocess?: ((cells: Float32Array) => Float32Array) | undefined;
-  /** Called after each image. */
+  /** How far to go: image metrics only, with pixel metrics over all defects, or also those of each kind; `defects`. */
+  readonly detail?: 'images' | 'pixels' | 'defects';
+  /** Images that go through the networks at once; 1. */
+  readonly batch?: number;
+  /** Called after each image, in order. */
   readonly onResult?: (index: number, result: EvaluatedImage) => void | Promise<void>;
   /** Called with one sentence for everything that is left out. */
   readonly onNotice?: (message: string) => void;
@@ -105,50 +109,84 @@ type KeptMap = ScoredMap & { readonly defect: string };
  * @throws UserError when no image is left
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { detector, source, onResult, onNotice, signal } = options;
+  const { detector, source, detail = 'defects', batch = 1, onResult, onNotice, signal } = options;
   const results: ImageResult[] = [];
   const maps: KeptMap[] = [];
   let skipped = 0;
-  for (let i = 0; i < source.count; i++) {
+  // The next images are decoded while these run.
+  let next = loadSome(source, 0, batch);
+  for (let at = 0; at < source.count; at += batch) {
     signal?.throwIfAborted();
-    const { name, defect } = source.sample(i);
-    let loaded: Awaited<ReturnType<TestSource['load']>>;
-    try {
-      loaded = await source.load(i);
-    } catch (error) {
-      if (!(error instanceof UnreadableImageError)) throw error;
-      skipped++;
-      onNotice?.(`left out: ${error.message}`);
-      continue;
+    const loaded = await next;
+    if (at + batch < source.count) {
+      next = loadSome(source, at + batch, batch);
+      next.catch(() => {});
     }
-    const { image, truth } = loaded;
-    const prediction = await predicted(detector, image, options.postprocess);
-    const { score, isAnomalous, map, width, height, branches } = prediction;
-    results.push({ name, defect, score, isAnomalous, ...branches });
-    if (truth && truth.regions.length === 0)
-      onNotice?.(`${name}: its mask is empty, so it is left out of pixel metrics.`);
-    else if (truth || defect === GOOD) maps.push({ defect, width, height, map, regions: truth?.regions ?? [] });
-    await onResult?.(i, { name, defect, image, truth, prediction });
+    const readable = loaded.filter((each): each is LoadedImage => !(each instanceof UnreadableImageError));
+    for (const each of loaded) {
+      if (!(each instanceof UnreadableImageError)) continue;
+      skipped++;
+      onNotice?.(`left out: ${each.message}`);
+    }
+    const predictions = await predictSome(detector, readable, batch, options.postprocess);
+    for (const [k, { index, name, defect, image, truth }] of readable.entries()) {
+      const prediction = predictions[k]!;
+      const { score, isAnomalous, map, width, height, branches } = prediction;
+      results.push({ name, defect, score, isAnomalous, ...branches });
+      if (truth && truth.regions.length === 0)
+        onNotice?.(`${name}: its mask is empty, so it is left out of pixel metrics.`);
+      else if (detail !== 'images' && (truth || defect === GOOD))
+        maps.push({ defect, width, height, map, regions: truth?.regions ?? [] });
+      await onResult?.(index, { name, defect, image, truth, prediction });
+    }
   }
   if (results.length === 0) {
     throw new UserError('there are no test images that could be read.', 'Give a data set with a test folder.');
   }
   if (skipped > 0) onNotice?.(`${skipped} of ${source.count} images were left out.`);
-  return summarise(results, maps, source);
+  return summarise(results, maps, source, detail !== 'pixels' || source.averageKinds);
 }
 
-async function predicted(
+type LoadedImage = Omit<EvaluatedImage, 'prediction'> & { readonly index: number };
+
+async function loadSome(
+  source: TestSource,
+  from: number,
+  count: number,
+): Promise<(LoadedImage | UnreadableImageError)[]> {
+  const all: (LoadedImage | UnreadableImageError)[] = [];
+  for (let index = from; index < Math.min(from + count, source.count); index++) {
+    try {
+      const { image, truth } = await source.load(index);
+      all.push({ index, ...source.sample(index), image, truth });
+    } catch (error) {
+      if (!(error instanceof UnreadableImageError)) throw error;
+      all.push(error);
+    }
+  }
+  return all;
+}
+
+/** Fewer images than a batch, as at the end, go one by one: a plan for every number would take longer to compile. */
+async function predictSome(
   detector: Detector,
-  image: RgbImage,
+  images: readonly LoadedImage[],
+  batch: number,
   postprocess: EvaluateOptions['postprocess'],
-): Promise<Prediction> {
-  const prediction = await detector.predict(image);
-  if (!postprocess) return prediction;
-  const cells = postprocess(prediction.cells);
-  const map = await detector.place(cells, image.width, image.height);
-  const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
-  // The threshold is one of unprocessed maps.
-  return { ...prediction, cells, map, score, isAnomalous: undefined };
+): Promise<Prediction[]> {
+  const predictions: Prediction[] = [];
+  if (images.length === batch) predictions.push(...(await detector.predictBatch(images.map(({ image }) => image))));
+  else for (const { image } of images) predictions.push(await detector.predict(image));
+  if (!postprocess) return predictions;
+  const changed: Prediction[] = [];
+  for (const prediction of predictions) {
+    const cells = postprocess(prediction.cells);
+    const map = await detector.place(cells, prediction.width, prediction.height);
+    const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
+    // The threshold is one of unprocessed maps.
+    changed.push({ ...prediction, cells, map, score, isAnomalous: undefined });
+  }
+  return changed;
 }
 
 /** A test image that cannot be decoded; evaluation goes on without it. */
@@ -156,7 +194,12 @@ export class UnreadableImageError extends UserError {
   override readonly name: string = 'UnreadableImageError';
 }
 
-function summarise(results: readonly ImageResult[], maps: readonly KeptMap[], source: TestSource): Evaluation {
+function summarise(
+  results: readonly ImageResult[],
+  maps: readonly KeptMap[],
+  source: TestSource,
+  byDefect: boolean,
+): Evaluation {
   const isBad = ({ defect }: { defect: string }) => defect !== GOOD;
   const labels = results.map(isBad);
   const image = binaryMetrics(
@@ -183,7 +226,7 @@ function summarise(results: readonly ImageResult[], maps: readonly KeptMap[], so
         chosen.map(({ score }) => score),
         chosen.map(isBad),
       ),
-      overlap: overlapOf(kinds.length === 1 ? pixels : pixelMetrics(maps.filter(belongs))),
+      overlap: byDefect ? overlapOf(kinds.length === 1 ? pixels : pixelMetrics(maps.filter(belongs))) : undefined,
     };
   });
   const overlaps = defects.flatMap(({ overlap }) => (overlap ? [overlap] : []));

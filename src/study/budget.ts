@@ -5,7 +5,7 @@ import { anomalyMaps } from '../model/inference.ts';
 import { Networks } from '../model/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
 import { recalibrationLength } from '../train/recalibrate.ts';
-import { isQuantised, type StudyCell } from './cells.ts';
+import { isQuantised, isSimulated, type StudyCell } from './cells.ts';
 import type { StudySettings } from './runner.ts';
 
 /** Images of a data set by their use. */
@@ -53,8 +53,7 @@ export function studyBudget(
     if (isRecalibrated) recalibrated += recalibrating;
     if (isQuantised(arm)) inference += train * teacher;
     if (isQuantised(arm) || isRecalibrated) inference += heldOut * map;
-    // What is quantised and recalibrated is evaluated simulated too.
-    inference += (isQuantised(arm) && isRecalibrated ? 2 : 1) * test * map;
+    inference += (isSimulated({ arm, recalibrated: isRecalibrated }) ? 2 : 1) * test * map;
   }
   return { training, recalibration: recalibrated, inference, total: training + recalibrated + inference };
 }

@@ -7,6 +7,13 @@ export type Arm = (typeof ARMS)[number];
 /** Arms that exist trained on too: float with the same extra iterations, quantised ones recalibrated. */
 const TRAINED_ON: ReadonlySet<Arm> = new Set(['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget']);
 
+/** Arms whose recalibrated cells are also evaluated simulated in float: do the integer networks keep what was trained? */
+const SIMULATED: ReadonlySet<Arm> = new Set(['hqs', 'budget']);
+
+export function isSimulated({ arm, recalibrated }: Pick<StudyCell, 'arm' | 'recalibrated'>): boolean {
+  return recalibrated && SIMULATED.has(arm);
+}
+
 /** Whether an arm has a bit plan. */
 export function isQuantised(arm: Arm): boolean {
   return arm !== 'float' && arm !== 'blur' && arm !== 'locations';

@@ -23,7 +23,7 @@ import { type FitSettings, fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
 import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
-import { type Arm, type CellResult, cellId, isQuantised, type StudyCell } from './cells.ts';
+import { type Arm, type CellResult, cellId, isQuantised, isSimulated, type StudyCell } from './cells.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
@@ -68,6 +68,13 @@ const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
 const NO_INPUTS: LayerInputs = { ranges: new Map(), means: new Map() };
 
+/** Pixels that go through the networks at once when a cell is evaluated. */
+const EVALUATED_PIXELS = 8 * 128 * 128;
+
+function evaluationBatch({ state }: Detector): number {
+  return Math.max(1, Math.floor(EVALUATED_PIXELS / state.networks.side ** 2));
+}
+
 /** Looks on while a cell is run. */
 export interface CellWatch {
   readonly onImage?: (image: EvaluatedImage, detector: Detector) => void | Promise<void>;
@@ -107,6 +114,8 @@ interface Shared {
   errors?: RoundingErrors;
   /** What all quantised arms start from: it depends on the float networks alone. */
   prepared?: { readonly base: Detector; readonly inputs: LayerInputs };
+  /** The last arm that was quantised: its recalibrated cell starts from it. */
+  quantised?: { readonly arm: Arm; readonly detector: Detector };
 }
 
 /** Runs cells; those of one set and seed share the float checkpoint, the data order and the layers' scores. */
@@ -126,7 +135,8 @@ export class StudyRunner {
     const { float, data } = shared;
     const { arm, recalibrated } = cell;
     const plan = isQuantised(arm) ? (await this.#allocation(shared, cell)).plan : undefined;
-    const detector = plan || recalibrated ? await this.#changed(shared, plan, recalibrated) : float;
+    const quantised = plan && (await this.#quantised(shared, arm, plan));
+    const detector = recalibrated ? await this.#recalibrated(shared, plan, quantised) : (quantised ?? float);
     try {
       const postprocess = await this.#postprocess(shared, arm);
       const bias = new MapStatistics();
@@ -134,6 +144,9 @@ export class StudyRunner {
         detector,
         source: data.test,
         postprocess,
+        // A look at one detector shows every kind of defect; tables do not.
+        detail: onEvaluated ? 'defects' : 'pixels',
+        batch: evaluationBatch(detector),
         onResult: (_, image) => {
           if (image.defect === GOOD) bias.add(image.prediction.cells);
           return onImage?.(image, detector);
@@ -159,7 +172,7 @@ export class StudyRunner {
           pixelAp: pixel?.ap,
           overlap: overlap?.areas[0],
           biasIndex: bias.biasIndex,
-          simulatedAuroc: plan && recalibrated ? await this.#simulated(detector, data.test) : undefined,
+          simulatedAuroc: isSimulated(cell) ? await this.#simulated(detector, data.test) : undefined,
         }),
         size: { ...weightSize(detector), fileBytes: (await saveDetector(detector)).length },
         timing: { milliseconds: ours!.median, floatMilliseconds: theirs!.median },
@@ -170,7 +183,7 @@ export class StudyRunner {
         seconds: (performance.now() - start) / 1000,
       };
     } finally {
-      if (detector !== float) detector.destroy();
+      if (recalibrated) detector.destroy();
     }
   }
 
@@ -184,6 +197,7 @@ export class StudyRunner {
   destroy(): void {
     this.#shared?.float.destroy();
     this.#shared?.prepared?.base.destroy();
+    this.#shared?.quantised?.detector.destroy();
     this.#shared = undefined;
   }
 
@@ -288,24 +302,35 @@ export class StudyRunner {
     return shared.prepared;
   }
 
-  /** Quantised and trained on, as far as asked. */
-  async #changed(shared: Shared, plan: BitPlan | undefined, recalibrated: boolean): Promise<Detector> {
-    const { settings, penalty, onProgress, signal } = this.#options;
-    const { float, data } = shared;
-    const { train, heldOut } = data;
-    const { seed } = float.state.provenance;
-    const common = { detector: float, train, heldOut, ...(signal && { signal }) };
+  async #quantised(shared: Shared, arm: Arm, plan: BitPlan): Promise<Detector> {
+    if (shared.quantised?.arm === arm) return shared.quantised.detector;
+    const { base, inputs } = await this.#prepared(shared);
+    const detector = await quantize({ ...this.#images(shared), detector: base, inputs, plan });
+    shared.quantised?.detector.destroy();
+    shared.quantised = { arm, detector };
+    return detector;
+  }
+
+  /** @param plan absent: the float networks are trained on */
+  async #recalibrated(shared: Shared, plan: BitPlan | undefined, quantised: Detector | undefined): Promise<Detector> {
+    const { settings, penalty, onProgress } = this.#options;
+    const { float } = shared;
     const { base, inputs } = plan ? await this.#prepared(shared) : { base: float, inputs: NO_INPUTS };
-    if (!recalibrated) return quantize({ ...common, detector: base, inputs, plan: plan! });
     return recalibrate({
-      ...common,
+      ...this.#images(shared),
       detector: base,
       inputs,
       plan: plan ?? { format: 'raad-bit-plan', version: 1, layers: {} },
-      penalty: penalty(seed),
+      ...(quantised && { quantised }),
+      penalty: penalty(float.state.provenance.seed),
       ...(settings.recalibration && { settings: settings.recalibration }),
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
     });
+  }
+
+  #images({ data: { train, heldOut } }: Shared) {
+    const { signal } = this.#options;
+    return { train, heldOut, ...(signal && { signal }) };
   }
 
   async #postprocess({ float, data }: Shared, arm: Arm): Promise<((cells: Float32Array) => Float32Array) | undefined> {
@@ -322,7 +347,8 @@ export class StudyRunner {
     const { signal } = this.#options;
     const detector = new Detector(engine, state, { simulate: true });
     try {
-      return (await evaluate({ detector, source, ...(signal && { signal }) })).metrics.auroc;
+      const batch = evaluationBatch(detector);
+      return (await evaluate({ detector, source, detail: 'images', batch, ...(signal && { signal }) })).metrics.auroc;
     } finally {
       detector.destroy();
     }

@@ -30,6 +30,8 @@ export interface RecalibrateOptions
   readonly plan: BitPlan;
   /** Natural images for the penalty loss. */
   readonly penalty: PenaltySource;
+  /** What {@link quantize} makes of the same options, if it is known; it is neither changed nor destroyed. */
+  readonly quantised?: Detector;
   readonly settings?: Partial<RecalibrateSettings>;
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
@@ -84,18 +86,15 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
   const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
   const settings = recalibrateSettings(detector, options.settings);
   const { base, inputs } = await prepareQuantisation(options);
-  const quantised = await quantize({
-    ...options,
-    detector: base,
-    inputs,
-    ...(onProgress && { onProgress }),
-  });
+  const quantised =
+    options.quantised ?? (await quantize({ ...options, detector: base, inputs, ...(onProgress && { onProgress }) }));
   const { engine, state } = quantised;
   const { provenance, quantisation = new Map() } = state;
   const networks = latentNetworks(base.state.networks, state.networks, quantisation);
   if (base !== detector) base.destroy();
   const scales = learnableScales(quantisation);
-  const learned = scalesOf(scales, isTrained);
+  const learned = learnedScales(scales, networks);
+  const alsoTrained = scalesOf(learned);
   const cache: LayerCache = new Map();
   const session = new TrainingSession({
     ...options,
@@ -103,11 +102,11 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
     engine,
     networks,
     seed: provenance.seed,
-    trained: [...networks.trained, ...learned],
+    trained: [...networks.trained, ...alsoTrained],
     graph: trainingGraph(
       networks,
       { ...settings, seed: provenance.seed },
-      { rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales), alsoTrained: learned },
+      { rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales), alsoTrained },
     ),
     teacher: (x) => integerGraph([networks.teacher.forward(x)], quantisation, cache)[0]!,
     earlierSteps: provenance.iterations,
@@ -124,9 +123,9 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
   } finally {
     session.destroy();
     engine.release([...cache.values(), ...networks.parameters, ...scalesOf(scales)]);
-    quantised.destroy();
+    if (!options.quantised) quantised.destroy();
   }
-  const result = quantisation.size > 0 ? convert(networks, quantisation, scales) : { networks };
+  const result = quantisation.size > 0 ? convert(networks, quantisation, learned) : { networks };
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
   const recalibrated = new Detector(engine, {
     ...state,
@@ -145,13 +144,19 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
   return calibrated;
 }
 
-function scalesOf({ weights, inputs }: LearnableScales, chosen: (layer: string) => boolean = () => true): Parameter[] {
-  return [...weights, ...inputs].flatMap(([layer, parameter]) => (chosen(layer) ? [parameter] : []));
+function scalesOf({ weights, inputs }: LearnableScales): Parameter[] {
+  return [...weights.values(), ...inputs.values()];
 }
 
-/** The teacher is the target: it stays as it is. */
-function isTrained(layer: string): boolean {
-  return !layer.startsWith('teacher.');
+/**
+ * The scales that training moves. The teacher is the target, so all of its own stay. So does the quantiser of the image, whose
+ * range is known: teacher, student and autoencoder then read one stored image, and no gradient has to be taken back to it.
+ */
+function learnedScales({ weights, inputs }: LearnableScales, { student, autoencoder }: Networks): LearnableScales {
+  const first = new Set([student.convolutions[0]!, autoencoder.encoder[0]!].map(({ weight }) => layerName(weight)));
+  const only = (scales: ReadonlyMap<string, Parameter>, isLearned: (layer: string) => boolean) =>
+    new Map([...scales].filter(([layer]) => !layer.startsWith('teacher.') && isLearned(layer)));
+  return { weights: only(weights, () => true), inputs: only(inputs, (layer) => !first.has(layer)) };
 }
 
 /**
@@ -173,20 +178,20 @@ function layerName({ name }: Parameter): string {
 }
 
 /** Codes of the trained values by the learned scales, and networks with the values that they stand for. */
-function convert(networks: Networks, quantisation: Quantisation, scales: LearnableScales) {
+function convert(networks: Networks, quantisation: Quantisation, learned: LearnableScales) {
   const copy = copyNetworks(networks);
   const values = new Map(copy.parameters.map((parameter) => [parameter.name, parameter]));
-  const learned = ({ data }: Parameter) => Float32Array.from(data, Math.exp);
+  const value = ({ data }: Parameter) => Float32Array.from(data, Math.exp);
   const layers = [...quantisation].map(([name, layer]): [string, QuantisedLayer] => {
     const weight = values.get(`${name}.weight`)!;
-    const [weightScales, inputScale] = isTrained(name) ? [scales.weights.get(name), scales.inputs.get(name)] : [];
+    const [weightScales, inputScale] = [learned.weights.get(name), learned.inputs.get(name)];
     const { bits, shape, groupSize } = layer.weights ?? {};
     const weights =
       bits && weightScales
-        ? encodeWeights(weight.data as Float32Array, shape!, bits, groupSize!, learned(weightScales))
+        ? encodeWeights(weight.data as Float32Array, shape!, bits, groupSize!, value(weightScales))
         : layer.weights;
     if (weights) weight.data = dequantiseWeights(weights);
-    const input = layer.input && inputScale ? { ...layer.input, scale: learned(inputScale)[0]! } : layer.input;
+    const input = layer.input && inputScale ? { ...layer.input, scale: value(inputScale)[0]! } : layer.input;
     return [name, { plan: layer.plan, ...(weights && { weights }), ...(input && { input }) }];
   });
   return { networks: copy, quantisation: new Map(layers) };

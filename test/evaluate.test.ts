@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { type EvaluateOptions, evaluate, type TestSource, UnreadableImageError } from '../src/evaluation/evaluate.ts';
+import { componentRegions } from '../src/metrics/overlap.ts';
+import { Detector } from '../src/model/detector.ts';
+import { engine } from './gpu.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const gpu = await engine();
+const SIDE = 128;
+const GOOD = 3;
+
+/** Three good images, one that cannot be read, three defects. */
+const source: TestSource = {
+  count: 7,
+  overlap: 'perRegion',
+  averageKinds: false,
+  sample: (i) => ({ name: `${i}.png`, defect: i < GOOD ? 'good' : `kind${i % 2}` }),
+  async load(i) {
+    if (i === GOOD) throw new UnreadableImageError('3.png is no image.', 'Remove it.');
+    const { image } = renderSpecimen('bracket', undefined, 50 + i, SIDE);
+    if (i < GOOD) return { image };
+    const planted = plantDefect(image, PLANTED_DEFECTS[i % PLANTED_DEFECTS.length]!, i);
+    return {
+      image: planted.image,
+      truth: { mask: planted.mask, regions: componentRegions(planted.mask, SIDE, SIDE) },
+    };
+  },
+};
+
+async function evaluation(options: Partial<EvaluateOptions> = {}) {
+  const detector = new Detector(gpu, await untrainedDetector());
+  const order: number[] = [];
+  const notices: string[] = [];
+  const result = await evaluate({
+    detector,
+    source,
+    onResult: (index) => {
+      order.push(index);
+    },
+    onNotice: (message) => notices.push(message),
+    ...options,
+  });
+  detector.destroy();
+  return { ...result, order, notices };
+}
+
+test('in batches as one by one: order, scores, metrics, and images that cannot be read', async () => {
+  const alone = await evaluation();
+  const batched = await evaluation({ batch: 3 });
+  for (const { order, notices, results } of [alone, batched]) {
+    expect(order).toEqual([0, 1, 2, 4, 5, 6]);
+    expect(notices).toEqual(['left out: 3.png is no image.', '1 of 7 images were left out.']);
+    expect(results.map(({ name }) => name)).toEqual(['0.png', '1.png', '2.png', '4.png', '5.png', '6.png']);
+  }
+  batched.results.forEach(({ score }, i) => {
+    expect(Math.abs(score / alone.results[i]!.score - 1)).toBeLessThan(1e-4);
+  });
+  expect(batched.metrics.auroc).toBe(alone.metrics.auroc);
+  expect(batched.metrics.pixel!.auroc).toBeCloseTo(alone.metrics.pixel!.auroc, 4);
+});
+
+test('less detail leaves the other figures as they are', async () => {
+  const [images, pixels, defects] = [
+    await evaluation({ detail: 'images' }),
+    await evaluation({ detail: 'pixels' }),
+    await evaluation(),
+  ];
+  for (const { metrics } of [images, pixels]) {
+    expect(metrics.image).toEqual(defects.metrics.image);
+    expect(metrics.defects.map(({ auroc }) => auroc)).toEqual(defects.metrics.defects.map(({ auroc }) => auroc));
+    expect(metrics.defects.every(({ overlap }) => overlap === undefined)).toBe(true);
+  }
+  expect(images.metrics.pixel).toBeUndefined();
+  expect(images.metrics.overlap).toBeUndefined();
+  expect(pixels.metrics.overlap).toEqual(defects.metrics.overlap);
+  expect(defects.metrics.defects.every(({ overlap }) => overlap !== undefined)).toBe(true);
+});
