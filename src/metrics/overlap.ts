@@ -70,10 +70,10 @@ export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undef
   for (let i = 0; i < total; i++) if (members[i] === 0) normal++;
   if (saturations.length === 0 || normal === 0) return undefined;
 
-  const ranking = new Ranking(scores);
-  const curve = sweep(ranking, members, sets, saturations, normal);
+  const ranking = new Ranking(scores, members);
+  const curve = sweep(ranking, sets, saturations, normal);
   return {
-    pixel: rankedMetrics(ranking, members),
+    pixel: rankedMetrics(ranking),
     area: (limit) => areaUpTo(curve, limit),
     curve: thin(curve),
   };
@@ -98,34 +98,23 @@ class RegionSets {
   }
 }
 
-interface LongCurve {
-  readonly fpr: Float64Array;
-  readonly overlap: Float64Array;
-  readonly length: number;
-}
-
-function sweep(
-  ranking: Ranking,
-  members: Uint32Array,
-  sets: RegionSets,
-  saturations: readonly number[],
-  normal: number,
-): LongCurve {
-  const { order } = ranking;
-  let ties = 0;
-  ranking.forEachTie(() => {
-    ties++;
-  });
-  // (0, 0) in front, (1, 1) at the end.
-  const fpr = new Float64Array(ties + 2);
-  const overlap = new Float64Array(ties + 2);
+/** @param ranking pixels with the numbers of their sets of regions */
+function sweep(ranking: Ranking, sets: RegionSets, saturations: readonly number[], normal: number): OverlapCurve {
+  const members = ranking.labels as ArrayLike<number>;
+  const fpr = [0];
+  const overlap = [0];
   const found = new Float64Array(saturations.length);
   let falsePositives = 0;
   let sum = 0;
-  let at = 0;
+  const point = (x: number, y: number) => {
+    if (x === fpr.at(-1) && y === overlap.at(-1)) return;
+    fpr.push(x);
+    overlap.push(y);
+  };
   ranking.forEachTie((start, end) => {
+    const [before, level] = [falsePositives, sum];
     for (let i = start; i < end; i++) {
-      const set = members[order[i]!]!;
+      const set = members[i]!;
       if (set === 0) {
         falsePositives++;
         continue;
@@ -135,19 +124,20 @@ function sweep(
         if (++found[region]! <= saturation) sum += 1 / saturation;
       }
     }
-    at++;
-    fpr[at] = falsePositives / normal;
-    overlap[at] = sum / saturations.length;
+    // Over normal pixels alone the curve is level: both ends of such a run say all.
+    if (sum === level) return;
+    point(before / normal, level / saturations.length);
+    point(falsePositives / normal, sum / saturations.length);
   });
-  fpr[at + 1] = 1;
-  overlap[at + 1] = 1;
-  return { fpr, overlap, length: at + 2 };
+  point(falsePositives / normal, sum / saturations.length);
+  point(1, 1);
+  return { fpr, overlap };
 }
 
 /** Trapezoids up to the limit, the last one with an interpolated end, divided by the limit. */
-function areaUpTo({ fpr, overlap, length }: LongCurve, limit: number): number {
+function areaUpTo({ fpr, overlap }: OverlapCurve, limit: number): number {
   let area = 0;
-  for (let i = 1; i < length; i++) {
+  for (let i = 1; i < fpr.length; i++) {
     const [x0, x1, y0] = [fpr[i - 1]!, fpr[i]!, overlap[i - 1]!];
     let y1 = overlap[i]!;
     if (x1 > limit) {
@@ -159,7 +149,8 @@ function areaUpTo({ fpr, overlap, length }: LongCurve, limit: number): number {
   return area / limit;
 }
 
-function thin({ fpr, overlap, length }: LongCurve): OverlapCurve {
+function thin({ fpr, overlap }: OverlapCurve): OverlapCurve {
+  const { length } = fpr;
   const step = Math.max(1, (length - 1) / CURVE_POINTS);
   const points: number[] = [];
   for (let i = 0; i < length - 1; i += step) points.push(Math.round(i));

@@ -2,43 +2,49 @@
 const RADIX_BITS = 11;
 const RADIX = 2 ** RADIX_BITS;
 
+/** What a score stands for: a class (0: normal), or a number of the caller's. */
+type Labels = ArrayLike<number | boolean>;
+
 /**
- * Scores in descending order, each with a payload. Float32 scores are radix sorted, in linear time and 16 bytes per score,
- * for hundreds of millions of pixels.
+ * Scores in descending order with their labels. Float32 scores are radix sorted, in linear time and 16 bytes per score, for
+ * hundreds of millions of pixels; labels move along, so that what follows reads memory in order.
  */
 export class Ranking {
-  readonly #scores: ArrayLike<number>;
-  /** Indices of the scores, highest first. */
-  readonly order: Uint32Array;
+  /** Highest first. */
+  readonly scores: ArrayLike<number>;
+  /** Of each score. */
+  readonly labels: Labels;
 
-  /** @param scores finite numbers */
-  constructor(scores: ArrayLike<number>) {
-    this.#scores = scores;
-    this.order = scores instanceof Float32Array ? radixOrder(scores) : comparedOrder(scores);
+  /** @param scores finite numbers @param labels one per score */
+  constructor(scores: ArrayLike<number>, labels: Labels) {
+    if (scores instanceof Float32Array) {
+      const sorted = radixSorted(scores, labels);
+      this.scores = sorted.scores;
+      this.labels = sorted.labels;
+    } else {
+      const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+      this.scores = order.map((i) => scores[i]!);
+      this.labels = order.map((i) => labels[i]!);
+    }
   }
 
   /**
    * Visits groups of equal scores, highest first.
-   * @param visit gets the positions in {@link order} from `start` to below `end`
+   * @param visit gets the places from `start` to below `end`
    */
   forEachTie(visit: (start: number, end: number, score: number) => void): void {
-    const { order } = this;
-    const scores = this.#scores;
-    for (let start = 0; start < order.length; ) {
-      const score = scores[order[start]!]!;
+    const { scores } = this;
+    for (let start = 0; start < scores.length; ) {
+      const score = scores[start]!;
       let end = start + 1;
-      while (end < order.length && scores[order[end]!] === score) end++;
+      while (end < scores.length && scores[end] === score) end++;
       visit(start, end, score);
       start = end;
     }
   }
 }
 
-function comparedOrder(scores: ArrayLike<number>): Uint32Array {
-  return Uint32Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
-}
-
-function radixOrder(scores: Float32Array): Uint32Array {
+function radixSorted(scores: Float32Array, given: Labels): { scores: Float32Array; labels: Uint32Array } {
   const n = scores.length;
   let keys = new Uint32Array(n);
   const bits = new Uint32Array(scores.buffer, scores.byteOffset, n);
@@ -48,9 +54,9 @@ function radixOrder(scores: Float32Array): Uint32Array {
     const unsigned = word === 0x80000000 ? 0 : word;
     keys[i] = unsigned >>> 31 ? unsigned : ~(unsigned | 0x80000000);
   }
-  let order = Uint32Array.from(keys, (_, i) => i);
+  let labels = Uint32Array.from(given, Number);
   let otherKeys = new Uint32Array(n);
-  let otherOrder = new Uint32Array(n);
+  let otherLabels = new Uint32Array(n);
   const starts = new Uint32Array(RADIX);
   for (let shift = 0; shift < 32; shift += RADIX_BITS) {
     starts.fill(0);
@@ -65,12 +71,16 @@ function radixOrder(scores: Float32Array): Uint32Array {
       const key = keys[i]!;
       const to = starts[(key >>> shift) & (RADIX - 1)]!++;
       otherKeys[to] = key;
-      otherOrder[to] = order[i]!;
+      otherLabels[to] = labels[i]!;
     }
     [keys, otherKeys] = [otherKeys, keys];
-    [order, otherOrder] = [otherOrder, order];
+    [labels, otherLabels] = [otherLabels, labels];
   }
-  return order;
+  for (let i = 0; i < n; i++) {
+    const key = keys[i]!;
+    keys[i] = key >>> 31 ? key : ~key & 0x7fffffff;
+  }
+  return { scores: new Float32Array(keys.buffer), labels };
 }
 
 /** Metrics of a two-class ranking; undefined ones need both classes. */
@@ -90,20 +100,17 @@ export interface BinaryMetrics {
  * @param labels non-zero: positive (anomalous)
  * @returns undefined unless both classes are there
  */
-export function binaryMetrics(
-  scores: ArrayLike<number>,
-  labels: ArrayLike<number | boolean>,
-): BinaryMetrics | undefined {
-  return rankedMetrics(new Ranking(scores), labels);
+export function binaryMetrics(scores: ArrayLike<number>, labels: Labels): BinaryMetrics | undefined {
+  return rankedMetrics(new Ranking(scores, labels));
 }
 
 /** {@link binaryMetrics} of a ranking that is there already. */
-export function rankedMetrics(ranking: Ranking, labels: ArrayLike<number | boolean>): BinaryMetrics | undefined {
+export function rankedMetrics(ranking: Ranking): BinaryMetrics | undefined {
+  const { labels } = ranking;
   let positives = 0;
   for (let i = 0; i < labels.length; i++) if (labels[i]) positives++;
   const negatives = labels.length - positives;
   if (positives === 0 || negatives === 0) return undefined;
-  const { order } = ranking;
   let truePositives = 0;
   let seen = 0;
   let area = 0;
@@ -112,7 +119,7 @@ export function rankedMetrics(ranking: Ranking, labels: ArrayLike<number | boole
   let f1Threshold = Number.POSITIVE_INFINITY;
   ranking.forEachTie((start, end, score) => {
     let hits = 0;
-    for (let i = start; i < end; i++) if (labels[order[i]!]) hits++;
+    for (let i = start; i < end; i++) if (labels[i]) hits++;
     // A trapezoid: half of the tied positives rank above each tied negative.
     area += (end - start - hits) * (truePositives + hits / 2);
     truePositives += hits;
@@ -128,7 +135,7 @@ export function rankedMetrics(ranking: Ranking, labels: ArrayLike<number | boole
 }
 
 /** {@link BinaryMetrics.auroc} of scores. */
-export function auroc(scores: ArrayLike<number>, labels: ArrayLike<number | boolean>): number | undefined {
+export function auroc(scores: ArrayLike<number>, labels: Labels): number | undefined {
   return binaryMetrics(scores, labels)?.auroc;
 }
 
@@ -140,12 +147,12 @@ export interface RocCurve {
 
 /**
  * ROC curve of scores: a point per group of equal scores, without those on a straight line between their neighbours.
- * @param labels non-zero: positive (anomalous)
+ * @param given non-zero: positive (anomalous)
  * @returns undefined unless both classes are there
  */
-export function rocCurve(scores: ArrayLike<number>, labels: ArrayLike<number | boolean>): RocCurve | undefined {
-  const ranking = new Ranking(scores);
-  const { order } = ranking;
+export function rocCurve(scores: ArrayLike<number>, given: Labels): RocCurve | undefined {
+  const ranking = new Ranking(scores, given);
+  const { labels } = ranking;
   const positives = Array.from(labels).filter(Boolean).length;
   const negatives = labels.length - positives;
   if (positives === 0 || negatives === 0) return undefined;
@@ -153,7 +160,7 @@ export function rocCurve(scores: ArrayLike<number>, labels: ArrayLike<number | b
   const points: [falsePositives: number, truePositives: number][] = [[0, 0]];
   ranking.forEachTie((start, end) => {
     let hits = 0;
-    for (let i = start; i < end; i++) if (labels[order[i]!]) hits++;
+    for (let i = start; i < end; i++) if (labels[i]) hits++;
     const [x, y] = points.at(-1)!;
     const [dx, dy] = [end - start - hits, hits];
     const before = points.at(-2);

@@ -59,7 +59,7 @@ async function visaCategory(folder: string, tree: FileTree): Promise<OpenedDatas
 }
 
 /** Decoded images are kept up to this many bytes; the others are read again. */
-const DEFAULT_MEMORY = 2 ** 29;
+export const DEFAULT_MEMORY = 2 ** 29;
 
 /**
  * Decodes images once to find those that cannot be, and to tell one set of contents from another.
@@ -102,26 +102,42 @@ export async function loadImages(
 
 /**
  * The test images of a data set with their ground truth.
+ * @param memory bytes of decoded images and masks that may be kept, for those that evaluate more than once
  * @throws UserError (from `load`) for a mask that cannot be used
  */
-export function testSource(root: string, dataset: Dataset): TestSource {
+export function testSource(root: string, dataset: Dataset, memory = 0): TestSource {
   const { test, layout, defects } = dataset;
   const saturated = defects !== undefined && test.some(({ masks }) => masks.some((mask) => isDefectFile(mask)));
+  const load: TestSource['load'] = async (index) => {
+    const { image: file, masks } = test[index]!;
+    let image: RgbImage;
+    try {
+      image = await readImage(resolve(root, file));
+    } catch (error) {
+      throw error instanceof UserError ? new UnreadableImageError(error.message, error.fix) : error;
+    }
+    if (masks.length === 0) return { image };
+    return { image, truth: await readTruth(root, masks, image, saturated ? defects : undefined) };
+  };
+  const kept = new Map<number, Awaited<ReturnType<TestSource['load']>>>();
+  let left = memory;
   return {
     count: test.length,
     overlap: saturated ? 'saturated' : 'perRegion',
     averageKinds: layout === 'mvtec-loco',
     sample: (index) => ({ name: test[index]!.image, defect: test[index]!.defect }),
     async load(index) {
-      const { image: file, masks } = test[index]!;
-      let image: RgbImage;
-      try {
-        image = await readImage(resolve(root, file));
-      } catch (error) {
-        throw error instanceof UserError ? new UnreadableImageError(error.message, error.fix) : error;
+      const known = kept.get(index);
+      if (known) return known;
+      const loaded = await load(index);
+      const { image, truth } = loaded;
+      const regions = truth?.regions.reduce((sum, { pixels }) => sum + pixels.byteLength, 0) ?? 0;
+      const bytes = image.data.length + (truth?.mask.length ?? 0) + regions;
+      if (bytes <= left) {
+        left -= bytes;
+        kept.set(index, loaded);
       }
-      if (masks.length === 0) return { image };
-      return { image, truth: await readTruth(root, masks, image, saturated ? defects : undefined) };
+      return loaded;
     },
   };
 }

@@ -6,7 +6,7 @@ import { type Dataset, splitHeldOut } from '../data/dataset.ts';
 import { UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudySettings, StudyStore } from '../study/runner.ts';
-import { loadImages, openDatasets, testSource } from './datasets.ts';
+import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
 import { readBytes, writeAtomically } from './files.ts';
 
 /** A data set of a study and where it lies. */
@@ -53,7 +53,7 @@ export async function openStudyData(
     layout: dataset.layout,
     train: await load(split.train),
     heldOut: await load(split.heldOut),
-    test: testSource(root, dataset),
+    test: testSource(root, dataset, DEFAULT_MEMORY),
   };
 }
 
