@@ -70,6 +70,7 @@ export {
   ompqScores,
   type ScoreOptions,
 } from './hqs/scores.ts';
+export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
 export * from './kernels/index.ts';
 export { type BootstrapOptions, bootstrapInterval, type Interval } from './metrics/bootstrap.ts';
 export { connectedComponents } from './metrics/components.ts';

@@ -7,6 +7,7 @@ import { type AllocateOptions, allocate, roundingErrors } from '../src/hqs/alloc
 import { LayerMapReader, placeLayerMap } from '../src/hqs/layerMaps.ts';
 import { gramMatrix, linearCka, RidgeRegression } from '../src/hqs/linear.ts';
 import { autoencoderScores, type LayerScore, layerScores, ompqScores } from '../src/hqs/scores.ts';
+import { widthDifferences } from '../src/hqs/stability.ts';
 import { placeMap } from '../src/kernels/maps.ts';
 import { bootstrapInterval, meanAt } from '../src/metrics/bootstrap.ts';
 import { Detector } from '../src/model/detector.ts';
@@ -232,6 +233,25 @@ describe('allocation', () => {
     const reversed = sizes[1]!.rows.slice(0, 4).map(({ bits }) => bits);
     expect(reversed[0]).toBeGreaterThan(reversed[3]!);
     expect(allocate({ ...options, method: 'random', limit, seed: 3 }).plan).toEqual(sizes[2]!.plan);
+  });
+
+  test('widths that differ between repetitions, and whether the scores may be equal', () => {
+    const shifted = (by: number) => scores.map((each, i) => (i === 2 ? moved(each, by) : each));
+    const moved = ({ layer, score, low, high }: (typeof scores)[number], by: number) => ({
+      layer,
+      score: score + by,
+      low: low + by,
+      high: high + by,
+    });
+    const repeat = (name: string, by: number) => ({ name, allocation: allocate({ ...options, scores: shifted(by) }) });
+    expect(widthDifferences([repeat('a', 0), repeat('b', 0.001)])).toEqual([]);
+    const wide = scores.map((each) => ({ ...each, low: 0, high: 1 }));
+    const unsure = { name: 'c', allocation: allocate({ ...options, scores: wide, thresholds: [0.1, 0.2] }) };
+    const clear = widthDifferences([repeat('a', 0), repeat('b', -0.15)]);
+    expect(clear).toEqual([{ layer: 'conv3', a: 'a', b: 'b', bits: [6, 4], overlap: false }]);
+    const chance = widthDifferences([repeat('a', 0), unsure]);
+    expect(chance.length).toBeGreaterThan(0);
+    expect(chance.every(({ overlap }) => overlap)).toBe(true);
   });
 
   test('budget meets its limit, and no exchange of widths between two layers is cheaper', () => {

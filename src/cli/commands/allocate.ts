@@ -1,6 +1,7 @@
 import { UserError } from '../../errors.ts';
 import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type SizeLimit } from '../../hqs/allocate.ts';
 import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
+import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
 import type { LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
@@ -25,6 +26,8 @@ export const usage = `raad allocate MODEL DATA -o plan.json
   --images held-out|train|first-half|second-half   which normal images are scored, held-out; halves are of all of them
   --max-images N --plantings N   64 images at most; 2 defects of each of three kinds on each
   --seed N               of planted defects, bootstrap and random; 0
+  --repeats N            scores again on each of two disjoint halves of all normal images, with N seeds, and says where plans
+                         differ although the intervals of the scores do not overlap
   --chart FILE.svg       scores as bars
   --good DIR, --category NAME   as in quantize`;
 
@@ -43,6 +46,7 @@ export const options: OptionTable = {
   'max-images': { type: 'string' },
   plantings: { type: 'string' },
   seed: { type: 'string' },
+  repeats: { type: 'string' },
   chart: { type: 'string' },
   good: { type: 'string' },
   category: { type: 'string' },
@@ -64,7 +68,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   } as const;
   const contribution = args.choice('contribution', CONTRIBUTIONS);
   const own = (args.choice('autoencoder', ['fixed', 'own']) ?? 'fixed') === 'own';
-  const which = args.choice('images', ['held-out', 'train', 'first-half', 'second-half']) ?? 'held-out';
+  const which: ImageChoice = args.choice('images', IMAGE_CHOICES) ?? 'held-out';
+  const repeats = wholeNumber(args, 'repeats', 0, 0);
   const chart = args.text('chart');
   for (const file of [output, chart]) if (file) await assertWritable(file);
   const set = await openModelDataset(args, folder);
@@ -72,24 +77,22 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const { detector, data } = await openModel(engine, model, set);
     if (detector.state.quantisation)
       throw new UserError(`${model} is quantised.`, 'Allocate for the float model that it was made from.');
-    const common = {
-      detector,
-      normal: chosenImages(which, data),
-      reference: data.train,
-      ...scoring,
-      ...(contribution && { contribution }),
-      signal,
+    const allocateFor = async (images: ImageChoice, seed: number): Promise<Allocation> => {
+      const common = {
+        detector,
+        normal: chosenImages(images, data),
+        reference: data.train,
+        ...scoring,
+        seed,
+        ...(contribution && { contribution }),
+        signal,
+      };
+      const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
+      if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
+      const { networks } = detector.state;
+      return allocate({ networks, scores, method, ...choices, ...(limit && { limit }), seed });
     };
-    const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
-    if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
-    const allocation = allocate({
-      networks: detector.state.networks,
-      scores,
-      method,
-      ...choices,
-      ...(limit && { limit }),
-      seed: scoring.seed,
-    });
+    const allocation = await allocateFor(which, scoring.seed);
     await writeAtomically(output, `${JSON.stringify(allocation.plan, null, 2)}\n`);
     console.log(table(allocation));
     console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
@@ -102,6 +105,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         barChart(bars, { title: `${set.dataset.name}: ${scoring.map} scores`, unit: contribution ?? 'separability' }),
       );
     }
+    const repeated: RepeatedAllocation[] = [];
+    for (let k = 0; k < repeats; k++) {
+      for (const half of ['first-half', 'second-half'] as const) {
+        const seed = scoring.seed + k;
+        repeated.push({ name: `${half}, seed ${seed}`, allocation: await allocateFor(half, seed) });
+      }
+    }
+    if (repeats > 0) console.log(stability(repeated));
     detector.destroy();
   });
 }
@@ -115,8 +126,11 @@ function onOneScale(scores: readonly LayerScore[], others: readonly LayerScore[]
   return scores.map((each) => ({ ...each, score: place(each.score), low: place(each.low), high: place(each.high) }));
 }
 
+const IMAGE_CHOICES = ['held-out', 'train', 'first-half', 'second-half'] as const;
+type ImageChoice = (typeof IMAGE_CHOICES)[number];
+
 function chosenImages(
-  which: 'held-out' | 'train' | 'first-half' | 'second-half',
+  which: ImageChoice,
   { train, heldOut }: { readonly train: ImageSource; readonly heldOut: ImageSource },
 ): ImageSource {
   if (which === 'held-out') return heldOut;
@@ -161,4 +175,26 @@ function table({ rows }: Allocation): string {
       bytes,
     })),
   );
+}
+
+/** Scores and widths of every repetition, and what they say together. */
+function stability(repeated: readonly RepeatedAllocation[]): string {
+  const rows = repeated.map(({ name, allocation }) => ({
+    repetition: name,
+    ...Object.fromEntries(
+      allocation.rows.flatMap(({ layer, score, low, high, bits }) =>
+        Number.isNaN(score)
+          ? []
+          : [[layer, `${score.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}] ${bits} bits`]],
+      ),
+    ),
+  }));
+  const differences = widthDifferences(repeated);
+  const clear = differences.filter(({ overlap }) => !overlap);
+  const pairs = (repeated.length * (repeated.length - 1)) / 2;
+  return [
+    metricsTable(rows),
+    `${pairs} pairs of repetitions: ${differences.length} times a layer has another width, ${clear.length} of them with intervals that do not overlap.`,
+    ...clear.map(({ layer, a, b, bits }) => `${layer}: ${bits[0]} bits (${a}) and ${bits[1]} bits (${b})`),
+  ].join('\n');
 }
