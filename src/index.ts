@@ -122,16 +122,10 @@ export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
 export { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
+export { type ArmSummary, type Comparison, compareArms, summariseArms } from './study/comparisons.ts';
 export type { RunRecord, StepRecord } from './study/record.ts';
 export { type StudyData, type StudyOptions, StudyRunner, type StudySettings, type StudyStore } from './study/runner.ts';
-export {
-  type ArmSummary,
-  type Comparison,
-  compareArms,
-  studyCsv,
-  studyMarkdown,
-  summariseArms,
-} from './study/tables.ts';
+export { studyCsv, studyMarkdown } from './study/tables.ts';
 export { calibrate, type ImageSource } from './train/calibrate.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';

@@ -8,7 +8,8 @@ import { auroc } from '../src/metrics/ranking.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { openStudySets, ResultLog } from '../src/node/study.ts';
 import { type Arm, type CellResult, cellId } from '../src/study/cells.ts';
-import { compareArms, studyCsv, studyMarkdown, summariseArms, verdict } from '../src/study/tables.ts';
+import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
+import { studyCsv, studyMarkdown } from '../src/study/tables.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
 const folder = temporaryFolder();
@@ -138,6 +139,10 @@ test('the tables hold every cell, every collection and every answer', () => {
     'Of 32 plans of HQS, 32 give deeper layers of teacher and student more bits and 0 fewer',
     '| hqs+recalibrated | 0.250 | -0.010 | 32 of 32 |',
     '32 recalibrated cells: they differ by 0.040 points at most',
+    '**Do deep layers get more bits?** Yes: of 32 plans of HQS, 32 rise with depth, 0 fall, 0 do neither',
+    '**Does HQS beat its controls at equal size, after recalibration?** Yes. HQS minus the control in image AUROC: uniform +',
+    '**Does recalibration add anything?** Over the same plan without it: 1 of 1 plans gain and 0 lose',
+    '**Does the bias index fall?** Float has 0.260; float+recalibrated 0.260 (lower in 0 of 32), hqs 0.260',
     '| hqs+recalibrated | 32 | 75.00 | - | - | - | - | 0.250 | 0 | 2.50 |',
   ])
     expect(text).toContain(part);

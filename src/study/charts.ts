@@ -1,6 +1,6 @@
 import { type ParetoPoint, paretoChart } from '../report/pareto.ts';
 import type { CellResult } from './cells.ts';
-import { armName, summariseArms } from './tables.ts';
+import { armName, summariseArms } from './comparisons.ts';
 
 /** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {

@@ -1,0 +1,96 @@
+import type { CellResult } from './cells.ts';
+import {
+  armName,
+  biasFalls,
+  type Comparison,
+  compareArms,
+  depthCorrelation,
+  distinct,
+  isPlan,
+  summariseArms,
+} from './comparisons.ts';
+
+/** The study's questions answered in sentences, each with the figures that it rests on; those without cells are left out. */
+export function studyAnswers(results: readonly CellResult[]): string[] {
+  return [
+    depthAnswer(results),
+    controlsAnswer(results, ''),
+    controlsAnswer(results, '+recalibrated'),
+    recalibrationAnswer(results),
+    budgetAnswer(results),
+    biasAnswer(results),
+  ].flatMap((answer) => answer ?? []);
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '' : '+'}${value.toFixed(2)}`;
+}
+
+function points({ difference, low, high }: Comparison): string {
+  return `${signed(difference)} points [${signed(low)}, ${signed(high)}]`;
+}
+
+function depthAnswer(results: readonly CellResult[]): string | undefined {
+  const plans = results.filter(({ arm, recalibrated }) => arm === 'hqs' && !recalibrated).map(depthCorrelation);
+  if (plans.length === 0) return undefined;
+  const rising = plans.filter((value) => value > 0).length;
+  const falling = plans.filter((value) => value < 0).length;
+  const mean = plans.reduce((a, b) => a + b, 0) / plans.length;
+  const word =
+    rising === plans.length ? 'Yes' : rising > 2 * falling ? 'Mostly' : falling > rising ? 'No' : 'Not reliably';
+  return `**Do deep layers get more bits?** ${word}: of ${plans.length} plans of HQS, ${rising} rise with depth, ${falling} fall, ${plans.length - rising - falling} do neither (mean rank correlation of depth and width ${mean.toFixed(2)}).`;
+}
+
+/** HQS against its controls at equal size. */
+function controlsAnswer(results: readonly CellResult[], suffix: string): string | undefined {
+  const list = ['uniform', 'reversed', 'random', 'ompq'].flatMap((control) => {
+    return compareArms(results, `hqs${suffix}`, control + suffix) ?? [];
+  });
+  if (list.length === 0) return undefined;
+  const beaten = list.filter(({ low }) => low > 0).length;
+  const lost = list.filter(({ high }) => high < 0).length;
+  const word = beaten === list.length ? 'Yes' : beaten === 0 ? 'No' : `Only ${beaten} of ${list.length}`;
+  const worse = lost > 0 ? ` and is worse than ${lost}` : '';
+  const each = list.map((one) => `${one.b.replace('+recalibrated', '')} ${points(one)}`).join(', ');
+  const when = suffix ? 'after recalibration' : 'before recalibration';
+  return `**Does HQS beat its controls at equal size, ${when}?** ${word}${worse}. HQS minus the control in image AUROC: ${each}.`;
+}
+
+function recalibrationAnswer(results: readonly CellResult[]): string | undefined {
+  const arms = distinct(results.map(armName)).filter((arm) => isPlan(arm) && arm.endsWith('+recalibrated'));
+  const pairs = arms.flatMap((arm) => {
+    const [gain, float] = [
+      compareArms(results, arm, arm.replace('+recalibrated', '')),
+      compareArms(results, arm, 'float+recalibrated'),
+    ];
+    return gain && float ? [{ gain, float }] : [];
+  });
+  if (pairs.length === 0) return undefined;
+  const better = (key: 'gain' | 'float') => pairs.filter((pair) => pair[key].low > 0).length;
+  const worse = (key: 'gain' | 'float') => pairs.filter((pair) => pair[key].high < 0).length;
+  const mean = (key: 'gain' | 'float') =>
+    signed(pairs.reduce((sum, pair) => sum + pair[key].difference, 0) / pairs.length);
+  const n = pairs.length;
+  return `**Does recalibration add anything?** Over the same plan without it: ${better('gain')} of ${n} plans gain and ${worse('gain')} lose (${mean('gain')} points on average). Over float networks trained on for the same iterations: ${better('float')} of ${n} are better and ${worse('float')} worse (${mean('float')} points on average).`;
+}
+
+function budgetAnswer(results: readonly CellResult[]): string | undefined {
+  const comparison = compareArms(results, 'budget+recalibrated', 'float+recalibrated');
+  const summary = summariseArms(results).find(({ arm }) => arm === 'budget+recalibrated');
+  if (!comparison || summary?.smaller === undefined || summary.averageBits === undefined) return undefined;
+  return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.`;
+}
+
+function biasAnswer(results: readonly CellResult[]): string | undefined {
+  const arms = ['float+recalibrated', 'hqs', 'hqs+recalibrated'].filter(
+    (arm) => biasFalls(results, arm, 'float').pairs > 0,
+  );
+  if (arms.length === 0) return undefined;
+  const summaries = new Map(summariseArms(results).map((summary) => [summary.arm, summary]));
+  const float = summaries.get('float')!.biasIndex!;
+  const each = arms.map((arm) => {
+    const { fallen, pairs } = biasFalls(results, arm, 'float');
+    return `${arm} ${summaries.get(arm)!.biasIndex!.toFixed(3)} (lower in ${fallen} of ${pairs})`;
+  });
+  return `**Does the bias index fall?** Float has ${float.toFixed(3)}; ${each.join(', ')}.`;
+}

@@ -1,0 +1,224 @@
+import { GOOD } from '../data/dataset.ts';
+import { Random } from '../data/random.ts';
+import type { CellResult } from './cells.ts';
+
+/** Paired differences are resampled so often. */
+const RESAMPLINGS = 2000;
+
+/** A difference of two arms in image AUROC, in points of per cent. */
+export interface Comparison {
+  readonly a: string;
+  readonly b: string;
+  /** Mean over data sets of the mean over seeds of a - b. */
+  readonly difference: number;
+  /** 95 % paired bootstrap interval over test images. */
+  readonly low: number;
+  readonly high: number;
+  readonly sets: number;
+  readonly pairs: number;
+}
+
+/** Arm of a cell with what was done to it: `hqs`, `hqs+recalibrated`. */
+export function armName({ arm, recalibrated }: Pick<CellResult, 'arm' | 'recalibrated'>): string {
+  return recalibrated ? `${arm}+recalibrated` : arm;
+}
+
+/** Image AUROC of weighted images; for LOCO the mean over its kinds of anomaly. */
+class WeightedAuroc {
+  readonly #order: readonly number[];
+  readonly #scores: readonly number[];
+  readonly #kinds: readonly (readonly boolean[])[];
+  readonly #good: readonly boolean[];
+
+  constructor({ images, layout }: CellResult) {
+    this.#scores = images.map(([, score]) => score);
+    this.#order = images.map((_, i) => i).sort((a, b) => this.#scores[a]! - this.#scores[b]!);
+    this.#good = images.map(([defect]) => defect === GOOD);
+    const kinds =
+      layout === 'mvtec-loco' ? [...new Set(images.map(([defect]) => defect))].filter((k) => k !== GOOD) : [];
+    this.#kinds =
+      kinds.length > 0
+        ? kinds.map((kind) => images.map(([defect]) => defect === kind))
+        : [images.map(([defect]) => defect !== GOOD)];
+  }
+
+  /** @param weights how often each image counts */
+  of(weights: ArrayLike<number>): number | undefined {
+    const values = this.#kinds.map((bad) => this.#area(weights, bad));
+    return values.some((value) => value === undefined)
+      ? undefined
+      : values.reduce((sum: number, value) => sum + value!, 0) / values.length;
+  }
+
+  #area(weights: ArrayLike<number>, bad: readonly boolean[]): number | undefined {
+    const order = this.#order;
+    let below = 0;
+    let area = 0;
+    let positives = 0;
+    for (let i = 0; i < order.length; ) {
+      let good = 0;
+      let hits = 0;
+      const score = this.#scores[order[i]!]!;
+      for (; i < order.length && this.#scores[order[i]!]! === score; i++) {
+        const image = order[i]!;
+        if (this.#good[image]) good += weights[image]!;
+        else if (bad[image]) hits += weights[image]!;
+      }
+      area += hits * (below + good / 2);
+      below += good;
+      positives += hits;
+    }
+    return below > 0 && positives > 0 ? area / (below * positives) : undefined;
+  }
+}
+
+/**
+ * Paired difference of two arms: both are scored on the same resampled test images, in every set and seed that has both.
+ * @returns undefined when no set has both
+ */
+export function compareArms(results: readonly CellResult[], a: string, b: string): Comparison | undefined {
+  const by = (arm: string) => new Map(results.filter((r) => armName(r) === arm).map((r) => [`${r.set}/${r.seed}`, r]));
+  const [left, right] = [by(a), by(b)];
+  const sets = new Map<string, { count: number; pairs: (readonly [WeightedAuroc, WeightedAuroc])[] }>();
+  for (const [key, result] of left) {
+    const other = right.get(key);
+    if (!other || other.images.length !== result.images.length) continue;
+    const set = sets.get(result.set) ?? { count: result.images.length, pairs: [] };
+    set.pairs.push([new WeightedAuroc(result), new WeightedAuroc(other)]);
+    sets.set(result.set, set);
+  }
+  if (sets.size === 0) return undefined;
+  const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
+  const difference = (weightsOf: (count: number) => ArrayLike<number>): number | undefined => {
+    const perSet: number[] = [];
+    for (const { count, pairs } of sets.values()) {
+      const weights = weightsOf(count);
+      const values = pairs.map(([x, y]) => [x.of(weights), y.of(weights)] as const);
+      if (values.some(([x, y]) => x === undefined || y === undefined)) return undefined;
+      perSet.push(mean(values.map(([x, y]) => 100 * (x! - y!))));
+    }
+    return mean(perSet);
+  };
+  const observed = difference((count) => new Uint8Array(count).fill(1));
+  if (observed === undefined) return undefined;
+  const random = new Random(0);
+  const samples: number[] = [];
+  for (let k = 0; k < RESAMPLINGS; k++) {
+    const value = difference((count) => {
+      const weights = new Uint16Array(count);
+      for (let i = 0; i < count; i++) weights[random.integer(count)]!++;
+      return weights;
+    });
+    if (value !== undefined) samples.push(value);
+  }
+  samples.sort((x, y) => x - y);
+  const at = (share: number) => samples[Math.round(share * (samples.length - 1))] ?? Number.NaN;
+  const pairs = [...sets.values()].reduce((sum, set) => sum + set.pairs.length, 0);
+  return { a, b, difference: observed, low: at(0.025), high: at(0.975), sets: sets.size, pairs };
+}
+
+/** Means of one arm over data sets of means over seeds. Metrics in per cent. */
+export interface ArmSummary {
+  readonly arm: string;
+  readonly cells: number;
+  readonly auroc: number | undefined;
+  readonly ap: number | undefined;
+  readonly pixelAuroc: number | undefined;
+  readonly pixelAp: number | undefined;
+  readonly overlap: number | undefined;
+  readonly biasIndex: number | undefined;
+  readonly weightBytes: number | undefined;
+  /** The float detector's bytes of weights, divided by the arm's. */
+  readonly smaller: number | undefined;
+  readonly averageBits: number | undefined;
+  readonly milliseconds: number | undefined;
+  /** Time of the float detector in the same runs, divided by the arm's. */
+  readonly speedUp: number | undefined;
+  readonly memoryBytes: number | undefined;
+}
+
+export const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
+
+/** Mean over data sets of means over seeds; values that are undefined are left out. */
+export function meanOfSets(results: readonly CellResult[], value: (result: CellResult) => number | undefined) {
+  const average = (values: readonly number[]) =>
+    values.length > 0 ? values.reduce((a, b) => a + b, 0) / values.length : undefined;
+  const sets = distinct(results.map(({ set }) => set)).map((set) =>
+    average(results.filter((result) => result.set === set).flatMap((result) => value(result) ?? [])),
+  );
+  return average(sets.flatMap((each) => each ?? []));
+}
+
+/** One row per arm, in the order of the results. */
+export function summariseArms(results: readonly CellResult[]): ArmSummary[] {
+  const floatBytes = new Map(
+    results.flatMap(({ set, seed, arm, size }) =>
+      arm === 'float' ? [[`${set}/${seed}`, size.weightBytes] as const] : [],
+    ),
+  );
+  const percent = (value: number | undefined) => (value === undefined ? undefined : 100 * value);
+  return distinct(results.map(armName)).map((arm) => {
+    const own = results.filter((result) => armName(result) === arm);
+    const metric = (name: keyof CellResult['metrics']) => percent(meanOfSets(own, ({ metrics }) => metrics[name]));
+    return {
+      arm,
+      cells: own.length,
+      auroc: metric('auroc'),
+      ap: metric('ap'),
+      pixelAuroc: metric('pixelAuroc'),
+      pixelAp: metric('pixelAp'),
+      overlap: metric('overlap'),
+      biasIndex: meanOfSets(own, ({ metrics }) => metrics.biasIndex),
+      weightBytes: meanOfSets(own, ({ size }) => size.weightBytes),
+      smaller: meanOfSets(own, ({ set, seed, size }) => {
+        const bytes = floatBytes.get(`${set}/${seed}`);
+        return bytes && bytes / size.weightBytes;
+      }),
+      averageBits: meanOfSets(own, ({ size }) => size.averageBits),
+      milliseconds: meanOfSets(own, ({ timing }) => timing.milliseconds),
+      speedUp: meanOfSets(own, ({ timing }) => timing.floatMilliseconds / timing.milliseconds),
+      memoryBytes: meanOfSets(own, ({ memoryBytes }) => memoryBytes),
+    };
+  });
+}
+
+/** What a comparison says, in words. */
+export function verdict({ low, high }: Pick<Comparison, 'low' | 'high'>): string {
+  if (low > 0) return 'better';
+  return high < 0 ? 'worse' : 'no difference shown';
+}
+
+/** Whether an arm, recalibrated or not, has a bit plan. */
+export function isPlan(arm: string): boolean {
+  return !/^(float|blur|locations)/.test(arm);
+}
+
+/** Kendall's rank correlation of depth and bits over the layers of teacher and student. */
+export function depthCorrelation({ bits }: CellResult): number {
+  const widths = Object.entries(bits).filter(([name]) => name.startsWith('teacher.'));
+  let sum = 0;
+  let pairs = 0;
+  for (let i = 0; i < widths.length; i++) {
+    for (let j = i + 1; j < widths.length; j++) {
+      sum += Math.sign(widths[j]![1] - widths[i]![1]);
+      pairs++;
+    }
+  }
+  return pairs > 0 ? sum / pairs : 0;
+}
+
+/** In how many sets and seeds an arm's bias index is below another's. */
+export function biasFalls(
+  results: readonly CellResult[],
+  arm: string,
+  from: string,
+): { readonly fallen: number; readonly pairs: number } {
+  const own = results.filter((result) => armName(result) === arm);
+  const pairs = own.flatMap((result) => {
+    const before = results.find((r) => armName(r) === from && r.set === result.set && r.seed === result.seed);
+    return before?.metrics.biasIndex !== undefined && result.metrics.biasIndex !== undefined
+      ? [result.metrics.biasIndex < before.metrics.biasIndex]
+      : [];
+  });
+  return { fallen: pairs.filter(Boolean).length, pairs: pairs.length };
+}
