@@ -1,12 +1,14 @@
 // Rounds values to what few bits can hold, for training, and the gradients of that. ROLE:
 //
-//   value      scale * (clamp(round(x / scale - OFFSET), least, most) + OFFSET)
+//   value      scale * (clamp(round(x / scale - offset), least, most) + offset)
 //   inputGrad  dy where x is not clipped, else 0 (straight through)
-//   scaleTerm  dy times the derivative with respect to log(scale) (Esser et al. 2020, LSQ), to be summed
+//   scaleGrad  dy times the derivative with respect to log(scale) (Esser et al. 2020, LSQ): one sum per invocation
 //
-// x, dy, y   [ROWS * row], one scale for `row` elements in sequence
+// An invocation walks over one row, so that its scale is read once and nothing is divided to find it.
+//
+// x, dy, y   [ROWS, length], one scale per row; y of scaleGrad [ROWS, gridX * WORKGROUP]
 // logScale   [ROWS]
-// grid       one invocation per element, folded
+// grid       x: parts of a row, y and z: rows, folded
 // reference: src/kernels/fakeQuantise.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> logScale: array<f32>;
@@ -15,29 +17,38 @@
 #end
 @group(0) @binding(${2 + GRADIENT}) var<storage, read_write> y: array<f32>;
 #params
-#include grid
-
-fn value(i: u32, scale: f32, place: f32, code: f32) -> f32 {
-  return scale * (code + params.offset);
-}
-
-#if GRADIENT
-fn inputGrad(i: u32, scale: f32, place: f32, code: f32) -> f32 {
-  return select(0.0, dy[i], place >= params.least && place <= params.most);
-}
-
-fn scaleTerm(i: u32, scale: f32, place: f32, code: f32) -> f32 {
-  let inside = place >= params.least && place <= params.most;
-  return dy[i] * scale * select(code + params.offset, code - place, inside);
-}
-#end
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = linearIndex(group, count, local);
-  if (i < params.size) {
-    let scale = exp(logScale[i / params.row]);
-    let place = x[i] / scale - params.offset;
-    y[i] = ${ROLE}(i, scale, place, clamp(round(place), params.least, params.most));
+  let row = group.z * count.y + group.y;
+  if (row >= params.rows) {
+    return;
   }
+  let scale = exp(logScale[row]);
+  let first = group.x * ${WORKGROUP}u + local;
+  let stride = count.x * ${WORKGROUP}u;
+  let base = row * params.length;
+#if SUM
+  var sum = 0.0;
+#end
+  for (var at = first; at < params.length; at += stride) {
+    let i = base + at;
+    let place = x[i] / scale - params.offset;
+#if GRADIENT
+    let inside = place >= params.least && place <= params.most;
+#end
+#if SUM
+    let code = clamp(round(place), params.least, params.most);
+    sum += dy[i] * select(code + params.offset, code - place, inside);
+#else
+#if GRADIENT
+    y[i] = select(0.0, dy[i], inside);
+#else
+    y[i] = scale * (clamp(round(place), params.least, params.most) + params.offset);
+#end
+#end
+  }
+#if SUM
+  y[row * stride + first] = scale * sum;
+#end
 }

@@ -1,6 +1,6 @@
 import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kernels.ts';
 import { makeNode } from '../src/engine/graph.ts';
-import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleTermOp } from '../src/kernels/fakeQuantise.ts';
+import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../src/kernels/fakeQuantise.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../src/kernels/qconv2d.ts';
 import {
   type ActivationStorage,
@@ -118,11 +118,18 @@ export const quantisedTable: readonly Case[] = [
     inputs: [x],
     build: ([a]) => poolWords(storeActivations(a!, 'u8', range(2, 50)), range(2, 50), range(4, 20)),
   },
-  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleTermOp].map(
+  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleGradOp].map(
     (op): Case => ({
       name: op.name,
       inputs: [{ shape: [6, 3, 5, 7] }, { shape: [3] }, ...(op === fakeQuantiseOp ? [] : [{ shape: [6, 3, 5, 7] }])],
       build: (inputs) => makeNode(op, inputs, { least: -2, most: 1, offset: 0.5 }),
+    }),
+  ),
+  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleGradOp].map(
+    (op): Case => ({
+      name: `${op.name} of a long row`,
+      inputs: [{ shape: [2, 37, 41] }, { shape: [1] }, ...(op === fakeQuantiseOp ? [] : [{ shape: [2, 37, 41] }])],
+      build: (inputs) => makeNode(op, inputs, { least: -2, most: 2, offset: 0 }),
     }),
   ),
   { name: 'activationRange', inputs: [{ shape: [3, 1111] }], build: ([a]) => activationRange(a!) },

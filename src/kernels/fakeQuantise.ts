@@ -1,7 +1,7 @@
 import shader from '../../shaders/fake_quantise.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { inputType, WORKGROUP } from './common.ts';
 import { roundHalfEven } from './half.ts';
 import { sumOp } from './sum.ts';
 
@@ -24,19 +24,32 @@ export function fakeQuantise(x: Node, logScale: Node, attrs: FakeQuantiseAttrs, 
   return makeNode(fakeQuantiseOp, [x, logScale], attrs, label ?? `${x.label}.fake`);
 }
 
-function kernelOf(role: 'value' | 'inputGrad' | 'scaleTerm', node: Node<FakeQuantiseAttrs>, caps: Caps) {
+/** Elements of a row that one invocation handles, about. */
+const PER_INVOCATION = 8;
+/** Invocations that sum the gradient of all scales: enough to fill a GPU, few enough that one invocation can add them. */
+const SUMS_IN_FLIGHT = 2048;
+
+/** Workgroups that share a row. */
+function rowGroups(rows: number, length: number, most: number): number {
+  return Math.max(1, Math.min(Math.ceil(length / (PER_INVOCATION * WORKGROUP)), Math.ceil(most / rows)));
+}
+
+function sumGroups(rows: number, length: number): number {
+  return rowGroups(rows, length, SUMS_IN_FLIGHT / WORKGROUP);
+}
+
+function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuantiseAttrs>, caps: Caps) {
   const { least, most, offset } = node.attrs;
+  const rows = size(inputType(node, 1));
+  const length = size(inputType(node, 0)) / rows;
+  const limit = caps.limits.maxComputeWorkgroupsPerDimension;
+  const folds = Math.ceil(rows / limit);
+  const groups = role === 'scaleGrad' ? sumGroups(rows, length) : rowGroups(rows, length, limit);
   return {
     shader: { name: 'fake_quantise.wgsl', source: shader },
-    defines: { ROLE: role, GRADIENT: Number(role !== 'value'), WORKGROUP },
-    params: {
-      size: u32(size(node.type)),
-      row: u32(size(node.type) / size(inputType(node, 1))),
-      least: f32(least),
-      most: f32(most),
-      offset: f32(offset),
-    },
-    grid: foldedGrid(size(node.type), caps),
+    defines: { SUM: Number(role === 'scaleGrad'), GRADIENT: Number(role !== 'value'), WORKGROUP },
+    params: { rows: u32(rows), length: u32(length), least: f32(least), most: f32(most), offset: f32(offset) },
+    grid: [groups, Math.ceil(rows / folds), folds] as const,
   };
 }
 
@@ -56,6 +69,10 @@ function reference(
   };
 }
 
+const scaleTerms = reference(({ scale, place, code, inside, dy }, offset) => {
+  return dy * scale * (inside ? code - place : code + offset);
+});
+
 const infer: Op<FakeQuantiseAttrs>['infer'] = (inputs) => {
   const [x, logScale] = inputs;
   const ok = size(x!) % size(logScale!) === 0;
@@ -71,10 +88,10 @@ export const fakeQuantiseOp: Op<FakeQuantiseAttrs> = {
     const scales = size(logScale.type);
     const row = size(x.type) / scales;
     const scaleGradient = () => {
-      const term = makeNode(fakeQuantiseScaleTermOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.term`);
+      const sums = makeNode(fakeQuantiseScaleGradOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.sums`);
       const factor = 1 / Math.sqrt(row * Math.max(1, node.attrs.most));
-      const attrs = { outer: 1, keep: scales, inner: row, factor, shape: logScale.type.shape };
-      return makeNode(sumOp, [term], attrs, `${node.label}.dscale`);
+      const attrs = { outer: 1, keep: scales, inner: size(sums.type) / scales, factor, shape: logScale.type.shape };
+      return makeNode(sumOp, [sums], attrs, `${node.label}.dscale`);
     };
     return [
       needs[0] ? makeNode(fakeQuantiseGradOp, [x, logScale, dy], node.attrs, `${node.label}.dx`) : undefined,
@@ -83,7 +100,7 @@ export const fakeQuantiseOp: Op<FakeQuantiseAttrs> = {
   },
   reference: reference(({ scale, code }, offset) => scale * (code + offset)),
   cost: (node) => ({ flops: 6 * size(node.type), bytes: 8 * size(node.type) }),
-  variants: [{ name: 'element', kernel: (node, caps) => kernelOf('value', node, caps) }],
+  variants: [{ name: 'rows', kernel: (node, caps) => kernelOf('value', node, caps) }],
 };
 
 /** Straight-through gradient: dy where x is not clipped. Inputs x, logScale, dy. */
@@ -91,15 +108,26 @@ export const fakeQuantiseGradOp: Op<FakeQuantiseAttrs> = {
   name: 'fakeQuantiseGrad',
   infer,
   reference: reference(({ inside, dy }) => (inside ? dy : 0)),
-  variants: [{ name: 'element', kernel: (node, caps) => kernelOf('inputGrad', node, caps) }],
+  variants: [{ name: 'rows', kernel: (node, caps) => kernelOf('inputGrad', node, caps) }],
 };
 
-/** Elements' parts of the gradient of the logarithm of the scale. Inputs x, logScale, dy. */
-export const fakeQuantiseScaleTermOp: Op<FakeQuantiseAttrs> = {
-  name: 'fakeQuantiseScaleTerm',
-  infer,
-  reference: reference(({ scale, place, code, inside, dy }, offset) => {
-    return dy * scale * (inside ? code - place : code + offset);
-  }),
-  variants: [{ name: 'element', kernel: (node, caps) => kernelOf('scaleTerm', node, caps) }],
+/** Partial sums of the gradient of the logarithm of each scale. Inputs x, logScale, dy. @returns [scales, sums] */
+export const fakeQuantiseScaleGradOp: Op<FakeQuantiseAttrs> = {
+  name: 'fakeQuantiseScaleGrad',
+  infer(inputs, attrs) {
+    const elements = size(infer(inputs, attrs));
+    const rows = size(inputs[1]!);
+    return { shape: [rows, sumGroups(rows, elements / rows) * WORKGROUP], dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const terms = scaleTerms(inputs, node);
+    const [rows, sums] = node.type.shape as [number, number];
+    const length = terms.length / rows;
+    const y = new Float64Array(rows * sums);
+    terms.forEach((term, i) => {
+      y[Math.floor(i / length) * sums + ((i % length) % sums)]! += term;
+    });
+    return y;
+  },
+  variants: [{ name: 'rows', kernel: (node, caps) => kernelOf('scaleGrad', node, caps) }],
 };

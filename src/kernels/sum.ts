@@ -51,8 +51,10 @@ export const sumOp: Op<SumAttrs> = {
   variants: [
     {
       name: 'twoStage',
-      lower(node) {
-        const { keep, inner, factor, shape } = node.attrs;
+      lower(node, caps) {
+        const { outer, keep, inner, factor, shape } = node.attrs;
+        if (outer * inner <= (caps.isCpu ? FEW_ADDENDS.cpu : FEW_ADDENDS.gpu))
+          return makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label);
         const chunks = Math.max(1, Math.min(inner, Math.ceil(CHUNKS_IN_FLIGHT / keep)));
         const partial = makeNode(
           stageOp,
@@ -71,6 +73,8 @@ export const sumOp: Op<SumAttrs> = {
   ],
 };
 
+/** So many addends per sum are added in one dispatch: a second one would cost more. A GPU waits for memory at each of them. */
+const FEW_ADDENDS = { cpu: 2048, gpu: 128 };
 /** Partial sums per dispatch: enough invocations to fill a GPU, few enough that one invocation can add them. */
 const CHUNKS_IN_FLIGHT = 2048;
 
