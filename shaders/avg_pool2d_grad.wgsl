@@ -5,7 +5,8 @@
 // dy    [N, C, OH, OW]
 // activation  [N, C, H, W]  output of the rectifier (RELU)
 // dx    [N, C, H, W]
-// grid  x: columns / 8, y: rows / 8, z: planes; one invocation per element of dx (no division: CPUs do it lane by lane)
+// grid  x: columns / 8, y: rows / 8, z: planes; one invocation per window, those that lie over the edge included (no division:
+//       CPUs do it lane by lane)
 // reference: src/kernels/avgPool2d.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 #if RELU
@@ -16,20 +17,24 @@
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= params.width || id.y >= params.height) {
-    return;
-  }
-  let index = (id.z * params.height + id.y) * params.width + id.x;
-  let ox = (id.x + params.padding) / 2u;
-  let oy = (id.y + params.padding) / 2u;
-  var value = 0.0;
+  let reached = id.x < params.outWidth && id.y < params.outHeight;
+  let at = (id.z * params.outHeight + min(id.y, params.outHeight - 1u)) * params.outWidth + min(id.x, params.outWidth - 1u);
+  let value = select(0.0, 0.25 * dy[at], reached);
+#for ky in 0..2
+  {
+    // Left of or above the image the unsigned number is too large.
+    let iy = 2u * id.y + ${ky}u - params.padding;
+    let row = (id.z * params.height + iy) * params.width;
+#for kx in 0..2
+    let ix${kx} = 2u * id.x + ${kx}u - params.padding;
+    if (iy < params.height && ix${kx} < params.width) {
 #if RELU
-  let open = activation[index] > 0.0;
+      dx[row + ix${kx}] = select(0.0, value, activation[row + ix${kx}] > 0.0);
 #else
-  let open = true;
+      dx[row + ix${kx}] = value;
 #end
-  if (open && ox < params.outWidth && oy < params.outHeight) {
-    value = 0.25 * dy[(id.z * params.outHeight + oy) * params.outWidth + ox];
+    }
+#end
   }
-  dx[index] = value;
+#end
 }

@@ -183,6 +183,7 @@ export const table: readonly Case[] = [
   convInputGrad(2, 4, 3, 3, 6, 4, 1, 2),
   convWeightGrad(2, 5, 12, 19, 9, 4),
   convWeightGrad(1, 3, 33, 31, 16, 4),
+  convWeightGrad(3, 3, 21, 18, 19, 4, 2, 1),
   convWeightGrad(2, 17, 9, 9, 8, 3, 1, 1),
   convWeightGrad(2, 6, 10, 8, 7, 4, 2, 1),
   convWeightGrad(3, 4, 8, 8, 6, 8),

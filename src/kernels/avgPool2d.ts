@@ -106,22 +106,23 @@ export const avgPool2dGradOp: Op<GradAttrs> = {
   },
   variants: [
     {
-      name: 'element',
+      name: 'window',
       kernel(node) {
-        const [, , height, width] = nchw(node.type);
+        const [images, channels, height, width] = nchw(node.type);
         const [, , outHeight, outWidth] = nchw(inputType(node, 0));
+        const { padding } = node.attrs;
+        const windows = (side: number) => Math.floor((side - 1 + padding) / 2) + 1;
         return {
           shader: { name: 'avg_pool2d_grad.wgsl', source: gradShader },
           defines: { RELU: node.inputs.length - 1 },
-
           params: {
             height: u32(height),
             width: u32(width),
             outHeight: u32(outHeight),
             outWidth: u32(outWidth),
-            padding: u32(node.attrs.padding),
+            padding: u32(padding),
           },
-          grid: planeGrid(node.type),
+          grid: [Math.ceil(windows(width) / 8), Math.ceil(windows(height) / 8), images * channels],
         };
       },
     },

@@ -1,5 +1,6 @@
 import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
+import tapsShader from '../../shaders/conv2d_weight_grad_taps.wgsl';
 import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
@@ -107,6 +108,12 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
       },
     },
     {
+      name: 'taps',
+      supports: (caps, node) => lanes(caps) >= 4 && lanes(caps) <= 16 && tapsOf(node.attrs.shape) <= MOST_TAPS,
+      suits: (caps, node) => caps.isCpu && node.attrs.shape[1]! <= lanes(caps) / 2,
+      lower: (node) => lowerPartial(node, 'taps'),
+    },
+    {
       name: 'lanes',
       supports: (caps, node) => lanes(caps) >= 4 && node.attrs.shape[3]! <= 16,
       suits: (caps) => caps.isCpu,
@@ -146,7 +153,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
   ],
 };
 
-type Algorithm = 'lanes' | 'tile';
+type Algorithm = 'taps' | 'lanes' | 'tile';
 
 interface PartialAttrs {
   readonly algorithm: Algorithm;
@@ -158,20 +165,37 @@ interface PartialAttrs {
 /** Output channels per subgroup of the `lanes` kernel, and pixels per step. */
 const LANES_CHANNELS = 8;
 const LANES_PIXELS = 8;
+/** Output channels per subgroup of the `taps` kernel, and taps of all input channels that it keeps at most. */
+const TAPS_CHANNELS = 16;
+const MOST_TAPS = 64;
 /** Workgroups that keep an adapter busy; partial sums are cut until there are about this many. */
-const ENOUGH_WORKGROUPS = { lanes: 64, tile: 512 };
+const ENOUGH_WORKGROUPS = { taps: 64, lanes: 64, tile: 512 };
+
+/** Taps of all input channels. @param shape of the weights [CO, CI, KH, KW] */
+function tapsOf(shape: readonly number[]): number {
+  return shape.slice(1).reduce((product, n) => product * n, 1);
+}
+
+/** Blocks of partial sums that cover the weights. */
+function blocks(algorithm: Algorithm, g: ReturnType<typeof geometry>): number {
+  switch (algorithm) {
+    case 'taps':
+      return Math.ceil(g.outChannels / TAPS_CHANNELS);
+    // 16 lanes stand in for all subgroup sizes, so that the split, and with it the rounding, depends on the shape only.
+    case 'lanes':
+      return Math.ceil(g.inChannels / 16) * Math.ceil(g.outChannels / LANES_CHANNELS);
+    case 'tile':
+      return Math.ceil((g.inChannels * g.kernelHeight * g.kernelWidth) / 64) * Math.ceil(g.outChannels / 64);
+  }
+}
 
 function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
   const [x, dy] = node.inputs as [Node, Node];
   const { stride, padding, shape } = node.attrs;
   const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
   const g = geometry(x.type, dy.type, shape);
-  // 16 lanes stand in for all subgroup sizes, so that the split, and with it the rounding, depends on the shape only.
-  const tiles =
-    algorithm === 'lanes'
-      ? Math.ceil(g.inChannels / 16) * Math.ceil(g.outChannels / LANES_CHANNELS)
-      : Math.ceil((g.inChannels * g.kernelHeight * g.kernelWidth) / 64) * Math.ceil(g.outChannels / 64);
-  const units = algorithm === 'lanes' ? g.batch * g.outHeight : Math.ceil((g.batch * g.outHeight * g.outWidth) / 64);
+  const tiles = blocks(algorithm, g);
+  const units = algorithm === 'tile' ? Math.ceil((g.batch * g.outHeight * g.outWidth) / 64) : g.batch * g.outHeight;
   const wanted = Math.max(1, Math.min(units, Math.ceil(ENOUGH_WORKGROUPS[algorithm] / tiles)));
   const splits = Math.ceil(units / Math.ceil(units / wanted));
   const partial = makeNode(
@@ -198,6 +222,32 @@ const partialOp: Op<PartialAttrs> = {
     };
   },
   variants: [
+    {
+      name: 'taps',
+      supports: (_, node) => node.attrs.algorithm === 'taps',
+      kernel(node, caps) {
+        const { shape, stride, splits } = node.attrs;
+        const [batch, inChannels, height, width] = nchw(inputType(node, 0));
+        const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 1));
+        const [, , KH, KW] = shape as [number, number, number, number];
+        const S = lanes(caps);
+        return {
+          shader: { name: 'conv2d_weight_grad_taps.wgsl', source: tapsShader },
+          defines: { S, MT: TAPS_CHANNELS, NT: Math.ceil(tapsOf(shape) / S), KH, KW, ST: stride },
+          params: {
+            batch: u32(batch),
+            inChannels: u32(inChannels),
+            height: u32(height),
+            width: u32(width),
+            outChannels: u32(outChannels),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            rowsPerSplit: u32(Math.ceil((batch * outHeight) / splits)),
+          },
+          grid: [Math.ceil(outChannels / TAPS_CHANNELS), splits],
+        };
+      },
+    },
     {
       name: 'lanes',
       supports: (_, node) => node.attrs.algorithm === 'lanes',
