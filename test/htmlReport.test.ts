@@ -305,7 +305,7 @@ describe('Pareto chart', () => {
     expect(addresses(svg)).toEqual([]);
     expect(svg).toContain('hqs &lt;a &amp; &quot;b&quot;&gt; 800\u00a0kB, 97.0 % (on the front)');
     expect(svg).not.toMatch(/<a |NaN|broken|var\(--(?!plot)/);
-    expect(paretoChart([], { x: 'milliseconds', y: 'overlap' })).toContain('AU-PRO');
+    expect(paretoChart([], { x: 'relativeTime', y: 'overlap' })).toContain('AU-PRO');
   });
 });
 

@@ -1,11 +1,11 @@
 import * as Plot from '@observablehq/plot';
-import { byteSize, duration, fixed, isNumber } from './format.ts';
+import { byteSize, fixed, isNumber } from './format.ts';
 import { plotSvg } from './plot.ts';
 
 /** An arm of a study. */
 export interface ParetoPoint {
   readonly label: string;
-  /** Bytes or milliseconds: less is better. */
+  /** Bytes, or time as a share of the float detector's: less is better. */
   readonly x: number;
   /** A share: more is better. */
   readonly y: number;
@@ -15,7 +15,7 @@ export interface ParetoPoint {
 }
 
 export interface ParetoOptions {
-  readonly x: 'weightBytes' | 'milliseconds';
+  readonly x: 'weightBytes' | 'relativeTime';
   readonly y: 'auroc' | 'overlap';
   /** Names of the axes instead of those that follow from what they show. */
   readonly xLabel?: string;
@@ -24,7 +24,7 @@ export interface ParetoOptions {
 
 const X = {
   weightBytes: { label: 'weights and scales', show: byteSize },
-  milliseconds: { label: 'time per image', show: duration },
+  relativeTime: { label: 'time per image, float = 1', show: (share: number) => fixed(share, 2) },
 } as const;
 const Y = { auroc: 'image AUROC', overlap: 'AU-PRO' } as const;
 

@@ -2,12 +2,12 @@ import { type ParetoPoint, paretoChart } from '../report/pareto.ts';
 import type { CellResult } from './cells.ts';
 import { armName, summariseArms } from './comparisons.ts';
 
-/** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency. @returns SVG by file name */
+/** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency, as a share of the float detector's in the same run. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {
   const arms = summariseArms(results);
   const charts = new Map<string, string>();
   for (const y of ['auroc', 'overlap'] as const) {
-    for (const x of ['weightBytes', 'milliseconds'] as const) {
+    for (const x of ['weightBytes', 'relativeTime'] as const) {
       const points = arms.flatMap((arm): ParetoPoint[] => {
         const cost = arm[x];
         const quality = arm[y];

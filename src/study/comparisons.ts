@@ -132,8 +132,8 @@ export interface ArmSummary {
   readonly smaller: number | undefined;
   readonly averageBits: number | undefined;
   readonly milliseconds: number | undefined;
-  /** Time of the float detector in the same runs, divided by the arm's. */
-  readonly speedUp: number | undefined;
+  /** Time per image divided by the float detector's, measured in turns with it: it holds on machines whose speed drifts. */
+  readonly relativeTime: number | undefined;
   readonly memoryBytes: number | undefined;
 }
 
@@ -176,7 +176,7 @@ export function summariseArms(results: readonly CellResult[]): ArmSummary[] {
       }),
       averageBits: meanOfSets(own, ({ size }) => size.averageBits),
       milliseconds: meanOfSets(own, ({ timing }) => timing.milliseconds),
-      speedUp: meanOfSets(own, ({ timing }) => timing.floatMilliseconds / timing.milliseconds),
+      relativeTime: meanOfSets(own, ({ timing }) => timing.milliseconds / timing.floatMilliseconds),
       memoryBytes: meanOfSets(own, ({ memoryBytes }) => memoryBytes),
     };
   });

@@ -1,5 +1,6 @@
 import { toCsv } from '../report/csv.ts';
 import type { Cell } from '../report/table.ts';
+import { RECALIBRATION_RATE, recalibrationLength } from '../train/recalibrate.ts';
 import { studyAnswers } from './answers.ts';
 import { type CellResult, cellId } from './cells.ts';
 import {
@@ -8,13 +9,13 @@ import {
   biasFalls,
   type Comparison,
   compareArms,
-  depthCorrelation,
   distinct,
   isPlan,
   meanOfSets,
   summariseArms,
   verdict,
 } from './comparisons.ts';
+import type { StudySettings } from './runner.ts';
 
 /** Every cell as a line of CSV. */
 export function studyCsv(results: readonly CellResult[]): string {
@@ -85,14 +86,22 @@ export function studyComparisons(
   })).filter(({ comparisons }) => comparisons.length > 0);
 }
 
-/** The whole study as Markdown: means, differences, every cell's figures, and bit plans. */
-export function studyMarkdown(results: readonly CellResult[]): string {
+/** What stands beside the results. */
+export interface StudyContext {
+  readonly settings?: StudySettings & { readonly penalty: string };
+  /** Addresses of the charts, relative to the text. */
+  readonly charts?: readonly string[];
+}
+
+/** The whole study as Markdown: answers, means, differences, every cell's figures, and bit plans. */
+export function studyMarkdown(results: readonly CellResult[], { settings, charts = [] }: StudyContext = {}): string {
   const sets = distinct(results.map(({ set }) => set));
   const seeds = distinct(results.map(({ seed }) => seed)).sort((a, b) => a - b);
   const collections = distinct(results.map(({ layout }) => layout));
   const parts = [
     '# Study: bit plans and recalibration',
     `${results.length} cells: ${sets.length} data sets (${sets.join(', ')}), seeds ${seeds.join(', ')}; adapter ${distinct(results.map(({ adapter }) => adapter)).join(', ')}. All arms of a data set and seed start from one float checkpoint and one order of images. Means are over data sets of means over seeds.`,
+    ...(settings ? [settingsSentence(settings)] : []),
     '## In short',
     'Differences in points of image AUROC, means over data sets of means over seeds, in brackets the 95 % paired bootstrap interval over test images; "beats" means that the interval lies above zero.',
     studyAnswers(results)
@@ -105,6 +114,13 @@ export function studyMarkdown(results: readonly CellResult[]): string {
           `### ${layout}`,
           summaryTable(summariseArms(results.filter((result) => result.layout === layout))),
         ])
+      : []),
+    ...(charts.length > 0
+      ? [
+          '## Quality against size and time',
+          'Bars from the worst to the best seed.',
+          charts.map((address) => `![${basename(address)}](${address})`).join('\n'),
+        ]
       : []),
     '## By data set',
     ...(['auroc', 'overlap'] as const).flatMap((metric) => setsTable(results, metric)),
@@ -123,8 +139,6 @@ export function studyMarkdown(results: readonly CellResult[]): string {
         ]),
       ),
     ]),
-    '### Do deep layers get more bits?',
-    depthSection(results),
     '### Does the bias index fall?',
     biasSection(results),
     '### Does the integer network do what its simulation promises?',
@@ -135,6 +149,30 @@ export function studyMarkdown(results: readonly CellResult[]): string {
     cellsTable(results),
   ];
   return `${parts.join('\n\n')}\n`;
+}
+
+function basename(address: string): string {
+  return address.replace(/^.*\//, '').replace(/\.\w+$/, '');
+}
+
+function settingsSentence({
+  fit,
+  recalibration = {},
+  scoring = {},
+  averageBits,
+  penalty,
+}: NonNullable<StudyContext['settings']>): string {
+  const { size, resolution, iterations, batch, learningRate } = fit;
+  const recalibrated = {
+    iterations: recalibrationLength(iterations),
+    batch,
+    learningRate: RECALIBRATION_RATE,
+    ...recalibration,
+  };
+  return [
+    `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${penalty}.`,
+    `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? 5} bits on average; activations have 8.`,
+  ].join(' ');
 }
 
 function summaryTable(rows: readonly ArmSummary[]): string {
@@ -152,7 +190,7 @@ function summaryTable(rows: readonly ArmSummary[]): string {
       'smaller than float',
       'bits',
       'ms',
-      'speed against float',
+      'time, float = 1',
       'memory MB',
     ],
     rows.map((row) => [
@@ -168,7 +206,7 @@ function summaryTable(rows: readonly ArmSummary[]): string {
       fixed(row.smaller, 2),
       fixed(row.averageBits, 2),
       fixed(row.milliseconds, 1),
-      fixed(row.speedUp, 2),
+      fixed(row.relativeTime, 2),
       fixed(row.memoryBytes && row.memoryBytes / 1e6, 2),
     ]),
   );
@@ -208,16 +246,6 @@ function setsTable(results: readonly CellResult[], metric: keyof typeof METRIC_N
     `### ${METRIC_NAMES[metric]}`,
     markdownTable(['data set', ...arms], all > 1 ? [...rows, row(`**mean of ${all}**`, results)] : rows),
   ];
-}
-
-function depthSection(results: readonly CellResult[]): string {
-  const plans = results.filter((result) => result.arm === 'hqs' && !result.recalibrated);
-  if (plans.length === 0) return 'No cell of HQS is done.';
-  const correlations = plans.map(depthCorrelation);
-  const rising = correlations.filter((value) => value > 0).length;
-  const falling = correlations.filter((value) => value < 0).length;
-  const mean = correlations.reduce((a, b) => a + b, 0) / correlations.length;
-  return `Of ${plans.length} plans of HQS, ${rising} give deeper layers of teacher and student more bits and ${falling} fewer (sign of the rank correlation of depth and width; mean correlation ${mean.toFixed(2)}).`;
 }
 
 function biasSection(results: readonly CellResult[]): string {

@@ -44,7 +44,8 @@ export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
   readonly phase: TrainingProgress['phase'] | QuantizeProgress['phase'];
 }
 
-const LEARNING_RATE = 1e-5;
+/** Learning rate by default. */
+export const RECALIBRATION_RATE = 1e-5;
 const WEIGHT_DECAY = 1e-5;
 const SHARE_OF_TRAINING = 0.1;
 
@@ -62,7 +63,7 @@ export function recalibrateSettings(
   const settings = {
     iterations: recalibrationLength(iterations),
     batch,
-    learningRate: LEARNING_RATE,
+    learningRate: RECALIBRATION_RATE,
     weightDecay: WEIGHT_DECAY,
     ...change,
   };

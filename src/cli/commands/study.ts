@@ -1,4 +1,6 @@
-import { basename, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
@@ -28,6 +30,7 @@ export const usage = `raad study DATA... --out DIR
   --penalty DIR          photographs for the penalty loss; generated pictures by default
   --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is quick by default
   --tables               only write the tables anew
+  --markdown FILE        where the text goes, DIR/study.md
   --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port
   --name NAME            tells studies in one Redis apart, study by default
   --clear                remove what Redis has of an earlier study of this name`;
@@ -48,6 +51,7 @@ export const options: OptionTable = {
   'average-bits': { type: 'string' },
   ...STUDY_OPTIONS,
   tables: { type: 'boolean' },
+  markdown: { type: 'string' },
   redis: { type: 'string' },
   name: { type: 'string' },
   clear: { type: 'boolean' },
@@ -57,7 +61,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out');
   if (!out) throw new UsageError('study needs --out DIR.', 'Say where results go.');
   const log = await ResultLog.open(join(out, 'cells.jsonl'));
-  if (args.flag('tables')) return writeTables(out, log);
+  const markdown = args.text('markdown') ?? join(out, 'study.md');
+  if (args.flag('tables')) return writeTables(out, markdown, log);
   if (args.positionals.length === 0) throw new UsageError('study needs a data set.', 'raad study DATA... --out DIR');
   const seeds = list(args, 'seeds', '0,1,2').map((text) => {
     if (!/^\d+$/.test(text)) throw new UsageError(`--seeds ${text} cannot be used.`, 'Give whole numbers.');
@@ -73,7 +78,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
   const settings = studySettings(args, 'quick');
   const sets = await openStudySets(args.positionals);
-  await assertWritable(join(out, 'cells.jsonl'));
+  for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
   const folder = args.text('penalty');
   await keepSettings(join(out, 'settings.json'), {
     ...settings,
@@ -111,7 +116,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       });
     }
   } finally {
-    await writeTables(out, log);
+    await writeTables(out, markdown, log);
   }
 }
 
@@ -185,11 +190,21 @@ function list(args: Arguments, name: string, fallback: string): string[] {
   return (args.text(name) ?? fallback).split(',');
 }
 
-async function writeTables(out: string, log: ResultLog): Promise<void> {
+async function writeTables(out: string, markdown: string, log: ResultLog): Promise<void> {
   if (log.results.length === 0) return;
-  await writeAtomically(join(out, 'study.csv'), studyCsv(log.results));
-  await writeAtomically(join(out, 'study.md'), studyMarkdown(log.results));
   const { studyCharts } = await import('../../study/charts.ts');
-  for (const [name, svg] of studyCharts(log.results)) await writeAtomically(join(out, name), svg);
-  console.log(`${join(out, 'study.md')}: ${log.results.length} cells`);
+  const charts = studyCharts(log.results);
+  for (const [name, svg] of charts) await writeAtomically(join(out, name), svg);
+  await writeAtomically(join(out, 'study.csv'), studyCsv(log.results));
+  const settings = await readSettingsFile(join(out, 'settings.json'));
+  const addresses = [...charts.keys()].map((name) =>
+    relative(dirname(markdown), join(out, name)).replaceAll('\\', '/'),
+  );
+  await writeAtomically(markdown, studyMarkdown(log.results, { charts: addresses, ...(settings && { settings }) }));
+  console.log(`${markdown}: ${log.results.length} cells`);
+}
+
+/** What {@link keepSettings} wrote. */
+async function readSettingsFile(path: string): Promise<(StudySettings & { readonly penalty: string }) | undefined> {
+  return existsSync(path) ? JSON.parse(await readFile(path, 'utf8')) : undefined;
 }
