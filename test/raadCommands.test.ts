@@ -106,6 +106,12 @@ describe('from scores to a recalibrated model', () => {
     );
   });
 
+  test('bench times model files in turns', () => {
+    const { stdout } = ok('bench', '--model', model, '--model', 'run/quantised.safetensors', '--rounds', '2');
+    expect(stdout).toMatch(/run\/float.safetensors +[\d.]+ +[\d.]+ +1.00 +\d+ +\d+/);
+    expect(stdout).toMatch(/run\/quantised.safetensors +[\d.]+ +[\d.]+ +[\d.]+ +\d+ +\d+/);
+  });
+
   test('recalibrate trains by the plan, and eval runs the result', () => {
     const { stdout } = ok(
       'recalibrate',

@@ -417,6 +417,11 @@ export class Plan {
     return this.#parts.parameters;
   }
 
+  /** Bytes of GPU memory for the parameters, which other plans may share. */
+  get parameterBytes(): number {
+    return [...this.#parts.parameters].reduce((sum, { type }) => sum + 4 * size(type), 0);
+  }
+
   /** Bytes of GPU memory for intermediate values. */
   get memoryBytes(): number {
     return this.#parts.slabBytes.reduce((sum, bytes) => sum + bytes, 0);

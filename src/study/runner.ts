@@ -1,7 +1,6 @@
 import { measure } from '../bench/measure.ts';
 import { type Dataset, GOOD } from '../data/dataset.ts';
 import type { Engine } from '../engine/engine.ts';
-import { size } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
 import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
@@ -160,7 +159,6 @@ export class StudyRunner {
       const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, ...(signal && { signal }) };
       const [ours, theirs] = await measure([time(detector), time(float)], rounds);
       const inference = await detector.warmUp();
-      const parameters = [...inference.parameters].reduce((sum, { type }) => sum + 4 * size(type), 0);
       return {
         ...cell,
         id: cellId(cell),
@@ -176,7 +174,7 @@ export class StudyRunner {
         }),
         size: { ...weightSize(detector), fileBytes: (await saveDetector(detector)).length },
         timing: { milliseconds: ours!.median, floatMilliseconds: theirs!.median },
-        memoryBytes: inference.memoryBytes + parameters,
+        memoryBytes: inference.memoryBytes + inference.parameterBytes,
         bits: widths(detector),
         images: evaluation.results.map(({ defect, score }) => [defect, Number(score.toPrecision(7))] as const),
         adapter: engine.caps.description,

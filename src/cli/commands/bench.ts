@@ -15,9 +15,10 @@ import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
+import { runModelBench } from '../modelBench.ts';
 import { withEngine } from '../session.ts';
 
-export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES
+export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
   Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
   peak         the ceilings: f32 multiply-add, dot4I8Packed, copy
   layers       every convolution of the teacher by every variant
@@ -42,7 +43,10 @@ export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES
   --activations LIST     u8, f16, f32: how qconv2d's input and result are stored; u8
   --group-size N         input channels that share a scale, a multiple of 4; all by default
   --variants all|A,B     those of the package and of --variant-module; all
-  --csv FILE             the table; --rounds, --warm-up, --json and --svg as above`;
+  --csv FILE             the table; --rounds, --warm-up, --json and --svg as above
+
+  With --model FILE, which may be repeated, model files in turns, from image to map: times, bytes of the file and on the device
+  --rounds, --warm-up and --json as above`;
 
 export const options: OptionTable = {
   size: { type: 'string' },
@@ -56,6 +60,7 @@ export const options: OptionTable = {
   svg: { type: 'string' },
   trace: { type: 'string' },
   share: { type: 'string' },
+  model: { type: 'string', multiple: true },
   kernel: { type: 'string' },
   shape: { type: 'string', multiple: true },
   bits: { type: 'string' },
@@ -151,6 +156,7 @@ function row(result: BenchResult, peaks: Peaks | undefined) {
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  if (args.texts('model').length > 0) return runModelBench(args, signal);
   if (args.text('kernel') !== undefined) return runKernelBench(args, signal);
   const stray = KERNEL_OPTIONS.find((name) => args.text(name) !== undefined);
   if (stray) throw new UsageError(`--${stray} goes with --kernel.`, 'See `raad bench --help`.');

@@ -1,0 +1,72 @@
+import { type BenchCase, measure, type Timing } from '../bench/measure.ts';
+import { renderSpecimen } from '../data/synthetic/generate.ts';
+import type { Detector } from '../model/detector.ts';
+import { loadDetector } from '../model/modelFile.ts';
+import { readBytes } from '../node/files.ts';
+import { metricsTable } from '../report/table.ts';
+import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
+import { reportHead, writeJson } from './benchReport.ts';
+import { withEngine } from './session.ts';
+
+interface ModelTiming extends Timing {
+  readonly fileBytes: number;
+  /** Of parameters and intermediate values on the device. */
+  readonly deviceBytes: number;
+}
+
+/** `raad bench --model`: model files in turns, from an image on the host to its map on the host. */
+export async function runModelBench(args: Arguments, signal: AbortSignal): Promise<void> {
+  const [stray] = args.positionals;
+  if (stray) throw new UsageError(`${stray} does not go with --model.`, 'See `raad bench --help`.');
+  const files = args.texts('model');
+  const rounds = wholeNumber(args, 'rounds', 10, 1);
+  const warmUp = wholeNumber(args, 'warm-up', 3, 0);
+  await withEngine(args, async (engine) => {
+    const detectors: Detector[] = [];
+    try {
+      const models: (Pick<ModelTiming, 'fileBytes' | 'deviceBytes'> & { readonly case: BenchCase })[] = [];
+      for (const file of files) {
+        const bytes = await readBytes(file);
+        const detector = await loadDetector(engine, bytes, file);
+        detectors.push(detector);
+        const plan = await detector.warmUp();
+        const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
+        models.push({
+          case: { name: file, run: () => detector.predict(image) },
+          fileBytes: bytes.length,
+          deviceBytes: plan.memoryBytes + plan.parameterBytes,
+        });
+      }
+      const timings = await measure(
+        models.map((model) => model.case),
+        { rounds, warmUp, signal },
+      );
+      const results = timings.map((timing, i): ModelTiming => {
+        const { fileBytes, deviceBytes } = models[i]!;
+        return { ...timing, fileBytes, deviceBytes };
+      });
+      console.log(
+        metricsTable(
+          results.map(({ name, median, p95, fileBytes, deviceBytes }) => ({
+            model: name,
+            'median ms': median,
+            'p95 ms': p95,
+            'first = 1': median / results[0]!.median,
+            'file bytes': fileBytes,
+            'device bytes': deviceBytes,
+          })),
+          { digits: 2 },
+        ),
+      );
+      const json = args.text('json');
+      if (json)
+        await writeJson(json, {
+          ...(await reportHead(args, engine.caps)),
+          settings: { rounds, warmUp },
+          models: results,
+        });
+    } finally {
+      for (const detector of detectors) detector.destroy();
+    }
+  });
+}
