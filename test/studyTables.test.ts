@@ -8,6 +8,7 @@ import { auroc } from '../src/metrics/ranking.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { openStudySets, ResultLog } from '../src/node/study.ts';
 import { type Arm, type CellResult, cellId } from '../src/study/cells.ts';
+import { studyCharts } from '../src/study/charts.ts';
 import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
 import { studyCsv, studyMarkdown } from '../src/study/tables.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
@@ -147,6 +148,15 @@ test('the tables hold every cell, every collection and every answer', () => {
     expect(text).toContain(part);
   expect(text).not.toMatch(/NaN|undefined/);
   expect(studyCsv(results).trim().split('\r\n')).toHaveLength(161);
+});
+
+test('docs/study.md says what the published cells say', () => {
+  const docs = fileURLToPath(new URL('../docs/', import.meta.url));
+  const lines = readFileSync(join(docs, 'study/cells.jsonl'), 'utf8').trim().split('\n');
+  const results = lines.map((line): CellResult => JSON.parse(line));
+  const settings = JSON.parse(readFileSync(join(docs, 'study/settings.json'), 'utf8'));
+  const charts = [...studyCharts(results).keys()].map((name) => `study/${name}`);
+  expect(readFileSync(join(docs, 'study.md'), 'utf8')).toBe(studyMarkdown(results, { settings, charts }));
 });
 
 test('results survive a crash in the middle of a line, and come once', async () => {
