@@ -207,6 +207,21 @@ function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
   return foldSplits(partial, shape, 1, `${node.label}.fold`);
 }
 
+/** Of the kernels whose subgroups walk over output rows. */
+function subgroupParams(node: Node<PartialAttrs>) {
+  const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
+  return {
+    batch: u32(g.batch),
+    inChannels: u32(g.inChannels),
+    height: u32(g.height),
+    width: u32(g.width),
+    outChannels: u32(g.outChannels),
+    outHeight: u32(g.outHeight),
+    outWidth: u32(g.outWidth),
+    rowsPerSplit: u32(Math.ceil((g.batch * g.outHeight) / node.attrs.splits)),
+  };
+}
+
 const partialOp: Op<PartialAttrs> = {
   name: 'conv2dWeightGradPartial',
   infer: (_, { shape, splits }) => ({ shape: [splits, ...shape], dtype: 'f32' }),
@@ -227,23 +242,13 @@ const partialOp: Op<PartialAttrs> = {
       supports: (_, node) => node.attrs.algorithm === 'taps',
       kernel(node, caps) {
         const { shape, stride, splits } = node.attrs;
-        const [batch, inChannels, height, width] = nchw(inputType(node, 0));
-        const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 1));
+        const [, outChannels] = nchw(inputType(node, 1));
         const [, , KH, KW] = shape as [number, number, number, number];
         const S = lanes(caps);
         return {
           shader: { name: 'conv2d_weight_grad_taps.wgsl', source: tapsShader },
           defines: { S, MT: TAPS_CHANNELS, NT: Math.ceil(tapsOf(shape) / S), KH, KW, ST: stride },
-          params: {
-            batch: u32(batch),
-            inChannels: u32(inChannels),
-            height: u32(height),
-            width: u32(width),
-            outChannels: u32(outChannels),
-            outHeight: u32(outHeight),
-            outWidth: u32(outWidth),
-            rowsPerSplit: u32(Math.ceil((batch * outHeight) / splits)),
-          },
+          params: subgroupParams(node),
           grid: [Math.ceil(outChannels / TAPS_CHANNELS), splits],
         };
       },
@@ -253,24 +258,15 @@ const partialOp: Op<PartialAttrs> = {
       supports: (_, node) => node.attrs.algorithm === 'lanes',
       kernel(node, caps) {
         const { shape, stride, splits } = node.attrs;
-        const [batch, inChannels, height, width] = nchw(inputType(node, 0));
-        const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 1));
+        const [, inChannels] = nchw(inputType(node, 0));
+        const [, outChannels] = nchw(inputType(node, 1));
         const [, , KH, KW] = shape as [number, number, number, number];
         const S = lanes(caps);
         const KR = KH * KW <= 25 ? KH : 1;
         return {
           shader: { name: 'conv2d_weight_grad_lanes.wgsl', source: lanesShader },
           defines: { S, MT: LANES_CHANNELS, P: LANES_PIXELS, KH, KW, KR, ST: stride },
-          params: {
-            batch: u32(batch),
-            inChannels: u32(inChannels),
-            height: u32(height),
-            width: u32(width),
-            outChannels: u32(outChannels),
-            outHeight: u32(outHeight),
-            outWidth: u32(outWidth),
-            rowsPerSplit: u32(Math.ceil((batch * outHeight) / splits)),
-          },
+          params: subgroupParams(node),
           grid: [Math.ceil(inChannels / S), Math.ceil(outChannels / LANES_CHANNELS), splits * (KH / KR)],
         };
       },
