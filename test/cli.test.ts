@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,18 +10,14 @@ import { loadDetector } from '../src/model/modelFile.ts';
 import { packPixels } from '../src/model/pixels.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { encodeMaskPng } from '../src/node/images.ts';
+import { CLI, commandLine } from './commandLine.ts';
 import { engine } from './gpu.ts';
 import { filesOf } from './page.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);
-
-function raad(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', cwd: folder });
-  return { status, stdout, stderr };
-}
+const { raad } = commandLine(folder);
 
 /** A mistake of the user: the exit code, one sentence on stderr, no stack trace, nothing on stdout. */
 function expectRefusal(args: readonly string[], message: RegExp, code = 1): void {

@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { Random } from '../src/data/random.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
+import { CLI } from './commandLine.ts';
 import { temporaryFolder } from './temporary.ts';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const KILLS = 10;
 const folder = temporaryFolder();
 const model = join(folder, 'model.safetensors');

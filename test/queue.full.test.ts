@@ -2,14 +2,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import type { CellResult } from '../src/study/cells.ts';
+import { CLI } from './commandLine.ts';
 import { ended, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
 import { temporaryFolder } from './temporary.ts';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const folder = temporaryFolder();
 if (withoutRedis) console.warn(`test of a study over Redis left out: ${withoutRedis}`);
 

@@ -14,11 +14,11 @@ import { type CoordinateOptions, openStudyQueue, type StudyQueue, type WorkOptio
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
 import type { StudySettings, StudyStore } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
+import { CLI } from './commandLine.ts';
 import { fakeResult } from './fakeCells.ts';
 import { freePort, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
 import { temporaryFolder } from './temporary.ts';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const folder = temporaryFolder();
 if (withoutRedis) console.warn(`tests of the study queue left out: ${withoutRedis}`);
 

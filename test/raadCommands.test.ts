@@ -1,29 +1,17 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { readImage } from '../src/node/images.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import type { RunRecord } from '../src/study/record.ts';
+import { commandLine } from './commandLine.ts';
 import { temporaryFolder } from './temporary.ts';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);
-
-function raad(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', cwd: folder });
-  return { status, stdout, stderr };
-}
-
-function ok(...args: string[]) {
-  const result = raad(...args);
-  expect(result.status, result.stderr).toBe(0);
-  return result;
-}
+const { raad, ok } = commandLine(folder);
 
 await writeInspectionSet(at('biscuit'), {
   part: 'biscuit',

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +10,7 @@ import { type Arm, type CellResult, cellId } from '../src/study/cells.ts';
 import { studyCharts } from '../src/study/charts.ts';
 import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
 import { studyCsv, studyMarkdown } from '../src/study/tables.ts';
+import { commandLine } from './commandLine.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
 const folder = temporaryFolder();
@@ -237,13 +237,9 @@ test('collections in the layouts of MVTec AD, LOCO and VisA, each trained and me
   const doubled = await openStudySets([roots[0]!, join(root, 'more')]);
   expect(doubled.map(({ name }) => name)).toEqual(['ad-bottle', 'more-bottle']);
 
-  const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
   const out = join(folder, 'out');
   const options = ['--seeds', '0', '--arms', 'blur', '--preset', 'quick', '--iterations', '2', '--batch', '1'];
-  const { status, stderr } = spawnSync(process.execPath, [cli, 'study', ...roots, '--out', out, ...options], {
-    encoding: 'utf8',
-  });
-  expect(status, stderr).toBe(0);
+  commandLine(folder).ok('study', ...roots, '--out', out, ...options);
   const log = await ResultLog.open(join(out, 'cells.jsonl'));
   expect(log.results.map(({ set, layout }) => [set, layout])).toEqual([
     ['bottle', 'mvtec-ad'],
