@@ -438,7 +438,11 @@ describe.runIf(hasChromium)('in Chromium', () => {
     expect(await page.locator('#picked').textContent()).toBe('12 of 30 images');
     await page.getByLabel('Defect type', { exact: true }).selectOption('all');
     await page.getByLabel('Picture', { exact: true }).selectOption('image');
+    // The gallery begins with a few: what follows it should not be far.
+    await expect.poll(() => page.locator('.layer[data-kind=image]:visible').count()).toBe(12);
+    await page.getByRole('button', { name: 'Show 18 more' }).click();
     await expect.poll(() => page.locator('.layer[data-kind=image]:visible').count()).toBe(30);
+    expect(await page.getByRole('button').count()).toBe(0);
     expect(messages).toEqual([]);
     await page.close();
   });

@@ -48,7 +48,10 @@ export function reportHtml(record: RunRecord, pictures: ReadonlyMap<string, Uint
   const after = [bitPlan(record), costs(record), repeating(record)].join('');
   const whole = (figures: string, shown: number) => {
     const note = `<p class="note">${galleryNote(shown, judged.length)}</p>`;
-    const content = shown === 0 ? '' : `${galleryControls(judged)}<div class="gallery">${figures}</div>`;
+    const content =
+      shown === 0
+        ? ''
+        : `${galleryControls(judged)}<div class="gallery">${figures}</div><button id="more" type="button" hidden></button>`;
     return page(record, `${before}${section('gallery', note + content)}${after}`);
   };
   const frame = Buffer.byteLength(whole('', judged.length));

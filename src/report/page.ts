@@ -62,6 +62,8 @@ th.group{text-align:center;border-bottom:1px solid var(--line);color:var(--ink)}
 .js .controls{display:flex}
 .controls div{font-size:.8125rem;color:var(--muted);display:flex;flex-direction:column;gap:3px;min-width:0}
 select{font:inherit;font-size:.9375rem;color:var(--ink);background:var(--surface);border:1px solid var(--muted);border-radius:6px;padding:7px 8px;min-height:40px;max-width:100%}
+button{display:none;font:inherit;font-size:.9375rem;color:var(--accent);background:var(--surface);border:1px solid var(--muted);border-radius:6px;padding:8px 16px;min-height:44px;margin-top:14px;cursor:pointer}
+.js button:not([hidden]){display:block}
 output{font-size:.875rem;color:var(--muted);padding:8px 0}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,240px),1fr));gap:14px}
 .item{margin:0;padding:0;overflow:hidden;display:flex;flex-direction:column}
@@ -101,7 +103,7 @@ footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125re
 @media print{
 :root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
 --good:#4a988b;--good-text:#0b6b5f;--defective:#cf6079;--defective-text:#b01c45;--warn-text:#8a5000}
-body{font-size:10.5pt}nav,.js .controls,.js .switch{display:none}
+body{font-size:10.5pt}nav,.js .controls,.js .switch,.js button{display:none!important}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .card,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}section{padding-top:24px}
 .scroll,pre{overflow:visible}.scroll th:first-child,.scroll td:first-child{position:static}.charts{grid-template-columns:repeat(auto-fit,minmax(190px,1fr))}table{font-size:8.5pt}th,td{padding:4px 5px;white-space:normal}thead th,.legend{font-size:8pt}summary{display:none}pre{white-space:pre-wrap}
@@ -109,6 +111,9 @@ body{font-size:10.5pt}nav,.js .controls,.js .switch{display:none}
 .view{display:flex;aspect-ratio:auto}.layer{flex:1 1 0;width:0;height:auto;opacity:1;visibility:visible}
 }
 `;
+
+/** Pictures that the gallery begins with: what follows it should not be far. */
+const FIRST_FIGURES = 12;
 
 /** Switches the gallery's pictures and chooses among its figures. Without it the heat maps are shown. */
 export const SCRIPT = `
@@ -140,17 +145,30 @@ export const SCRIPT = `
   });
   const [outcome, defect, layer] = ['outcome', 'defect', 'layer'].map((name) => document.getElementById('pick-' + name));
   if (!outcome) return;
+  const more = document.getElementById('more');
+  let most = ${FIRST_FIGURES};
   const filter = () => {
-    let shown = 0;
+    let chosen = 0;
     for (const { figure } of items) {
       const fits = (select, value) => select.value === '' || select.value === value;
-      figure.hidden = !(fits(outcome, figure.dataset.outcome) && fits(defect, figure.dataset.defect));
-      if (!figure.hidden) shown++;
+      const isChosen = fits(outcome, figure.dataset.outcome) && fits(defect, figure.dataset.defect);
+      if (isChosen) chosen++;
+      figure.hidden = !isChosen || chosen > most;
     }
-    document.getElementById('picked').textContent = shown + ' of ' + items.length + ' images';
+    document.getElementById('picked').textContent = chosen + ' of ' + items.length + ' images';
+    more.hidden = chosen <= most;
+    more.textContent = 'Show ' + (chosen - most) + ' more';
   };
-  outcome.addEventListener('change', filter);
-  defect.addEventListener('change', filter);
+  const choose = () => {
+    most = ${FIRST_FIGURES};
+    filter();
+  };
+  outcome.addEventListener('change', choose);
+  defect.addEventListener('change', choose);
+  more.addEventListener('click', () => {
+    most = items.length;
+    filter();
+  });
   layer.addEventListener('change', () => items.forEach(({ turn }) => turn(layer.value)));
   filter();
 })();
