@@ -256,7 +256,7 @@ describe('words and numbers', () => {
   test('commands hold the settings, quoted for a shell', () => {
     const settings = { ...record.settings, penalty: "it's here" };
     expect(commandLines({ ...record, settings })[0]!.join(' ')).toMatch(
-      /--lr 0.001 --map attention --recalibrate-iterations 500 --average-bits 5 --penalty 'it'\\''s here'$/,
+      /--lr 0.001 --map attention --recalibrate-iterations 500 --penalty 'it'\\''s here'$/,
     );
   });
 });

@@ -4,6 +4,7 @@ import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { readImage } from '../src/node/images.ts';
+import { commandLines } from '../src/report/words.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import type { RunRecord } from '../src/study/record.ts';
 import { commandLine } from './commandLine.ts';
@@ -64,6 +65,10 @@ test('report draws the run', () => {
   const html = readFileSync(at('run/report.html'), 'utf8');
   expect(html.length).toBeLessThan(5e6);
   expect(html).toContain('raad run');
+  // What it says to repeat the run is accepted as the same settings: nothing is left to do.
+  const [[, , ...given]] = commandLines(JSON.parse(readFileSync(at('run/run.json'), 'utf8'))) as [string[]];
+  const repeated = ok('run', 'biscuit', '-o', 'run', ...given.flatMap((option) => option.split(' ')));
+  expect(repeated.stderr).not.toMatch(/statistics/);
 });
 
 describe('from scores to a recalibrated model', () => {

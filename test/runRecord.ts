@@ -49,7 +49,6 @@ export async function exampleRun(images: number, side = 128): Promise<ExampleRun
       fit: { size: 's', resolution: 256, iterations: 5000, batch: 4, learningRate: 1e-3, weightDecay: 1e-5 },
       recalibration: { iterations: 500 },
       scoring: { map: 'attention' },
-      averageBits: 5,
       penalty: 'generated',
     },
     finished: '2026-03-04T05:06:07.000Z',

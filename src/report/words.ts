@@ -78,7 +78,7 @@ function points(tenths: number): string {
 
 /** Commands that repeat a run and its report, in parts that belong together. */
 export function commandLines({ seed, settings }: RunRecord): string[][] {
-  const { fit, recalibration, scoring, averageBits, penalty } = settings;
+  const { fit, recalibration, scoring, penalty } = settings;
   const options: readonly (readonly [name: string, value: string | number | undefined])[] = [
     ['seed', seed],
     ['size', fit.size],
@@ -90,7 +90,6 @@ export function commandLines({ seed, settings }: RunRecord): string[][] {
     ['contribution', scoring?.contribution],
     ['recalibrate-iterations', recalibration?.iterations],
     ['recalibrate-lr', recalibration?.learningRate],
-    ['average-bits', averageBits],
     ['penalty', penalty === 'generated' ? undefined : penalty],
   ];
   const given = options.flatMap(([name, value]) =>

@@ -45,7 +45,7 @@ export interface StudySettings {
   /** How `hqs` and its controls score layers and choose widths. */
   readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
   readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits' | 'limit'>;
-  /** Mean width of the arm `budget`; 5. */
+  /** Mean width of the arm `budget`; {@link AVERAGE_BITS}. */
   readonly averageBits?: number;
 }
 
@@ -62,7 +62,8 @@ export interface StudyOptions {
   readonly signal?: AbortSignal;
 }
 
-const AVERAGE_BITS = 5;
+/** Mean width of the arm `budget` by default. */
+export const AVERAGE_BITS = 5;
 const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
 const NO_INPUTS: LayerInputs = { ranges: new Map(), means: new Map() };

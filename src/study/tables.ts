@@ -15,7 +15,7 @@ import {
   summariseArms,
   verdict,
 } from './comparisons.ts';
-import type { StudySettings } from './runner.ts';
+import { AVERAGE_BITS, type StudySettings } from './runner.ts';
 
 /** Every cell as a line of CSV. */
 export function studyCsv(results: readonly CellResult[]): string {
@@ -171,7 +171,7 @@ function settingsSentence({
   };
   return [
     `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${penalty}.`,
-    `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? 5} bits on average; activations have 8.`,
+    `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? AVERAGE_BITS} bits on average; activations have 8.`,
   ].join(' ');
 }
 

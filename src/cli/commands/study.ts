@@ -8,7 +8,7 @@ import { folderStore, keepSettings, openStudySets, ResultLog, type StudySet, stu
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
-import { modelFile, type StudySettings, type StudyStore } from '../../study/runner.ts';
+import { AVERAGE_BITS, modelFile, type StudySettings, type StudyStore } from '../../study/runner.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
@@ -76,7 +76,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const url = args.text('redis');
   if (!url && (args.text('name') || args.flag('clear')))
     throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
-  const settings = studySettings(args, 'quick');
+  const settings = { ...studySettings(args, 'quick'), averageBits: args.number('average-bits') ?? AVERAGE_BITS };
   const sets = await openStudySets(args.positionals);
   for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
   const folder = args.text('penalty');
@@ -182,7 +182,6 @@ export function studySettings(args: Arguments, preset: 'quick' | 'standard'): St
       ...(learningRate !== undefined && { learningRate }),
     },
     scoring: { ...(map && { map }), ...(contribution && { contribution }) },
-    averageBits: args.number('average-bits') ?? 5,
   };
 }
 
