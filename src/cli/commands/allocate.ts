@@ -26,7 +26,7 @@ export const usage = `raad allocate MODEL DATA -o plan.json
   --images held-out|train|first-half|second-half   which normal images are scored, held-out; halves are of all of them
   --max-images N --plantings N   64 images at most; 2 defects of each of three kinds on each
   --seed N               of planted defects, bootstrap and random; 0
-  --repeats N            scores again on each of two disjoint halves of all normal images, with N seeds, and says where plans
+  --repeats N            scores N times more on each of two disjoint halves of all normal images, with seeds of their own, and says where plans
                          differ although the intervals of the scores do not overlap
   --chart FILE.svg       scores as bars
   --good DIR, --category NAME   as in quantize`;
@@ -107,8 +107,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     const repeated: RepeatedAllocation[] = [];
     for (let k = 0; k < repeats; k++) {
-      for (const half of ['first-half', 'second-half'] as const) {
-        const seed = scoring.seed + k;
+      for (const [h, half] of (['first-half', 'second-half'] as const).entries()) {
+        // Each has planted defects of its own.
+        const seed = scoring.seed + 2 * k + h;
         repeated.push({ name: `${half}, seed ${seed}`, allocation: await allocateFor(half, seed) });
       }
     }
