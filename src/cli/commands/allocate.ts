@@ -26,8 +26,8 @@ export const usage = `raad allocate MODEL DATA -o plan.json
   --images held-out|train|first-half|second-half   which normal images are scored, held-out; halves are of all of them
   --max-images N --plantings N   64 images at most; 2 defects of each of three kinds on each
   --seed N               of planted defects, bootstrap and random; 0
-  --repeats N            scores N times more on each of two disjoint halves of all normal images, with seeds of their own, and says where plans
-                         differ although the intervals of the scores do not overlap
+  --repeats N            scores N times more on each of two disjoint halves of all normal images, with seeds of their own, and
+                         says where plans differ although the intervals of the scores do not overlap
   --chart FILE.svg       scores as bars
   --good DIR, --category NAME   as in quantize`;
 
