@@ -150,6 +150,14 @@ test('the tables hold every cell, every collection and every answer', () => {
   expect(studyCsv(results).trim().split('\r\n')).toHaveLength(161);
 });
 
+test('answers name the data sets that a mean comes from', () => {
+  const results = ['a', 'bb'].flatMap((set) => [
+    cell(set, 0, 'hqs', false, 0.3, { metrics: { auroc: set === 'a' ? 0.8 : 0.7 } }),
+    cell(set, 0, 'uniform', false, 0.3, { metrics: { auroc: 0.75 } }),
+  ]);
+  expect(studyMarkdown(results)).toContain('By data set: a +5.00, bb -5.00.');
+});
+
 test('docs/study.md says what the published cells say', () => {
   const docs = fileURLToPath(new URL('../docs/', import.meta.url));
   const lines = readFileSync(join(docs, 'study/cells.jsonl'), 'utf8').trim().split('\n');
