@@ -8,6 +8,9 @@ import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
 import { reportHead, writeJson } from './benchReport.ts';
 import { withEngine } from './session.ts';
 
+/** Options of the other kinds of bench: a model file says them itself. */
+const OTHER_OPTIONS = ['size', 'resolution', 'batch', 'kernel', 'variants', 'svg', 'csv', 'trace', 'share'] as const;
+
 interface ModelTiming extends Timing {
   readonly fileBytes: number;
   /** Of parameters and intermediate values on the device. */
@@ -16,7 +19,8 @@ interface ModelTiming extends Timing {
 
 /** `raad bench --model`: model files in turns, from an image on the host to its map on the host. */
 export async function runModelBench(args: Arguments, signal: AbortSignal): Promise<void> {
-  const [stray] = args.positionals;
+  const option = OTHER_OPTIONS.find((name) => args.text(name) !== undefined);
+  const stray = args.positionals[0] ?? (option && `--${option}`);
   if (stray) throw new UsageError(`${stray} does not go with --model.`, 'See `raad bench --help`.');
   const files = args.texts('model');
   const rounds = wholeNumber(args, 'rounds', 10, 1);

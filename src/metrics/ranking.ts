@@ -54,7 +54,7 @@ function radixSorted(scores: Float32Array, given: Labels): { scores: Float32Arra
     const unsigned = word === 0x80000000 ? 0 : word;
     keys[i] = unsigned >>> 31 ? unsigned : ~(unsigned | 0x80000000);
   }
-  let labels = Uint32Array.from(given, Number);
+  let labels = given instanceof Uint32Array ? given.slice() : Uint32Array.from(given, Number);
   let otherKeys = new Uint32Array(n);
   let otherLabels = new Uint32Array(n);
   const starts = new Uint32Array(RADIX);
