@@ -122,7 +122,7 @@ test('the tables hold every cell, every collection and every answer', () => {
       cell(set, 0, 'hqs', false, 0.4, { layout: layout as 'visa' }),
       cell(set, 0, 'hqs', true, 0.5, {
         layout: layout as 'visa',
-        metrics: { auroc: 0.75, biasIndex: 0.25, simulatedAuroc: 0.7504 },
+        metrics: { auroc: 0.75, biasIndex: 0.2, simulatedAuroc: 0.7504 },
         size: { weightBytes: 400, averageBits: 5, fileBytes: 500 },
       }),
       cell(set, 0, 'uniform', true, 0.45, { layout: layout as 'visa' }),
@@ -137,17 +137,33 @@ test('the tables hold every cell, every collection and every answer', () => {
     '**mean of 32**',
     '| hqs+recalibrated - uniform+recalibrated |',
     '| hqs+recalibrated - float+recalibrated |',
-    '| hqs+recalibrated | 0.250 | -0.010 | 32 of 32 |',
+    '| hqs+recalibrated | 0.260 | 0.200 | -0.060 | 32 of 32 |',
     '32 recalibrated cells: they differ by 0.040 points at most',
     '**Do deep layers get more bits?** Yes: of 32 plans of HQS, 32 rise with depth, 0 fall, 0 do neither',
     '**Does HQS beat its controls at equal size, after recalibration?** Yes. HQS minus the control in image AUROC: uniform +',
     '**Does recalibration add anything?** Over the same plan without it: 1 of 1 plans gain and 0 lose',
-    '**Does the bias index fall?** Float has 0.260; float+recalibrated 0.260 (lower in 0 of 32), hqs 0.260',
-    '| hqs+recalibrated | 32 | 75.00 | - | - | - | - | 0.250 | 0 | 2.50 |',
+    '**Does the bias index fall?** Yes. Float has 0.260; float+recalibrated 0.260 (lower in 0 of 32), hqs 0.260',
+    '| hqs+recalibrated | 32 | 75.00 | - | - | - | - | 0.200 | 0 | 2.50 |',
   ])
     expect(text).toContain(part);
   expect(text).not.toMatch(/NaN|undefined/);
   expect(studyCsv(results).trim().split('\r\n')).toHaveLength(161);
+});
+
+test('bias indices are compared over cells that both arms have', () => {
+  const results = [
+    cell('a', 0, 'float', false, 0.5, { metrics: { biasIndex: 0.3 } }),
+    cell('a', 1, 'float', false, 0.5, { metrics: { biasIndex: 0.1 } }),
+    cell('a', 0, 'hqs', false, 0.5, { metrics: { biasIndex: 0.4 } }),
+    cell('bb', 0, 'hqs', false, 0.5, { metrics: { biasIndex: 0.001 } }),
+    cell('a', 0, 'locations', false, 0.5, { metrics: { biasIndex: 0.05 } }),
+    cell('a', 1, 'locations', false, 0.5, { metrics: { biasIndex: 0.05 } }),
+  ];
+  const text = studyMarkdown(results);
+  expect(text).toContain(
+    '**Does the bias index fall?** No, it rises. Float has 0.300; hqs 0.400 (lower in 0 of 1), locations 0.050 from 0.200 (lower in 2 of 2).',
+  );
+  expect(text).toContain('| hqs | 0.300 | 0.400 | 0.100 | 0 of 1 |');
 });
 
 test('answers name the data sets that a mean comes from', () => {

@@ -1,9 +1,9 @@
 import type { CellResult } from './cells.ts';
 import {
   armName,
-  biasFalls,
   type Comparison,
   compareArms,
+  compareBias,
   depthCorrelation,
   distinct,
   isPlan,
@@ -113,16 +113,22 @@ function budgetAnswer(results: readonly CellResult[]): string | undefined {
   return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.${setsSentence(results, [[comparison.a, comparison.b]])}`;
 }
 
+/** A bias index that falls by less than this share of itself is called about the same. */
+const NOTICEABLE = 0.05;
+
 function biasAnswer(results: readonly CellResult[]): string | undefined {
-  const arms = ['float+recalibrated', 'hqs', 'hqs+recalibrated'].filter(
-    (arm) => biasFalls(results, arm, 'float').pairs > 0,
+  const changes = ['float+recalibrated', 'hqs', 'hqs+recalibrated', 'locations'].flatMap(
+    (arm) => compareBias(results, arm, 'float') ?? [],
   );
-  if (arms.length === 0) return undefined;
-  const summaries = new Map(summariseArms(results).map((summary) => [summary.arm, summary]));
-  const float = summaries.get('float')!.biasIndex!;
-  const each = arms.map((arm) => {
-    const { fallen, pairs } = biasFalls(results, arm, 'float');
-    return `${arm} ${summaries.get(arm)!.biasIndex!.toFixed(3)} (lower in ${fallen} of ${pairs})`;
+  const plans = changes.filter(({ arm }) => isPlan(arm));
+  if (plans.length === 0) return undefined;
+  const { before, after, fallen, pairs } = plans.at(-1)!;
+  const fall = 1 - after / before;
+  const word =
+    Math.abs(fall) < NOTICEABLE ? 'Hardly' : fall < 0 ? 'No, it rises' : fallen === pairs ? 'Yes' : 'In the mean';
+  const each = changes.map((change) => {
+    const from = change.before === before ? '' : ` from ${change.before.toFixed(3)}`;
+    return `${change.arm} ${change.after.toFixed(3)}${from} (lower in ${change.fallen} of ${change.pairs})`;
   });
-  return `**Does the bias index fall?** Float has ${float.toFixed(3)}; ${each.join(', ')}.`;
+  return `**Does the bias index fall?** ${word}. Float has ${before.toFixed(3)}; ${each.join(', ')}.`;
 }

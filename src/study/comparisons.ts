@@ -207,18 +207,37 @@ export function depthCorrelation({ bits }: CellResult): number {
   return pairs > 0 ? sum / pairs : 0;
 }
 
-/** In how many sets and seeds an arm's bias index is below another's. */
-export function biasFalls(
-  results: readonly CellResult[],
-  arm: string,
-  from: string,
-): { readonly fallen: number; readonly pairs: number } {
-  const own = results.filter((result) => armName(result) === arm);
-  const pairs = own.flatMap((result) => {
-    const before = results.find((r) => armName(r) === from && r.set === result.set && r.seed === result.seed);
-    return before?.metrics.biasIndex !== undefined && result.metrics.biasIndex !== undefined
-      ? [result.metrics.biasIndex < before.metrics.biasIndex]
-      : [];
-  });
-  return { fallen: pairs.filter(Boolean).length, pairs: pairs.length };
+/** An arm's bias index beside another's, over the sets and seeds that have both. */
+export interface BiasChange {
+  readonly arm: string;
+  /** Means over data sets of means over seeds. */
+  readonly before: number;
+  readonly after: number;
+  /** Pairs whose index is lower than before. */
+  readonly fallen: number;
+  readonly pairs: number;
+}
+
+/** @returns undefined when no set and seed has the bias index of both */
+export function compareBias(results: readonly CellResult[], arm: string, from: string): BiasChange | undefined {
+  const by = (name: string) =>
+    new Map(
+      results.flatMap((result) =>
+        armName(result) === name && result.metrics.biasIndex !== undefined
+          ? [[`${result.set}/${result.seed}`, result] as const]
+          : [],
+      ),
+    );
+  const [left, right] = [by(from), by(arm)];
+  const keys = [...right.keys()].filter((key) => left.has(key));
+  const index = ({ metrics }: CellResult) => metrics.biasIndex;
+  const mean = (side: ReadonlyMap<string, CellResult>) =>
+    meanOfSets(
+      keys.map((key) => side.get(key)!),
+      index,
+    );
+  const [before, after] = [mean(left), mean(right)];
+  if (before === undefined || after === undefined) return undefined;
+  const fallen = keys.filter((key) => index(right.get(key)!)! < index(left.get(key)!)!).length;
+  return { arm, before, after, fallen, pairs: keys.length };
 }

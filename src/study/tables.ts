@@ -6,9 +6,9 @@ import { type CellResult, cellId } from './cells.ts';
 import {
   type ArmSummary,
   armName,
-  biasFalls,
   type Comparison,
   compareArms,
+  compareBias,
   distinct,
   isPlan,
   meanOfSets,
@@ -249,18 +249,21 @@ function setsTable(results: readonly CellResult[], metric: keyof typeof METRIC_N
 }
 
 function biasSection(results: readonly CellResult[]): string {
-  const float = summariseArms(results).find(({ arm }) => arm === 'float')?.biasIndex;
-  if (float === undefined) return 'No cell of float is done.';
-  const rows = summariseArms(results).filter(({ arm, biasIndex }) => arm !== 'float' && biasIndex !== undefined);
-  const falls = (arm: string) => {
-    const { fallen, pairs } = biasFalls(results, arm, 'float');
-    return `${fallen} of ${pairs}`;
-  };
+  const changes = distinct(results.map(armName)).flatMap((arm) =>
+    arm === 'float' ? [] : (compareBias(results, arm, 'float') ?? []),
+  );
+  if (changes.length === 0) return 'No pair of a cell and its float cell is done.';
   return [
-    `Float: ${float.toFixed(3)}. Variance over location of the mean normal map, divided by the variance of all normal maps.`,
+    'Variance over location of the mean normal map, divided by the variance of all normal maps.',
     markdownTable(
-      ['arm', 'bias index', 'change', 'falls in'],
-      rows.map(({ arm, biasIndex }) => [arm, fixed(biasIndex, 3), fixed(biasIndex! - float, 3), falls(arm)]),
+      ['arm', 'float', 'bias index', 'change', 'falls in'],
+      changes.map(({ arm, before, after, fallen, pairs }) => [
+        arm,
+        fixed(before, 3),
+        fixed(after, 3),
+        fixed(after - before, 3),
+        `${fallen} of ${pairs}`,
+      ]),
     ),
   ].join('\n\n');
 }
