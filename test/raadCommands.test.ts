@@ -185,3 +185,20 @@ test('study writes a line per cell, tables and charts, and runs nothing twice', 
   expect(changed.status).toBe(1);
   expect(changed.stderr).toMatch(/was made with averageBits 5, this run has 4/);
 });
+
+test('settings that a later step would refuse are refused before anything is written', () => {
+  const cases: [args: string[], message: RegExp][] = [
+    [['study', 'biscuit', '--out', 'early', '--average-bits', '1'], /cannot be brought under an average of 1 bits/],
+    [['study', 'biscuit', '--out', 'early', '--map', 'cka', '--contribution', 'separability'], /without a map/],
+    [['study', 'biscuit', '--out', 'early', '--recalibrate-iterations', '0'], /iterations 0 cannot be used/],
+    [['run', 'biscuit', '-o', 'early', '--preset', 'quick', '--iterations', '1.5'], /iterations 1\.5 cannot be used/],
+    [['run', 'biscuit', '-o', 'early', '--seed=-1'], /--seed -1 cannot be used/],
+    [['run', 'biscuit', '-o', 'early', '--preset', 'quick', '--size', 'm'], /teacher/],
+  ];
+  for (const [args, message] of cases) {
+    const { status, stderr } = raad(...args);
+    expect(stderr, args.join(' ')).toMatch(message);
+    expect(status, args.join(' ')).toBeGreaterThan(0);
+    expect(existsSync(at('early/settings.json')), args.join(' ')).toBe(false);
+  }
+});

@@ -38,8 +38,13 @@ export function parseArguments(argv: readonly string[], options: OptionTable): A
   try {
     parsed = parseArgs({ args: [...argv], options: { ...COMMON, ...options }, allowPositionals: true });
   } catch (error) {
-    const message = (error as Error).message.split('. ')[0]!;
-    throw new UsageError(`${message.charAt(0).toLowerCase()}${message.slice(1)}.`, 'See `raad --help`.');
+    const { message } = error as Error;
+    const sentence = message.split(/\.\s|\.$/)[0]!;
+    const dashed = /use '(--[^=']+)=-/.exec(message)?.[1];
+    throw new UsageError(
+      `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}.`,
+      dashed ? `Write ${dashed}=VALUE for a value that begins with a dash.` : 'See `raad --help`.',
+    );
   }
   const { values, positionals } = parsed;
   const text = (name: string) => values[name] as string | undefined;

@@ -5,7 +5,8 @@ import { imagesBelow } from '../node/files.ts';
 import { openStudyData, type StudySet } from '../node/study.ts';
 import { readTeacher } from '../node/teachers.ts';
 import type { CellResult } from '../study/cells.ts';
-import { type StudyOptions, StudyRunner, type StudySettings, type StudyStore } from '../study/runner.ts';
+import { type StudyOptions, StudyRunner, type StudyStore } from '../study/runner.ts';
+import type { StudySettings } from '../study/settings.ts';
 import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
 import { notice } from './session.ts';
 

@@ -62,11 +62,8 @@ const PLANTINGS = 2;
 export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> {
   const { detector, normal, reference = normal, map = 'attention', contribution, seed = 0 } = options;
   const { engine, state } = detector;
-  if (map === 'cka') {
-    if (contribution === 'separability')
-      throw new UserError('cka is a number without a map.', 'Use the contribution literal with it.');
-    return ckaScores(options);
-  }
+  checkScoring(options);
+  if (map === 'cka') return ckaScores(options);
   const read = async (source: ImageSource) => resized(engine, state.networks.side, source, options);
   const images = await read(normal);
   const fitImages = map === 'ridge' && reference !== normal ? await read(reference) : images;
@@ -88,6 +85,12 @@ export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> 
   } finally {
     reader.destroy();
   }
+}
+
+/** @throws UserError for ways of scoring that do not go together */
+export function checkScoring({ map, contribution }: Pick<ScoreOptions, 'map' | 'contribution'>): void {
+  if (map === 'cka' && contribution === 'separability')
+    throw new UserError('cka is a number without a map.', 'Use the contribution literal with it.');
 }
 
 /** AUROC of a layer's map inside a mask against outside, on the input's pixels. */

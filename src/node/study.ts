@@ -5,7 +5,8 @@ import { basename, join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../data/dataset.ts';
 import { UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
-import type { StudyData, StudySettings, StudyStore } from '../study/runner.ts';
+import type { StudyData, StudyStore } from '../study/runner.ts';
+import type { StudySettings } from '../study/settings.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
 import { readBytes, writeAtomically } from './files.ts';
 

@@ -5,7 +5,8 @@ import type { IRedisClient, Job, Queue, RedisOptions } from 'bullmq';
 import { DeviceLostError } from '../engine/errors.ts';
 import { UserError } from '../errors.ts';
 import { type Arm, type CellResult, cellId, type StudyCell } from '../study/cells.ts';
-import { isCheckpoint, type StudySettings, type StudyStore, sharedFiles } from '../study/runner.ts';
+import { isCheckpoint, type StudyStore, sharedFiles } from '../study/runner.ts';
+import type { StudySettings } from '../study/settings.ts';
 
 /** What all workers of a study have to agree on. */
 export interface StudyTerms {

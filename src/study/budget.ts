@@ -6,7 +6,7 @@ import { Networks } from '../model/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
 import { recalibrationLength } from '../train/recalibrate.ts';
 import { isQuantised, isSimulated, type StudyCell } from './cells.ts';
-import type { StudySettings } from './runner.ts';
+import type { StudySettings } from './settings.ts';
 
 /** Images of a data set by their use. */
 export interface ImageCounts {

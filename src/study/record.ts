@@ -3,7 +3,7 @@ import type { AllocationRow } from '../hqs/allocate.ts';
 import type { OverlapCurve } from '../metrics/overlap.ts';
 import type { Threshold } from '../model/conformal.ts';
 import type { CellResult } from './cells.ts';
-import type { StudySettings } from './runner.ts';
+import type { StudySettings } from './settings.ts';
 
 /** The paper's three steps. */
 export const STEPS = ['float', 'quantised', 'recalibrated'] as const;

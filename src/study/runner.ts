@@ -5,24 +5,24 @@ import { UserError } from '../errors.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
 import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import {
-  type AllocateOptions,
   type Allocation,
   type AllocationMethod,
   allocate,
   type RoundingErrors,
   roundingErrors,
 } from '../hqs/allocate.ts';
-import { type LayerScore, layerScores, ompqScores, type ScoreOptions } from '../hqs/scores.ts';
+import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
 import { Detector } from '../model/detector.ts';
 import { loadDetector, saveDetector } from '../model/modelFile.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { type BitPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import type { ImageSource } from '../train/calibrate.ts';
-import { type FitSettings, fit } from '../train/fit.ts';
+import { fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
-import { type RecalibrateSettings, recalibrate } from '../train/recalibrate.ts';
+import { recalibrate } from '../train/recalibrate.ts';
 import { type Arm, type CellResult, cellId, isQuantised, isSimulated, type StudyCell } from './cells.ts';
+import { AVERAGE_BITS, checkStudySettings, type StudySettings } from './settings.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
@@ -38,17 +38,6 @@ export interface StudyStore {
   save(name: string, bytes: Uint8Array): Promise<void>;
 }
 
-/** What defines the results: two studies with equal settings give equal metrics on one adapter. */
-export interface StudySettings {
-  readonly fit: Omit<FitSettings, 'seed'>;
-  readonly recalibration?: Partial<RecalibrateSettings>;
-  /** How `hqs` and its controls score layers and choose widths. */
-  readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
-  readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits' | 'limit'>;
-  /** Mean width of the arm `budget`; {@link AVERAGE_BITS}. */
-  readonly averageBits?: number;
-}
-
 export interface StudyOptions {
   readonly engine: Engine;
   readonly settings: StudySettings;
@@ -62,8 +51,6 @@ export interface StudyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Mean width of the arm `budget` by default. */
-export const AVERAGE_BITS = 5;
 const CHECKPOINT_EVERY = 100;
 const TIMED_ROUNDS = 9;
 const NO_INPUTS: LayerInputs = { ranges: new Map(), means: new Map() };
@@ -123,7 +110,9 @@ export class StudyRunner {
   readonly #options: StudyOptions;
   #shared: Shared | undefined;
 
+  /** @throws UserError for settings that no study can be run with */
   constructor(options: StudyOptions) {
+    checkStudySettings(options.settings);
     this.#options = options;
   }
 

@@ -15,7 +15,7 @@ import {
   summariseArms,
   verdict,
 } from './comparisons.ts';
-import { AVERAGE_BITS, type StudySettings } from './runner.ts';
+import { AVERAGE_BITS, type StudySettings } from './settings.ts';
 
 /** Every cell as a line of CSV. */
 export function studyCsv(results: readonly CellResult[]): string {

@@ -68,7 +68,7 @@ export interface FitOptions extends TrainingControl {
  */
 export async function fit(options: FitOptions): Promise<Detector> {
   const { engine, settings, train, heldOut, signal } = options;
-  checkSettings(settings);
+  checkFitSettings(settings);
   if (train.count === 0)
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
   if (heldOut.count === 0)
@@ -122,7 +122,8 @@ function provenance({ settings, dataset, train, heldOut, teacher, penalty }: Fit
   };
 }
 
-function checkSettings({ iterations, batch, learningRate, seed }: FitSettings): void {
+/** @throws UserError for a setting that cannot be used */
+export function checkFitSettings({ iterations, batch, learningRate, weightDecay, seed }: FitSettings): void {
   const whole = (value: number, name: string, least: number) => {
     if (!Number.isInteger(value) || value < least)
       throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number of at least ${least}.`);
@@ -132,6 +133,8 @@ function checkSettings({ iterations, batch, learningRate, seed }: FitSettings): 
   whole(seed, 'seed', 0);
   if (!(learningRate > 0))
     throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
+  if (!(weightDecay >= 0))
+    throw new UserError(`weight decay ${weightDecay} cannot be used.`, 'It has to be at least 0.');
 }
 
 /** How a step's graph differs from plain training. */

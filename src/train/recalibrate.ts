@@ -54,12 +54,11 @@ export function recalibrationLength(iterations: number): number {
   return Math.max(1, Math.round(SHARE_OF_TRAINING * iterations));
 }
 
-/** The settings of a recalibration of this detector. @throws UserError for unusable ones */
+/** The settings of a recalibration after a training of these lengths. @throws UserError for unusable ones */
 export function recalibrateSettings(
-  { state }: Detector,
+  { iterations, batch }: { readonly iterations: number; readonly batch: number },
   change: Partial<RecalibrateSettings> = {},
 ): RecalibrateSettings {
-  const { iterations, batch } = state.provenance;
   const settings = {
     iterations: recalibrationLength(iterations),
     batch,
@@ -85,7 +84,7 @@ export function recalibrateSettings(
  */
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
-  const settings = recalibrateSettings(detector, options.settings);
+  const settings = recalibrateSettings(detector.state.provenance, options.settings);
   const { base, inputs } = await prepareQuantisation(options);
   const quantised =
     options.quantised ?? (await quantize({ ...options, detector: base, inputs, ...(onProgress && { onProgress }) }));

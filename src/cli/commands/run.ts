@@ -5,8 +5,9 @@ import { folderStore, keepSettings, openStudyData, openStudySets } from '../../n
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { StepRecord } from '../../study/record.ts';
+import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { chooseCategories } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, studyRunner } from '../study.ts';
@@ -36,7 +37,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!out || args.positionals.length === 0)
     throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
   const settings = studySettings(args, 'standard');
-  const seed = args.number('seed') ?? 0;
+  checkStudySettings(settings);
+  const seed = wholeNumber(args, 'seed', 0, 0);
   const sets = chooseCategories(await openStudySets(args.positionals), args.text('category'));
   const folder = args.text('penalty');
   const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
@@ -47,7 +49,6 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       for (const set of sets) {
         const target = sets.length === 1 ? out : join(out, set.name);
         await assertWritable(join(target, 'run.json'));
-        await keepSettings(join(target, 'settings.json'), { ...recorded, seed });
         if (sets.length > 1) console.error(`\n${set.name}`);
         const data = await openStudyData(set, seed, notice);
         const runner = await studyRunner({
@@ -59,6 +60,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           signal,
         });
         try {
+          await keepSettings(join(target, 'settings.json'), { ...recorded, seed });
           const { steps } = await runSteps({
             runner,
             folder: target,

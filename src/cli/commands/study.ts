@@ -8,7 +8,8 @@ import { folderStore, keepSettings, openStudySets, ResultLog, type StudySet, stu
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
-import { AVERAGE_BITS, modelFile, type StudySettings, type StudyStore } from '../../study/runner.ts';
+import { modelFile, type StudyStore } from '../../study/runner.ts';
+import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
@@ -77,13 +78,16 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!url && (args.text('name') || args.flag('clear')))
     throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
   const settings = { ...studySettings(args, 'quick'), averageBits: args.number('average-bits') ?? AVERAGE_BITS };
+  checkStudySettings(settings);
   const sets = await openStudySets(args.positionals);
   for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
   const folder = args.text('penalty');
-  await keepSettings(join(out, 'settings.json'), {
-    ...settings,
-    penalty: folder ? basename(resolve(folder)) : 'generated',
-  });
+  // Only when nothing else can be refused: a folder that was never begun takes other settings.
+  const begin = () =>
+    keepSettings(join(out, 'settings.json'), {
+      ...settings,
+      penalty: folder ? basename(resolve(folder)) : 'generated',
+    });
   const cells = studyCells(
     sets.map(({ name }) => name),
     seeds,
@@ -101,13 +105,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     if (url) {
       const photographs = await loadPhotographs(folder, 0);
       const penalty = photographs ? { name: photographs.name, digest: photographs.digest } : { name: 'generated' };
-      await coordinate(args, { url, sets, terms: { settings, penalty }, cells, models, onResult: keep, signal });
+      await coordinate(args, { url, sets, begin, terms: { settings, penalty }, cells, models, onResult: keep, signal });
     } else {
       await withEngine(args, async (engine) => {
         const photographs = await loadPhotographs(folder);
         const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
         const runner = await studyRunner({ engine, open: studyOpener(sets), settings, penalty, store: models, signal });
         try {
+          await begin();
           for (const cell of cells) await keep(await runner.run(cell));
         } finally {
           runner.destroy();
@@ -145,16 +150,23 @@ async function budgetText(
   return `${tera(total)} TFLOP, of them ${tera(training)} training, ${tera(recalibration)} recalibration and ${tera(inference)} inference`;
 }
 
+interface StudyStart {
+  readonly url: string;
+  readonly sets: readonly StudySet[];
+  readonly begin: () => Promise<void>;
+}
+
 /** Leaves the cells to workers, and takes the study out of Redis when all are there. @throws UserError if some failed */
 async function coordinate(
   args: Arguments,
-  { url, sets, ...options }: Omit<CoordinateOptions, 'digests'> & { url: string; sets: readonly StudySet[] },
+  { url, sets, begin, ...options }: Omit<CoordinateOptions, 'digests'> & StudyStart,
 ): Promise<void> {
   const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
   try {
     if (args.flag('clear')) await queue.clear();
     const digests = new Map<string, string>();
     for (const set of sets) digests.set(set.name, await studyDigest(set, notice));
+    await begin();
     const failures = await queue.coordinate({ ...options, digests });
     for (const [id, reason] of failures) console.error(`${id} failed: ${reason}`);
     if (failures.size > 0)
@@ -186,7 +198,7 @@ export function studySettings(args: Arguments, preset: 'quick' | 'standard'): St
 }
 
 function list(args: Arguments, name: string, fallback: string): string[] {
-  return (args.text(name) ?? fallback).split(',');
+  return [...new Set((args.text(name) ?? fallback).split(','))];
 }
 
 async function writeTables(out: string, markdown: string, log: ResultLog): Promise<void> {
