@@ -150,6 +150,7 @@ describe('from scores to a recalibrated model', () => {
         1,
       ],
       [['study', 'biscuit', '--out', 's', '--arms', 'best'], /there is no arm 'best'/, 2],
+      [['study', '--out', 'nowhere', '--tables'], /nowhere\/cells\.jsonl has no finished cell/, 1],
       [['run', 'biscuit'], /needs a data set and -o/, 2],
     ];
     for (const [args, message, code] of refusals) {

@@ -63,7 +63,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!out) throw new UsageError('study needs --out DIR.', 'Say where results go.');
   const log = await ResultLog.open(join(out, 'cells.jsonl'));
   const markdown = args.text('markdown') ?? join(out, 'study.md');
-  if (args.flag('tables')) return writeTables(out, markdown, log);
+  if (args.flag('tables')) {
+    if (log.results.length === 0)
+      throw new UserError(`${join(out, 'cells.jsonl')} has no finished cell.`, 'Give the folder of a study.');
+    return writeTables(out, markdown, log);
+  }
   if (args.positionals.length === 0) throw new UsageError('study needs a data set.', 'raad study DATA... --out DIR');
   const seeds = list(args, 'seeds', '0,1,2').map((text) => {
     if (!/^\d+$/.test(text)) throw new UsageError(`--seeds ${text} cannot be used.`, 'Give whole numbers.');
