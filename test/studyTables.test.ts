@@ -58,7 +58,10 @@ describe('paired comparison', () => {
   );
 
   test('is zero for equal scores, and its interval holds the difference otherwise', () => {
-    expect(compareArms(results, 'hqs', 'float')).toMatchObject({ difference: 0, low: 0, high: 0, sets: 2, pairs: 4 });
+    expect(compareArms(results, 'hqs', 'float')).toMatchObject({
+      ...{ difference: 0, low: 0, high: 0, pairs: 4 },
+      sets: ['a', 'bb'].map((set) => ({ set, difference: 0, low: 0, high: 0 })),
+    });
     const better = compareArms(results, 'uniform', 'float')!;
     const of = (result: CellResult) =>
       100 *
@@ -76,6 +79,17 @@ describe('paired comparison', () => {
     expect(better.low).toBeLessThan(better.difference);
     expect(better.high).toBeGreaterThan(better.difference);
     expect(better.low).toBeGreaterThan(0);
+    // By itself, a set's comparison is what it is without the others.
+    const alone = compareArms(
+      results.filter(({ set }) => set === 'a'),
+      'uniform',
+      'float',
+    )!;
+    expect(better.sets[0]!.difference).toBeCloseTo(alone.difference, 10);
+    for (const end of ['low', 'high'] as const) {
+      expect(Math.abs(better.sets[0]![end] - alone[end])).toBeLessThan(0.5);
+      expect(Math.abs(better.sets[0]![end] - better.sets[0]!.difference)).toBeGreaterThan(0.5);
+    }
     expect(verdict(better)).toBe('better');
     expect(verdict({ low: -1, high: 1 })).toBe('no difference shown');
     expect(compareArms(results, 'ompq', 'float')).toBeUndefined();
@@ -167,11 +181,29 @@ test('bias indices are compared over cells that both arms have', () => {
 });
 
 test('answers name the data sets that a mean comes from', () => {
-  const results = ['a', 'bb'].flatMap((set) => [
-    cell(set, 0, 'hqs', false, 0.3, { metrics: { auroc: set === 'a' ? 0.8 : 0.7 } }),
-    cell(set, 0, 'uniform', false, 0.3, { metrics: { auroc: 0.75 } }),
+  const results = ['a', 'bb'].flatMap((set) =>
+    [0, 1].flatMap((seed) => [
+      cell(set, seed, 'hqs', false, set === 'a' ? 0.9 : 0.28),
+      cell(set, seed, 'uniform', false, 0.3),
+    ]),
+  );
+  expect(studyMarkdown(results)).toMatch(
+    /before recalibration\?\*\* In the mean, but by itself on 1 of 2 data sets only\..* By data set: a \+\d+\.\d\d, bb -\d\.\d\d\./,
+  );
+});
+
+test('plans that several arms share are named', () => {
+  const wide = { bits: { 'teacher.conv1': 8, 'teacher.conv2': 8, 'student.conv1': 8, 'autoencoder.enc1': 8 } };
+  const results = [0, 1].flatMap((seed) => [
+    cell('a', seed, 'hqs', false, 0.3),
+    cell('a', seed, 'random', false, 0.3, seed === 0 ? {} : wide),
+    cell('a', seed, 'uniform', false, 0.3, wide),
   ]);
-  expect(studyMarkdown(results)).toContain('By data set: a +5.00, bb -5.00.');
+  const text = studyMarkdown(results);
+  expect(text).toContain("Of the 4 control plans, 1 is the plan of HQS and 1 repeat another control's.");
+  expect(text).toContain('Equal plans, whose cells are one experiment: a/0: hqs, random; a/1: random, uniform.');
+  const different = [cell('a', 0, 'hqs', false, 0.3), cell('a', 0, 'uniform', false, 0.3, wide)];
+  expect(studyMarkdown(different)).not.toMatch(/the plan of HQS|Equal plans/);
 });
 
 test('docs/study.md says what the published cells say', () => {

@@ -6,6 +6,7 @@ import {
   compareBias,
   depthCorrelation,
   distinct,
+  equalPlans,
   isPlan,
   summariseArms,
 } from './comparisons.ts';
@@ -30,32 +31,28 @@ function points({ difference, low, high }: Comparison): string {
   return `${signed(difference)} points [${signed(low)}, ${signed(high)}]`;
 }
 
-type Pair = readonly [a: string, b: string];
-
-/** Mean differences of arms by data set, largest first: whether a mean over sets stands for all of them. */
-function bySet(results: readonly CellResult[], pairs: readonly Pair[]) {
-  const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-  const rows = distinct(results.map(({ set }) => set)).flatMap((set) => {
-    const own = results.filter((result) => result.set === set);
-    const differences = pairs.flatMap(([a, b]) =>
-      own.flatMap((left) => {
-        const right = own.find((result) => armName(result) === b && result.seed === left.seed);
-        if (armName(left) !== a || right?.metrics.auroc === undefined || left.metrics.auroc === undefined) return [];
-        return [100 * (left.metrics.auroc - right.metrics.auroc)];
-      }),
-    );
-    return differences.length > 0 ? [{ set, difference: mean(differences) }] : [];
-  });
-  return rows.sort((a, b) => b.difference - a.difference);
-}
-
 /** Sets named one by one; more would hide the answer, and are in the tables. */
 const FEW_SETS = 6;
 
-function setsSentence(results: readonly CellResult[], pairs: readonly Pair[]): string {
-  const rows = bySet(results, pairs);
-  if (rows.length < 2 || rows.length > FEW_SETS) return '';
+/** Mean differences by data set, largest first: whether a mean over sets stands for all of them. */
+function setsSentence(comparisons: readonly Comparison[]): string {
+  const sets = distinct(comparisons.flatMap((comparison) => comparison.sets.map(({ set }) => set)));
+  if (sets.length < 2 || sets.length > FEW_SETS) return '';
+  const rows = sets.map((set) => {
+    const own = comparisons.flatMap((comparison) => comparison.sets.filter((each) => each.set === set));
+    return { set, difference: own.reduce((sum, each) => sum + each.difference, 0) / own.length };
+  });
+  rows.sort((a, b) => b.difference - a.difference);
   return ` By data set: ${rows.map(({ set, difference }) => `${set} ${signed(difference)}`).join(', ')}.`;
+}
+
+/** Data sets on which each comparison's interval lies above zero, of all. */
+function setsBeaten(comparisons: readonly Comparison[]): readonly [beaten: number, all: number] {
+  const sets = distinct(comparisons.flatMap((comparison) => comparison.sets.map(({ set }) => set)));
+  const beaten = sets.filter((name) =>
+    comparisons.every(({ sets: own }) => own.every(({ set, low }) => set !== name || low > 0)),
+  );
+  return [beaten.length, sets.length];
 }
 
 function depthAnswer(results: readonly CellResult[]): string | undefined {
@@ -69,23 +66,38 @@ function depthAnswer(results: readonly CellResult[]): string | undefined {
   return `**Do deep layers get more bits?** ${word}: of ${plans.length} plans of HQS, ${rising} rise with depth, ${falling} fall, ${plans.length - rising - falling} do neither (mean rank correlation of depth and width ${mean.toFixed(2)}).`;
 }
 
+const CONTROLS = ['uniform', 'reversed', 'random', 'ompq'];
+
+/** How often a control is no experiment of its own. */
+function equalPlansSentence(results: readonly CellResult[]): string {
+  const isControl = ({ arm, recalibrated }: CellResult) => !recalibrated && CONTROLS.includes(arm);
+  const plans = results.filter(isControl).length;
+  let [hqs, other] = [0, 0];
+  for (const { arms } of equalPlans(results)) {
+    const controls = arms.filter((arm) => CONTROLS.includes(arm)).length;
+    if (arms.includes('hqs')) hqs += controls;
+    // One of them is an experiment.
+    else other += Math.max(0, controls - 1);
+  }
+  if (hqs + other === 0) return '';
+  return ` Of the ${plans} control plans, ${hqs} ${hqs === 1 ? 'is' : 'are'} the plan of HQS and ${other} repeat another control's.`;
+}
+
 /** HQS against its controls at equal size. */
 function controlsAnswer(results: readonly CellResult[], suffix: string): string | undefined {
-  const list = ['uniform', 'reversed', 'random', 'ompq'].flatMap((control) => {
+  const list = CONTROLS.flatMap((control) => {
     return compareArms(results, `hqs${suffix}`, control + suffix) ?? [];
   });
   if (list.length === 0) return undefined;
   const beaten = list.filter(({ low }) => low > 0).length;
   const lost = list.filter(({ high }) => high < 0).length;
-  const pairs = list.map(({ a, b }): Pair => [a, b]);
-  const sets = bySet(results, pairs);
-  const ahead = sets.filter(({ difference }) => difference > 0).length;
-  const yes = ahead === sets.length ? 'Yes' : `In the mean, but on ${ahead} of ${sets.length} data sets only`;
+  const [sets, all] = setsBeaten(list);
+  const yes = sets === all ? 'Yes' : `In the mean, but by itself on ${sets} of ${all} data sets only`;
   const word = beaten === list.length ? yes : beaten === 0 ? 'No' : `Only ${beaten} of ${list.length}`;
   const worse = lost > 0 ? ` and is worse than ${lost}` : '';
   const each = list.map((one) => `${one.b.replace('+recalibrated', '')} ${points(one)}`).join(', ');
   const when = suffix ? 'after recalibration' : 'before recalibration';
-  return `**Does HQS beat its controls at equal size, ${when}?** ${word}${worse}. HQS minus the control in image AUROC: ${each}.${setsSentence(results, pairs)}`;
+  return `**Does HQS beat its controls at equal size, ${when}?** ${word}${worse}. HQS minus the control in image AUROC: ${each}.${setsSentence(list)}${equalPlansSentence(results)}`;
 }
 
 function recalibrationAnswer(results: readonly CellResult[]): string | undefined {
@@ -110,7 +122,7 @@ function budgetAnswer(results: readonly CellResult[]): string | undefined {
   const comparison = compareArms(results, 'budget+recalibrated', 'float+recalibrated');
   const summary = summariseArms(results).find(({ arm }) => arm === 'budget+recalibrated');
   if (!comparison || summary?.smaller === undefined || summary.averageBits === undefined) return undefined;
-  return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.${setsSentence(results, [[comparison.a, comparison.b]])}`;
+  return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.${setsSentence([comparison])}`;
 }
 
 /** A bias index that falls by less than this share of itself is called about the same. */

@@ -5,17 +5,20 @@ import type { CellResult } from './cells.ts';
 /** Paired differences are resampled so often. */
 const RESAMPLINGS = 2000;
 
-/** A difference of two arms in image AUROC, in points of per cent. */
-export interface Comparison {
-  readonly a: string;
-  readonly b: string;
-  /** Mean over data sets of the mean over seeds of a - b. */
+/** A difference with its 95 % paired bootstrap interval over test images, in points of per cent. */
+export interface Interval {
   readonly difference: number;
-  /** 95 % paired bootstrap interval over test images. */
   readonly low: number;
   readonly high: number;
-  readonly sets: number;
+}
+
+/** A difference of two arms in image AUROC: mean over data sets of the mean over seeds of a - b. */
+export interface Comparison extends Interval {
+  readonly a: string;
+  readonly b: string;
   readonly pairs: number;
+  /** Means over seeds of every data set. */
+  readonly sets: readonly (Interval & { readonly set: string })[];
 }
 
 /** Arm of a cell with what was done to it: `hqs`, `hqs+recalibrated`. */
@@ -89,7 +92,8 @@ export function compareArms(results: readonly CellResult[], a: string, b: string
   }
   if (sets.size === 0) return undefined;
   const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-  const difference = (weightsOf: (count: number) => ArrayLike<number>): number | undefined => {
+  /** By data set. */
+  const differences = (weightsOf: (count: number) => ArrayLike<number>): number[] | undefined => {
     const perSet: number[] = [];
     for (const { count, pairs } of sets.values()) {
       const weights = weightsOf(count);
@@ -97,24 +101,32 @@ export function compareArms(results: readonly CellResult[], a: string, b: string
       if (values.some(([x, y]) => x === undefined || y === undefined)) return undefined;
       perSet.push(mean(values.map(([x, y]) => 100 * (x! - y!))));
     }
-    return mean(perSet);
+    return perSet;
   };
-  const observed = difference((count) => new Uint8Array(count).fill(1));
+  const observed = differences((count) => new Uint8Array(count).fill(1));
   if (observed === undefined) return undefined;
   const random = new Random(0);
-  const samples: number[] = [];
+  const samples: number[][] = [];
   for (let k = 0; k < RESAMPLINGS; k++) {
-    const value = difference((count) => {
+    const sample = differences((count) => {
       const weights = new Uint16Array(count);
       for (let i = 0; i < count; i++) weights[random.integer(count)]!++;
       return weights;
     });
-    if (value !== undefined) samples.push(value);
+    if (sample) samples.push(sample);
   }
-  samples.sort((x, y) => x - y);
-  const at = (share: number) => samples[Math.round(share * (samples.length - 1))] ?? Number.NaN;
-  const pairs = [...sets.values()].reduce((sum, set) => sum + set.pairs.length, 0);
-  return { a, b, difference: observed, low: at(0.025), high: at(0.975), sets: sets.size, pairs };
+  const interval = (value: (perSet: readonly number[]) => number): Interval => {
+    const sorted = Float64Array.from(samples, value).sort();
+    const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN;
+    return { difference: value(observed), low: at(0.025), high: at(0.975) };
+  };
+  return {
+    a,
+    b,
+    ...interval(mean),
+    pairs: [...sets.values()].reduce((sum, set) => sum + set.pairs.length, 0),
+    sets: [...sets.keys()].map((set, i) => ({ set, ...interval((perSet) => perSet[i]!) })),
+  };
 }
 
 /** Means of one arm over data sets of means over seeds. Metrics in per cent. */
@@ -191,6 +203,26 @@ export function verdict({ low, high }: Pick<Comparison, 'low' | 'high'>): string
 /** Whether an arm, recalibrated or not, has a bit plan. */
 export function isPlan(arm: string): boolean {
   return !/^(float|blur|locations)/.test(arm);
+}
+
+/** Arms of one set and seed whose layers have the same widths: their cells are one experiment. */
+export interface EqualPlans {
+  readonly set: string;
+  readonly seed: number;
+  readonly arms: readonly string[];
+}
+
+/** Groups of at least two arms with equal plans. */
+export function equalPlans(results: readonly CellResult[]): EqualPlans[] {
+  const groups = new Map<string, { set: string; seed: number; arms: string[] }>();
+  for (const { set, seed, arm, recalibrated, bits } of results) {
+    if (recalibrated || !isPlan(arm)) continue;
+    const key = JSON.stringify([set, seed, bits]);
+    const group = groups.get(key) ?? { set, seed, arms: [] };
+    group.arms.push(arm);
+    groups.set(key, group);
+  }
+  return [...groups.values()].filter(({ arms }) => arms.length > 1);
 }
 
 /** Kendall's rank correlation of depth and bits over the layers of teacher and student. */

@@ -10,6 +10,7 @@ import {
   compareArms,
   compareBias,
   distinct,
+  equalPlans,
   isPlan,
   meanOfSets,
   summariseArms,
@@ -276,7 +277,7 @@ function agreementSection(results: readonly CellResult[]): string {
   return `Image AUROC on integer kernels and simulated in float (fake-quantised), ${gaps.length} recalibrated cells: they differ by ${Math.max(...gaps).toFixed(3)} points at most.`;
 }
 
-/** Bits per layer; a plan of equal widths in teacher and student is written once. */
+/** Bits per layer, and which arms have the same. */
 function plansTable(results: readonly CellResult[]): string {
   const plans = results.filter((result) => isPlan(result.arm) && !result.recalibrated);
   const list = (bits: Readonly<Record<string, number>>, network: string) =>
@@ -284,7 +285,7 @@ function plansTable(results: readonly CellResult[]): string {
       .filter(([name]) => name.startsWith(`${network}.`))
       .map(([, width]) => width)
       .join(' ');
-  return markdownTable(
+  const table = markdownTable(
     ['cell', 'teacher', 'student', 'autoencoder', 'bits'],
     plans.map((result) => [
       cellId(result),
@@ -292,6 +293,8 @@ function plansTable(results: readonly CellResult[]): string {
       fixed(result.size.averageBits, 2),
     ]),
   );
+  const equal = equalPlans(results).map(({ set, seed, arms }) => `${set}/${seed}: ${arms.join(', ')}`);
+  return equal.length > 0 ? `${table}\n\nEqual plans, whose cells are one experiment: ${equal.join('; ')}.` : table;
 }
 
 function cellsTable(results: readonly CellResult[]): string {
