@@ -7,6 +7,7 @@ import {
   depthCorrelation,
   distinct,
   equalPlans,
+  FEW_SETS,
   isPlan,
   summariseArms,
 } from './comparisons.ts';
@@ -30,9 +31,6 @@ function signed(value: number): string {
 function points({ difference, low, high }: Comparison): string {
   return `${signed(difference)} points [${signed(low)}, ${signed(high)}]`;
 }
-
-/** Sets named one by one; more would hide the answer, and are in the tables. */
-const FEW_SETS = 6;
 
 /** Mean differences by data set, largest first: whether a mean over sets stands for all of them. */
 function setsSentence(comparisons: readonly Comparison[]): string {

@@ -5,6 +5,9 @@ import type { CellResult } from './cells.ts';
 /** Paired differences are resampled so often. */
 const RESAMPLINGS = 2000;
 
+/** As many data sets are named one by one; more would hide what they say together. */
+export const FEW_SETS = 6;
+
 /** A difference with its 95 % paired bootstrap interval over test images, in points of per cent. */
 export interface Interval {
   readonly difference: number;

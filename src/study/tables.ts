@@ -11,6 +11,8 @@ import {
   compareBias,
   distinct,
   equalPlans,
+  FEW_SETS,
+  type Interval,
   isPlan,
   meanOfSets,
   summariseArms,
@@ -129,16 +131,7 @@ export function studyMarkdown(results: readonly CellResult[], { settings, charts
     'Differences of image AUROC in points, each pair on the same test images; in brackets the 95 % bootstrap interval over test images. "No difference shown" means that the interval holds zero.',
     ...studyComparisons(results).flatMap(({ question, comparisons }) => [
       `### ${question}`,
-      markdownTable(
-        ['comparison', 'difference', '95 % interval', 'verdict', 'pairs'],
-        comparisons.map((each) => [
-          `${each.a} - ${each.b}`,
-          fixed(each.difference, 2),
-          `[${fixed(each.low, 2)}, ${fixed(each.high, 2)}]`,
-          verdict(each),
-          String(each.pairs),
-        ]),
-      ),
+      comparisonsTable(comparisons, distinct(results.map(({ set }) => set))),
     ]),
     '### Does the bias index fall?',
     biasSection(results),
@@ -174,6 +167,23 @@ function settingsSentence({
     `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${penalty}.`,
     `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? AVERAGE_BITS} bits on average; activations have 8.`,
   ].join(' ');
+}
+
+/** Differences, and where data sets are few, those of each by itself. */
+function comparisonsTable(comparisons: readonly Comparison[], sets: readonly string[]): string {
+  const named = sets.length > 1 && sets.length <= FEW_SETS ? sets : [];
+  const difference = (each: Interval | undefined) =>
+    each ? `${fixed(each.difference, 2)} [${fixed(each.low, 2)}, ${fixed(each.high, 2)}]` : '-';
+  return markdownTable(
+    ['comparison', 'difference', 'verdict', 'pairs', ...named],
+    comparisons.map((each) => [
+      `${each.a} - ${each.b}`,
+      difference(each),
+      verdict(each),
+      String(each.pairs),
+      ...named.map((name) => difference(each.sets.find(({ set }) => set === name))),
+    ]),
+  );
 }
 
 function summaryTable(rows: readonly ArmSummary[]): string {
