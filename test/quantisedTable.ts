@@ -62,6 +62,9 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
 
 const storages: readonly ActivationStorage[] = ['u8', 'f16', 'f32'];
 
+/** Widths at which kernels over float activations run by default: their decoders differ by the width alone. */
+const FLOAT_WIDTHS: ReadonlySet<number> = new Set([2, 3, 5, 8]);
+
 /** Every width over odd shapes, all storages on both sides, groups, strides, padding and pooling. What takes seconds to compile
  * runs at a few widths by default. */
 const convolutions = WEIGHT_BITS.flatMap((bits): Case[] => [
@@ -73,9 +76,12 @@ const convolutions = WEIGHT_BITS.flatMap((bits): Case[] => [
   qconv(bits, [1, 8, 5, 5], [66, 1, 1]),
   qconv(bits, [1, 64, 9, 9], [8, 5, 5], { output: 'f16', full: bits !== 8 }),
   qconv(bits, [1, 6, 9, 17], [7, 3, 3], { input: 'f32', fill: 'normal', pool: true, relu: true, full: bits !== 3 }),
-  qconv(bits, [1, 7, 8, 9], [6, 4, 4], { input: 'f32', output: 'u8', padding: 2 }),
-  qconv(bits, [2, 5, 9, 10], [9, 3, 3], { input: 'f16', output: 'f16', padding: 1 }),
-  qconv(bits, [1, 16, 8, 8], [6, 4, 4], { input: 'f32', fill: 'normal', groupSize: 4, stride: 2 }),
+  qconv(bits, [1, 7, 8, 9], [6, 4, 4], { input: 'f32', output: 'u8', padding: 2, full: !FLOAT_WIDTHS.has(bits) }),
+  qconv(bits, [2, 5, 9, 10], [9, 3, 3], { input: 'f16', output: 'f16', padding: 1, full: !FLOAT_WIDTHS.has(bits) }),
+  qconv(bits, [1, 16, 8, 8], [6, 4, 4], {
+    ...{ input: 'f32', fill: 'normal', groupSize: 4, stride: 2 },
+    full: !FLOAT_WIDTHS.has(bits),
+  }),
   qconv(bits, [1, 32, 8, 8], [3, 8, 8]),
 ]);
 
