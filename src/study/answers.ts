@@ -32,9 +32,13 @@ function points({ difference, low, high }: Comparison): string {
   return `${signed(difference)} points [${signed(low)}, ${signed(high)}]`;
 }
 
+function setNames(comparisons: readonly Comparison[]): string[] {
+  return distinct(comparisons.flatMap(({ sets }) => sets.map(({ set }) => set)));
+}
+
 /** Mean differences by data set, largest first: whether a mean over sets stands for all of them. */
 function setsSentence(comparisons: readonly Comparison[]): string {
-  const sets = distinct(comparisons.flatMap((comparison) => comparison.sets.map(({ set }) => set)));
+  const sets = setNames(comparisons);
   if (sets.length < 2 || sets.length > FEW_SETS) return '';
   const rows = sets.map((set) => {
     const own = comparisons.flatMap((comparison) => comparison.sets.filter((each) => each.set === set));
@@ -46,7 +50,7 @@ function setsSentence(comparisons: readonly Comparison[]): string {
 
 /** Data sets on which each comparison's interval lies above zero, of all. */
 function setsBeaten(comparisons: readonly Comparison[]): readonly [beaten: number, all: number] {
-  const sets = distinct(comparisons.flatMap((comparison) => comparison.sets.map(({ set }) => set)));
+  const sets = setNames(comparisons);
   const beaten = sets.filter((name) =>
     comparisons.every(({ sets: own }) => own.every(({ set, low }) => set !== name || low > 0)),
   );

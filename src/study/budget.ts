@@ -4,7 +4,7 @@ import { imageToTensor } from '../kernels/image.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import { Networks } from '../model/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
-import { recalibrationLength } from '../train/recalibrate.ts';
+import { recalibrateSettings } from '../train/recalibrate.ts';
 import { isQuantised, isSimulated, type StudyCell } from './cells.ts';
 import type { StudySettings } from './settings.ts';
 
@@ -31,15 +31,15 @@ export interface StudyBudget {
  */
 export function studyBudget(
   cells: readonly StudyCell[],
-  { fit, recalibration = {} }: StudySettings,
+  { fit, recalibration }: StudySettings,
   countsOf: (set: string, seed: number) => ImageCounts,
   isTrained: (set: string, seed: number) => boolean,
 ): StudyBudget {
   const { map, teacher } = inferenceFlops(fit);
   const step = (batch: number) => stepFlops({ ...fit, batch });
   const fitting = fit.iterations * step(fit.batch);
-  const recalibrating =
-    (recalibration.iterations ?? recalibrationLength(fit.iterations)) * step(recalibration.batch ?? fit.batch);
+  const { iterations, batch } = recalibrateSettings(fit, recalibration);
+  const recalibrating = iterations * step(batch);
   let [training, recalibrated, inference] = [0, 0, 0];
   const opened = new Set<string>();
   for (const { set, seed, arm, recalibrated: isRecalibrated } of cells) {

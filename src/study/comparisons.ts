@@ -29,6 +29,11 @@ export function armName({ arm, recalibrated }: Pick<CellResult, 'arm' | 'recalib
   return recalibrated ? `${arm}+recalibrated` : arm;
 }
 
+/** An arm's cells by set and seed. */
+function cellsOf(results: readonly CellResult[], arm: string): ReadonlyMap<string, CellResult> {
+  return new Map(results.flatMap((cell) => (armName(cell) === arm ? [[`${cell.set}/${cell.seed}`, cell]] : [])));
+}
+
 /** Image AUROC of weighted images; for LOCO the mean over its kinds of anomaly. */
 class WeightedAuroc {
   readonly #order: readonly number[];
@@ -83,8 +88,7 @@ class WeightedAuroc {
  * @returns undefined when no set has both
  */
 export function compareArms(results: readonly CellResult[], a: string, b: string): Comparison | undefined {
-  const by = (arm: string) => new Map(results.filter((r) => armName(r) === arm).map((r) => [`${r.set}/${r.seed}`, r]));
-  const [left, right] = [by(a), by(b)];
+  const [left, right] = [cellsOf(results, a), cellsOf(results, b)];
   const sets = new Map<string, { count: number; pairs: (readonly [WeightedAuroc, WeightedAuroc])[] }>();
   for (const [key, result] of left) {
     const other = right.get(key);
@@ -255,17 +259,10 @@ export interface BiasChange {
 
 /** @returns undefined when no set and seed has the bias index of both */
 export function compareBias(results: readonly CellResult[], arm: string, from: string): BiasChange | undefined {
-  const by = (name: string) =>
-    new Map(
-      results.flatMap((result) =>
-        armName(result) === name && result.metrics.biasIndex !== undefined
-          ? [[`${result.set}/${result.seed}`, result] as const]
-          : [],
-      ),
-    );
-  const [left, right] = [by(from), by(arm)];
-  const keys = [...right.keys()].filter((key) => left.has(key));
   const index = ({ metrics }: CellResult) => metrics.biasIndex;
+  const withIndex = results.filter((result) => index(result) !== undefined);
+  const [left, right] = [cellsOf(withIndex, from), cellsOf(withIndex, arm)];
+  const keys = [...right.keys()].filter((key) => left.has(key));
   const mean = (side: ReadonlyMap<string, CellResult>) =>
     meanOfSets(
       keys.map((key) => side.get(key)!),

@@ -1,6 +1,6 @@
 import { toCsv } from '../report/csv.ts';
 import type { Cell } from '../report/table.ts';
-import { RECALIBRATION_RATE, recalibrationLength } from '../train/recalibrate.ts';
+import { recalibrateSettings } from '../train/recalibrate.ts';
 import { studyAnswers } from './answers.ts';
 import { type CellResult, cellId } from './cells.ts';
 import {
@@ -151,18 +151,13 @@ function basename(address: string): string {
 
 function settingsSentence({
   fit,
-  recalibration = {},
+  recalibration,
   scoring = {},
   averageBits,
   penalty,
 }: NonNullable<StudyContext['settings']>): string {
   const { size, resolution, iterations, batch, learningRate } = fit;
-  const recalibrated = {
-    iterations: recalibrationLength(iterations),
-    batch,
-    learningRate: RECALIBRATION_RATE,
-    ...recalibration,
-  };
+  const recalibrated = recalibrateSettings(fit, recalibration);
   return [
     `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${penalty}.`,
     `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? AVERAGE_BITS} bits on average; activations have 8.`,

@@ -123,18 +123,29 @@ function provenance({ settings, dataset, train, heldOut, teacher, penalty }: Fit
 }
 
 /** @throws UserError for a setting that cannot be used */
-export function checkFitSettings({ iterations, batch, learningRate, weightDecay, seed }: FitSettings): void {
-  const whole = (value: number, name: string, least: number) => {
-    if (!Number.isInteger(value) || value < least)
-      throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number of at least ${least}.`);
-  };
-  whole(iterations, 'iterations', 1);
-  whole(batch, 'batch', 1);
-  whole(seed, 'seed', 0);
+export function checkFitSettings(settings: FitSettings): void {
+  checkSteps(settings);
+  checkWhole(settings.seed, 'seed', 0);
+}
+
+/** What every kind of training needs. @throws UserError for a setting that cannot be used */
+export function checkSteps({
+  iterations,
+  batch,
+  learningRate,
+  weightDecay,
+}: Pick<FitSettings, 'iterations' | 'batch' | 'learningRate' | 'weightDecay'>): void {
+  checkWhole(iterations, 'iterations', 1);
+  checkWhole(batch, 'batch', 1);
   if (!(learningRate > 0))
     throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
   if (!(weightDecay >= 0))
     throw new UserError(`weight decay ${weightDecay} cannot be used.`, 'It has to be at least 0.');
+}
+
+function checkWhole(value: number, name: string, least: number): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number of at least ${least}.`);
 }
 
 /** How a step's graph differs from plain training. */

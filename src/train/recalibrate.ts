@@ -1,5 +1,4 @@
 import type { Parameter } from '../engine/graph.ts';
-import { UserError } from '../errors.ts';
 import { Detector } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
 import type { BitPlan } from '../quantisation/bitPlan.ts';
@@ -9,7 +8,7 @@ import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantis
 import { dequantiseWeights, encodeWeights, latentWeights } from '../quantisation/weights.ts';
 import { calibrate } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
-import { trainingGraph } from './fit.ts';
+import { checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
 import { prepareQuantisation, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
@@ -45,12 +44,12 @@ export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
 }
 
 /** Learning rate by default. */
-export const RECALIBRATION_RATE = 1e-5;
+const RECALIBRATION_RATE = 1e-5;
 const WEIGHT_DECAY = 1e-5;
 const SHARE_OF_TRAINING = 0.1;
 
 /** Iterations of a recalibration by default. @param iterations of the training before */
-export function recalibrationLength(iterations: number): number {
+function recalibrationLength(iterations: number): number {
   return Math.max(1, Math.round(SHARE_OF_TRAINING * iterations));
 }
 
@@ -66,12 +65,7 @@ export function recalibrateSettings(
     weightDecay: WEIGHT_DECAY,
     ...change,
   };
-  for (const name of ['iterations', 'batch'] as const) {
-    if (!Number.isInteger(settings[name]) || settings[name] < 1)
-      throw new UserError(`${name} ${settings[name]} cannot be used.`, 'It has to be a whole number of at least 1.');
-  }
-  if (!(settings.learningRate > 0))
-    throw new UserError(`learning rate ${settings.learningRate} cannot be used.`, 'It has to be above 0.');
+  checkSteps(settings);
   return settings;
 }
 
