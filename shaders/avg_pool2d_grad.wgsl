@@ -16,7 +16,9 @@
 #params
 
 @compute @workgroup_size(8, 8)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
+#include workgroup
+  let id = vec3u(group.xy * 8u + local.xy, group.z);
   let reached = id.x < params.outWidth && id.y < params.outHeight;
   let at = (id.z * params.outHeight + min(id.y, params.outHeight - 1u)) * params.outWidth + min(id.x, params.outWidth - 1u);
   let value = select(0.0, 0.25 * dy[at], reached);

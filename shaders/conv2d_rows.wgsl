@@ -20,7 +20,8 @@ enable subgroups;
 #params
 
 @compute @workgroup_size(${S})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
   let tile = group.x % params.columnTiles;
   let ox = tile * ${S * NX}u + lane;
   let oy = (group.x / params.columnTiles) * ${RY}u;

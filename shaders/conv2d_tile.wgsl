@@ -30,7 +30,8 @@ fn pixelAddress(p: u32) -> u32 {
 }
 
 @compute @workgroup_size(16, 16)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+#include workgroup
   let outPlane = params.outHeight * params.outWidth;
   let pixels = params.batch * outPlane;
   let taps = params.kernelHeight * params.kernelWidth;

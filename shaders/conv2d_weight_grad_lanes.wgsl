@@ -17,7 +17,8 @@ enable subgroups;
 #params
 
 @compute @workgroup_size(${S})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
   let ci = min(group.x * ${S}u + lane, params.inChannels - 1u);
   let co = group.y * ${MT}u;
   let firstTap = (group.z % ${KH / KR}u) * ${KR}u;

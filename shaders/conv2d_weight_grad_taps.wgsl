@@ -18,7 +18,8 @@ enable subgroups;
 #params
 
 @compute @workgroup_size(${S})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
   let co = group.x * ${MT}u;
   let taps = params.inChannels * ${KH * KW}u;
   let plane = params.height * params.width;

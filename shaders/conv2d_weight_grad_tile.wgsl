@@ -25,7 +25,8 @@ fn columnOffset(column: u32) -> u32 {
 }
 
 @compute @workgroup_size(16, 16)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
+#include workgroup
   let outPlane = params.outHeight * params.outWidth;
   let plane = params.height * params.width;
   let columns = params.inChannels * params.kernelHeight * params.kernelWidth;

@@ -9,7 +9,8 @@
 #params
 
 @compute @workgroup_size(1)
-fn main(@builtin(workgroup_id) group: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u) {
+#include workgroup
   let image = group.x;
   var sum = 0.0;
   var hits = 0.0;

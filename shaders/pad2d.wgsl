@@ -8,7 +8,9 @@
 #params
 
 @compute @workgroup_size(8, 8)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
+#include workgroup
+  let id = vec3u(group.xy * 8u + local.xy, group.z);
   if (id.x >= params.outWidth || id.y >= params.outHeight) {
     return;
   }

@@ -32,7 +32,8 @@ enable subgroups;
 #include qstore
 
 @compute @workgroup_size(${S})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
   let outPlane = params.outHeight * params.outWidth;
   let pixels = params.batch * outPlane;
   let plane = params.height * params.width;

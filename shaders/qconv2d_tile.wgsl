@@ -52,7 +52,8 @@ fn dot4(a: u32, b: u32) -> i32 {
 #end
 
 @compute @workgroup_size(16, 16)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+#include workgroup
   let outPlane = params.outHeight * params.outWidth;
   let pixels = params.batch * outPlane * ${1 + 3 * POOL}u;
   let plane = params.height * params.width;

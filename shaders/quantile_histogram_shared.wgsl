@@ -20,7 +20,8 @@
 var<workgroup> bins: array<atomic<u32>, 256>;
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
   let image = group.y;
   atomicStore(&bins[local], 0u);
 #if !FIRST

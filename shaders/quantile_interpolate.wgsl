@@ -12,7 +12,8 @@
 #include sortable
 
 @compute @workgroup_size(1)
-fn main(@builtin(workgroup_id) group: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u) {
+#include workgroup
   let image = group.x;
   let low = fromSortKey(state[image * 4u]);
   var high = low;

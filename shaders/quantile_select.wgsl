@@ -26,7 +26,8 @@ fn binCount(image: u32, bin: u32) -> u32 {
 var<workgroup> counts: array<u32, 256>;
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
   let image = group.x;
   counts[local] = binCount(image, local);
   workgroupBarrier();
@@ -35,7 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }
 #else
 @compute @workgroup_size(1)
-fn main(@builtin(workgroup_id) group: vec3u) {
+fn main(@builtin(workgroup_id) workgroup: vec3u) {
+#include workgroup
   let image = group.x;
 #end
 #if FIRST

@@ -15,7 +15,8 @@
 #include winograd
 
 @compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
   let tiles = params.rows * params.tilesX;
   let t = group.x * ${WORKGROUP}u + local;
   if (t >= tiles) {

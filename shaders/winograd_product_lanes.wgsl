@@ -16,7 +16,8 @@ enable subgroups;
 #params
 
 @compute @workgroup_size(${S})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
   let column = group.x * ${S * NT}u + lane;
   let vBase = group.z * params.vPitch + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.stepStride;
 #for j in 0..NT

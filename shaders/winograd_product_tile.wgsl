@@ -17,7 +17,8 @@ var<workgroup> uTile: array<vec4f, ${BK * MT / 4}>;  // [step BK][row MT / 4]
 var<workgroup> vTile: array<vec4f, ${BK * 4 * TN}>;  // [step BK][column 16 * TN / 4]
 
 @compute @workgroup_size(16, ${WY})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+#include workgroup
   let column = group.x * ${16 * TN}u;
   let vBase = group.z * params.vPitch + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.stepStride;
   let uBase = (group.z * params.rowTiles + group.y) * params.depth * ${MT / 4}u;

@@ -123,7 +123,7 @@ export async function countOperations(
       const own = continued === undefined ? make(size(node.type) * 4, storage) : buffers.get(node.inputs[continued]!)!;
       buffers.set(node, own);
       if (!entry || parameterOf(node)) continue;
-      const { code, bindings } = pipelineRequest(node, entry.kernel, engine.shaders);
+      const { code, bindings, grid } = pipelineRequest(node, entry.kernel, engine.requestOptions);
       const counters = make(16, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
       const staging = make(16, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
       const resources = node.inputs.map((from) => buffers.get(from)!);
@@ -155,12 +155,11 @@ export async function countOperations(
         layout,
         entries: [...resources, counters].map((buffer, binding) => ({ binding, resource: { buffer } })),
       });
-      const [x, y = 1, z = 1] = entry.kernel.grid;
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(x, y, z);
+      pass.dispatchWorkgroups(...grid);
       pass.end();
       encoder.copyBufferToBuffer(counters, 0, staging, 0, 16);
       device.queue.submit([encoder.finish()]);
@@ -174,7 +173,7 @@ export async function countOperations(
       results.push({
         label: node.label,
         shader: entry.kernel.shader.name,
-        workgroups: x * y * z,
+        workgroups: grid[0] * grid[1] * grid[2],
         loads,
         stores,
         multiplyAdds,

@@ -2,11 +2,12 @@ import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
 import { DeviceLostError } from './errors.ts';
 import { type Parameter, size } from './graph.ts';
-import { PipelineCache } from './pipelines.ts';
+import { PipelineCache, type RequestOptions } from './pipelines.ts';
 import { type CompileOptions, compile, type Dispatch, type Plan } from './plan.ts';
+import { scoped } from './scopes.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import type { Tuning } from './tuning.ts';
-import type { AddedVariants } from './variants.ts';
+import type { AddedVariants, ExcludedVariants } from './variants.ts';
 
 export interface EngineOptions {
   readonly device: GPUDevice;
@@ -16,6 +17,10 @@ export interface EngineOptions {
   readonly tuning?: Tuning;
   /** Further variants of ops, by op name: preferred to the ops' own where they suit. @see AddedVariants */
   readonly variants?: AddedVariants;
+  /** Variants that are not used here, such as those that {@link doctor} found wrong on this adapter. */
+  readonly excluded?: ExcludedVariants;
+  /** Bytes of memory that a plan may need at most; WebGPU itself does not tell what there is. */
+  readonly memoryBytes?: number;
   /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
   readonly shaders?: ReadonlyMap<string, string>;
   /** Called with what a plan dispatches, when it has been compiled. */
@@ -34,18 +39,23 @@ export class Engine {
   readonly pipelines: PipelineCache;
   readonly tuning: Tuning;
   readonly variants: AddedVariants;
+  readonly excluded: ExcludedVariants;
+  readonly memoryBytes: number;
   readonly shaders: ReadonlyMap<string, string>;
   readonly #onPlan: EngineOptions['onPlan'];
   readonly #parameters = new Map<Parameter, GPUBuffer>();
   #lost: string | undefined;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
-  constructor({ device, caps, tuning, variants, shaders, onPlan, onShader }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { device, caps, tuning, variants, excluded, memoryBytes, shaders, onPlan, onShader } = options;
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
     this.#onPlan = onPlan;
     this.variants = variants ?? {};
+    this.excluded = excluded ?? new Set();
+    this.memoryBytes = memoryBytes ?? Number.POSITIVE_INFINITY;
     this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);
@@ -59,11 +69,33 @@ export class Engine {
     if (this.#lost !== undefined) throw new DeviceLostError(`the GPU device was lost: ${this.#lost}`);
   }
 
-  /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError */
+  /** What shaders of kernels depend on besides the kernels. */
+  get requestOptions(): RequestOptions {
+    return { replacements: this.shaders, mostWorkgroups: this.caps.limits.maxComputeWorkgroupsPerDimension };
+  }
+
+  /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError, DeviceError */
   async compile(options: CompileOptions): Promise<Plan> {
     const plan = await compile(this, options);
     this.#onPlan?.(plan.dispatches);
     return plan;
+  }
+
+  /**
+   * Submits commands, recorded at once. What the device refuses rejects the promise, and concerns nobody else on the device.
+   * @throws DeviceError, OutOfMemoryError as the promise's rejection
+   */
+  submit(what: string, encode: (encoder: GPUCommandEncoder) => void): Promise<void> {
+    return scoped(this.device, what, () => {
+      const encoder = this.device.createCommandEncoder({ label: what });
+      encode(encoder);
+      this.device.queue.submit([encoder.finish()]);
+    }).accepted;
+  }
+
+  /** Whether the parameter has a buffer on this device already. */
+  hasParameter(parameter: Parameter): boolean {
+    return this.#parameters.has(parameter);
   }
 
   /** The parameter's buffer on this device, made and filled on first use. */
@@ -92,18 +124,19 @@ export class Engine {
     const list = [...parameters].filter((parameter) => this.#parameters.has(parameter));
     const total = list.reduce((sum, parameter) => sum + size(parameter.type) * 4, 0);
     if (total === 0) return;
-    const staging = this.device.createBuffer({ size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = this.device.createCommandEncoder();
+    let staging: GPUBuffer | undefined;
+    await this.submit('the reading of parameters', (encoder) => {
+      staging = this.device.createBuffer({ size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      let offset = 0;
+      for (const parameter of list) {
+        const bytes = size(parameter.type) * 4;
+        encoder.copyBufferToBuffer(this.#parameters.get(parameter)!, 0, staging, offset, bytes);
+        offset += bytes;
+      }
+    });
+    await this.map(staging!);
+    const mapped = staging!.getMappedRange();
     let offset = 0;
-    for (const parameter of list) {
-      const bytes = size(parameter.type) * 4;
-      encoder.copyBufferToBuffer(this.#parameters.get(parameter)!, 0, staging, offset, bytes);
-      offset += bytes;
-    }
-    this.device.queue.submit([encoder.finish()]);
-    await this.map(staging);
-    const mapped = staging.getMappedRange();
-    offset = 0;
     for (const parameter of list) {
       const length = size(parameter.type);
       const view =
@@ -113,7 +146,7 @@ export class Engine {
       parameter.data = view.slice();
       offset += length * 4;
     }
-    staging.destroy();
+    staging!.destroy();
   }
 
   /** Frees the device copies of parameters. */

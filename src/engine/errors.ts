@@ -15,7 +15,12 @@ export class DeviceLostError extends Error {
   override readonly name: string = 'DeviceLostError';
 }
 
-/** The device could not allocate a buffer. */
+/** The device refused what a plan asked of it: a fault of a kernel, of the engine or of the driver. */
+export class DeviceError extends Error {
+  override readonly name: string = 'DeviceError';
+}
+
+/** The device could not allocate a buffer, or a plan needs more memory than it may take. */
 export class OutOfMemoryError extends UserError {
   override readonly name: string = 'OutOfMemoryError';
 }

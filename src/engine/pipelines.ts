@@ -1,6 +1,7 @@
-import { ShaderError } from './errors.ts';
+import { ShaderError, ShapeError } from './errors.ts';
 import { type Defines, expand } from './expand.ts';
 import type { Kernel, Node } from './graph.ts';
+import { foldGrid, type Grid, gridDefines } from './grid.ts';
 import { snippets } from './snippets.ts';
 
 /** How a dispatch uses each binding of `@group(0)`. */
@@ -18,13 +19,26 @@ export interface PipelineRequest {
   readonly key: string;
   readonly code: string;
   readonly bindings: readonly BindingKind[];
+  /** Workgroups to dispatch: the kernel's grid, folded where the device needs it. */
+  readonly grid: Grid;
 }
 
-/** @param replacements templates by file name, instead of the kernel's own */
+export interface RequestOptions {
+  /** Templates by file name, instead of the kernel's own. */
+  readonly replacements?: ReadonlyMap<string, string>;
+  /** `maxComputeWorkgroupsPerDimension` */
+  readonly mostWorkgroups: number;
+}
+
+/**
+ * The shader of a kernel as text, and how it is dispatched.
+ * @throws ShaderError for a malformed template
+ * @throws ShapeError for a grid that the device does not take and that cannot be folded
+ */
 export function pipelineRequest(
   node: Node,
   kernel: Kernel,
-  replacements: ReadonlyMap<string, string> = new Map(),
+  { replacements = new Map(), mostWorkgroups }: RequestOptions,
 ): PipelineRequest {
   const updates = node.op.updates ?? [];
   const continued = node.op.continues?.(node);
@@ -34,8 +48,11 @@ export function pipelineRequest(
   if (!node.op.updates && continued === undefined) bindings.push('write');
   const names = Object.keys(kernel.params ?? {});
   if (names.length > 0) bindings.push('uniform');
-  const defines: Defines = kernel.defines ?? {};
+  const template = replacements.get(kernel.shader.name) ?? kernel.shader.source;
+  const { grid, folded } = dispatchGrid(node, kernel, template, mostWorkgroups);
+  const defines: Defines = { ...kernel.defines, ...gridDefines(grid, folded) };
   const values = Object.keys(defines)
+    .filter((name) => name !== 'FOLDED')
     .sort()
     .map((name) => `${name}=${defines[name]}`);
   const key = [kernel.shader.name, ...values].join(' ');
@@ -47,11 +64,30 @@ export function pipelineRequest(
   }
   let code: string;
   try {
-    code = expand(replacements.get(kernel.shader.name) ?? kernel.shader.source, { defines, snippets, params });
+    code = expand(template, { defines, snippets, params });
   } catch (error) {
     throw new ShaderError(`shaders/${kernel.shader.name}: ${(error as Error).message}`);
   }
-  return { key, code, bindings };
+  return { key, code, bindings, grid: folded ?? grid };
+}
+
+/** The kernel's grid, and how it has to be folded for the device, if it has. */
+function dispatchGrid(
+  node: Node,
+  kernel: Kernel,
+  template: string,
+  limit: number,
+): { readonly grid: Grid; readonly folded?: Grid } {
+  const [x, y = 1, z = 1] = kernel.grid;
+  const grid: Grid = [x, y, z];
+  if (Math.max(...grid) <= limit) return { grid };
+  const folds = /^\s*#include workgroup\s*$/m.test(template);
+  const folded = folds ? foldGrid(grid, limit) : undefined;
+  if (folded) return { grid, folded };
+  throw new ShapeError(
+    `${node.label} (${kernel.shader.name}): its grid of ${grid.join(' x ')} workgroups exceeds the ${limit} per dimension of this device${folds ? '' : ', and the shader does not include the snippet workgroup, which folds it'}.`,
+    'Use a smaller batch or resolution.',
+  );
 }
 
 /** Compiles every pipeline once per device, asynchronously and in parallel. */

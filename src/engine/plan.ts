@@ -1,4 +1,3 @@
-import type { Caps } from './caps.ts';
 import type { Engine } from './engine.ts';
 import { OutOfMemoryError, ShapeError } from './errors.ts';
 import {
@@ -17,8 +16,9 @@ import {
 } from './graph.ts';
 import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
+import { scoped } from './scopes.ts';
 import type { Tuning } from './tuning.ts';
-import { type AddedVariants, supportedVariants, variantsOf } from './variants.ts';
+import { supportedVariants, type VariantTarget, variantsOf } from './variants.ts';
 
 /**
  * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
@@ -49,11 +49,8 @@ export interface Dispatch {
 }
 
 /** What decides how a graph runs: an {@link Engine}, or a part of one. */
-export interface Target {
-  readonly caps: Caps;
+export interface Target extends VariantTarget {
   readonly tuning?: Tuning | undefined;
-  /** @see EngineOptions.variants */
-  readonly variants?: AddedVariants | undefined;
 }
 
 interface Step extends Dispatch {
@@ -80,14 +77,23 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
     const names = variantsOf(op, target.variants)
       .map((variant) => variant.name)
       .join(', ');
-    throw new ShapeError(`${op.name}: variant '${name}' is unknown or not supported here; it has ${names}.`);
+    const why = target.excluded?.has(`${op.name}/${name}`)
+      ? 'failed its check on this adapter and is excluded'
+      : 'is unknown or not supported here';
+    throw new ShapeError(`${op.name}: variant '${name}' ${why}; it has ${names}.`);
   }
   const measured = target.tuning?.get(node);
   const tuned = measured && supported.find((variant) => variant.name === measured);
   if (tuned) return tuned;
   const best = supported.find((variant) => variant.suits?.(target.caps, node) ?? true) ?? supported[0];
-  if (!best)
-    throw new ShapeError(`${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here.`);
+  if (!best) {
+    const failed = [...(target.excluded ?? [])].filter((each) => each.startsWith(`${op.name}/`));
+    const but =
+      failed.length > 0 ? `; excluded are ${failed.join(', ')}, which failed their check on this adapter` : '';
+    throw new ShapeError(
+      `${op.name}: no variant runs ${node.inputs.map((i) => describe(i.type)).join(', ')} here${but}.`,
+    );
+  }
   return best;
 }
 
@@ -112,8 +118,8 @@ export function fuse(roots: readonly Node[]): Node[] {
 
 /** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
 export function lower(options: CompileOptions, on: Target): Lowered {
-  const { caps } = on;
-  const target: Target = { caps, variants: on.variants, tuning: options.tuning ?? on.tuning };
+  const { caps, variants, excluded } = on;
+  const target: Target = { caps, variants, excluded, tuning: options.tuning ?? on.tuning };
   const kernels = new Map<Node, { kernel: Kernel; variant: string }>();
   const identity = new Map<Node, number>();
   const unique = new Map<string, Node>();
@@ -201,23 +207,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   const order = [...pure, ...effects];
   const constant = staticNodes(order, effects);
 
-  const compiled = new Map<Node, CompiledKernel>();
   const requests = order.flatMap((node) => {
     const entry = kernels.get(node);
-    return entry ? [{ node, request: pipelineRequest(node, entry.kernel, engine.shaders) }] : [];
+    return entry ? [{ node, request: pipelineRequest(node, entry.kernel, engine.requestOptions) }] : [];
   });
-  const keys = new Set(requests.map(({ request }) => request.key));
-  let finished = 0;
-  const seen = new Set<string>();
-  await Promise.all(
-    requests.map(async ({ node, request }) => {
-      const result = await engine.pipelines.get(request);
-      compiled.set(node, result);
-      if (seen.has(request.key)) return;
-      seen.add(request.key);
-      options.onProgress?.(++finished, keys.size);
-    }),
-  );
 
   const limit = caps.limits.maxStorageBufferBindingSize;
   for (const node of order) {
@@ -261,6 +254,8 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   });
   const memory = planMemory(lifetimes, device.limits.minStorageBufferOffsetAlignment, caps.limits.maxBufferSize);
 
+  assertMemory(engine, order, constant, memory.slabBytes);
+
   const owned: GPUBuffer[] = [];
   const bytesOf = (node: Node) => Math.max(4, size(node.type) * 4);
   const make = (bytes: number, usage: number, label: string): GPUBuffer => {
@@ -268,105 +263,159 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     owned.push(buffer);
     return buffer;
   };
-  device.pushErrorScope('out-of-memory');
-  device.pushErrorScope('validation');
-  const slabs = memory.slabBytes.map((bytes, i) => make(bytes, COPY(), `slab ${i}`));
   const location = new Map<Node, GPUBufferBinding>();
   const inputs = new Map<string, { buffer: GPUBuffer; type: TensorType }>();
   const parameters = new Set<Parameter>();
-  for (const node of order) {
-    const parameter = parameterOf(node);
-    let binding: GPUBufferBinding | undefined;
-    if (origin.has(node)) {
-      binding = location.get(home(node))!;
-    } else if (parameter) {
-      parameters.add(parameter);
-      binding = { buffer: engine.parameterBuffer(parameter) };
-    } else if (isInput(node)) {
-      if (inputs.has(inputName(node))) throw new ShapeError(`the graph has two inputs named '${inputName(node)}'.`);
-      const buffer = make(bytesOf(node), COPY(), inputName(node));
-      inputs.set(inputName(node), { buffer, type: node.type });
-      binding = { buffer };
-    } else if (constant.has(node)) {
-      binding = { buffer: make(bytesOf(node), COPY(), node.label) };
-    } else if (index.has(node)) {
-      const place = memory.placements[index.get(node)!]!;
-      binding = { buffer: slabs[place.slab]!, offset: place.offset, size: bytesOf(node) };
+  // Memory first: what does not fit is refused before anything is compiled.
+  const allocate = () => {
+    const slabs = memory.slabBytes.map((bytes, i) => make(bytes, COPY(), `slab ${i}`));
+    for (const node of order) {
+      const parameter = parameterOf(node);
+      let binding: GPUBufferBinding | undefined;
+      if (origin.has(node)) {
+        binding = location.get(home(node))!;
+      } else if (parameter) {
+        parameters.add(parameter);
+        binding = { buffer: engine.parameterBuffer(parameter) };
+      } else if (isInput(node)) {
+        if (inputs.has(inputName(node))) throw new ShapeError(`the graph has two inputs named '${inputName(node)}'.`);
+        const buffer = make(bytesOf(node), COPY(), inputName(node));
+        inputs.set(inputName(node), { buffer, type: node.type });
+        binding = { buffer };
+      } else if (constant.has(node)) {
+        binding = { buffer: make(bytesOf(node), COPY(), node.label) };
+      } else if (index.has(node)) {
+        const place = memory.placements[index.get(node)!]!;
+        binding = { buffer: slabs[place.slab]!, offset: place.offset, size: bytesOf(node) };
+      }
+      if (binding) location.set(node, binding);
     }
-    if (binding) location.set(node, binding);
-  }
+  };
 
   // All kernels' parameters in one uniform buffer.
   const stride = device.limits.minUniformBufferOffsetAlignment;
   const withParams = order.filter((node) => Object.keys(kernels.get(node)?.kernel.params ?? {}).length > 0);
-  const uniforms =
-    withParams.length > 0
-      ? make(withParams.length * stride, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'params')
-      : undefined;
-  const uniformData = new DataView(new ArrayBuffer(withParams.length * stride));
-  const uniformOffset = new Map<Node, number>();
-  withParams.forEach((node, i) => {
-    uniformOffset.set(node, i * stride);
-    Object.values(kernels.get(node)!.kernel.params!).forEach((param, k) => {
-      const at = i * stride + k * 4;
-      if (param.type === 'f32') uniformData.setFloat32(at, param.value, true);
-      else if (param.type === 'i32') uniformData.setInt32(at, param.value, true);
-      else uniformData.setUint32(at, param.value, true);
+  const uniformOffset = new Map(withParams.map((node, i) => [node, i * stride]));
+  const allocateUniforms = (): GPUBuffer | undefined => {
+    if (withParams.length === 0) return undefined;
+    const data = new DataView(new ArrayBuffer(withParams.length * stride));
+    withParams.forEach((node, i) => {
+      Object.values(kernels.get(node)!.kernel.params!).forEach((param, k) => {
+        const at = i * stride + k * 4;
+        if (param.type === 'f32') data.setFloat32(at, param.value, true);
+        else if (param.type === 'i32') data.setInt32(at, param.value, true);
+        else data.setUint32(at, param.value, true);
+      });
     });
-  });
-  if (uniforms) device.queue.writeBuffer(uniforms, 0, uniformData.buffer);
-
-  const toStep = (node: Node): Step => {
-    const { kernel, variant } = kernels.get(node)!;
-    const { pipeline, layout, key } = compiled.get(node)!;
-    const resources = node.inputs.map((used) => location.get(used)!);
-    if (!node.op.updates && !origin.has(node)) resources.push(location.get(node)!);
-    const offset = uniformOffset.get(node);
-    if (offset !== undefined) {
-      resources.push({ buffer: uniforms!, offset, size: Object.keys(kernel.params!).length * 4 });
-    }
-    const group = device.createBindGroup({
-      label: node.label,
-      layout,
-      entries: resources.map((resource, binding) => ({ binding, resource })),
-    });
-    const [x, y = 1, z = 1] = kernel.grid;
-    return { label: node.label, kernel: key, variant, grid: [x, y, z], node, pipeline, group };
+    const buffer = make(data.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'params');
+    device.queue.writeBuffer(buffer, 0, data.buffer);
+    return buffer;
   };
-  const prologue = order.filter((node) => kernels.has(node) && constant.has(node)).map(toStep);
-  const steps = order.filter((node) => kernels.has(node) && !constant.has(node)).map(toStep);
 
-  const readable = new Map<string, { binding: GPUBufferBinding; type: TensorType }>();
-  for (const [name, node] of Object.entries(outputs))
-    readable.set(name, { binding: location.get(node)!, type: node.type });
+  const build = async (): Promise<Plan> => {
+    const { result: uniforms, accepted: allocated } = scoped(device, describePlan(outputs), () => {
+      allocate();
+      return allocateUniforms();
+    });
+    await allocated;
 
-  const validation = await device.popErrorScope();
-  const memoryError = await device.popErrorScope();
-  if (validation || memoryError) {
+    const compiled = new Map<Node, CompiledKernel>();
+    const keys = new Set(requests.map(({ request }) => request.key));
+    let finished = 0;
+    const seen = new Set<string>();
+    await Promise.all(
+      requests.map(async ({ node, request }) => {
+        const result = await engine.pipelines.get(request);
+        compiled.set(node, result);
+        if (seen.has(request.key)) return;
+        seen.add(request.key);
+        options.onProgress?.(++finished, keys.size);
+      }),
+    );
+    const grids = new Map(requests.map(({ node, request }) => [node, request.grid]));
+
+    const toStep = (node: Node): Step => {
+      const { kernel, variant } = kernels.get(node)!;
+      const { pipeline, layout, key } = compiled.get(node)!;
+      const resources = node.inputs.map((used) => location.get(used)!);
+      if (!node.op.updates && !origin.has(node)) resources.push(location.get(node)!);
+      const offset = uniformOffset.get(node);
+      if (offset !== undefined) {
+        resources.push({ buffer: uniforms!, offset, size: Object.keys(kernel.params!).length * 4 });
+      }
+      const group = device.createBindGroup({
+        label: node.label,
+        layout,
+        entries: resources.map((resource, binding) => ({ binding, resource })),
+      });
+      return { label: node.label, kernel: key, variant, grid: grids.get(node)!, node, pipeline, group };
+    };
+    const steps = (isPrologue: boolean) =>
+      order.filter((node) => kernels.has(node) && constant.has(node) === isPrologue).map(toStep);
+    const { result: parts, accepted: bound } = scoped(device, describePlan(outputs), () => ({
+      prologue: steps(true),
+      steps: steps(false),
+    }));
+    await bound;
+
+    const readable = new Map<string, { binding: GPUBufferBinding; type: TensorType }>();
+    for (const [name, node] of Object.entries(outputs))
+      readable.set(name, { binding: location.get(node)!, type: node.type });
+    const shaders = new Map([...compiled.values()].map(({ key, code }) => [key, code]));
+    const plan = new Plan(engine, {
+      inputs,
+      readable,
+      ...parts,
+      owned,
+      parameters,
+      shaders,
+      slabBytes: memory.slabBytes,
+    });
+    await plan.prepare();
+    return plan;
+  };
+  try {
+    return await build();
+  } catch (error) {
     for (const buffer of owned) buffer.destroy();
     engine.assertUsable();
-    const total = memory.slabBytes.reduce((sum, bytes) => sum + bytes, 0);
-    if (memoryError) {
-      throw new OutOfMemoryError(
-        `the plan needs ${mebi(total)} of GPU memory, which the device refused.`,
-        'Use a smaller batch or resolution.',
-      );
-    }
-    throw new ShapeError(`the device rejected the plan: ${validation!.message}`);
+    throw error;
   }
-  const shaders = new Map([...compiled.values()].map(({ key, code }) => [key, code]));
-  const plan = new Plan(engine, {
-    inputs,
-    readable,
-    steps,
-    prologue,
-    owned,
-    parameters,
-    shaders,
-    slabBytes: memory.slabBytes,
-  });
-  plan.prepare();
-  return plan;
+}
+
+function describePlan(outputs: Readonly<Record<string, Node>>): string {
+  return `the plan of ${Object.keys(outputs).join(', ')}`;
+}
+
+/**
+ * Refuses plans over the engine's bound of memory and values that no buffer holds.
+ * @throws OutOfMemoryError
+ */
+function assertMemory(
+  engine: Engine,
+  order: readonly Node[],
+  constant: ReadonlySet<Node>,
+  slabBytes: readonly number[],
+): void {
+  const fix = 'Use a smaller batch or resolution.';
+  const largest = engine.caps.limits.maxBufferSize;
+  const over = slabBytes.find((bytes) => bytes > largest);
+  if (over !== undefined) {
+    throw new OutOfMemoryError(
+      `the plan needs a buffer of ${mebi(over)}, more than the ${mebi(largest)} that this adapter allows.`,
+      fix,
+    );
+  }
+  const own = order.filter((node) => isInput(node) || (constant.has(node) && !parameterOf(node)));
+  const fresh = order.filter((node) => parameterOf(node) && !engine.hasParameter(parameterOf(node)!));
+  const bytes = [...own, ...fresh].reduce((sum, node) => sum + 4 * size(node.type), 0);
+  const total = slabBytes.reduce((sum, each) => sum + each, bytes);
+  if (total > engine.memoryBytes) {
+    throw new OutOfMemoryError(
+      `the plan needs ${mebi(total)} of memory, more than the ${mebi(engine.memoryBytes)} that there are.`,
+      fix,
+    );
+  }
 }
 
 function mebi(bytes: number): string {
@@ -427,12 +476,15 @@ export class Plan {
     return this.#parts.slabBytes.reduce((sum, bytes) => sum + bytes, 0);
   }
 
-  /** Recomputes what depends on parameters alone; call after {@link Engine.upload}. */
-  prepare(): void {
-    if (this.#parts.prologue.length === 0) return;
-    const encoder = this.engine.device.createCommandEncoder();
-    record(encoder, this.#parts.prologue);
-    this.engine.device.queue.submit([encoder.finish()]);
+  /**
+   * Recomputes what depends on parameters alone; call after {@link Engine.upload}. Runs that are started afterwards use the new
+   * values, whether the promise is awaited or not.
+   * @throws DeviceError, OutOfMemoryError as the promise's rejection
+   */
+  prepare(): Promise<void> {
+    const { prologue } = this.#parts;
+    if (prologue.length === 0) return Promise.resolve();
+    return this.engine.submit('the preparation of a plan', (encoder) => record(encoder, prologue));
   }
 
   inputBuffer(name: string): GPUBuffer {
@@ -469,42 +521,58 @@ export class Plan {
     record(encoder, [this.#parts.steps[index]!], timestampWrites);
   }
 
-  /** Runs once and reads the named outputs (none by default). Inputs not given keep their last value. */
+  /**
+   * Runs once and reads the named outputs (none by default). Inputs not given keep their last value.
+   * @throws DeviceError, OutOfMemoryError when the device refuses the run
+   * @throws DeviceLostError
+   */
   async run(
     inputs: Readonly<Record<string, TypedArray>> = {},
     read: readonly string[] = [],
   ): Promise<Record<string, TypedArray>> {
-    for (const [name, data] of Object.entries(inputs)) this.write(name, data);
-    const encoder = this.engine.device.createCommandEncoder();
-    this.encode(encoder);
-    return this.#submitAndRead(encoder, read);
+    return this.#submitAndRead(read, (encoder) => {
+      for (const [name, data] of Object.entries(inputs)) this.write(name, data);
+      this.encode(encoder);
+    });
   }
 
   /** Reads outputs of the last run. */
   read(names: readonly string[]): Promise<Record<string, TypedArray>> {
-    return this.#submitAndRead(this.engine.device.createCommandEncoder(), names);
+    return this.#submitAndRead(names, () => {});
   }
 
-  async #submitAndRead(encoder: GPUCommandEncoder, names: readonly string[]): Promise<Record<string, TypedArray>> {
-    const { device } = this.engine;
-    const copies = names.map((name) => {
-      const { binding, type } = this.#output(name);
-      const bytes = size(type) * 4;
-      const staging =
-        this.#staging.get(bytes)?.pop() ??
-        device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-      encoder.copyBufferToBuffer(binding.buffer, binding.offset ?? 0, staging, 0, bytes);
-      return { name, type, staging, bytes };
+  async #submitAndRead(
+    names: readonly string[],
+    encode: (encoder: GPUCommandEncoder) => void,
+  ): Promise<Record<string, TypedArray>> {
+    const { engine } = this;
+    const copies = names.map((name) => ({ name, ...this.#output(name), staging: undefined as GPUBuffer | undefined }));
+    const accepted = engine.submit('a run of a plan', (encoder) => {
+      encode(encoder);
+      for (const copy of copies) {
+        const bytes = size(copy.type) * 4;
+        copy.staging =
+          this.#staging.get(bytes)?.pop() ??
+          engine.device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+        encoder.copyBufferToBuffer(copy.binding.buffer, copy.binding.offset ?? 0, copy.staging, 0, bytes);
+      }
     });
-    device.queue.submit([encoder.finish()]);
+    const mapped = copies.map(({ staging }) => engine.map(staging!));
+    for (const each of mapped) each.catch(() => {});
+    try {
+      await accepted;
+      await Promise.all(mapped);
+    } catch (error) {
+      for (const { staging } of copies) staging?.destroy();
+      throw error;
+    }
     const result: Record<string, TypedArray> = {};
-    for (const { name, type, staging, bytes } of copies) {
-      await this.engine.map(staging);
-      const copy = staging.getMappedRange().slice(0);
-      staging.unmap();
-      const free = this.#staging.get(bytes) ?? [];
-      free.push(staging);
-      this.#staging.set(bytes, free);
+    for (const { name, type, staging } of copies) {
+      const copy = staging!.getMappedRange().slice(0);
+      staging!.unmap();
+      const free = this.#staging.get(copy.byteLength) ?? [];
+      free.push(staging!);
+      this.#staging.set(copy.byteLength, free);
       result[name] = type.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy);
     }
     return result;

@@ -5,6 +5,16 @@ import qweights from '../../shaders/snippets/qweights.wgsl';
 import random from '../../shaders/snippets/random.wgsl';
 import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
+import workgroup from '../../shaders/snippets/workgroup.wgsl';
 
 /** Shared shader text, by the name that `#include` uses. */
-export const snippets: Readonly<Record<string, string>> = { grid, pixel, qstore, qweights, random, sortable, winograd };
+export const snippets: Readonly<Record<string, string>> = {
+  grid,
+  pixel,
+  qstore,
+  qweights,
+  random,
+  sortable,
+  winograd,
+  workgroup,
+};

@@ -23,10 +23,19 @@ export function variantsOf<A>(op: Op<A>, added: AddedVariants = {}): readonly Va
   return all;
 }
 
+/** Variants that were found to compute wrong results on a device, as `op/variant`. They are not used there. */
+export type ExcludedVariants = ReadonlySet<string>;
+
+/** What decides which variants can run: an {@link Engine}, or a part of one. */
+export interface VariantTarget {
+  readonly caps: Caps;
+  readonly variants?: AddedVariants | undefined;
+  readonly excluded?: ExcludedVariants | undefined;
+}
+
 /** Those that can run a node on a device. @see variantsOf */
-export function supportedVariants<A>(
-  node: Node<A>,
-  { caps, variants }: { readonly caps: Caps; readonly variants?: AddedVariants | undefined },
-): Variant<A>[] {
-  return variantsOf(node.op, variants).filter((variant) => variant.supports?.(caps, node) ?? true);
+export function supportedVariants<A>(node: Node<A>, { caps, variants, excluded }: VariantTarget): Variant<A>[] {
+  return variantsOf(node.op, variants).filter(
+    (variant) => !excluded?.has(`${node.op.name}/${variant.name}`) && (variant.supports?.(caps, node) ?? true),
+  );
 }

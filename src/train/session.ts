@@ -180,11 +180,14 @@ export class TrainingSession {
           await save(step);
           throw signal.reason;
         }
-        for (const [name, data] of Object.entries(await this.#batchData(step))) plan.write(name, data);
-        const encoder = engine.device.createCommandEncoder();
-        plan.encode(encoder);
-        engine.device.queue.submit([encoder.finish()]);
-        inFlight.push(engine.device.queue.onSubmittedWorkDone());
+        const data = Object.entries(await this.#batchData(step));
+        const accepted = engine.submit('a training step', (encoder) => {
+          for (const [name, values] of data) plan.write(name, values);
+          plan.encode(encoder);
+        });
+        const finished = Promise.all([accepted, engine.device.queue.onSubmittedWorkDone()]);
+        finished.catch(() => {});
+        inFlight.push(finished);
         if (inFlight.length >= STEPS_IN_FLIGHT) await inFlight.shift();
         engine.assertUsable();
         const done = step + 1;
