@@ -15,10 +15,27 @@ export {
   PART_NAMES,
   renderSpecimen,
 } from './data/synthetic/generate.ts';
+export {
+  type DoctorFailure,
+  type DoctorOptions,
+  type DoctorProgress,
+  type DoctorReport,
+  doctor,
+  type VariantHealth,
+  type Verdict,
+} from './doctor/doctor.ts';
+export type { SmokeResult } from './doctor/smoke.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps } from './engine/caps.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
-export { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError, UnsupportedError } from './engine/errors.ts';
+export {
+  DeviceError,
+  DeviceLostError,
+  OutOfMemoryError,
+  ShaderError,
+  ShapeError,
+  UnsupportedError,
+} from './engine/errors.ts';
 export { gradient } from './engine/gradient.ts';
 export {
   evaluateReference,
@@ -36,7 +53,7 @@ export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from '
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { type TuneOptions, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
-export type { AddedVariants } from './engine/variants.ts';
+export type { AddedVariants, ExcludedVariants } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export { gaussianBlur, MapStatistics, normaliseLocations } from './evaluation/bias.ts';
 export {

@@ -3,6 +3,7 @@ export { isImageFile, plainDataset, readDatasets } from './data/layouts.ts';
 export * from './index.ts';
 export { loadImages, type OpenedDatasets, openDatasets, testSource } from './node/datasets.ts';
 export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOptions, openDevice } from './node/device.ts';
+export { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from './node/exclusions.ts';
 export { expandImages, readBytes, writeAtomically } from './node/files.ts';
 export { writeInspectionSet } from './node/generated.ts';
 export { encodePng, readImage, readMask } from './node/images.ts';

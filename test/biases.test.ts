@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { randomValues } from '../src/doctor/values.ts';
 import { input } from '../src/engine/graph.ts';
 import { conv2d, conv2dReference } from '../src/kernels/conv2d.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
@@ -13,7 +14,6 @@ import type { ImageSource } from '../src/train/calibrate.ts';
 import { inputMeans, layerInputs, prepareQuantisation, quantize } from '../src/train/quantize.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
-import { randomValues } from './values.ts';
 
 const gpu = await engine();
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../src/data/random.ts';
+import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError } from '../src/engine/errors.ts';
@@ -15,7 +16,6 @@ import { mean } from '../src/kernels/sum.ts';
 import { openDevice } from '../src/node/device.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';
-import { randomValues, toHost } from './values.ts';
 
 const gpu = await engine();
 

@@ -1,40 +1,30 @@
 import { describe, expect, it } from 'vitest';
+import { compareResult, prepareCase } from '../src/doctor/check.ts';
+import { table } from '../src/doctor/table.ts';
+import { randomValues } from '../src/doctor/values.ts';
 import { gradient } from '../src/engine/gradient.ts';
-import { evaluateReference, input, type Node, Parameter, size, type Values } from '../src/engine/graph.ts';
+import { evaluateReference, Parameter, size } from '../src/engine/graph.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { add, squaredDifference } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
-import { errorByNorm, toBeAllclose } from './close.ts';
+import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
-import { type Case, table } from './table.ts';
-import { randomValues, toHost } from './values.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const cases = table.filter((row) => full || !(row.perf || row.full));
 const gpu = await engine();
 
-function prepare(row: Case) {
-  const inputs = row.inputs.map((spec, i) => input(`in${i}`, spec.shape, spec.dtype ?? 'f32'));
-  const values = new Map<Node, Values>();
-  inputs.forEach((node, i) => {
-    values.set(node, randomValues(node, row.inputs[i]!.fill ?? 'normal', 1000 + i));
-  });
-  const data = Object.fromEntries(inputs.map((node, i) => [`in${i}`, toHost(values.get(node)!)]));
-  return { inputs, values, data, output: row.build(inputs) };
-}
-
 describe('every variant of every op equals its float64 reference', () => {
   for (const row of cases) {
-    const { output, values, data } = prepare(row);
-    let expected: Values | undefined;
-    for (const variant of supportedVariants(output, gpu)) {
+    const prepared = prepareCase(row);
+    for (const variant of supportedVariants(prepared.output, gpu)) {
       it(`${row.name} [${variant.name}]`, async () => {
-        expected ??= evaluateReference([output], values)[0]!;
+        const { output } = prepared;
         const plan = await gpu.compile({ outputs: { y: output }, variants: { [output.op.name]: variant.name } });
-        const { y } = await plan.run(data, ['y']);
+        const { y } = await plan.run(prepared.data(), ['y']);
         plan.destroy();
-        if (output.type.dtype === 'u32') expect(y).toEqual(expected);
-        else toBeAllclose(y!, expected, { reduction: row.reduction ?? 1 });
+        const { isRight, message } = compareResult(prepared, y!);
+        if (!isRight) expect.fail(message);
       });
     }
   }
@@ -43,7 +33,8 @@ describe('every variant of every op equals its float64 reference', () => {
 describe('gradients', () => {
   for (const row of cases.filter((r) => r.gradient)) {
     it(row.name, async () => {
-      const { output, inputs, values, data } = prepare(row);
+      const { output, inputs, values: drawn, data } = prepareCase(row);
+      const values = drawn();
       // A loss that weighs every output differently.
       const target = new Parameter('target', output.type);
       target.data = Float32Array.from(randomValues(target.node, 'normal', 7));
@@ -82,7 +73,7 @@ describe('gradients', () => {
 
       const outputs = Object.fromEntries(gradients.map((node, k) => [`g${k}`, node]));
       const plan = await gpu.compile({ outputs });
-      const results = await plan.run(data, Object.keys(outputs));
+      const results = await plan.run(data(), Object.keys(outputs));
       plan.destroy();
       gradients.forEach((_, k) => {
         expect(errorByNorm(results[`g${k}`]!, reference[k]!)).toBeLessThan(1e-4);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { randomSource } from '../src/doctor/values.ts';
 import { Networks } from '../src/model/networks.ts';
 import { layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
 import {
@@ -11,7 +12,6 @@ import {
   unpackCodes,
   WEIGHT_BITS,
 } from '../src/quantisation/weights.ts';
-import { randomSource } from './values.ts';
 
 const networks = new Networks('xs', 128);
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { countOperations } from '../src/bench/count.ts';
+import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
@@ -13,7 +14,6 @@ import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';
 import { filesOf } from './page.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
-import { randomValues, toHost } from './values.ts';
 
 const folder = writeTree(temporaryFolder(), {
   ...filesOf(new URL('../docs/adding-a-variant.md', import.meta.url)),

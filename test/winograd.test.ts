@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradProductOp } from '../src/kernels/winograd.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
-import { randomValues, toHost } from './values.ts';
 
 const gpu = await engine();
 

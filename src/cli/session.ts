@@ -1,14 +1,28 @@
 import { detectCaps } from '../engine/caps.ts';
 import { Engine } from '../engine/engine.ts';
+import { DeviceError } from '../engine/errors.ts';
 import type { Dispatch } from '../engine/plan.ts';
 import { openDevice } from '../node/device.ts';
+import { loadExclusions } from '../node/exclusions.ts';
 import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
 import { readVariants } from '../node/variants.ts';
 import type { Arguments } from './arguments.ts';
 
-/** Opens the adapter that the arguments name, says which it is, and gives it back when the work is done. */
-export async function withEngine<T>(args: Arguments, work: (engine: Engine) => Promise<T>): Promise<T> {
+export interface SessionOptions {
+  /** Whether variants that `raad doctor` found wrong on this adapter are left out; yes by default. */
+  readonly withExclusions?: boolean;
+}
+
+/**
+ * Opens the adapter that the arguments name, says which it is, and gives it back when the work is done.
+ * @throws DeviceError for what the device reported outside of any call
+ */
+export async function withEngine<T>(
+  args: Arguments,
+  work: (engine: Engine) => Promise<T>,
+  { withExclusions = true }: SessionOptions = {},
+): Promise<T> {
   const adapter = args.text('adapter');
   const toggles = args.text('toggles');
   const shader = args.text('shader');
@@ -22,9 +36,19 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
   console.error(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
   if (toggles) notice(`Dawn's toggles ${toggles} are on.`);
   if (shader) notice(`${shader} replaces the kernel of the same name.`);
+  const caps = detectCaps(opened.device);
+  const exclusions = withExclusions ? await loadExclusions(caps, notice) : [];
+  for (const { variant, row, message } of exclusions)
+    notice(`${variant} is not used: \`raad doctor\` found it wrong here (${row}: ${message}). Run it again to check.`);
+  let uncaptured: string | undefined;
+  opened.device.addEventListener('uncapturederror', ({ error }) => {
+    uncaptured ??= error.message;
+  });
   const engine = new Engine({
     device: opened.device,
-    tuning: await loadTuning(detectCaps(opened.device), notice),
+    tuning: await loadTuning(caps, notice),
+    excluded: new Set(exclusions.map(({ variant }) => variant)),
+    memoryBytes: opened.memoryBytes,
     ...(variants && { variants }),
     ...(shaders && { shaders }),
     ...(args.flag('debug') && { onPlan: printPlan }),
@@ -35,6 +59,7 @@ export async function withEngine<T>(args: Arguments, work: (engine: Engine) => P
     for (const name of shaders?.keys() ?? []) {
       if (!engine.pipelines.has(name)) notice(`no kernel called ${name} ran, so nothing was replaced.`);
     }
+    if (uncaptured !== undefined) throw new DeviceError(`the device reported: ${uncaptured}`);
     return result;
   } finally {
     engine.destroy();

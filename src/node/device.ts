@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { create, globals } from 'webgpu';
 import { requestDevice } from '../engine/adapter.ts';
 import { type AdapterKind, adapterKind, detectCaps, rememberLanguageFeatures } from '../engine/caps.ts';
@@ -54,6 +55,8 @@ export interface OpenDeviceOptions {
 export interface OpenDevice {
   readonly device: GPUDevice;
   readonly adapter: AdapterEntry;
+  /** Bytes of memory that plans may take: on CPU adapters the machine's, on GPUs unknown. @see EngineOptions.memoryBytes */
+  readonly memoryBytes: number;
   /** Destroys the device and lets the process end. */
   close(): void;
 }
@@ -82,10 +85,12 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenD
     throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
   const device = await withoutChatter(() => requestDevice(adapter));
   rememberLanguageFeatures(device, gpu.wgslLanguageFeatures);
-  const endPacing = detectCaps(device).isCpu ? paceDevicePolls() : () => {};
+  const { isCpu } = detectCaps(device);
+  const endPacing = isCpu ? paceDevicePolls() : () => {};
   return {
     device,
     adapter: chosen,
+    memoryBytes: isCpu ? Math.min(totalmem(), process.constrainedMemory?.() || totalmem()) : Number.POSITIVE_INFINITY,
     close() {
       endPacing();
       device.destroy();

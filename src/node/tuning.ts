@@ -9,7 +9,7 @@ import { UserError } from '../errors.ts';
 import { writeAtomically } from './files.ts';
 
 /** The user's folder for what can be made again: `RAAD_CACHE`, or where the system keeps such things. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   const { RAAD_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (RAAD_CACHE) return RAAD_CACHE;
   if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'raad-webgpu');

@@ -1,7 +1,7 @@
-import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kernels.ts';
-import { makeNode } from '../src/engine/graph.ts';
-import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../src/kernels/fakeQuantise.ts';
-import { type Qconv2dAttrs, qconv2d, qmatmul } from '../src/kernels/qconv2d.ts';
+import { layerNodes, randomWeights, rangeNode as range } from '../bench/kernels.ts';
+import { makeNode } from '../engine/graph.ts';
+import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
+import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
 import {
   type ActivationStorage,
   activationRange,
@@ -9,8 +9,8 @@ import {
   padWords,
   poolWords,
   storeActivations,
-} from '../src/kernels/storage.ts';
-import { WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
+} from '../kernels/storage.ts';
+import { WEIGHT_BITS, type WeightBits } from '../quantisation/weights.ts';
 import type { Case, InputSpec } from './table.ts';
 
 interface Row extends Partial<Omit<Qconv2dAttrs, 'weights' | 'bits'>> {
@@ -42,6 +42,7 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
     name: `qconv2d w${bits} ${x.join('x')} * ${w.join('x')} ${shown.join(' ')}`,
     inputs: [{ shape: x, fill }],
     reduction: x[1]! * w[1] * w[2],
+    bits,
     ...(perf && { perf }),
     ...(full && { full }),
     build: ([floats]) => {

@@ -1,4 +1,4 @@
-import { type Node, size, type Values } from '../src/engine/graph.ts';
+import { type Node, size, type Values } from '../engine/graph.ts';
 import type { Fill } from './table.ts';
 
 /** A small deterministic generator for test values (mulberry32). */

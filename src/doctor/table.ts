@@ -1,22 +1,23 @@
-import type { DataType, Node } from '../src/engine/graph.ts';
-import { Parameter } from '../src/engine/graph.ts';
-import { avgPool2d } from '../src/kernels/avgPool2d.ts';
-import { conv2d } from '../src/kernels/conv2d.ts';
-import { conv2dInputGrad } from '../src/kernels/conv2dInputGrad.ts';
-import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
-import { convDistance } from '../src/kernels/convDistance.ts';
-import { dropout } from '../src/kernels/dropout.ts';
-import { add, broadcast, reluGrad, scale, squaredDifference } from '../src/kernels/elementwise.ts';
-import { hardMean } from '../src/kernels/hardMean.ts';
-import { adjustedImageToTensor, imageResize, imageToTensor } from '../src/kernels/image.ts';
-import { channelDistance, combineMaps, placeMap } from '../src/kernels/maps.ts';
-import { pad2d } from '../src/kernels/pad2d.ts';
-import { quantile } from '../src/kernels/quantile.ts';
-import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
-import { concatOuter, siameseBias, siameseWeights } from '../src/kernels/siamese.ts';
-import { sliceOuter } from '../src/kernels/slice.ts';
-import { standardise } from '../src/kernels/standardise.ts';
-import { channelSum, mean } from '../src/kernels/sum.ts';
+import type { DataType, Node } from '../engine/graph.ts';
+import { Parameter } from '../engine/graph.ts';
+import { avgPool2d } from '../kernels/avgPool2d.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import { conv2dInputGrad } from '../kernels/conv2dInputGrad.ts';
+import { conv2dWeightGrad } from '../kernels/conv2dWeightGrad.ts';
+import { convDistance } from '../kernels/convDistance.ts';
+import { dropout } from '../kernels/dropout.ts';
+import { add, broadcast, reluGrad, scale, squaredDifference } from '../kernels/elementwise.ts';
+import { hardMean } from '../kernels/hardMean.ts';
+import { adjustedImageToTensor, imageResize, imageToTensor } from '../kernels/image.ts';
+import { channelDistance, combineMaps, placeMap } from '../kernels/maps.ts';
+import { pad2d } from '../kernels/pad2d.ts';
+import { quantile } from '../kernels/quantile.ts';
+import { resizeBilinear } from '../kernels/resizeBilinear.ts';
+import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
+import { sliceOuter } from '../kernels/slice.ts';
+import { standardise } from '../kernels/standardise.ts';
+import type { ActivationStorage } from '../kernels/storage.ts';
+import { channelSum, mean } from '../kernels/sum.ts';
 import { quantisedTable } from './quantisedTable.ts';
 
 /** How the values of an input are drawn. */
@@ -35,11 +36,17 @@ export interface Case {
   readonly build: (inputs: Node[]) => Node;
   /** Length of the longest sum behind an output element. */
   readonly reduction?: number;
+  /** What the words of a u32 result hold: they are compared by these units, not as words. */
+  readonly storage?: ActivationStorage;
+  /** Units that a stored value may differ by; 0. */
+  readonly units?: number;
   /** Indices of inputs whose gradient is checked. */
   readonly gradient?: readonly number[];
+  /** Width of quantised weights. */
+  readonly bits?: number;
   /** For the long test run only. */
   readonly full?: boolean;
-  /** Large shapes, for `bench/` and the long test run only. */
+  /** Large shapes, for `bench/`, full checks and the long test run only. */
   readonly perf?: boolean;
 }
 

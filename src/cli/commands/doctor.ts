@@ -1,0 +1,151 @@
+import { measurePeaks } from '../../bench/peak.ts';
+import { type DoctorReport, doctor } from '../../doctor/doctor.ts';
+import type { Caps } from '../../engine/caps.ts';
+import { UserError } from '../../errors.ts';
+import { type Exclusion, loadExclusions, saveExclusions } from '../../node/exclusions.ts';
+import { metricsTable } from '../../report/table.ts';
+import type { Arguments, OptionTable } from '../arguments.ts';
+import { peaksText, reportHead, writeJson } from '../benchReport.ts';
+import { notice, withEngine } from '../session.ts';
+
+export const usage = `raad doctor
+  Verifies every variant of every op on this adapter against a float64 reference, then a whole network and a training step; measures
+  the adapter's peaks. What is wrong is named and not used on this adapter and driver until a later check finds it right.
+  Exit code 0 when everything is right, else 1.
+
+  --full                 every width of weights, and large shapes
+  --json FILE            the report
+  --no-peaks             checks only`;
+
+export const options: OptionTable = {
+  full: { type: 'boolean' },
+  json: { type: 'string' },
+  'no-peaks': { type: 'boolean' },
+};
+
+/** Seconds that the peaks are looked for. */
+const PEAK_SECONDS = 2;
+
+/** What capabilities are good for, in words. */
+function capabilities(caps: Caps): Record<string, string>[] {
+  const { limits } = caps;
+  const subgroups =
+    caps.subgroupMinSize === caps.subgroupMaxSize
+      ? `${caps.subgroupMinSize}`
+      : `${caps.subgroupMinSize} to ${caps.subgroupMaxSize}`;
+  const mebi = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  return [
+    {
+      capability: 'subgroups',
+      here: caps.subgroups ? `of ${subgroups} lanes` : 'no',
+      'good for': 'kernels of CPU adapters, which hold a tile in the registers of one subgroup',
+    },
+    {
+      capability: 'packed 4x8 dot',
+      here: yesNo(caps.packedDot),
+      'good for': 'products of 8-bit codes in one instruction',
+    },
+    { capability: 'shader-f16', here: yesNo(caps.f16), 'good for': 'arithmetic in half precision' },
+    { capability: 'timestamps', here: yesNo(caps.timestampQuery), 'good for': 'times of single dispatches' },
+    {
+      capability: 'workgroup memory',
+      here: `${limits.maxComputeWorkgroupStorageSize / 1024} KiB`,
+      'good for': 'larger blocks per workgroup; the kernels need 16 KiB',
+    },
+    {
+      capability: 'invocations per workgroup',
+      here: `${limits.maxComputeInvocationsPerWorkgroup}`,
+      'good for': 'tile kernels, which need 256',
+    },
+    {
+      capability: 'largest binding',
+      here: mebi(limits.maxStorageBufferBindingSize),
+      'good for': 'larger batches and inputs in one dispatch',
+    },
+    { capability: 'largest buffer', here: mebi(limits.maxBufferSize), 'good for': 'plans with more memory' },
+  ];
+}
+
+const yesNo = (has: boolean) => (has ? 'yes' : 'no');
+
+function show(report: DoctorReport): void {
+  console.log(
+    metricsTable(
+      report.variants.map(({ op, variant, cases, failed, worst, worstError }) => ({
+        op,
+        variant,
+        cases,
+        failed,
+        'worst error': worstError.toExponential(1),
+        'share of limit': Number.isFinite(worst) ? `${(100 * worst).toFixed(0)} %` : 'wrong',
+      })),
+      { digits: 2 },
+    ),
+  );
+  console.log(`run inside those: ${report.testedWithin.join(', ')}`);
+  for (const { name, error, limit, isRight, message } of report.smoke) {
+    const text = isRight ? 'right' : `WRONG, ${message}`;
+    console.log(`${name} of a whole network: ${text} (error ${error.toExponential(1)}, allowed ${limit})`);
+  }
+  for (const { path, row, message } of report.failures) console.log(`WRONG: ${path} on '${row}': ${message}`);
+}
+
+function verdictText({ verdict, cases, rows, variants, excluded, seconds, failures }: DoctorReport): string {
+  const count = `${cases} cases of ${variants.length} variants on ${rows} shapes in ${seconds.toFixed(0)} s`;
+  if (verdict === 'healthy') return `verdict: healthy; ${count}, all right`;
+  const list = excluded.length > 0 ? excluded.join(', ') : 'none';
+  const rest = verdict === 'limited' ? 'all else works' : 'this adapter cannot be relied on';
+  return `verdict: ${verdict}; ${count}, ${failures.length} wrong; excluded here: ${list}; ${rest}`;
+}
+
+/** Excluded variants with the first case that each failed. */
+function exclusionsOf({ excluded, failures }: DoctorReport): Exclusion[] {
+  return excluded.map((variant) => {
+    const failure = failures.find(({ path }) => path.split(' > ').includes(variant))!;
+    return { variant, row: failure.row, message: failure.message };
+  });
+}
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const report = await withEngine(
+    args,
+    async (engine) => {
+      const { caps } = engine;
+      console.log(metricsTable(capabilities(caps), { digits: 0 }));
+      const before = await loadExclusions(caps, notice);
+      let shown = performance.now();
+      const found = await doctor(engine, {
+        full: args.flag('full'),
+        rows: before.map(({ row }) => row),
+        signal,
+        onProgress({ done, total, failures }) {
+          if (performance.now() - shown < PROGRESS_INTERVAL && done < total) return;
+          shown = performance.now();
+          console.error(`${done}/${total} cases, ${failures} wrong`);
+        },
+      });
+      show(found);
+      const peaks = args.flag('no-peaks') ? undefined : await measurePeaks(engine, PEAK_SECONDS);
+      if (peaks) console.log(peaksText(peaks));
+      const exclusions = exclusionsOf(found);
+      const file = await saveExclusions(caps, exclusions);
+      if (exclusions.length > 0) console.log(`exclusions are kept in ${file}`);
+      const lifted = before.filter(({ variant }) => !found.excluded.includes(variant));
+      for (const { variant } of new Map(lifted.map((each) => [each.variant, each])).values())
+        console.log(`${variant} is right again and used from now on`);
+      const json = args.text('json');
+      if (json) await writeJson(json, { ...(await reportHead(args, caps)), limits: caps.limits, ...found, peaks });
+      console.log(verdictText(found));
+      return found;
+    },
+    { withExclusions: false },
+  );
+  if (report.verdict !== 'healthy') {
+    throw new UserError(
+      `${report.failures.length} cases are wrong on this adapter.`,
+      'A newer driver may mend it; please report it with the file of --json.',
+    );
+  }
+}
+
+const PROGRESS_INTERVAL = 10_000;

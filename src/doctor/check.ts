@@ -1,0 +1,121 @@
+import { evaluateReference, input, type Node, size, type Values } from '../engine/graph.ts';
+import type { TypedArray } from '../engine/plan.ts';
+import { CHANNELS_PER_WORD } from '../kernels/storage.ts';
+import type { Case } from './table.ts';
+import { randomValues, toHost } from './values.ts';
+
+/** A row of the table, ready to be compiled and compared. Values are computed when they are first asked for. */
+export interface PreparedCase {
+  readonly row: Case;
+  readonly inputs: readonly Node[];
+  readonly output: Node;
+  /** Random values of the inputs. */
+  readonly values: () => Map<Node, Values>;
+  /** The same as a plan takes them. */
+  readonly data: () => Readonly<Record<string, TypedArray>>;
+  /** The float64 reference. */
+  readonly expected: () => Values;
+}
+
+export function prepareCase(row: Case): PreparedCase {
+  const inputs = row.inputs.map((spec, i) => input(`in${i}`, spec.shape, spec.dtype ?? 'f32'));
+  const output = row.build(inputs);
+  const values = once(
+    () => new Map(inputs.map((node, i) => [node, randomValues(node, row.inputs[i]!.fill ?? 'normal', 1000 + i)])),
+  );
+  return {
+    row,
+    inputs,
+    output,
+    values,
+    data: once(() => Object.fromEntries([...values()].map(([node, drawn]) => [node.label, toHost(drawn)]))),
+    expected: once(() => evaluateReference([output], values())[0]!),
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/** How far a result is from its reference. */
+export interface Comparison {
+  /** Largest difference: of floats, relative to the reference's largest value; of stored activations, in units. */
+  readonly error: number;
+  /** What {@link error} may be. */
+  readonly limit: number;
+  readonly isRight: boolean;
+  /** The worst element, in words; undefined where all are right. */
+  readonly message: string | undefined;
+}
+
+/** Rounding error of a float32 operation that is allowed, relative to the largest value. */
+const RELATIVE = 1e-6;
+/** And where all values are small. */
+const ABSOLUTE = 1e-7;
+
+/**
+ * Compares a result with its float64 reference. Floats may be off by what rounding in float32 loses, which grows with the square
+ * root of a sum's length; stored activations by {@link Case.units}.
+ */
+export function compareResult({ row, output, expected }: PreparedCase, actual: TypedArray): Comparison {
+  const reference = expected();
+  if (actual.length !== size(output.type)) {
+    const message = `${actual.length} values came back, expected ${size(output.type)}`;
+    return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message };
+  }
+  return output.type.dtype === 'u32' ? compareWords(row, actual, reference) : compareFloats(row, actual, reference);
+}
+
+function compareFloats({ reduction = 1 }: Case, actual: ArrayLike<number>, expected: Values): Comparison {
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
+  const limit = ABSOLUTE + RELATIVE * Math.sqrt(reduction) * largest;
+  const { worst, at } = worstDifference(expected.length, (i) => Math.abs(actual[i]! - expected[i]!));
+  return verdict(worst, limit, largest || 1, `element ${at}: got ${actual[at]}, expected ${expected[at]}`);
+}
+
+/** Stored values one by one: bytes and halves by their order, other words whole. */
+function compareWords({ storage, units = 0 }: Case, actual: ArrayLike<number>, expected: Values): Comparison {
+  const per = storage ? CHANNELS_PER_WORD[storage] : 1;
+  const bits = 32 / per;
+  const mask = bits === 32 ? 0xffffffff : 2 ** bits - 1;
+  const storedValue = (words: ArrayLike<number>, i: number) => {
+    const value = (words[Math.floor(i / per)]! >>> (bits * (i % per))) & mask;
+    return storage === 'f16' ? halfOrder(value) : value >>> 0;
+  };
+  const { worst, at } = worstDifference(expected.length * per, (i) =>
+    Math.abs(storedValue(actual, i) - storedValue(expected, i)),
+  );
+  const text = `stored value ${at}: got ${storedValue(actual, at)}, expected ${storedValue(expected, at)}`;
+  return verdict(worst, units, 1, text);
+}
+
+/** Place of a half among all halves, so that neighbours differ by 1. */
+function halfOrder(bits: number): number {
+  return bits & 0x8000 ? -(bits & 0x7fff) : bits;
+}
+
+function worstDifference(length: number, difference: (i: number) => number): { worst: number; at: number } {
+  let worst = 0;
+  let at = 0;
+  for (let i = 0; i < length; i++) {
+    const each = difference(i);
+    // Also what is no number.
+    if (!(each <= worst)) {
+      worst = each;
+      at = i;
+      if (Number.isNaN(each)) break;
+    }
+  }
+  return { worst, at };
+}
+
+function verdict(worst: number, limit: number, scale: number, text: string): Comparison {
+  const isRight = worst <= limit;
+  const message = isRight ? undefined : `${text}; the difference ${worst} is above ${limit}`;
+  return { error: worst / scale, limit: limit / scale, isRight, message };
+}

@@ -1,0 +1,257 @@
+import { Engine } from '../engine/engine.ts';
+import { DeviceLostError } from '../engine/errors.ts';
+import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import { adapterIdentity, Tuning } from '../engine/tuning.ts';
+import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
+import golden from './golden.json' with { type: 'json' };
+import { pathName, type VariantPath, variantPaths } from './paths.ts';
+import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
+import { type Case, table } from './table.ts';
+
+export interface DoctorOptions {
+  /** All rows of the table, large shapes included; by default those that cover every variant. */
+  readonly full?: boolean;
+  /** Names of rows that are run in any case, such as those that failed before. */
+  readonly rows?: readonly string[];
+  /** Cases that are compiled and run at once; a few by default. */
+  readonly concurrency?: number;
+  readonly onProgress?: (progress: DoctorProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface DoctorProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly failures: number;
+}
+
+/** What was found about one variant. */
+export interface VariantHealth {
+  readonly op: string;
+  readonly variant: string;
+  /** Cases that ran it. */
+  readonly cases: number;
+  readonly failed: number;
+  /** Largest error over its cases as a share of what is allowed; of results that have to be exact 0 or Infinity. */
+  readonly worst: number;
+  /** The error itself, relative to the largest value of its case, or in units of stored values. */
+  readonly worstError: number;
+  readonly worstCase: string;
+}
+
+export interface DoctorFailure {
+  /** The variants that computed it, outermost first, as `op/variant > op/variant`. */
+  readonly path: string;
+  readonly row: string;
+  readonly error: number;
+  readonly message: string;
+}
+
+/** `healthy`: everything is right. `limited`: what is wrong is excluded, and every op has another variant. `unfit`: not so. */
+export type Verdict = 'healthy' | 'limited' | 'unfit';
+
+export interface DoctorReport {
+  /** @see adapterIdentity */
+  readonly adapter: string;
+  readonly full: boolean;
+  readonly rows: number;
+  readonly cases: number;
+  readonly variants: readonly VariantHealth[];
+  /** Ops that ran inside other ops' cases. */
+  readonly testedWithin: readonly string[];
+  readonly failures: readonly DoctorFailure[];
+  /** Variants to give to {@link EngineOptions.excluded}, as `op/variant`. */
+  readonly excluded: readonly string[];
+  readonly smoke: readonly SmokeResult[];
+  readonly verdict: Verdict;
+  /** Seconds, of which the float64 references took `referenceSeconds`. */
+  readonly seconds: number;
+  readonly referenceSeconds: number;
+}
+
+interface Job {
+  readonly prepared: PreparedCase;
+  readonly path: VariantPath;
+}
+
+interface Finding extends Job {
+  readonly comparison: Comparison;
+}
+
+/**
+ * Runs every variant of every op on this adapter and compares it with the op's float64 reference, then a whole network and a
+ * training step with golden values. What is wrong is named; give {@link DoctorReport.excluded} to engines on this adapter.
+ * @param engine exclusions and tuning of it are not used
+ * @throws DeviceLostError
+ */
+export async function doctor(engine: Engine, options: DoctorOptions = {}): Promise<DoctorReport> {
+  const { full = false, rows: wanted = [], onProgress, signal } = options;
+  const started = performance.now();
+  const { device, caps, variants, shaders, memoryBytes } = engine;
+  const bare = new Engine({ device, caps, variants, shaders, memoryBytes, tuning: new Tuning('none') });
+  const rows = table.filter((row) => full || isQuick(row) || wanted.includes(row.name));
+  const prepared = rows.map(prepareCase);
+  const tested = new Set(prepared.map(({ output }) => output.op.name));
+  const pathsOf = ({ output }: PreparedCase) => variantPaths(output, bare, (op) => tested.has(op));
+  const total = prepared.reduce((sum, each) => sum + pathsOf(each).length, 0);
+  const jobs = jobsOf(prepared, pathsOf);
+  let referenceTime = 0;
+  const findings: Finding[] = [];
+  const within = new Set<string>();
+  let failures = 0;
+  const work = async () => {
+    for (let next = jobs.next(); !next.done; next = jobs.next()) {
+      signal?.throwIfAborted();
+      const job = next.value;
+      const comparison = await runJob(bare, job, within, (milliseconds) => {
+        referenceTime += milliseconds;
+      });
+      if (!comparison.isRight) failures++;
+      findings.push({ ...job, comparison });
+      onProgress?.({ done: findings.length, total, failures });
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: options.concurrency ?? (caps.isCpu ? 2 : 12) }, work));
+    const excluded = blame(findings);
+    const smoke = [await smokeOf(bare, 'inference', excluded), await smokeOf(bare, 'training step', excluded)];
+    const health = healthOf(findings);
+    return {
+      adapter: adapterIdentity(caps),
+      full,
+      rows: rows.length,
+      cases: findings.length,
+      variants: health,
+      testedWithin: [...within].filter((op) => !tested.has(op)).sort(),
+      failures: findings.flatMap(({ path, prepared, comparison: { isRight, error, message = '' } }) =>
+        isRight ? [] : [{ path: pathName(path), row: prepared.row.name, error, message }],
+      ),
+      excluded: [...excluded].sort(),
+      smoke,
+      verdict: verdictOf(findings, excluded, smoke),
+      seconds: (performance.now() - started) / 1000,
+      referenceSeconds: referenceTime / 1000,
+    };
+  } finally {
+    bare.destroy();
+  }
+}
+
+/** Rows of the quick run: every op, storage and variant, at the widths whose decoders differ most. */
+function isQuick({ full, perf, bits }: Case): boolean {
+  return !full && !perf && (bits === undefined || QUICK_WIDTHS.has(bits));
+}
+
+/** Odd, and half a byte; 2 bits stand for odd numbers. */
+const QUICK_WIDTHS: ReadonlySet<number> = new Set([2, 4, 7]);
+
+/** Cases row by row, so that what a row computes is needed for a short time. */
+function* jobsOf(rows: PreparedCase[], pathsOf: (prepared: PreparedCase) => VariantPath[]): Generator<Job, undefined> {
+  for (let row = rows.shift(); row; row = rows.shift()) for (const path of pathsOf(row)) yield { prepared: row, path };
+  return undefined;
+}
+
+async function runJob(
+  engine: Engine,
+  { prepared, path }: Job,
+  within: Set<string>,
+  onReference: (milliseconds: number) => void,
+): Promise<Comparison> {
+  try {
+    const plan = await engine.compile({ outputs: { y: prepared.output }, variants: path.variants });
+    try {
+      for (const { node } of [...plan.prologue, ...plan.dispatches]) within.add(node.op.name);
+      const running = plan.run(prepared.data(), ['y']);
+      const start = performance.now();
+      prepared.expected();
+      onReference(performance.now() - start);
+      return compareResult(prepared, (await running)['y']!);
+    } finally {
+      // Parameters belong to the row: other cases of it may still run.
+      plan.destroy();
+    }
+  } catch (error) {
+    if (error instanceof DeviceLostError) {
+      throw new DeviceLostError(`${pathName(path)} on '${prepared.row.name}': ${error.message}`);
+    }
+    return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message: (error as Error).message };
+  }
+}
+
+/**
+ * The variants that failures are put down to: of a path the innermost step without which the same row is right. What a row takes
+ * as input from an op that fails by itself is that op's fault.
+ */
+function blame(findings: readonly Finding[]): Set<string> {
+  const failed = findings.filter(({ comparison }) => !comparison.isRight);
+  const failingOps = new Set<string>();
+  const excluded = new Set<string>();
+  const byInputs = [...failed].sort((a, b) => depth(a) - depth(b));
+  for (const { prepared, path } of byInputs) {
+    const { output } = prepared;
+    const before = topologicalOrder(output.inputs).filter((node) => !isInput(node) && !parameterOf(node));
+    if (before.some(({ op }) => failingOps.has(op.name))) continue;
+    const others = findings.filter((each) => each.prepared === prepared && each.comparison.isRight);
+    let culprit = path.steps.length - 1;
+    const sharesPrefix = (steps: readonly string[]) =>
+      path.steps.slice(0, culprit).every((step, i) => steps[i] === step);
+    while (culprit > 0 && !others.some((each) => sharesPrefix(each.path.steps))) culprit--;
+    excluded.add(path.steps[culprit]!);
+    if (others.length === 0) failingOps.add(output.op.name);
+  }
+  return excluded;
+}
+
+function depth({ prepared }: Finding): number {
+  return topologicalOrder(prepared.output.inputs).length;
+}
+
+function healthOf(findings: readonly Finding[]): VariantHealth[] {
+  const byStep = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    for (const step of finding.path.steps) byStep.set(step, [...(byStep.get(step) ?? []), finding]);
+  }
+  return [...byStep].map(([step, all]): VariantHealth => {
+    const share = ({ comparison: { error, limit } }: Finding) => (error === 0 ? 0 : error / limit);
+    const worst = all.reduce((a, b) => (share(b) > share(a) ? b : a));
+    const [op, variant] = step.split('/') as [string, string];
+    return {
+      op,
+      variant,
+      cases: all.length,
+      failed: all.filter(({ comparison }) => !comparison.isRight).length,
+      worst: share(worst),
+      worstError: worst.comparison.error,
+      worstCase: worst.prepared.row.name,
+    };
+  });
+}
+
+async function smokeOf(engine: Engine, name: SmokeResult['name'], excluded: ReadonlySet<string>): Promise<SmokeResult> {
+  const { device, caps, variants, shaders, memoryBytes } = engine;
+  const own = new Engine({ device, caps, variants, shaders, memoryBytes, excluded, tuning: new Tuning('none') });
+  try {
+    return await (name === 'inference' ? runInferenceSmoke(own, golden) : runTrainingSmoke(own, golden));
+  } catch (error) {
+    if (error instanceof DeviceLostError) throw error;
+    return { name, error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message: (error as Error).message };
+  } finally {
+    own.destroy();
+  }
+}
+
+function verdictOf(
+  findings: readonly Finding[],
+  excluded: ReadonlySet<string>,
+  smoke: readonly SmokeResult[],
+): Verdict {
+  if (!smoke.every(({ isRight }) => isRight)) return 'unfit';
+  if (findings.every(({ comparison }) => comparison.isRight)) return 'healthy';
+  const byRow = new Map<Case, Finding[]>();
+  for (const finding of findings)
+    byRow.set(finding.prepared.row, [...(byRow.get(finding.prepared.row) ?? []), finding]);
+  const canRun = [...byRow.values()].every((ways) =>
+    ways.some(({ path, comparison }) => comparison.isRight && !path.steps.some((step) => excluded.has(step))),
+  );
+  return canRun ? 'limited' : 'unfit';
+}
