@@ -165,7 +165,7 @@ function result(
   let error = 0;
   let worst = '';
   for (const [what, actual, expected] of compared) {
-    const largest = Math.max(...Array.from(expected, Math.abs));
+    const largest = largestOf(expected);
     for (let i = 0; i < expected.length; i++) {
       const each = Math.abs(actual[i]! - expected[i]!) / (largest || 1);
       if (!(each <= error)) {
@@ -184,6 +184,12 @@ function samples(values: ArrayLike<number>): number[] {
 
 function differences(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
   return Float64Array.from({ length: a.length }, (_, i) => a[i]! - b[i]!);
+}
+
+function largestOf(values: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
+  return largest;
 }
 
 function norm(values: ArrayLike<number>): number {
