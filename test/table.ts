@@ -16,6 +16,7 @@ import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
 import { concatOuter, siameseBias, siameseWeights } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
+import type { ActivationStorage } from '../src/kernels/storage.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
 import { quantisedTable } from './quantisedTable.ts';
 
@@ -35,6 +36,10 @@ export interface Case {
   readonly build: (inputs: Node[]) => Node;
   /** Length of the longest sum behind an output element. */
   readonly reduction?: number;
+  /** What the words of a u32 result hold; they are compared piece by piece then. */
+  readonly storage?: ActivationStorage;
+  /** By how many codes (u8) or units in the last place (f16) a stored value may differ; 0 by default. */
+  readonly units?: number;
   /** Indices of inputs whose gradient is checked. */
   readonly gradient?: readonly number[];
   /** For the long test run only. */
