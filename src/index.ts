@@ -16,7 +16,7 @@ export {
   renderSpecimen,
 } from './data/synthetic/generate.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
-export { type AdapterKind, type Caps, detectCaps } from './engine/caps.ts';
+export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
 export { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError, UnsupportedError } from './engine/errors.ts';
 export { gradient } from './engine/gradient.ts';

@@ -2,13 +2,7 @@ import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kern
 import { makeNode } from '../src/engine/graph.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../src/kernels/fakeQuantise.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../src/kernels/qconv2d.ts';
-import {
-  activationRange,
-  loadActivations,
-  padWords,
-  poolWords,
-  storeActivations,
-} from '../src/kernels/storage.ts';
+import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../src/kernels/storage.ts';
 import { WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
 import type { Case, InputSpec } from './table.ts';
 

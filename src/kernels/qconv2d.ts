@@ -203,7 +203,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
         const s = lanes(caps);
         const { kernelHeight, kernelWidth } = geometry(node);
         const fits = kernelHeight <= 5 && kernelWidth <= 5 && kernelWidth < s;
-        return s >= 4 && s <= 16 && node.attrs.stride === 1 && fits;
+        return s >= 4 && node.attrs.stride === 1 && fits;
       },
       suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
@@ -213,7 +213,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       name: 'lanes',
       supports(caps, { attrs: { weights, bits } }) {
         const s = lanes(caps);
-        return s >= 4 && s <= 16 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
+        return s >= 4 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
       },
       suits: (caps) => caps.isCpu,
       lower(node) {

@@ -102,8 +102,14 @@ export function storeActivations(x: Node, storage: 'f16' | 'u8', range?: Node, l
 }
 
 function expectRange(op: string, inputs: readonly TensorType[], storage: ActivationStorage, at: number): void {
-  const ok = storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === RANGE_LENGTH : inputs[at] === undefined;
-  expectShapes(op, ok, inputs, storage === 'u8' ? 'a range f32[4] (scale, zero point, reciprocal of the scale, 0)' : 'no range');
+  const ok =
+    storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === RANGE_LENGTH : inputs[at] === undefined;
+  expectShapes(
+    op,
+    ok,
+    inputs,
+    storage === 'u8' ? 'a range f32[4] (scale, zero point, reciprocal of the scale, 0)' : 'no range',
+  );
 }
 
 export const storeOp: Op<StoreAttrs> = {
