@@ -1,6 +1,6 @@
 // Rounds values to what few bits can hold, for training, and the gradients of that. ROLE:
 //
-//   value      scale * (clamp(round(x / scale - offset), least, most) + offset)
+//   value      scale * (clamp(round(x * (1 / scale) - offset), least, most) + offset)
 //   inputGrad  dy where x is not clipped, else 0 (straight through)
 //   scaleGrad  dy times the derivative with respect to log(scale) (Esser et al. 2020, LSQ): one sum per invocation
 //
@@ -25,6 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
     return;
   }
   let scale = exp(logScale[row]);
+  // As activations are stored (qstore).
+  let reciprocal = 1.0 / scale;
   let first = group.x * ${WORKGROUP}u + local;
   let stride = count.x * ${WORKGROUP}u;
   let base = row * params.length;
@@ -33,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
 #end
   for (var at = first; at < params.length; at += stride) {
     let i = base + at;
-    let place = x[i] / scale - params.offset;
+    let place = x[i] * reciprocal - params.offset;
 #if GRADIENT
     let inside = place >= params.least && place <= params.most;
 #end

@@ -5,7 +5,7 @@
 // grid  x: columns / 8, y: rows / 8, z: planes
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 #if U8
-@group(0) @binding(1) var<storage, read> range: vec2f;
+@group(0) @binding(1) var<storage, read> range: vec4f;
 #end
 @group(0) @binding(${1 + U8}) var<storage, read_write> y: array<u32>;
 #params

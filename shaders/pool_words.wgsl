@@ -4,8 +4,8 @@
 // y     [N, words, floor(H / 2), floor(W / 2)]
 // grid  x: columns / 8, y: rows / 8, z: planes of words
 @group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> inRange: vec2f;
-@group(0) @binding(2) var<storage, read> outRange: vec2f;
+@group(0) @binding(1) var<storage, read> inRange: vec4f;
+@group(0) @binding(2) var<storage, read> outRange: vec4f;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 #params
 #include qstore

@@ -17,10 +17,10 @@ enable subgroups;
 @group(0) @binding(2) var<storage, read> table: array<vec2f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 #if U8
-@group(0) @binding(4) var<storage, read> inRange: vec2f;
+@group(0) @binding(4) var<storage, read> inRange: vec4f;
 #end
 #if OUT == 8
-@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec2f;
+@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
 #end
 #if OUT == 32
 @group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;

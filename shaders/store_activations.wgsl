@@ -9,7 +9,7 @@
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 #end
 #if BITS == 8
-@group(0) @binding(1) var<storage, read> range: vec2f;
+@group(0) @binding(1) var<storage, read> range: vec4f;
 #end
 #if TO_WORDS
 @group(0) @binding(${1 + (BITS == 8)}) var<storage, read_write> y: array<u32>;

@@ -26,7 +26,7 @@ export {
 } from './doctor/doctor.ts';
 export type { SmokeResult } from './doctor/smoke.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
-export { type AdapterKind, type Caps, detectCaps } from './engine/caps.ts';
+export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
 export {
   DeviceError,

@@ -187,9 +187,24 @@ describe('the main job', () => {
   });
 
   test('devices', () => {
-    expect(raad('devices').stdout).toMatch(/^\* .+/);
+    const text = raad('devices').stdout;
+    expect(text).toMatch(/^\* .+/);
+    for (const title of [
+      'device',
+      'driver',
+      'vendor',
+      'nature',
+      'subgroups',
+      'matrices',
+      'features',
+      'workgroups',
+      'buffers',
+    ])
+      expect(text).toMatch(new RegExp(`^ {4}${title} +\\S`, 'm'));
     const [best] = JSON.parse(raad('devices', '--json').stdout);
     expect(best.caps.limits.maxStorageBufferBindingSize).toBeGreaterThan(0);
+    expect(best.caps.device).toEqual(expect.any(String));
+    expect(best.caps.subgroupMatrixConfigs).toEqual(expect.any(Array));
   });
 });
 

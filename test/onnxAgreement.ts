@@ -3,7 +3,7 @@ import type { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';
 import { standardise } from '../src/kernels/standardise.ts';
-import { loadActivations, storeOp } from '../src/kernels/storage.ts';
+import { loadActivations, rangeOf, storeOp } from '../src/kernels/storage.ts';
 import { type DetectorState, mapQuantilesParameter } from '../src/model/detector.ts';
 import { anomalyMaps } from '../src/model/inference.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
@@ -33,7 +33,7 @@ export async function compareWithOnnx(
   const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, x);
   const [combined] = integerGraph([maps.combined], quantisation ?? new Map());
   // As numbers: value = code.
-  const identity = perChannel('identity', [1, 0]);
+  const identity = perChannel('identity', [...rangeOf(1, 0)]);
   const outputs: Record<string, Node> = { map: combined! };
   for (const node of topologicalOrder([combined!])) {
     if (node.op !== storeOp || node.attrs.storage !== 'u8') continue;

@@ -1,11 +1,12 @@
 // Storage of activations. f32: [N, C, H, W]; f16: pairs of channels in a word [N, ceil(C / 2), H, W]; u8: four channels in
-// a word [N, ceil(C / 4), H, W], code = round(value / scale) + zero point.
+// a word [N, ceil(C / 4), H, W], code = round(value * reciprocal of the scale) + zero point.
 
-// Code of a value; scale in range.x, zero point in range.y.
-fn codeOf(value: f32, range: vec2f) -> u32 {
-  return u32(clamp(round(value / range.x) + range.y, 0.0, 255.0));
+// Code of a value; a range is (scale, zero point, reciprocal of the scale, 0). Division may be off by 2.5 units in the last
+// place, multiplication is exactly rounded: codes are the same on every device.
+fn codeOf(value: f32, range: vec4f) -> u32 {
+  return u32(clamp(round(value * range.z) + range.y, 0.0, 255.0));
 }
 
-fn codesOf(values: vec4f, range: vec2f) -> u32 {
+fn codesOf(values: vec4f, range: vec4f) -> u32 {
   return codeOf(values.x, range) | (codeOf(values.y, range) << 8u) | (codeOf(values.z, range) << 16u) | (codeOf(values.w, range) << 24u);
 }

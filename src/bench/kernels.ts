@@ -10,7 +10,7 @@ import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
-import { type ActivationStorage, reader, store, storedType } from '../kernels/storage.ts';
+import { type ActivationStorage, RANGE_LENGTH, rangeOf, reader, store, storedType } from '../kernels/storage.ts';
 import { codeRange, dequantiseWeights, type QuantisedWeights, type WeightBits } from '../quantisation/weights.ts';
 import { type MeasureOptions, measure, type Timing } from './measure.ts';
 
@@ -279,9 +279,9 @@ const SEED = 5;
 const floats = (name: string, shape: readonly number[], data: Float32Array) =>
   new Parameter(name, { shape, dtype: 'f32' }, data).node;
 
-/** Scale and zero point of u8 activations, as a node. */
+/** The range of u8 activations, as a node. @see rangeOf */
 export function rangeNode(scale: number, zeroPoint: number): Node {
-  return floats(RANGE, [2], Float32Array.of(scale, zeroPoint));
+  return floats(RANGE, [RANGE_LENGTH], rangeOf(scale, zeroPoint));
 }
 
 /** Small whole numbers, one per output channel. @returns [CO] */
@@ -390,7 +390,7 @@ function quantisedProblem(
   const inRange = storage === 'u8' ? rangeNode(scale, zeroPoint) : undefined;
   const stored = storedType(shape, storage);
   const x = input('x', stored.shape, stored.dtype);
-  const values = store(randomInput(size({ shape, dtype: 'f32' }), storage), shape, storage, [scale, zeroPoint]);
+  const values = store(randomInput(size({ shape, dtype: 'f32' }), storage), shape, storage, rangeOf(scale, zeroPoint));
   const zero = storage === 'u8' ? 128 : 0;
   const outRange = storage === 'u8' ? rangeNode(outputScale(weights), zero) : undefined;
   const part = (channels: readonly number[]) => {

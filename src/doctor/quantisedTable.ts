@@ -2,26 +2,26 @@ import { layerNodes, randomWeights, rangeNode as range } from '../bench/kernels.
 import { makeNode } from '../engine/graph.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
-import {
-  type ActivationStorage,
-  activationRange,
-  loadActivations,
-  padWords,
-  poolWords,
-  storeActivations,
-} from '../kernels/storage.ts';
+import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
 import { WEIGHT_BITS, type WeightBits } from '../quantisation/weights.ts';
 import type { Case, InputSpec } from './table.ts';
+
+/** Scale and zero point. */
+type Affine = readonly [scale: number, zeroPoint: number];
 
 interface Row extends Partial<Omit<Qconv2dAttrs, 'weights' | 'bits'>> {
   readonly perf?: boolean;
   readonly full?: boolean;
   readonly fill?: InputSpec['fill'];
+  /** Of u8 activations; powers of two by default, so that nothing depends on the order of rounding. */
+  readonly ranges?: { readonly input: Affine; readonly output: Affine };
 }
+
+const EXACT = { input: [1, 100], output: [64, 30] } as const;
 
 /** @param x [N, CI, H, W] @param w [CO, KH, KW] */
 function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, number, number], row: Row = {}): Case {
-  const { perf, full, fill = 'bytes', ...given } = row;
+  const { perf, full, fill = 'bytes', ranges = EXACT, ...given } = row;
   const shape = [w[0], x[1]!, w[1], w[2]];
   const attrs: Qconv2dAttrs = {
     weights: shape,
@@ -35,33 +35,36 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
     pool: false,
     ...given,
   };
-  const shown = Object.entries({ ...given, ...(fill !== 'bytes' && { fill }) }).map(
-    ([key, value]) => `${key} ${value}`,
-  );
+  const isExact = ranges === EXACT;
+  const shown = Object.entries({
+    ...given,
+    ...(fill !== 'bytes' && { fill }),
+    ...(!isExact && { scales: `${ranges.input[0]},${ranges.output[0]}` }),
+  }).map(([key, value]) => `${key} ${value}`);
   return {
     name: `qconv2d w${bits} ${x.join('x')} * ${w.join('x')} ${shown.join(' ')}`,
     inputs: [{ shape: x, fill }],
     reduction: x[1]! * w[1] * w[2],
     bits,
+    ...(attrs.output !== 'f32' && { storage: attrs.output }),
+    ...((attrs.output === 'f16' || !isExact) && { units: 1 }),
     ...(perf && { perf }),
     ...(full && { full }),
     build: ([floats]) => {
-      const inRange = attrs.input === 'u8' ? range(1, 100) : undefined;
+      const inRange = attrs.input === 'u8' ? range(...ranges.input) : undefined;
       const stored = attrs.input === 'f32' ? floats! : storeActivations(floats!, attrs.input, inRange);
       return qconv2d(
         {
           x: stored,
           ...layerNodes(randomWeights(shape, bits, attrs.groupSize)),
           inRange,
-          outRange: attrs.output === 'u8' ? range(64, 30) : undefined,
+          outRange: attrs.output === 'u8' ? range(...ranges.output) : undefined,
         },
         attrs,
       );
     },
   };
 }
-
-const storages: readonly ActivationStorage[] = ['u8', 'f16', 'f32'];
 
 /** Widths at which kernels over float activations run by default: their decoders differ by the width alone. */
 const FLOAT_WIDTHS: ReadonlySet<number> = new Set([2, 3, 5, 8]);
@@ -87,9 +90,32 @@ const convolutions = WEIGHT_BITS.flatMap((bits): Case[] => [
 ]);
 
 const x: InputSpec = { shape: [2, 7, 5, 9], fill: 'bytes' };
+const anyValues: InputSpec = { shape: [2, 7, 5, 9] };
+
+/** Values between stores: those that the storage holds exactly, and any, with a scale that is no power of two. */
+const stores: readonly { name: string; stored: 'u8' | 'f16'; affine?: Affine; values: InputSpec; units: number }[] = [
+  { name: 'u8', stored: 'u8', affine: [2, 50], values: x, units: 0 },
+  { name: 'u8 of any scale', stored: 'u8', affine: [0.0371, 117], values: anyValues, units: 0 },
+  { name: 'f16', stored: 'f16', values: x, units: 1 },
+  { name: 'f16 of any values', stored: 'f16', values: anyValues, units: 1 },
+];
+
+/** Scales that are no powers of two. Sums in another order may round to the neighbouring code. */
+const inexact = [
+  qconv(8, [1, 12, 9, 11], [6, 3, 3], {
+    ...{ output: 'u8', padding: 1, relu: true, pool: true },
+    ranges: { input: [1.23, 90], output: [57.1, 30] },
+  }),
+  qconv(3, [1, 8, 7, 13], [12, 4, 4], { output: 'u8', ranges: { input: [1.23, 90], output: [3.71, 101] } }),
+  qconv(5, [1, 12, 8, 9], [7, 3, 3], {
+    ...{ input: 'f32', fill: 'normal', output: 'u8' },
+    ranges: { input: [1, 0], output: [0.123, 120] },
+  }),
+];
 
 export const quantisedTable: readonly Case[] = [
   ...convolutions,
+  ...inexact,
   qconv(8, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, input: 'f32', fill: 'normal' }),
@@ -103,27 +129,35 @@ export const quantisedTable: readonly Case[] = [
       return qmatmul(inputs, { weights: weights.shape, bits: 5, groupSize: 10, input: 'u8', output: 'f32' });
     },
   },
-  ...storages.slice(0, 2).flatMap((storage): Case[] => {
-    const r = storage === 'u8' ? range(2, 50) : undefined;
-    const stored = storage as 'u8' | 'f16';
+  ...stores.flatMap(({ name, stored, affine, values, units }): Case[] => {
+    const r = affine && range(...affine);
+    const words = { inputs: [values], storage: stored, units };
     return [
-      { name: `storeActivations ${storage}`, inputs: [x], build: ([a]) => storeActivations(a!, stored, r) },
+      { name: `storeActivations ${name}`, ...words, build: ([a]) => storeActivations(a!, stored, r) },
       {
-        name: `loadActivations ${storage}`,
-        inputs: [x],
+        name: `loadActivations ${name}`,
+        // A half may be rounded either way.
+        inputs: [stored === 'f16' ? x : values],
         build: ([a]) => loadActivations(storeActivations(a!, stored, r), 7, stored, r),
       },
-      {
-        name: `padWords ${storage}`,
-        inputs: [x],
-        build: ([a]) => padWords(storeActivations(a!, stored, r), 3, r),
-      },
+      { name: `padWords ${name}`, ...words, build: ([a]) => padWords(storeActivations(a!, stored, r), 3, r) },
     ];
   }),
   {
     name: 'poolWords',
     inputs: [x],
+    storage: 'u8',
     build: ([a]) => poolWords(storeActivations(a!, 'u8', range(2, 50)), range(2, 50), range(4, 20)),
+  },
+  {
+    name: 'poolWords of any scale',
+    inputs: [anyValues],
+    storage: 'u8',
+    units: 1,
+    build: ([a]) => {
+      const inRange = range(0.0371, 117);
+      return poolWords(storeActivations(a!, 'u8', inRange), inRange, range(0.0123, 101));
+    },
   },
   ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleGradOp].map(
     (op): Case => ({

@@ -36,9 +36,9 @@ export interface Case {
   readonly build: (inputs: Node[]) => Node;
   /** Length of the longest sum behind an output element. */
   readonly reduction?: number;
-  /** What the words of a u32 result hold: they are compared by these units, not as words. */
+  /** What the words of a u32 result hold; they are compared piece by piece then. */
   readonly storage?: ActivationStorage;
-  /** Units that a stored value may differ by; 0. */
+  /** By how many codes (u8) or units in the last place (f16) a stored value may differ; 0 by default. */
   readonly units?: number;
   /** Indices of inputs whose gradient is checked. */
   readonly gradient?: readonly number[];

@@ -1,8 +1,13 @@
 import { UserError } from '../errors.ts';
-import type { Caps } from './caps.ts';
+import { type Caps, SUBGROUP_MATRIX } from './caps.ts';
 
-/** Optional features that kernels make use of. */
-const FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', 'timestamp-query'];
+/** Optional features that kernels make use of, where an adapter offers them. */
+const FEATURES: readonly GPUFeatureName[] = [
+  'subgroups',
+  'shader-f16',
+  'timestamp-query',
+  SUBGROUP_MATRIX as GPUFeatureName,
+];
 
 /** Limits taken as high as the adapter has them, since networks are sized by their user. */
 const LIMITS = [
@@ -13,6 +18,8 @@ const LIMITS = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupsPerDimension',
 ] as const;
 
 /** A device with every feature and limit of the adapter that kernels can use. */

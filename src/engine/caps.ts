@@ -1,3 +1,6 @@
+/** Products of small matrices by a subgroup; not in WebGPU yet. */
+export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
+
 /** Hardware, or which software renderer. */
 export type AdapterKind = 'gpu' | 'lavapipe' | 'swiftshader' | 'cpu';
 
@@ -8,6 +11,15 @@ export function adapterKind(names: string): AdapterKind {
   return /basic render|\bwarp\b/i.test(names) ? 'cpu' : 'gpu';
 }
 
+/** A shape of matrices that a subgroup multiplies together: M x K with K x N. */
+export interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** What a device can do, detected once. Tests mask it to force fallbacks. */
 export interface Caps {
   readonly kind: AdapterKind;
@@ -15,6 +27,9 @@ export interface Caps {
   readonly isCpu: boolean;
   readonly vendor: string;
   readonly architecture: string;
+  /** Name of the device; browsers leave it empty. */
+  readonly device: string;
+  /** Of the driver in Dawn, of the device or nothing in browsers. */
   readonly description: string;
   readonly subgroups: boolean;
   readonly subgroupMinSize: number;
@@ -23,6 +38,8 @@ export interface Caps {
   readonly timestampQuery: boolean;
   /** `dot4I8Packed` and its kin. */
   readonly packedDot: boolean;
+  /** Empty without the feature `chromium-experimental-subgroup-matrix`. */
+  readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
   readonly limits: {
     readonly maxBufferSize: number;
     readonly maxStorageBufferBindingSize: number;
@@ -45,15 +62,37 @@ function languageFeatures(device: GPUDevice): ReadonlySet<string> {
   return known.get(device) ?? globalThis.navigator?.gpu?.wgslLanguageFeatures ?? new Set();
 }
 
+/** What adapters tell that not every implementation has. */
+interface MoreInfo {
+  readonly isFallbackAdapter?: boolean;
+  readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+}
+
+/** A browser that hides the names of adapters still says which of them are software. */
+function kindOf(info: GPUAdapterInfo): AdapterKind {
+  const named = adapterKind(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+  const isSoftware = (info as MoreInfo).isFallbackAdapter === true || info.architecture === 'software';
+  return named === 'gpu' && isSoftware ? 'cpu' : named;
+}
+
+function matrixConfigs(device: GPUDevice): SubgroupMatrixConfig[] {
+  if (!device.features.has(SUBGROUP_MATRIX)) return [];
+  const found = (device.adapterInfo as MoreInfo).subgroupMatrixConfigs ?? [];
+  return [...found].map(({ componentType, resultComponentType, M, N, K }) => {
+    return { componentType, resultComponentType, M, N, K };
+  });
+}
+
 export function detectCaps(device: GPUDevice): Caps {
   const info = device.adapterInfo;
-  const kind = adapterKind(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+  const kind = kindOf(info);
   const { limits } = device;
   return {
     kind,
     isCpu: kind !== 'gpu',
     vendor: info.vendor,
     architecture: info.architecture,
+    device: info.device,
     description: info.description,
     subgroups: device.features.has('subgroups'),
     subgroupMinSize: info.subgroupMinSize ?? 4,
@@ -61,6 +100,7 @@ export function detectCaps(device: GPUDevice): Caps {
     f16: device.features.has('shader-f16'),
     timestampQuery: device.features.has('timestamp-query'),
     packedDot: languageFeatures(device).has('packed_4x8_integer_dot_product'),
+    subgroupMatrixConfigs: matrixConfigs(device),
     limits: {
       maxBufferSize: limits.maxBufferSize,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,

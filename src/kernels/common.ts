@@ -13,9 +13,17 @@ export function foldedGrid(count: number, caps: Caps, perWorkgroup = WORKGROUP):
   return [Math.ceil(groups / rows), rows];
 }
 
-/** Lanes of a subgroup where the size is fixed, else 0: lane kernels need to know it when they are compiled. */
+/** A tile of more lanes is thousands of lines of WGSL and hundreds of sums in the registers of every lane. */
+const MOST_LANES = 16;
+
+/**
+ * Lanes of a subgroup, for kernels that hold a tile in its registers: they need to know the number when they are compiled, and
+ * are meant for the short vectors of CPU adapters. 0 where the size is not fixed or above 16, as on GPUs: there is no such
+ * kernel then.
+ */
 export function lanes(caps: Caps): number {
-  return caps.subgroups && caps.subgroupMinSize === caps.subgroupMaxSize ? caps.subgroupMaxSize : 0;
+  const { subgroups, subgroupMinSize, subgroupMaxSize } = caps;
+  return subgroups && subgroupMinSize === subgroupMaxSize && subgroupMaxSize <= MOST_LANES ? subgroupMaxSize : 0;
 }
 
 /** Sizes of a rank-4 tensor. */

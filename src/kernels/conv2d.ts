@@ -128,7 +128,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
         return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS);
       },
       // With 4 lanes a row is all edges: the plain lane kernel is faster there.
-      suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && lanes(caps) <= 16 && node.type.shape[3]! >= 4,
+      suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && node.type.shape[3]! >= 4,
       lower: (node) => lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
     },
     {

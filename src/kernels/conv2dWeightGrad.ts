@@ -109,7 +109,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     },
     {
       name: 'taps',
-      supports: (caps, node) => lanes(caps) >= 4 && lanes(caps) <= 16 && tapsOf(node.attrs.shape) <= MOST_TAPS,
+      supports: (caps, node) => lanes(caps) >= 4 && tapsOf(node.attrs.shape) <= MOST_TAPS,
       suits: (caps, node) => caps.isCpu && node.attrs.shape[1]! <= lanes(caps) / 2,
       lower: (node) => lowerPartial(node, 'taps'),
     },

@@ -14,7 +14,7 @@ export interface FakeQuantiseAttrs {
 }
 
 /**
- * Rounds to codes and back, for training: y = scale * (clamp(round(x / scale - offset), least, most) + offset). The gradient
+ * Rounds to codes and back, for training: y = scale * (clamp(round(x * (1 / scale) - offset), least, most) + offset). The gradient
  * passes straight through where nothing is clipped; that of the scale is LSQ's, with respect to its logarithm and scaled by
  * 1 / sqrt(elements per scale * most) (Esser et al. 2020; RAAD, recalibration).
  * @param x any shape
@@ -61,7 +61,7 @@ function reference(
     const row = x!.length / logScale!.length;
     return Float64Array.from(x!, (each, i) => {
       const scale = Math.exp(logScale![Math.floor(i / row)]!);
-      const place = each / scale - offset;
+      const place = each * (1 / scale) - offset;
       const code = Math.min(Math.max(roundHalfEven(place), least), most);
       const inside = place >= least && place <= most;
       return value({ scale, place, code, inside, dy: dy?.[i] ?? 0 }, offset);

@@ -23,6 +23,7 @@ import {
   type ActivationStorage,
   CHANNELS_PER_WORD,
   padWords,
+  RANGE_LENGTH,
   reader,
   store,
   storeActivations,
@@ -119,9 +120,9 @@ export interface Qconv2dInputs {
   readonly table: Node;
   /** [CO] */
   readonly bias: Node;
-  /** [2]: scale and zero point of `x` when it is u8. */
+  /** [4]: of `x` when it is u8. @see rangeOf */
   readonly inRange?: Node | undefined;
-  /** [2]: the same of the result when it is u8. */
+  /** [4]: of the result when it is u8. */
   readonly outRange?: Node | undefined;
 }
 
@@ -181,8 +182,8 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       size(table) === (2 * co * ci) / groupSize &&
       size(bias) === co &&
       inputs.length === 4 + Number(input === 'u8') + Number(output === 'u8') &&
-      inputs.slice(4).every((range) => size(range) === 2);
-    const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[2] for each u8 side, and groups of a multiple of 4`;
+      inputs.slice(4).every((range) => size(range) === RANGE_LENGTH);
+    const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[4] for each u8 side, and groups of a multiple of 4`;
     expectShapes('qconv2d', ok, inputs, expected);
     const shape = outputShape(attrs, x);
     expectShapes('qconv2d', shape[2]! >= 1 && shape[3]! >= 1, inputs, 'an input of at least the size of the kernel');
@@ -202,7 +203,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
         const s = lanes(caps);
         const { kernelHeight, kernelWidth } = geometry(node);
         const fits = kernelHeight <= 5 && kernelWidth <= 5 && kernelWidth < s;
-        return s >= 4 && s <= 16 && node.attrs.stride === 1 && fits;
+        return s >= 4 && node.attrs.stride === 1 && fits;
       },
       suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
@@ -212,7 +213,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       name: 'lanes',
       supports(caps, { attrs: { weights, bits } }) {
         const s = lanes(caps);
-        return s >= 4 && s <= 16 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
+        return s >= 4 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
       },
       suits: (caps) => caps.isCpu,
       lower(node) {

@@ -31,9 +31,22 @@ export function storedType(shape: readonly number[], storage: ActivationStorage)
   return { shape: [n, Math.ceil(c / CHANNELS_PER_WORD[storage]), h, w], dtype: storage === 'f32' ? 'f32' : 'u32' };
 }
 
-/** Code of a value in so many bits. */
-export function activationCode(value: number, scale: number, zeroPoint: number, most = 255): number {
-  return Math.min(Math.max(roundHalfEven(value / scale) + zeroPoint, 0), most);
+/** Numbers that describe the codes of u8 activations. @see rangeOf */
+export const RANGE_LENGTH = 4;
+
+/**
+ * The range of u8 activations: scale, zero point, reciprocal of the scale and 0. Kernels multiply by the reciprocal as it is
+ * stored here, since division is not exactly rounded on GPUs: codes are the same on every device.
+ * @param scale at least 2^-126, so that its reciprocal is a float
+ */
+export function rangeOf(scale: number, zeroPoint: number): Float32Array<ArrayBuffer> {
+  return Float32Array.of(scale, zeroPoint, 1 / Math.fround(scale), 0);
+}
+
+/** Code of a value, as the kernels compute it. @param range its float32 numbers @see rangeOf */
+export function activationCode(value: number, range: ArrayLike<number>, most = 255): number {
+  const steps = Math.fround(Math.fround(value) * range[2]!);
+  return Math.min(Math.max(roundHalfEven(steps) + range[1]!, 0), most);
 }
 
 /** Reads stored activations as numbers; u8 as codes. @param shape [N, C, H, W] */
@@ -66,7 +79,7 @@ export function store(
     for (let c = 0; c < words * per; c++) {
       for (let place = 0; place < plane; place++) {
         const value = c < channels ? values[(image * channels + c) * plane + place]! : 0;
-        const bits = storage === 'u8' ? activationCode(value, range![0]!, range![1]!) : floatToHalf(value);
+        const bits = storage === 'u8' ? activationCode(value, range!) : floatToHalf(value);
         out[(image * words + Math.floor(c / per)) * plane + place]! |= bits << ((32 / per) * (c % per));
       }
     }
@@ -81,7 +94,7 @@ interface StoreAttrs {
 /**
  * Float feature maps as f16 or u8 ones. @see ActivationStorage
  * @param x [N, C, H, W]
- * @param range [2]: scale and zero point, for u8
+ * @param range [4], for u8 @see rangeOf
  * @returns u32 [N, ceil(C / 2 or 4), H, W]
  */
 export function storeActivations(x: Node, storage: 'f16' | 'u8', range?: Node, label?: string): Node {
@@ -89,8 +102,14 @@ export function storeActivations(x: Node, storage: 'f16' | 'u8', range?: Node, l
 }
 
 function expectRange(op: string, inputs: readonly TensorType[], storage: ActivationStorage, at: number): void {
-  const ok = storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === 2 : inputs[at] === undefined;
-  expectShapes(op, ok, inputs, storage === 'u8' ? 'a range f32[2] (scale, zero point)' : 'no range');
+  const ok =
+    storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === RANGE_LENGTH : inputs[at] === undefined;
+  expectShapes(
+    op,
+    ok,
+    inputs,
+    storage === 'u8' ? 'a range f32[4] (scale, zero point, reciprocal of the scale, 0)' : 'no range',
+  );
 }
 
 export const storeOp: Op<StoreAttrs> = {
@@ -228,7 +247,7 @@ export const padWordsOp: Op<PadAttrs> = {
 
 /**
  * Mean over 2x2 windows with stride 2 of u8 activations, rounded once.
- * @param words [N, ceil(C / 4), H, W] @param inRange @param outRange [2]: scale and zero point
+ * @param words [N, ceil(C / 4), H, W] @param inRange @param outRange [4] @see rangeOf
  * @returns [N, ceil(C / 4), floor(H / 2), floor(W / 2)]
  */
 export function poolWords(words: Node, inRange: Node, outRange: Node, label?: string): Node {
@@ -239,8 +258,9 @@ export const poolWordsOp: Op<Record<string, never>> = {
   name: 'poolWords',
   infer(inputs) {
     const [words, inRange, outRange] = inputs;
-    const ok = words!.shape.length === 4 && words!.dtype === 'u32' && size(inRange!) === 2 && size(outRange!) === 2;
-    expectShapes('poolWords', ok, inputs, 'words [N, C, H, W] and two ranges f32[2]');
+    const ranges = [inRange, outRange].every((range) => size(range!) === RANGE_LENGTH);
+    const ok = words!.shape.length === 4 && words!.dtype === 'u32' && ranges;
+    expectShapes('poolWords', ok, inputs, 'words [N, C, H, W] and two ranges f32[4]');
     const [n, c, h, w] = nchw(words!);
     return { shape: [n, c, h >> 1, w >> 1], dtype: 'u32' };
   },
@@ -253,7 +273,7 @@ export const poolWordsOp: Op<Record<string, never>> = {
       for (let k = 0; k < 32; k += 8) {
         const sum = [at, at + 1, at + w, at + w + 1].reduce((s, from) => s + ((words![from]! >>> k) & 255), 0);
         const value = (sum / 4 - inRange![1]!) * inRange![0]!;
-        y[i]! |= activationCode(value, outRange![0]!, outRange![1]!) << k;
+        y[i]! |= activationCode(value, outRange!) << k;
       }
     }
     return y;
@@ -281,10 +301,13 @@ interface RangeAttrs {
   readonly partial: boolean;
 }
 
+/** The smallest distance of two values that gets a scale of its own: below, its reciprocal nears the largest float. */
+export const SMALLEST_SPAN = 2 ** -100;
+
 /**
- * Scale and zero point of u8 activations from their own smallest and largest value, zero included: quantisation that needs no
+ * The range of u8 activations from their own smallest and largest value, zero included: quantisation that needs no
  * calibration and costs a pass over the data.
- * @returns [2]
+ * @returns [4] @see rangeOf
  */
 export function activationRange(x: Node, label?: string): Node {
   return makeNode(activationRangeOp, [x], { partial: false }, label);
@@ -292,15 +315,18 @@ export function activationRange(x: Node, label?: string): Node {
 
 export const activationRangeOp: Op<RangeAttrs> = {
   name: 'activationRange',
-  infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [2], dtype: 'f32' }),
+  infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [RANGE_LENGTH], dtype: 'f32' }),
   reference([x]) {
     let [low, high] = [0, 0];
     for (let i = 0; i < x!.length; i++) {
       low = Math.min(low, x![i]!);
       high = Math.max(high, x![i]!);
     }
-    const scale = high > low ? (high - low) / 255 : 1;
-    return Float64Array.of(scale, Math.min(Math.max(roundHalfEven(-low / scale), 0), 255));
+    const span = Math.fround(high - low);
+    const isFlat = span < SMALLEST_SPAN;
+    const reciprocal = isFlat ? 1 : Math.fround(255 / span);
+    const zeroPoint = Math.min(Math.max(roundHalfEven(Math.fround(-low * reciprocal)), 0), 255);
+    return Float64Array.of(isFlat ? 1 : Math.fround(span / 255), zeroPoint, reciprocal, 0);
   },
   variants: [
     {
@@ -312,7 +338,7 @@ export const activationRangeOp: Op<RangeAttrs> = {
       },
       kernel: (node) => ({
         shader: { name: 'activation_range.wgsl', source: rangeShader },
-        defines: { PARTIAL: Number(node.attrs.partial), WORKGROUP: RANGE_WORKGROUP },
+        defines: { PARTIAL: Number(node.attrs.partial), WORKGROUP: RANGE_WORKGROUP, SMALLEST_SPAN },
         params: { size: u32(node.attrs.partial ? size(inputType(node, 0)) : RANGE_GROUPS) },
         grid: [node.attrs.partial ? RANGE_GROUPS : 1],
       }),

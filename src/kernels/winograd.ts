@@ -228,7 +228,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ).map(
       ([rows, columns]): Variant<ProductAttrs> => ({
         name: `lanes${rows}x${columns}`,
-        supports: (caps, node) => lanes(caps) >= 4 && lanes(caps) <= 64 && wholeGroups(node, rows),
+        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows),
         suits: (caps, node) =>
           caps.isCpu &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&

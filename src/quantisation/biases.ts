@@ -1,4 +1,5 @@
 import { convOutput } from '../kernels/conv2d.ts';
+import { activationCode, rangeOf } from '../kernels/storage.ts';
 import type { Networks } from '../model/networks.ts';
 import { quantisableLayers } from './bitPlan.ts';
 import type { ActivationQuantiser, Quantisation } from './layers.ts';
@@ -53,9 +54,8 @@ export class TapObserver {
   #quantised(values: Float32Array): Float32Array {
     if (!this.#quantiser) return values;
     const { scale, zeroPoint, most } = this.#quantiser;
-    return values.map((value) => {
-      return scale * Math.min(Math.max(Math.round(value / scale), -zeroPoint), most - zeroPoint);
-    });
+    const range = rangeOf(scale, zeroPoint);
+    return values.map((value) => scale * (activationCode(value, range, most) - zeroPoint));
   }
 
   /** Sums along rows first: what a tap reads of a row does not depend on the tap's own row. */

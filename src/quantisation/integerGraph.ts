@@ -3,7 +3,14 @@ import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../en
 import { type Conv2dAttrs, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, scaleTable } from '../kernels/qconv2d.ts';
 import { sliceOuterOp } from '../kernels/slice.ts';
-import { type ActivationStorage, activationRange, loadActivations, storeActivations } from '../kernels/storage.ts';
+import {
+  type ActivationStorage,
+  activationRange,
+  loadActivations,
+  RANGE_LENGTH,
+  rangeOf,
+  storeActivations,
+} from '../kernels/storage.ts';
 import { type Quantisation, type QuantisedLayer, sliceWeights } from './layers.ts';
 
 /** A layer's constants on the device, by its name; kept so that graphs of other batch sizes share them. */
@@ -44,13 +51,13 @@ export function integerGraph(
     return cache.get(name)!.node;
   };
 
-  const rangeOf = (x: Node, name: string, { plan, input }: QuantisedLayer): Node | undefined => {
+  const rangeNode = (x: Node, name: string, { plan, input }: QuantisedLayer): Node | undefined => {
     if (plan.activations !== 8) return undefined;
     if (plan.range === 'dynamic') return activationRange(x, `${name}.range`);
     if (!input) throw new ShapeError(`${name}: its input has no quantiser; calibrate the detector.`);
     const { scale, zeroPoint } = input;
     return constant(`range ${scale} ${zeroPoint}`, () => {
-      return new Parameter(`${name}.range`, { shape: [2], dtype: 'f32' }, Float32Array.of(scale, zeroPoint));
+      return new Parameter(`${name}.range`, { shape: [RANGE_LENGTH], dtype: 'f32' }, rangeOf(scale, zeroPoint));
     });
   };
 
@@ -75,7 +82,7 @@ export function integerGraph(
     const storage = STORAGE[plan.activations]!;
     const [x, w, bias] = node.inputs as [Node, Node, Node];
     const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;
-    const range = rangeOf(x, name, layer);
+    const range = rangeNode(x, name, layer);
     const input = storeOnce(x, storage, range, `${name}.input`);
     if (!weights) {
       const floats = storage === 'f32' ? x : loadActivations(input, x.type.shape[1]!, storage, range, `${name}.values`);

@@ -1,4 +1,5 @@
 import { roundHalfEven } from '../kernels/half.ts';
+import { SMALLEST_SPAN } from '../kernels/storage.ts';
 import type { ActivationQuantiser } from './layers.ts';
 
 /** How the range of an activation quantiser is chosen. */
@@ -65,7 +66,7 @@ export class RangeObserver {
 /** The quantiser whose codes cover [low, high], which includes zero exactly. */
 function affine(low: number, high: number, bits: 4 | 8): ActivationQuantiser {
   const most = 2 ** bits - 1;
-  if (!(high > low)) return { scale: 1, zeroPoint: 0 };
+  if (!(high - low >= SMALLEST_SPAN)) return { scale: 1, zeroPoint: 0 };
   const scale = Math.fround((high - low) / most);
   return { scale, zeroPoint: Math.min(Math.max(roundHalfEven(-low / scale), 0), most) };
 }

@@ -10,18 +10,76 @@ export const usage = `raad devices
 
 export const options: OptionTable = { json: { type: 'boolean' } };
 
+interface Inspection {
+  readonly caps?: Caps;
+  /** As WebGPU tells it; absent where it does not. */
+  readonly isFallback?: boolean;
+  readonly problem?: string;
+}
+
 /** What an adapter can do, or why it cannot be used. */
-async function inspect({ name }: AdapterEntry): Promise<{ caps?: Caps; problem?: string }> {
+async function inspect({ name }: AdapterEntry): Promise<Inspection> {
   try {
     const opened = await openDevice({ adapter: name });
     try {
-      return { caps: new Engine({ device: opened.device }).caps };
+      const { isFallbackAdapter } = opened.device.adapterInfo as { isFallbackAdapter?: boolean };
+      const { caps } = new Engine({ device: opened.device });
+      return { caps, ...(isFallbackAdapter !== undefined && { isFallback: isFallbackAdapter }) };
     } finally {
       opened.close();
     }
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function subgroupSizes({ subgroups, subgroupMinSize, subgroupMaxSize }: Caps): string {
+  if (!subgroups) return 'none';
+  return subgroupMinSize === subgroupMaxSize
+    ? `${subgroupMinSize} lanes`
+    : `${subgroupMinSize} to ${subgroupMaxSize} lanes`;
+}
+
+function matrices({ subgroupMatrixConfigs }: Caps): string {
+  const shown = subgroupMatrixConfigs.map(({ componentType, resultComponentType, M, N, K }) => {
+    return `${componentType} to ${resultComponentType} ${M}x${N}x${K}`;
+  });
+  return shown.join(', ') || 'none';
+}
+
+const mebibytes = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+
+/** Titles and values. */
+function rows(caps: Caps, isFallback: boolean | undefined): [string, string][] {
+  const { vendor, architecture, device, description, f16, packedDot, timestampQuery, limits } = caps;
+  const features = [f16 && 'f16', packedDot && 'packed dot products', timestampQuery && 'timestamps'];
+  const nature = [caps.isCpu ? 'software on the CPU' : 'hardware', isFallback && 'fallback adapter'];
+  const list = (values: readonly (string | false | undefined)[]) => values.filter(Boolean).join(', ');
+  return [
+    ['device', device || '(hidden)'],
+    ['driver', description || '(hidden)'],
+    ['vendor', [vendor || '(hidden)', architecture].filter(Boolean).join(' / ')],
+    ['nature', list(nature)],
+    ['subgroups', subgroupSizes(caps)],
+    ['matrices', matrices(caps)],
+    ['features', list(features) || 'none'],
+    [
+      'workgroups',
+      list([
+        `${limits.maxComputeWorkgroupStorageSize / 1024} KiB of memory`,
+        `${limits.maxComputeInvocationsPerWorkgroup} invocations`,
+        `${limits.maxComputeWorkgroupsPerDimension} per dimension`,
+      ]),
+    ],
+    [
+      'buffers',
+      list([
+        `${mebibytes(limits.maxBufferSize)} at most`,
+        `bindings of ${mebibytes(limits.maxStorageBufferBindingSize)}`,
+        `${limits.maxStorageBuffersPerShaderStage} storage buffers per stage`,
+      ]),
+    ],
+  ];
 }
 
 export async function run(args: Arguments): Promise<void> {
@@ -36,20 +94,12 @@ export async function run(args: Arguments): Promise<void> {
   if (list.length === 0) console.log('no WebGPU adapter was found; `npm run setup` installs a software one');
   const best = list.find(({ caps }) => caps);
   for (const entry of list) {
-    const { name, kind, backend, caps, problem } = entry;
+    const { name, kind, backend, caps, isFallback, problem } = entry;
     console.log(`${entry === best ? '*' : ' '} ${name} (${kind}, ${backend})`);
     if (!caps) {
       console.log(`    cannot be used: ${problem}`);
       continue;
     }
-    const { subgroups, subgroupMinSize, subgroupMaxSize, f16, timestampQuery, limits } = caps;
-    const size = subgroupMinSize === subgroupMaxSize ? subgroupMinSize : `${subgroupMinSize}..${subgroupMaxSize}`;
-    const features = [subgroups && `subgroups of ${size}`, f16 && 'f16', timestampQuery && 'timestamps'].filter(
-      Boolean,
-    );
-    console.log(`    ${caps.description}`);
-    console.log(
-      `    ${features.join(', ') || 'no optional features'}; largest binding ${limits.maxStorageBufferBindingSize / 2 ** 20} MiB`,
-    );
+    for (const [title, value] of rows(caps, isFallback)) console.log(`    ${title.padEnd(12)}${value}`);
   }
 }
