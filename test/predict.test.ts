@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { countOperations, type OperationCounts } from '../src/bench/count.ts';
+import { CARDS, f32GFlops, MACHINES, measuredMachine } from '../src/bench/machines.ts';
+import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
+import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
@@ -157,5 +161,83 @@ describe('formulas give what instrumented kernels count', () => {
 
   test('for every shader that has one', () => {
     expect([...seen].sort()).toEqual([...COUNTED_SHADERS].sort());
+  });
+});
+
+describe('predicted times', () => {
+  const h100 = MACHINES.h100;
+  const layer = (side: number) =>
+    conv2d(x(1, 128, side, side), new Parameter('w', { shape: [256, 128, 4, 4], dtype: 'f32' }).node, undefined, {});
+  const tile = (side: number, machine = h100) =>
+    predictDispatches({ outputs: { y: layer(side) }, variants: { conv2d: 'tile64x64' } }, machine)[0]!;
+
+  test('the term that takes longest is the bound, and the launch gap is added', () => {
+    for (const dispatch of predictDetector({ size: 'xs', side: 128 }, [h100])[0]!.dispatches) {
+      const { terms, bound, milliseconds, workMilliseconds } = dispatch;
+      expect(terms[bound]).toBe(Math.max(...Object.values(terms)));
+      const { launches, ...busy } = terms;
+      expect(workMilliseconds).toBe(Math.max(...Object.values(busy)));
+      expect(milliseconds).toBe(launches + workMilliseconds);
+    }
+  });
+
+  test('a large product is held up by arithmetic, a lone workgroup by latency, a copy by memory', () => {
+    const bounds: Bound[] = ['arithmetic', 'cache'];
+    expect(bounds).toContain(tile(126).bound);
+    expect(tile(5).work.workgroups).toBe(4);
+    expect(tile(5).bound).toBe('latency');
+    const padded = pad2d(x(64, 64, 128, 128), { top: 1, bottom: 1 });
+    expect(predictDispatches({ outputs: { padded } }, h100)[0]!.bound).toBe('memory');
+  });
+
+  test('no prediction beats the peak', () => {
+    for (const card of CARDS) {
+      const { work, milliseconds } = tile(126, MACHINES[card]);
+      expect((2 * work.multiplyAdds) / milliseconds / 1e6).toBeLessThan(f32GFlops(MACHINES[card]));
+    }
+  });
+
+  test('what depends on parameters alone is left out, and every dispatch of the detector has a formula', () => {
+    for (const bits of [undefined, 4] as const) {
+      for (const { work, label } of predictDetector({ size: 'xs', side: 128, bits }, [h100])[0]!.dispatches) {
+        expect(work.from, label).toBe('formula');
+        expect(label).not.toMatch(/weights|packed/);
+      }
+    }
+  });
+
+  test('a kernel without a formula gets the cost of its definition', () => {
+    const node = layer(20);
+    const kernel = { shader: { name: 'other.wgsl', source: '' }, grid: [7, 2] } as const;
+    const { work } = predictKernel(node, kernel, h100);
+    expect(work).toMatchObject({ from: 'definition', workgroups: 14 });
+    expect(2 * work.multiplyAdds).toBe(node.op.cost!(node).flops);
+  });
+
+  test('a measured machine has the measured ceilings', () => {
+    const machine = measuredMachine(h100.caps, { f32GFlops: 50000, dot4I8GOps: 100000, copyGBs: 2500 }, 2);
+    expect(f32GFlops(machine)).toBeCloseTo(50000, 6);
+    expect(machine.dotSlots).toBeCloseTo(2, 9);
+    expect(machine).toMatchObject({ cores: 132, dramGBs: 2500, launchMicroseconds: 2 });
+    expect(tile(126, machine).milliseconds).toBeGreaterThan(tile(126).milliseconds);
+  });
+
+  test('dispatches of a compiled plan are predicted like those of the graph', async () => {
+    const machine = { ...h100, caps: gpu.caps };
+    const outputs = { y: conv({ stride: 2, padding: 1 }) };
+    const plan = await gpu.compile({ outputs });
+    const ofPlan = plan.dispatches.map((dispatch) => predictDispatch(dispatch, machine));
+    const ofGraph = predictDispatches({ outputs, tuning: gpu.tuning }, machine);
+    expect(totalOf(ofPlan).dispatches).toBe(plan.dispatches.length);
+    expect(ofPlan.map(({ shader, grid }) => [shader, grid])).toEqual(ofGraph.map(({ shader, grid }) => [shader, grid]));
+    const measured = [{ name: ofPlan[0]!.label, median: 2 * ofPlan[0]!.workMilliseconds }];
+    expect(dispatchRows(ofPlan, measured)[0]!['measured / predicted']).toBeCloseTo(2, 12);
+    plan.destroy();
+  });
+
+  test('the tables of docs/kernels.md are those that the code computes', () => {
+    const text = readFileSync(new URL('../docs/kernels.md', import.meta.url), 'utf8');
+    // Otherwise run `raad estimate --into docs/kernels.md`.
+    expect(withPredictions(text, predictionsMarkdown())).toBe(text);
   });
 });

@@ -31,6 +31,8 @@ export type Bound = 'arithmetic' | 'workgroup memory' | 'cache' | 'memory' | 'la
 export interface Prediction {
   /** Launch gap included. */
   readonly milliseconds: number;
+  /** Without the launch gap: what timestamps around the dispatch show. */
+  readonly workMilliseconds: number;
   readonly bound: Bound;
   /** Milliseconds of each term; the work takes as long as the largest of all but `launches`. */
   readonly terms: Readonly<Record<Bound, number>>;
@@ -63,8 +65,15 @@ function residentWorkgroups(work: Work, machine: Machine): number {
 
 /** Whether a value depends on parameters alone: then it lies in memory before the run. */
 function isConstant(node: Node): boolean {
-  return topologicalOrder([node]).every((from) => !isInput(from));
+  let known = constants.get(node);
+  if (known === undefined) {
+    known = !isInput(node) && node.inputs.every(isConstant);
+    constants.set(node, known);
+  }
+  return known;
 }
+
+const constants = new WeakMap<Node, boolean>();
 
 /**
  * Bytes from and to DRAM. Parameters are read once in a run, so they always come from there; what the run itself wrote is
@@ -106,7 +115,7 @@ export function predictKernel(node: Node, kernel: Kernel, machine: Machine): Pre
   const longest = Math.max(...Object.values(busy));
   const bound = (Object.keys(terms) as Bound[]).reduce((most, term) => (terms[term] > terms[most] ? term : most));
   const issueShare = instructions > 0 ? sums / instructions : 0;
-  return { milliseconds: launches + longest, bound, terms, work, issueShare, resident };
+  return { milliseconds: launches + longest, workMilliseconds: longest, bound, terms, work, issueShare, resident };
 }
 
 /** The kernel that a plan's dispatch runs. */

@@ -7,6 +7,7 @@ import * as bench from './commands/bench.ts';
 import * as bias from './commands/bias.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
+import * as estimate from './commands/estimate.ts';
 import * as evaluation from './commands/eval.ts';
 import * as exporting from './commands/export.ts';
 import * as fit from './commands/fit.ts';
@@ -49,6 +50,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   devices,
   tune,
   bench,
+  estimate,
   generate,
   demo,
 };
