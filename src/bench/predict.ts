@@ -172,6 +172,8 @@ export interface PredictedTotal {
   readonly leastBytes: number;
   /** Milliseconds of the dispatches that each bound holds up. */
   readonly byBound: Readonly<Record<Bound, number>>;
+  /** What holds up most of the time. */
+  readonly bound: Bound;
 }
 
 /** Operations that a dispatch executes, a multiply-add as two and a packed product as eight. */
@@ -196,5 +198,6 @@ export function totalOf(dispatches: readonly Prediction[]): PredictedTotal {
     operations: sum(({ work }) => operationsOf(work)),
     leastBytes: sum(({ work }) => work.leastBytes),
     byBound,
+    bound: (Object.keys(byBound) as Bound[]).reduce((most, bound) => (byBound[bound] > byBound[most] ? bound : most)),
   };
 }

@@ -1,7 +1,7 @@
 import type { WeightBits } from '../quantisation/weights.ts';
 import { type DetectorShape, detectorGraphs } from './detectorGraph.ts';
 import { CARDS, MACHINES, type Machine } from './machines.ts';
-import { type Bound, operationsOf, type PredictedDispatch, predictDispatches, totalOf } from './predict.ts';
+import { operationsOf, type PredictedDispatch, predictDispatches, totalOf } from './predict.ts';
 
 /** The batch that throughput is said for. */
 export const THROUGHPUT_BATCH = 16;
@@ -81,12 +81,6 @@ function partOf(label: string): string {
   return PARTS.find(([, labels]) => labels.test(label))![0];
 }
 
-/** What holds up most of the time. */
-function mainBound(dispatches: readonly PredictedDispatch[]): Bound {
-  const { byBound } = totalOf(dispatches);
-  return (Object.keys(byBound) as Bound[]).reduce((most, bound) => (byBound[bound] > byBound[most] ? bound : most));
-}
-
 /** A row for every part of a detector and one for all of it: counts, then milliseconds and main bound on each machine. */
 export function partRows(predictions: readonly DetectorPrediction[]): Record<string, string | number>[] {
   const [first] = predictions;
@@ -94,8 +88,8 @@ export function partRows(predictions: readonly DetectorPrediction[]): Record<str
   const rowOf = (part: string, has: (dispatch: PredictedDispatch) => boolean) => {
     const total = totalOf(first.dispatches.filter(has));
     const times = predictions.map(({ machine, dispatches }) => {
-      const own = dispatches.filter(has);
-      return [machine.name, `${totalOf(own).milliseconds.toFixed(2)} (${mainBound(own)})`] as const;
+      const { milliseconds, bound } = totalOf(dispatches.filter(has));
+      return [machine.name, `${milliseconds.toFixed(2)} (${bound})`] as const;
     });
     return {
       part,
