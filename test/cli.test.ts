@@ -427,3 +427,29 @@ describe('the bench', () => {
     expect(run('unheard_of.wgsl').stderr).toMatch(/no kernel called unheard_of.wgsl ran/);
   });
 });
+
+describe('estimate', () => {
+  test('predicts every dispatch, and sets what was measured beside it', () => {
+    const measured = { dispatches: [{ name: 'both.conv1', median: 0.5 }] };
+    writeFileSync(at('measured.json'), JSON.stringify(measured));
+    const small = ['estimate', '--size', 'xs', '--resolution', '128', '--card', 'all'];
+    const { status, stdout } = raad(...small, '--measured', 'measured.json', '--json', 'estimate.json');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/both\.conv1 .* 500 /);
+    const { predictions } = JSON.parse(readFileSync(at('estimate.json'), 'utf8'));
+    expect(predictions).toHaveLength(4);
+    for (const { total, dispatches, latency } of predictions) {
+      expect(total.dispatches).toBe(dispatches.length);
+      expect(total.milliseconds).toBe(latency);
+    }
+  });
+
+  test('refuses what it cannot use', () => {
+    writeFileSync(at('empty.json'), '{}');
+    expectRefusal(['estimate', '--card', 'abacus'], /abacus is not known/, 2);
+    expectRefusal(['estimate', '--bits', 'none,9'], /9 does not exist/, 2);
+    expectRefusal(['estimate', '--resolution', '100'], /resolution 100 cannot be used/);
+    expectRefusal(['estimate', '--measured', 'empty.json'], /no measured dispatches/);
+    expectRefusal(['estimate', '--into', 'empty.json'], /no markers/);
+  });
+});

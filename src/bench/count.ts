@@ -1,12 +1,14 @@
 import type { Engine } from '../engine/engine.ts';
 import { ShapeError } from '../engine/errors.ts';
-import { type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
+import { type Kernel, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
 import { pipelineRequest } from '../engine/pipelines.ts';
 import { lower, type VariantChoice } from '../engine/plan.ts';
 
 /** What one dispatch executed, over all its invocations. Vectors count with all their elements. */
 export interface OperationCounts {
   readonly label: string;
+  readonly node: Node;
+  readonly kernel: Kernel;
   readonly shader: string;
   readonly workgroups: number;
   /** 32-bit values read from storage buffers, and written to them. */
@@ -14,9 +16,25 @@ export interface OperationCounts {
   readonly stores: number;
   /** Multiply-adds into register accumulators. */
   readonly multiplyAdds: number;
+  /** Products of four packed bytes into register accumulators. */
+  readonly packedProducts: number;
+  /** 32-bit values read from workgroup memory, and written to it. */
+  readonly workgroupReads: number;
+  readonly workgroupWrites: number;
 }
 
 const COUNTERS = 'counts_';
+/** What is counted, in the order of the buffer. */
+const COUNTED = ['loads', 'stores', 'multiplyAdds', 'packedProducts', 'workgroupReads', 'workgroupWrites'] as const;
+const COUNTER_BYTES = 4 * COUNTED.length;
+
+const STORAGE = { reads: 'loads', writes: 'stores' } as const;
+const WORKGROUP = { reads: 'workgroupReads', writes: 'workgroupWrites' } as const;
+
+/** 32-bit values of a WGSL type. */
+function widthOf(type: string): number {
+  return Number(/^vec(\d)/.exec(type)?.[1] ?? 1);
+}
 
 /** End of the bracket that opens at `from`. */
 function closing(text: string, from: number): number {
@@ -45,47 +63,50 @@ function countReads(text: string, name: string): string {
 }
 
 /**
- * An instrumented shader: every read and write of a storage array and every `acc... +=` adds to a counter of the invocation,
- * and those are summed up in a buffer. The arithmetic stays what it was.
+ * An instrumented shader: every read and write of a storage or workgroup array and every `acc... +=` adds to a counter of the
+ * invocation, and those are summed up in a buffer. The arithmetic stays what it was.
  */
 export function instrument(code: string, binding: number): string {
-  const arrays = [...code.matchAll(/var<storage, (read|read_write)> (\w+): array<(\w+)>/g)].map(
-    ([, access, name, type]) => ({ access: access!, name: name!, type: type!, width: /^vec4/.test(type!) ? 4 : 1 }),
+  const storage = [...code.matchAll(/var<storage, (read|read_write)> (\w+): array<(\w+)>/g)].map(
+    ([, access, name, type]) => ({ name: name!, type: type!, written: access === 'read_write', of: STORAGE }),
   );
+  const workgroup = [...code.matchAll(/var<workgroup> (\w+): array<(\w+), /g)].map(([, name, type]) => ({
+    name: name!,
+    type: type!,
+    written: true,
+    of: WORKGROUP,
+  }));
+  const arrays = [...storage, ...workgroup];
   const wide = new Set([...code.matchAll(/var (acc\w*) = vec4f\(\);/g)].map(([, name]) => name!));
   const lines = code.split('\n');
   const start = lines.findIndex((line) => /^fn main\b/.test(line));
   const end = lines.indexOf('}', start);
-  const flush = ['loads', 'stores', 'multiply']
-    .map((name, i) => `atomicAdd(&${COUNTERS}[${i}], ${COUNTERS}${name});`)
-    .join(' ');
+  const flush = COUNTED.map((name, i) => `atomicAdd(&${COUNTERS}[${i}], ${COUNTERS}${name});`).join(' ');
   const body = lines.map((line, i) => {
     if (line.startsWith('@group') || (i < start && !line.startsWith('  '))) return line;
-    const store = arrays.find(
-      ({ access, name }) => access === 'read_write' && new RegExp(`^\\s*${name}\\[`).test(line),
-    );
+    const store = arrays.find(({ written, name }) => written && new RegExp(`^\\s*${name}\\[`).test(line));
     let text = line;
     if (store) {
       const open = line.indexOf('[');
       const close = closing(line, open);
       let rest = line.slice(close + 1);
       for (const { name } of arrays) rest = countReads(rest, name);
-      text = `${COUNTERS}stores += ${store.width}u; ${line.slice(0, close + 1)}${rest}`;
+      text = `${COUNTERS}${store.of.writes} += ${widthOf(store.type)}u; ${line.slice(0, close + 1)}${rest}`;
     } else for (const { name } of arrays) text = countReads(text, name);
-    const sum = /^\s*(acc\w*) \+= .*\*/.exec(line);
-    if (sum) text = `${COUNTERS}multiply += ${wide.has(sum[1]!) ? 4 : 1}u; ${text}`;
+    const [, sum, term] = /^\s*(acc\w*) \+= (.*)/.exec(line) ?? [];
+    if (term?.startsWith('dot4(')) text = `${COUNTERS}packedProducts += 1u; ${text}`;
+    else if (term?.startsWith('dot(')) text = `${COUNTERS}multiplyAdds += 4u; ${text}`;
+    else if (term?.includes('*')) text = `${COUNTERS}multiplyAdds += ${wide.has(sum!) ? 4 : 1}u; ${text}`;
     if (i > start && i < end) text = text.replace(/\breturn;/, `${flush} return;`);
     return i === end ? `${flush}\n}` : text;
   });
   const head = [
-    `@group(0) @binding(${binding}) var<storage, read_write> ${COUNTERS}: array<atomic<u32>, 3>;`,
-    ...['loads', 'stores', 'multiply'].map((name) => `var<private> ${COUNTERS}${name}: u32;`),
-    ...arrays
-      .filter(({ access }) => access === 'read' || access === 'read_write')
-      .map(
-        ({ name, type, width }) =>
-          `fn ${COUNTERS}read_${name}(i: u32) -> ${type} { ${COUNTERS}loads += ${width}u; return ${name}[i]; }`,
-      ),
+    `@group(0) @binding(${binding}) var<storage, read_write> ${COUNTERS}: array<atomic<u32>, ${COUNTED.length}>;`,
+    ...COUNTED.map((name) => `var<private> ${COUNTERS}${name}: u32;`),
+    ...arrays.map(
+      ({ name, type, of }) =>
+        `fn ${COUNTERS}read_${name}(i: u32) -> ${type} { ${COUNTERS}${of.reads} += ${widthOf(type)}u; return ${name}[i]; }`,
+    ),
   ];
   // Directives such as `enable` have to come first.
   const at = body.findIndex((line) => /^(@group|struct|fn|var|@compute)/.test(line));
@@ -124,8 +145,8 @@ export async function countOperations(
       buffers.set(node, own);
       if (!entry || parameterOf(node)) continue;
       const { code, bindings, grid } = pipelineRequest(node, entry.kernel, engine.requestOptions);
-      const counters = make(16, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
-      const staging = make(16, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      const counters = make(COUNTER_BYTES, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+      const staging = make(COUNTER_BYTES, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
       const resources = node.inputs.map((from) => buffers.get(from)!);
       if (continued === undefined) resources.push(own);
       const params = Object.values(entry.kernel.params ?? {});
@@ -161,22 +182,24 @@ export async function countOperations(
       pass.setBindGroup(0, group);
       pass.dispatchWorkgroups(...grid);
       pass.end();
-      encoder.copyBufferToBuffer(counters, 0, staging, 0, 16);
+      encoder.copyBufferToBuffer(counters, 0, staging, 0, COUNTER_BYTES);
       device.queue.submit([encoder.finish()]);
       await engine.map(staging);
-      const [loads, stores, multiplyAdds] = new Uint32Array(staging.getMappedRange().slice(0)) as unknown as [
-        number,
-        number,
-        number,
-      ];
+      const counted = new Uint32Array(staging.getMappedRange().slice(0));
       staging.unmap();
+      const of = (name: (typeof COUNTED)[number]) => counted[COUNTED.indexOf(name)]!;
       results.push({
         label: node.label,
+        node,
+        kernel: entry.kernel,
         shader: entry.kernel.shader.name,
         workgroups: grid[0] * grid[1] * grid[2],
-        loads,
-        stores,
-        multiplyAdds,
+        loads: of('loads'),
+        stores: of('stores'),
+        multiplyAdds: of('multiplyAdds'),
+        packedProducts: of('packedProducts'),
+        workgroupReads: of('workgroupReads'),
+        workgroupWrites: of('workgroupWrites'),
       });
     }
     return results;

@@ -8,6 +8,7 @@ import * as bias from './commands/bias.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as doctor from './commands/doctor.ts';
+import * as estimate from './commands/estimate.ts';
 import * as evaluation from './commands/eval.ts';
 import * as exporting from './commands/export.ts';
 import * as fit from './commands/fit.ts';
@@ -51,6 +52,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   doctor,
   tune,
   bench,
+  estimate,
   generate,
   demo,
 };

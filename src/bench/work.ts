@@ -1,0 +1,341 @@
+import { type Kernel, type Node, size } from '../engine/graph.ts';
+import { nchw } from '../kernels/common.ts';
+
+/** What one dispatch executes over all its invocations. Values are 32 bits wide, vectors count with all their elements. */
+export interface Work {
+  readonly workgroups: number;
+  /** Of one workgroup. */
+  readonly invocations: number;
+  /** Values read from storage buffers, and written to them. */
+  readonly loads: number;
+  readonly stores: number;
+  /** Multiply-adds into register sums, those that only fill a block included. */
+  readonly multiplyAdds: number;
+  /** Products of four packed bytes, likewise. */
+  readonly packedProducts: number;
+  /** Values read from workgroup memory, and written to it. */
+  readonly workgroupReads: number;
+  readonly workgroupWrites: number;
+  /** Bytes that have to be read and written at least once: the tensors. */
+  readonly leastBytes: number;
+  /** Bytes between the cores and the last cache: loads that a core's own cache does not serve, and stores. */
+  readonly cacheBytes: number;
+  /** Bytes that workgroup memory delivers; a value that a whole subgroup reads is delivered once. */
+  readonly workgroupBytes: number;
+  /** Instructions besides sums: addresses, transforms, decoding, loads and stores. An estimate. */
+  readonly otherInstructions: number;
+  /** Loads that a workgroup waits for one after another. */
+  readonly steps: number;
+  /** Registers of an invocation, an estimate, and workgroup memory in bytes: they decide how many workgroups are resident. */
+  readonly registers: number;
+  readonly workgroupMemory: number;
+  /** By a formula for this shader, or from the definition of the op, which knows nothing of the kernel. */
+  readonly from: 'formula' | 'definition';
+}
+
+/** A kernel with a short way to its numbers. */
+interface Dispatched {
+  readonly node: Node;
+  readonly workgroups: number;
+  readonly grid: readonly [number, number, number];
+  /** A define or parameter. */
+  readonly get: (name: string) => number;
+}
+
+type Formula = (dispatched: Dispatched) => Partial<Work> | undefined;
+
+/* Instructions of what kernels do besides sums; estimates. */
+/** A division by a number that is not known when the shader is compiled, its remainder included. */
+const DIVISION = 20;
+/** Index of a value in a tensor, and its bounds. */
+const ADDRESS = 5;
+/** Set-up of an invocation of a kernel of one operation per element. */
+const SETUP = 12;
+/** Loop, barriers and counters of a step that stages a block. */
+const STAGE = 8;
+/** What the emulation of a product of four packed bytes takes besides the product. */
+const EMULATED_PRODUCT = 11;
+/** Loads of consecutive turns of a loop that are under way together. */
+const IN_FLIGHT = 4;
+/** Registers of an invocation for addresses and what is staged. */
+const BASE_REGISTERS = 24;
+/** Invocations whose addresses workgroup memory looks at together. */
+const SUBGROUP = 32;
+/** Bytes that workgroup memory delivers at least for a subgroup. */
+const LINE = 128;
+/** A subgroup stores every fourth value, so that each 32-byte sector of the cache is written four times in part. */
+const SCATTERED_STORES = 4;
+
+/** Instructions of one Winograd transform of A points, a multiply-add as one. */
+const INPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 11, 6: 14 };
+const OUTPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 6, 6: 10 };
+
+/** One invocation per element, 64 to a workgroup. */
+function perElement(
+  { node, workgroups }: Dispatched,
+  work: Partial<Work> & Pick<Work, 'loads'>,
+  instructions: number,
+): Partial<Work> {
+  const stores = work.stores ?? size(node.type);
+  return { stores, invocations: 64, otherInstructions: workgroups * 64 * (SETUP + instructions), ...work };
+}
+
+/** Values of one side that padding leaves: indices o of [0, out) for which (o - first) / dilation is one of [0, length). */
+function inside(out: number, first: number, length: number, dilation: number): number {
+  let count = 0;
+  for (let i = 0; i < length; i++) {
+    const o = i * dilation + first;
+    if (o >= 0 && o < out) count++;
+  }
+  return count;
+}
+
+const planes = (node: Node) => nchw(node.type)[0] * nchw(node.type)[1];
+
+/** Outputs of one side that tiles write: tile i of `count` starts at `start(i)` and writes up to `side` of `length`. */
+function written(count: number, side: number, length: number, start: (i: number) => number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += Math.max(0, Math.min(side, length - start(i)));
+  return sum;
+}
+
+/** The block of a kernel of 16 x 16 invocations that stages rows and columns as vec4. */
+function block({ workgroups, get }: Dispatched, depth: number, perStagedColumn: number, perOutput: number) {
+  const [MT, TM, TN, BK] = [get('MT'), get('TM'), get('TN'), get('BK')];
+  const steps = Math.ceil(depth / BK);
+  const staged = workgroups * steps * BK * (MT + 16 * TN);
+  const reads = workgroups * steps * BK * 256 * (TM + TN);
+  const subgroups = (workgroups * steps * BK * 256) / SUBGROUP;
+  // Of a subgroup's 16 columns and 2 rows the reads of rows are broadcasts.
+  const delivered = subgroups * ((TM / 4) * LINE + (TN / 4) * 16 * 16);
+  const perInvocation =
+    steps * (STAGE + ((BK * TN) / 64) * (5 + perStagedColumn) + ((BK * MT) / 1024) * (2 + 2 * ADDRESS)) +
+    (steps * BK * (TM + TN)) / 4 +
+    TM * TN * perOutput;
+  return {
+    invocations: 256,
+    staged,
+    multiplyAdds: workgroups * steps * BK * MT * 16 * TN,
+    workgroupReads: reads,
+    workgroupWrites: staged,
+    workgroupBytes: delivered + 4 * staged,
+    otherInstructions: workgroups * 256 * perInvocation,
+    steps,
+    registers: TM * TN + TM + TN + BASE_REGISTERS,
+    workgroupMemory: 4 * BK * (MT + 16 * TN),
+  };
+}
+
+const FORMULAS: Readonly<Record<string, Formula>> = {
+  'conv2d_tile.wgsl'(dispatched) {
+    const { node, grid, get } = dispatched;
+    const depth = get('inChannels') * get('kernelHeight') * get('kernelWidth');
+    // Two divisions find a staged value's tap, one a result's pixel.
+    const { staged, ...work } = block(dispatched, depth, 2 * DIVISION + 2 * ADDRESS, DIVISION + ADDRESS);
+    const bias = get('BIAS') * get('outChannels') * grid[0] * 4 * get('TN');
+    const stores = size(node.type);
+    return { ...work, loads: staged + bias, stores, cacheBytes: 4 * (staged + SCATTERED_STORES * stores) };
+  },
+  'winograd_product_tile.wgsl'(dispatched) {
+    const { get } = dispatched;
+    const { staged, ...work } = block(dispatched, get('depth'), 3 * ADDRESS, ADDRESS);
+    const stores = get('rows') * get('columns') * get('points');
+    return { ...work, loads: staged, stores, cacheBytes: 4 * (staged + SCATTERED_STORES * stores) };
+  },
+  'winograd_input.wgsl'({ workgroups, get }) {
+    const [A, M] = [get('A'), get('M')];
+    const tiles = get('channels') * get('rows') * get('tilesX');
+    const points = A * A * tiles;
+    const padding = get('PADDED') * A * A;
+    return {
+      invocations: get('WORKGROUP'),
+      loads: points,
+      stores: points,
+      // Neighbours in a row share a core's cache, rows do not.
+      cacheBytes: 4 * (A * M * tiles + points),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 4 * A) +
+        tiles * (2 * A * INPUT_TRANSFORM[A]! + 3 * A * A + padding),
+      steps: get('CHANNELS'),
+      registers: A * A + BASE_REGISTERS,
+    };
+  },
+  'winograd_output.wgsl'({ workgroups, get }) {
+    const [A, M, Q] = [get('A'), get('M'), get('Q')];
+    const [rows, tilesX, tilesY] = [get('rows'), get('tilesX'), get('tilesY')];
+    const halved = get('POOL') ? 2 : 1;
+    const side = (M * Q) / halved;
+    const quads = (get('channels') * rows * tilesX) / (Q * Q);
+    const first = (i: number) => ((get('firstRow') + i * Q) % tilesY) * (M / halved);
+    const down = written(rows / Q, side, get('height'), first);
+    const across = written(tilesX / Q, side, get('width'), (i) => i * side);
+    const stores = get('channels') * down * across;
+    const loads = quads * (Q * Q * A * A + get('BIAS'));
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      cacheBytes: 4 * (loads + stores * (side === 1 ? 1 : SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 3 * DIVISION) +
+        quads * (Q * Q * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 2 * M * M) + 3 * side * side),
+      steps: get('CHANNELS'),
+      registers: Q * Q * (A * M + M * M) + BASE_REGISTERS,
+    };
+  },
+  'winograd_distance.wgsl'({ node, workgroups, get }) {
+    const [A, M] = [get('A'), get('M')];
+    const splits = node.type.shape[0]!;
+    const tiles = get('channels') * get('rows') * get('tilesX');
+    const loads = tiles * (A * A + 1 + get('TARGET') * M * M);
+    const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
+    const down = written(get('rows'), M, get('height'), first);
+    const across = written(get('tilesX'), M, get('width'), (i) => i * M);
+    const stores = splits * down * across;
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION) +
+        tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
+      steps: get('channelsPerSplit'),
+      registers: A * M + M * M + BASE_REGISTERS,
+    };
+  },
+  'qconv2d_tile.wgsl'({ node, workgroups, get }) {
+    const [BK, U8, PARTS, GROUPS, BITS] = [get('BK'), get('U8'), get('PARTS'), get('GROUPS'), get('BITS')];
+    const taps = get('kernelHeight') * get('kernelWidth');
+    const depth = get('inWords') * taps;
+    const steps = Math.ceil(depth / BK);
+    const slots = workgroups * steps * BK * 64;
+    // Codes of widths that do not divide a word may lie in two.
+    const weightLoads = 32 % BITS === 0 ? 1 : 2;
+    const width = U8 ? 1 : 4;
+    const products = workgroups * steps * BK * 64 * 64;
+    const emulated = U8 && !get('PACKED_DOT');
+    const stores = size(node.type);
+    const staged = slots * (weightLoads + PARTS);
+    const tables = workgroups * 256 * 4 * 2 * GROUPS;
+    return {
+      invocations: 256,
+      loads: staged + workgroups * 256 * 4 + tables,
+      stores,
+      multiplyAdds: U8 ? 0 : 4 * products,
+      packedProducts: U8 ? products : 0,
+      workgroupReads: workgroups * steps * BK * 256 * 8 * width,
+      workgroupWrites: 2 * slots * width,
+      // A subgroup reads 2 x 4 channels, a line each time, and 16 x 4 pixels.
+      workgroupBytes: workgroups * steps * BK * 8 * (4 * LINE + 4 * Math.max(LINE, 64 * width)) + 8 * slots * width,
+      cacheBytes: 4 * (staged + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * 256 * (4 * DIVISION + steps * (STAGE + BK * 8) + 16 * 12) +
+        slots * (2 * DIVISION + 4 * ADDRESS + 12 + weightLoads + PARTS + 2) +
+        (emulated ? products * EMULATED_PRODUCT : 0) +
+        stores * (DIVISION + ADDRESS),
+      steps,
+      registers: 16 * (GROUPS > 1 ? 2 : 1) + 8 * width + BASE_REGISTERS,
+      workgroupMemory: 2 * BK * 64 * 4 * width,
+    };
+  },
+  'store_activations.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const per = get('TO_WORDS') ? 32 / get('BITS') : 1;
+    return perElement(dispatched, { loads: per * size(node.type) }, 2 * DIVISION + 8 * per);
+  },
+  'pad2d.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const [, , height, width] = nchw(node.type);
+    const rows = inside(height, get('top'), get('height'), get('DILATION'));
+    const columns = inside(width, get('left'), get('width'), get('DILATION'));
+    return perElement(dispatched, { loads: planes(node) * rows * columns }, 2 * ADDRESS);
+  },
+  'pad_words.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    return perElement(dispatched, { loads: planes(node) * get('height') * get('width') }, 2 * ADDRESS);
+  },
+  'avg_pool2d.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const [, , height, width] = nchw(node.type);
+    const padding = get('PADDING');
+    const covered = (out: number, length: number) =>
+      [0, 1].reduce(
+        (sum, d) => sum + written(out, 1, length, (i) => (2 * i + d < padding ? length : 2 * i + d - padding)),
+        0,
+      );
+    const loads = planes(node) * covered(height, get('height')) * covered(width, get('width'));
+    return perElement(dispatched, { loads }, 2 * ADDRESS + 8);
+  },
+  'pool_words.wgsl': (dispatched) => perElement(dispatched, { loads: 4 * size(dispatched.node.type) }, 60),
+  'resize_bilinear.wgsl': (dispatched) => perElement(dispatched, { loads: 4 * size(dispatched.node.type) }, 50),
+  'image_to_tensor.wgsl'(dispatched) {
+    // What a colour change reads depends on its kind.
+    if (dispatched.get('ADJUST')) return undefined;
+    return perElement(dispatched, { loads: dispatched.get('size'), stores: 3 * dispatched.get('size') }, DIVISION + 40);
+  },
+  'standardise.wgsl': (dispatched) =>
+    perElement(dispatched, { loads: 3 * size(dispatched.node.type) }, 2 * DIVISION + ADDRESS),
+  'map_combine.wgsl': (dispatched) => perElement(dispatched, { loads: 8 * size(dispatched.node.type) }, 30),
+  'fold_splits.wgsl'(dispatched) {
+    const splits = dispatched.get('splits');
+    const loads = splits * size(dispatched.node.type);
+    return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
+  },
+  'channel_distance.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const each = 1 + get('TARGET');
+    const loads = each * get('channels') * size(node.type);
+    const instructions = DIVISION + get('channels') * (2 + 2 * each);
+    return perElement(dispatched, { loads, steps: Math.ceil(get('channels') / IN_FLIGHT) }, instructions);
+  },
+  'slice_outer.wgsl'(dispatched) {
+    if (dispatched.get('EMBED')) return undefined;
+    return perElement(dispatched, { loads: size(dispatched.node.type) }, ADDRESS);
+  },
+  'concat_outer.wgsl': (dispatched) => perElement(dispatched, { loads: size(dispatched.node.type) }, ADDRESS),
+};
+
+/** Shaders that have a formula. */
+export const COUNTED_SHADERS: readonly string[] = Object.keys(FORMULAS);
+
+const bytesOf = (node: Node) => 4 * size(node.type);
+
+/**
+ * Counts of one dispatch by formulas over its kernel's defines, parameters and grid. A kernel without one gets the cost of
+ * its op's definition instead. @see Work.from
+ */
+export function workOf(node: Node, kernel: Kernel): Work {
+  const [x, y = 1, z = 1] = kernel.grid;
+  const workgroups = x * y * z;
+  const get = (name: string): number => Number(kernel.defines?.[name] ?? kernel.params?.[name]?.value);
+  const counted = FORMULAS[kernel.shader.name]?.({ node, workgroups, grid: [x, y, z], get });
+  const leastBytes = node.inputs.reduce((sum, from) => sum + bytesOf(from), bytesOf(node));
+  const common = {
+    workgroups,
+    leastBytes,
+    cacheBytes: leastBytes,
+    packedProducts: 0,
+    workgroupReads: 0,
+    workgroupWrites: 0,
+    workgroupBytes: 0,
+    otherInstructions: 0,
+    steps: 1,
+    registers: BASE_REGISTERS,
+    workgroupMemory: 0,
+  };
+  // A kernel that has changed may lack what its formula reads.
+  if (counted && Object.values(counted).every((value) => typeof value !== 'number' || Number.isFinite(value))) {
+    return { ...common, multiplyAdds: 0, invocations: 64, loads: 0, stores: 0, ...counted, from: 'formula' };
+  }
+  const cost = node.op.cost?.(node) ?? { flops: 0, bytes: leastBytes };
+  const stores = size(node.type);
+  return {
+    ...common,
+    invocations: 64,
+    loads: Math.max(0, cost.bytes / 4 - stores),
+    stores,
+    multiplyAdds: cost.flops / 2,
+    from: 'definition',
+  };
+}

@@ -1,0 +1,124 @@
+import { CARDS, MACHINES } from '../../bench/machines.ts';
+import { totalOf } from '../../bench/predict.ts';
+import {
+  dispatchRows,
+  type MeasuredDispatch,
+  partRows,
+  predictDetector,
+  predictionsMarkdown,
+  THROUGHPUT_BATCH,
+  totalRows,
+  withPredictions,
+} from '../../bench/predictTables.ts';
+import { UserError } from '../../errors.ts';
+import { parsePdnSize } from '../../model/pdn.ts';
+import { readBytes, writeAtomically } from '../../node/files.ts';
+import { WEIGHT_BITS } from '../../quantisation/weights.ts';
+import { metricsTable } from '../../report/table.ts';
+import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
+import { writeJson } from '../benchReport.ts';
+
+export const usage = `raad estimate
+  Predicts what a detector takes on a GPU, dispatch by dispatch, from what its kernels execute and what the GPU's data sheet
+  says; runs on no adapter. How, and how far to trust it: docs/kernels.md.
+
+  --card NAME            ${CARDS.join(', ')} or all; h100
+  --size xs|s|m --resolution PX --batch N     s, 256, 1
+  --bits LIST            none and widths of the weights, with 8-bit activations: none,8; none
+  --measured FILE        JSON of raad bench dispatches, to stand beside the prediction
+  --json FILE            every dispatch with its counts and times
+  --markdown             the tables of docs/kernels.md
+  --into FILE            puts those tables between the markers of a Markdown file`;
+
+export const options: OptionTable = {
+  card: { type: 'string' },
+  size: { type: 'string' },
+  resolution: { type: 'string' },
+  batch: { type: 'string' },
+  bits: { type: 'string' },
+  measured: { type: 'string' },
+  json: { type: 'string' },
+  markdown: { type: 'boolean' },
+  into: { type: 'string' },
+};
+
+/** `none` stands for float. */
+function chosenBits(args: Arguments) {
+  const names = (args.text('bits') ?? 'none').split(',');
+  return names.flatMap((name) => (name === 'none' ? [undefined] : readWidths('bits', name, WEIGHT_BITS)));
+}
+
+/** @throws UserError unless the file is a report of raad bench dispatches */
+async function readMeasured(file: string): Promise<readonly MeasuredDispatch[]> {
+  const fix = 'Make one with `raad bench dispatches --json FILE`.';
+  let report: { dispatches?: readonly Partial<MeasuredDispatch>[] };
+  try {
+    report = JSON.parse(new TextDecoder().decode(await readBytes(file)));
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${file} is not JSON.`, fix);
+  }
+  const dispatches = Array.isArray(report?.dispatches) ? report.dispatches : [];
+  const isMeasured = (each: Partial<MeasuredDispatch> | null): each is MeasuredDispatch =>
+    typeof each?.name === 'string' && typeof each.median === 'number';
+  if (dispatches.length === 0 || !dispatches.every(isMeasured))
+    throw new UserError(`${file} holds no measured dispatches.`, fix);
+  return dispatches as readonly MeasuredDispatch[];
+}
+
+/** @throws UserError for a file without markers */
+async function writeTables(file: string, tables: string): Promise<void> {
+  const text = withPredictions(new TextDecoder().decode(await readBytes(file)), tables);
+  if (text === undefined)
+    throw new UserError(
+      `${file} has no markers.`,
+      'Put the first and last line of `raad estimate --markdown` into it.',
+    );
+  await writeAtomically(file, text);
+}
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const card = args.choice('card', [...CARDS, 'all']) ?? 'h100';
+  const size = parsePdnSize(args.text('size') ?? 's');
+  const side = wholeNumber(args, 'resolution', 256, 1);
+  const batch = wholeNumber(args, 'batch', 1, 1);
+  const file = args.text('measured');
+  const measured = file === undefined ? [] : await readMeasured(file);
+  const into = args.text('into');
+  if (into !== undefined) return writeTables(into, predictionsMarkdown({ size, side }));
+  if (args.flag('markdown')) {
+    console.log(predictionsMarkdown({ size, side }));
+    return;
+  }
+  const machines = card === 'all' ? CARDS.map((each) => MACHINES[each]) : [MACHINES[card]];
+  const all = [];
+  for (const bits of chosenBits(args)) {
+    signal.throwIfAborted();
+    all.push({ bits, of: predictDetector({ size, side, bits }, machines, batch) });
+  }
+  for (const { bits, of } of all) {
+    const name = `detector ${size} ${side} px x ${batch}, ${bits === undefined ? 'float' : `w${bits}a8`}`;
+    for (const { machine, dispatches } of of) {
+      console.log(`\n${name}, ${machine.name}`);
+      console.log(metricsTable(dispatchRows(dispatches, measured), { digits: 1 }));
+    }
+    console.log(`\n${name}, milliseconds`);
+    console.log(metricsTable(partRows(of)));
+  }
+  console.log(`\nlatency at batch 1, throughput at batch ${THROUGHPUT_BATCH}`);
+  console.log(metricsTable(totalRows(all)));
+
+  const json = args.text('json');
+  if (!json) return;
+  const predictions = all.flatMap(({ bits, of }) =>
+    of.map(({ machine, dispatches, latency, imagesPerSecond }) => ({
+      bits: bits ?? 32,
+      machine,
+      latency,
+      imagesPerSecond,
+      total: totalOf(dispatches),
+      dispatches: dispatches.map(({ node: _, ...each }) => each),
+    })),
+  );
+  await writeJson(json, { settings: { size, resolution: side, batch }, predictions });
+}

@@ -1,0 +1,243 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { countOperations, type OperationCounts } from '../src/bench/count.ts';
+import { CARDS, f32GFlops, MACHINES, measuredMachine } from '../src/bench/machines.ts';
+import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
+import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
+import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
+import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import { avgPool2d } from '../src/kernels/avgPool2d.ts';
+import { TILES } from '../src/kernels/common.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import { convDistance } from '../src/kernels/convDistance.ts';
+import { foldSplits } from '../src/kernels/foldSplits.ts';
+import { imageToTensor } from '../src/kernels/image.ts';
+import { channelDistance, combineMaps } from '../src/kernels/maps.ts';
+import { pad2d } from '../src/kernels/pad2d.ts';
+import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
+import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
+import { concatOuter } from '../src/kernels/siamese.ts';
+import { sliceOuter } from '../src/kernels/slice.ts';
+import { standardise } from '../src/kernels/standardise.ts';
+import { loadActivations, padWords, poolWords, storeActivations } from '../src/kernels/storage.ts';
+import { engine } from './gpu.ts';
+
+const gpu = await engine();
+
+const x = (...shape: number[]) => input('x', shape);
+const named = (name: string, ...shape: number[]) => input(name, shape);
+const range = (name: string) => new Parameter(name, { shape: [2], dtype: 'f32' }, Float32Array.of(1, 3)).node;
+
+function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
+  const weights = [13, channels, 3, 3];
+  const full: Qconv2dAttrs = {
+    weights,
+    bits: 8,
+    groupSize: channels,
+    input: 'u8',
+    output: 'u8',
+    stride: 1,
+    padding: 1,
+    relu: true,
+    pool: false,
+    ...attrs,
+  };
+  const per = { u8: 4, f16: 2, f32: 1 }[full.input];
+  return qconv2d(
+    {
+      x: input('x', [2, Math.ceil(channels / per), 9, 11], full.input === 'f32' ? 'f32' : 'u32'),
+      weights: input('w', [packedWords(weights, full.bits)], 'u32'),
+      table: named('t', 13, channels / full.groupSize, 2),
+      bias: named('b', 13),
+      ...(full.input === 'u8' && { inRange: range('in') }),
+      ...(full.output === 'u8' && { outRange: range('out') }),
+    },
+    full,
+  );
+}
+
+interface Case {
+  readonly name: string;
+  readonly root: Node;
+  readonly variants?: Readonly<Record<string, string>>;
+}
+
+const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
+  conv2d(x(2, ci * (attrs?.groups ?? 1), 13, 15), named('w', co, ci, k, k), named('b', co), attrs);
+
+const CASES: readonly Case[] = [
+  // `count.test.ts` counts the blocks in between.
+  ...TILES.slice(0, 2).flatMap(([rows, columns]): Case[] => {
+    const tile = `tile${16 * rows}x${16 * columns}`;
+    return [
+      { name: `conv2d ${tile}`, root: conv({ stride: 2, padding: 1 }), variants: { conv2d: tile } },
+      { name: `winograd ${tile}`, root: conv({}), variants: { conv2d: 'winograd3', winogradProduct: tile } },
+    ];
+  }),
+  { name: 'conv2d in groups', root: conv({ groups: 2, relu: true }, 256), variants: { conv2d: 'tile64x64' } },
+  {
+    name: 'conv2d without bias',
+    root: conv2d(x(1, 3, 9, 9), named('w', 8, 3, 4, 4), undefined, {}),
+    variants: { conv2d: 'tile64x64' },
+  },
+  ...(
+    [
+      [2, 4],
+      [2, 3],
+      [3, 4],
+      [4, 3],
+    ] as const
+  ).flatMap(([m, k]) =>
+    [false, true].map(
+      (pool): Case => ({
+        name: `winograd F(${m}, ${k})${pool ? ' pooled' : ''}`,
+        root: conv({ padding: 1, pool }, 9, 11, k),
+        variants: { conv2d: `winograd${m}`, winogradProduct: 'tile64x64' },
+      }),
+    ),
+  ),
+  {
+    name: 'distance without a target',
+    root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
+    variants: { convDistance: 'winograd3', winogradProduct: 'tile64x64' },
+  },
+  {
+    name: 'distance to a target',
+    root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
+    variants: { convDistance: 'winograd2', winogradProduct: 'tile64x64' },
+  },
+  ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
+  { name: 'qconv2d pooled', root: quantised({ pool: true }) },
+  { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
+  { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
+  { name: 'qconv2d in groups of channels', root: quantised({ groupSize: 32, output: 'f32' }, 64) },
+].map((each: Case) => ({ ...each, variants: each.variants ?? { qconv2d: 'tile' } }));
+
+const ELEMENTS: readonly Case[] = [
+  { name: 'pad2d', root: pad2d(x(2, 3, 7, 9), { top: 2, bottom: 1, left: -1, right: 3 }) },
+  { name: 'pad2d dilated', root: pad2d(x(1, 3, 7, 9), { top: 2, left: 1, dilation: 2 }) },
+  { name: 'avgPool2d', root: avgPool2d(x(2, 3, 7, 11)) },
+  { name: 'avgPool2d padded', root: avgPool2d(x(1, 3, 7, 11), { padding: 1 }) },
+  { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
+  { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
+  { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
+  { name: 'channelDistance', root: channelDistance(x(2, 7, 5, 9), named('y', 2, 7, 5, 9)) },
+  { name: 'channelDistance alone', root: channelDistance(x(2, 7, 5, 9)) },
+  { name: 'imageToTensor', root: imageToTensor(input('image', [2, 9, 11], 'u32')) },
+  { name: 'standardise', root: standardise(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
+  { name: 'sliceOuter', root: sliceOuter(x(5, 3, 7), 1, 3) },
+  { name: 'concatOuter', root: concatOuter(x(5, 3, 7), named('y', 2, 3, 7)) },
+  { name: 'storeActivations u8', root: storeActivations(x(2, 5, 9, 7), 'u8', range('r')) },
+  { name: 'storeActivations f16', root: storeActivations(x(2, 5, 9, 7), 'f16') },
+  { name: 'loadActivations', root: loadActivations(input('x', [1, 2, 9, 7], 'u32'), 5, 'u8', range('r')) },
+  { name: 'padWords', root: padWords(input('x', [1, 2, 9, 7], 'u32'), 1, range('r')) },
+  { name: 'poolWords', root: poolWords(input('x', [1, 2, 9, 7], 'u32'), range('r'), range('s')) },
+];
+
+const NAMES = [
+  'workgroups',
+  'loads',
+  'stores',
+  'multiplyAdds',
+  'packedProducts',
+  'workgroupReads',
+  'workgroupWrites',
+] as const;
+const only = (counts: Pick<OperationCounts, (typeof NAMES)[number]>) =>
+  Object.fromEntries(NAMES.map((name) => [name, counts[name]]));
+
+describe('formulas give what instrumented kernels count', () => {
+  const seen = new Set<string>();
+  for (const { name, root, variants } of [...CASES, ...ELEMENTS]) {
+    test(name, async () => {
+      for (const counts of await countOperations(gpu, root, variants)) {
+        const work = workOf(counts.node, counts.kernel);
+        if (work.from === 'definition') continue;
+        seen.add(counts.shader);
+        expect(only(work), counts.shader).toEqual(only(counts));
+      }
+    });
+  }
+
+  test('for every shader that has one', () => {
+    expect([...seen].sort()).toEqual([...COUNTED_SHADERS].sort());
+  });
+});
+
+describe('predicted times', () => {
+  const h100 = MACHINES.h100;
+  const layer = (side: number) =>
+    conv2d(x(1, 128, side, side), new Parameter('w', { shape: [256, 128, 4, 4], dtype: 'f32' }).node, undefined, {});
+  const tile = (side: number, machine = h100) =>
+    predictDispatches({ outputs: { y: layer(side) }, variants: { conv2d: 'tile64x64' } }, machine)[0]!;
+
+  test('the term that takes longest is the bound, and the launch gap is added', () => {
+    for (const dispatch of predictDetector({ size: 'xs', side: 128 }, [h100])[0]!.dispatches) {
+      const { terms, bound, milliseconds, workMilliseconds } = dispatch;
+      expect(terms[bound]).toBe(Math.max(...Object.values(terms)));
+      const { launches, ...busy } = terms;
+      expect(workMilliseconds).toBe(Math.max(...Object.values(busy)));
+      expect(milliseconds).toBe(launches + workMilliseconds);
+    }
+  });
+
+  test('a large product is held up by arithmetic, a lone workgroup by latency, a copy by memory', () => {
+    const bounds: Bound[] = ['arithmetic', 'cache'];
+    expect(bounds).toContain(tile(126).bound);
+    expect(tile(5).work.workgroups).toBe(4);
+    expect(tile(5).bound).toBe('latency');
+    const padded = pad2d(x(64, 64, 128, 128), { top: 1, bottom: 1 });
+    expect(predictDispatches({ outputs: { padded } }, h100)[0]!.bound).toBe('memory');
+  });
+
+  test('no prediction beats the peak', () => {
+    for (const card of CARDS) {
+      const { work, milliseconds } = tile(126, MACHINES[card]);
+      expect((2 * work.multiplyAdds) / milliseconds / 1e6).toBeLessThan(f32GFlops(MACHINES[card]));
+    }
+  });
+
+  test('what depends on parameters alone is left out, and every dispatch of the detector has a formula', () => {
+    for (const bits of [undefined, 4] as const) {
+      for (const { work, label } of predictDetector({ size: 'xs', side: 128, bits }, [h100])[0]!.dispatches) {
+        expect(work.from, label).toBe('formula');
+        expect(label).not.toMatch(/weights|packed/);
+      }
+    }
+  });
+
+  test('a kernel without a formula gets the cost of its definition', () => {
+    const node = layer(20);
+    const kernel = { shader: { name: 'other.wgsl', source: '' }, grid: [7, 2] } as const;
+    const { work } = predictKernel(node, kernel, h100);
+    expect(work).toMatchObject({ from: 'definition', workgroups: 14 });
+    expect(2 * work.multiplyAdds).toBe(node.op.cost!(node).flops);
+  });
+
+  test('a measured machine has the measured ceilings', () => {
+    const machine = measuredMachine(h100.caps, { f32GFlops: 50000, dot4I8GOps: 100000, copyGBs: 2500 }, 2);
+    expect(f32GFlops(machine)).toBeCloseTo(50000, 6);
+    expect(machine.dotSlots).toBeCloseTo(2, 9);
+    expect(machine).toMatchObject({ cores: 132, dramGBs: 2500, launchMicroseconds: 2 });
+    expect(tile(126, machine).milliseconds).toBeGreaterThan(tile(126).milliseconds);
+  });
+
+  test('dispatches of a compiled plan are predicted like those of the graph', async () => {
+    const machine = { ...h100, caps: gpu.caps };
+    const outputs = { y: conv({ stride: 2, padding: 1 }) };
+    const plan = await gpu.compile({ outputs });
+    const ofPlan = plan.dispatches.map((dispatch) => predictDispatch(dispatch, machine));
+    const ofGraph = predictDispatches({ outputs, tuning: gpu.tuning }, machine);
+    expect(totalOf(ofPlan).dispatches).toBe(plan.dispatches.length);
+    expect(ofPlan.map(({ shader, grid }) => [shader, grid])).toEqual(ofGraph.map(({ shader, grid }) => [shader, grid]));
+    const measured = [{ name: ofPlan[0]!.label, median: 2 * ofPlan[0]!.workMilliseconds }];
+    expect(dispatchRows(ofPlan, measured)[0]!['measured / predicted']).toBeCloseTo(2, 12);
+    plan.destroy();
+  });
+
+  test('the tables of docs/kernels.md are those that the code computes', () => {
+    const text = readFileSync(new URL('../docs/kernels.md', import.meta.url), 'utf8');
+    // Otherwise run `raad estimate --into docs/kernels.md`.
+    expect(withPredictions(text, predictionsMarkdown())).toBe(text);
+  });
+});
