@@ -341,7 +341,7 @@ describe('the bench', () => {
     const report = JSON.parse(readFileSync(at('bench.json'), 'utf8'));
     expect(report.results).toHaveLength(4);
     expect(report.peaks.f32GFlops).toBeGreaterThan(0);
-    expect(report.toggles).toEqual([]);
+    expect(report.toggles).toEqual({ on: [], off: ['timestamp_quantization'] });
     expect(readFileSync(at('bench.svg'), 'utf8')).toMatch(/^<svg .*f32 peak.*<\/svg>/s);
     expect(Object.keys(JSON.parse(readFileSync(at('share.json'), 'utf8')))).not.toContain('commit');
   });

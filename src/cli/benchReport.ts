@@ -3,6 +3,7 @@ import type { Caps } from '../engine/caps.ts';
 import { writeAtomically } from '../node/files.ts';
 import { ownVersion } from '../node/version.ts';
 import type { Arguments } from './arguments.ts';
+import { MEASURING, readToggles } from './session.ts';
 
 /** 10^9 per second. */
 export const gigas = (count: number, milliseconds: number) => count / milliseconds / 1e6;
@@ -13,10 +14,10 @@ export function peaksText({ f32GFlops, dot4I8GOps, copyGBs }: Peaks): string {
 
 /** What every figure depends on: adapter, driver, Dawn's toggles, versions. */
 export async function reportHead(args: Arguments, caps: Caps) {
-  const { vendor, architecture, description, subgroupMaxSize, f16, packedDot } = caps;
+  const { vendor, architecture, device, description, subgroupMaxSize, f16, packedDot } = caps;
   return {
-    adapter: { vendor, architecture, description, subgroupMaxSize, f16, packedDot },
-    toggles: args.text('toggles')?.split(',') ?? [],
+    adapter: { vendor, architecture, device, description, subgroupMaxSize, f16, packedDot },
+    toggles: readToggles(args, MEASURING),
     versions: { 'raad-webgpu': await ownVersion(), node: process.version },
   };
 }

@@ -15,6 +15,7 @@ export interface Caps {
   readonly isCpu: boolean;
   readonly vendor: string;
   readonly architecture: string;
+  readonly device: string;
   readonly description: string;
   readonly subgroups: boolean;
   readonly subgroupMinSize: number;
@@ -54,6 +55,7 @@ export function detectCaps(device: GPUDevice): Caps {
     isCpu: kind !== 'gpu',
     vendor: info.vendor,
     architecture: info.architecture,
+    device: info.device,
     description: info.description,
     subgroups: device.features.has('subgroups'),
     subgroupMinSize: info.subgroupMinSize ?? 4,

@@ -80,10 +80,11 @@ function subjects(args: Arguments, engine: Engine, networks: Networks): Subject[
 
 const TIMING = { rounds: 9, warmUp: 2 };
 
-function show({ label, variant, times, done, total }: TuneProgress): void {
+function show({ label, variant, times, failed, done, total }: TuneProgress): void {
   const list = Object.entries(times).sort(([, a], [, b]) => a - b);
   const text = list.map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(', ');
   console.log(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
+  for (const [name, reason] of Object.entries(failed)) notice(`${label}: ${name} is left out: ${reason}`);
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
