@@ -23,6 +23,9 @@ export interface Timing {
   readonly p99?: number;
 }
 
+/** Milliseconds for which a GPU is kept busy before cases are timed: it was idle while they compiled. */
+export const WARM_UP = 50;
+
 export interface MeasureOptions {
   /** Runs of each case that are timed. */
   readonly rounds: number;

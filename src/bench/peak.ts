@@ -255,8 +255,7 @@ class Meter {
     perInvocation: number,
   ): Promise<Probe> {
     const most = Math.min(MOST_WORKGROUPS, Math.floor(bytes / 4 / this.#workgroup));
-    const make = (count: number) =>
-      this.#probe(pipeline, resources, count, perInvocation * count * this.#workgroup);
+    const make = (count: number) => this.#probe(pipeline, resources, count, perInvocation * count * this.#workgroup);
     let workgroups = Math.min(most, FIRST_WORKGROUPS);
     let probe = make(workgroups);
     await this.#time(probe, 1);

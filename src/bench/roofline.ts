@@ -26,6 +26,11 @@ export interface Bound {
   readonly share: number;
 }
 
+/** 10^9 operations per second; 0 where no peak is measured. */
+export function peakOf(arithmetic: Arithmetic, { f32GFlops, f16GFlops, dot4I8GOps }: Peaks): number {
+  return { f32: f32GFlops, f16: f16GFlops, dot4I8Packed: dot4I8GOps, matrix: 0 }[arithmetic];
+}
+
 /** 10^9 bytes per second for data of a size: caches are faster, so the rate of the next smaller size that was measured counts. */
 export function bandwidth({ copyGBs, memory }: Peaks, workingSet: number): number {
   const sizes = [...memory].sort((a, b) => a.bytes - b.bytes);

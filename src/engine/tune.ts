@@ -172,7 +172,8 @@ class Contest {
       for (const parameter of plan.parameters) this.#parameters.add(parameter);
       this.#running.add({ name, plan, times: [], repeats: 1 });
     } catch (error) {
-      if (!(error instanceof ShaderError || error instanceof OutOfMemoryError || error instanceof ShapeError)) throw error;
+      if (!(error instanceof ShaderError || error instanceof OutOfMemoryError || error instanceof ShapeError))
+        throw error;
       this.failed[name] = error.message;
     }
   }
