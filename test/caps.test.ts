@@ -7,7 +7,7 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { engine } from './gpu.ts';
-import { quantisedTable } from './quantisedTable.ts';
+import { quantisedTable } from '../src/doctor/quantisedTable.ts';
 
 const gpu = await engine();
 

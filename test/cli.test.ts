@@ -356,7 +356,7 @@ describe('the bench', () => {
     const report = JSON.parse(readFileSync(at('bench.json'), 'utf8'));
     expect(report.results).toHaveLength(4);
     expect(report.peaks.f32GFlops).toBeGreaterThan(0);
-    expect(report.toggles).toEqual([]);
+    expect(report.toggles).toEqual({ on: [], off: ['timestamp_quantization'] });
     expect(readFileSync(at('bench.svg'), 'utf8')).toMatch(/^<svg .*f32 peak.*<\/svg>/s);
     expect(Object.keys(JSON.parse(readFileSync(at('share.json'), 'utf8')))).not.toContain('commit');
   });
@@ -371,8 +371,10 @@ describe('the bench', () => {
     const { status, stdout, stderr } = raad('bench', ...args, '--rounds', '1', '--warm-up', '0', ...files);
     expect(status, stderr).toBe(0);
     expect(stdout).toMatch(/^peaks: f32 \d/);
-    expect(stdout).toMatch(/shape +kernel +bits +activations +variant +median ms +p95 ms +GOP\/s +GB\/s +error +exact/);
-    expect(stdout).toMatch(/exact +% of peak +peak +weight bytes/);
+    expect(stdout).toMatch(
+      /shape +kernel +bits +activations +variant +median ms +p5 ms +p95 ms +GOP\/s +GB\/s +error +exact/,
+    );
+    expect(stdout).toMatch(/exact +% of peak +peak +bound by +% of bound +executed GOP\/s +weight bytes/);
     expect(stderr).toMatch(/conv2d pointwise is left out for 2,5,6,6:3,2,2:2,1, w32 f32: .* this shape/);
     const rows: Record<string, string>[] = parse(readFileSync(at('kernels.csv'), 'utf8'), { columns: true });
     const find = (kernel: string, variant: string) =>

@@ -1,8 +1,9 @@
 import type { Engine } from '../engine/engine.ts';
+import { spin } from '../engine/sample.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import type { Detector } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
-import { type MeasureOptions, measure, type Timing } from './measure.ts';
+import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
 
 /** What the time of a detector is kept under. @param kind `float`, `w8a8`, ... */
 export function detectorName({ size, side }: Pick<Networks, 'size' | 'side'>, batch: number, kind: string): string {
@@ -28,6 +29,7 @@ export async function timeDetectors(
     }),
   );
   try {
+    await spin(engine, WARM_UP);
     const timings = await measure(cases, options);
     for (const { name, median } of timings) tuning.setTime(name, median);
     return timings;

@@ -4,7 +4,7 @@ import type { Engine } from '../engine/engine.ts';
 import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, input, type Node, type Op, Parameter, size, type Values } from '../engine/graph.ts';
 import type { Plan, TypedArray } from '../engine/plan.ts';
-import { repeatsFor, timeRuns } from '../engine/sample.ts';
+import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { isConstant } from '../engine/tuning.ts';
 import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
@@ -12,7 +12,8 @@ import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
 import { type ActivationStorage, RANGE_LENGTH, rangeOf, reader, store, storedType } from '../kernels/storage.ts';
 import { codeRange, dequantiseWeights, type QuantisedWeights, type WeightBits } from '../quantisation/weights.ts';
-import { type MeasureOptions, measure, type Timing } from './measure.ts';
+import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
+import { type Arithmetic, arithmeticOf, workOf } from './roofline.ts';
 
 /** Ops whose variants can be timed on shapes of one's own. */
 export const BENCH_KERNELS = ['conv2d', 'qconv2d'] as const;
@@ -82,7 +83,11 @@ export interface KernelBenchResult extends Timing {
   /** Bytes of weights and scales that the kernels read, in the form that they read. */
   readonly weightBytes: number;
   /** The instruction that does the products, whose measured peak is the ceiling. @see Peaks */
-  readonly ceiling: 'f32' | 'dot4I8Packed';
+  readonly ceiling: Arithmetic;
+  /** What the variant's dispatches execute, transforms and all. */
+  readonly work: ReturnType<typeof workOf>;
+  /** Bytes on the device, of parameters and intermediate values. */
+  readonly memoryBytes: number;
 }
 
 /** Names of an op's variants on an engine, those that were added included. */
@@ -154,13 +159,11 @@ async function benchProblems(
     }
     const cases = entries.map(({ result, plan, repeats }) => ({
       name: `${result.kernel} ${result.variant}`,
-      run: () => timeRuns(engine, plan, repeats),
+      time: () => timeRuns(engine, plan, repeats),
     }));
+    await spin(engine, WARM_UP);
     const timings = await measure(cases, options);
-    return timings.map(({ median, p95, ...timing }, i) => {
-      const { repeats, result } = entries[i]!;
-      return { ...timing, median: median / repeats, p95: p95 / repeats, ...result };
-    });
+    return timings.map((timing, i) => ({ ...timing, ...entries[i]!.result }));
   } finally {
     for (const plan of plans) {
       plan.destroy();
@@ -204,7 +207,7 @@ async function prepare(
 ): Promise<Entry> {
   const data = values instanceof Uint32Array ? values : Float32Array.from(values);
   const { y: actual } = await plan.run({ x: data }, ['y']);
-  const repeats = repeatsFor(await timeRuns(engine, plan));
+  const repeats = await planRepeats(engine, plan);
   return {
     plan,
     repeats,
@@ -217,7 +220,9 @@ async function prepare(
       ...y.op.cost!(y),
       ...compare(actual!),
       weightBytes: weightBytes(plan, y),
-      ceiling: usesDot(plan) ? 'dot4I8Packed' : 'f32',
+      ceiling: ceilingOf(plan),
+      work: workOf(plan.dispatches, plan.shaders),
+      memoryBytes: plan.memoryBytes + plan.parameterBytes,
     },
   };
 }
@@ -230,8 +235,10 @@ function weightBytes({ dispatches }: Plan, y: Node): number {
   return [...constants].reduce((sum, { type }) => sum + 4 * size(type), 0);
 }
 
-function usesDot({ shaders }: Plan): boolean {
-  return [...shaders.values()].some((code) => /dot4[IU]8Packed\(/.test(code));
+/** The instruction of the shader that does the products. */
+function ceilingOf({ shaders }: Plan): Arithmetic {
+  const all = [...shaders.values()].map(arithmeticOf);
+  return all.find((arithmetic) => arithmetic !== 'f32') ?? 'f32';
 }
 
 type Comparison = (actual: TypedArray) => Pick<KernelBenchResult, 'error' | 'isExact' | 'checkedChannels'>;

@@ -1,16 +1,30 @@
-/** Something that can be run again and again; a run ends when its result is there. */
+/** Something that can be run again and again. */
 export interface BenchCase {
   readonly name: string;
+  /** Ends when the result is there; the host's clock tells how long that took. */
   run(): Promise<unknown>;
 }
 
+/** Something that takes its time itself. */
+export interface TimedCase {
+  readonly name: string;
+  /** @returns milliseconds */
+  time(): Promise<number>;
+}
+
+/** Samples in milliseconds, summarised. With few of them a percentile is the least or the largest one. */
 export interface Timing {
   readonly name: string;
   readonly runs: number;
-  /** Milliseconds. */
   readonly median: number;
+  readonly p5: number;
   readonly p95: number;
+  /** Where there are at least a hundred samples. */
+  readonly p99?: number;
 }
+
+/** Milliseconds for which a GPU is kept busy before cases are timed: it was idle while they compiled. */
+export const WARM_UP = 50;
 
 export interface MeasureOptions {
   /** Runs of each case that are timed. */
@@ -25,24 +39,42 @@ export interface MeasureOptions {
  * compared. Use the ratios of the medians.
  */
 export async function measure(
-  cases: readonly BenchCase[],
+  cases: readonly (BenchCase | TimedCase)[],
   { rounds, warmUp, signal }: MeasureOptions,
 ): Promise<Timing[]> {
   const times = cases.map((): number[] => []);
   for (let round = 0; round < warmUp + rounds; round++) {
-    for (const [i, { run }] of cases.entries()) {
+    for (const [i, each] of cases.entries()) {
       signal?.throwIfAborted();
-      const start = performance.now();
-      await run();
-      if (round >= warmUp) times[i]!.push(performance.now() - start);
+      const milliseconds = 'time' in each ? await each.time() : await byHost(each);
+      if (round >= warmUp) times[i]!.push(milliseconds);
     }
   }
   return cases.map(({ name }, i) => summarise(name, times[i]!));
 }
 
-/** Median and 95th percentile of samples. */
-export function summarise(name: string, samples: readonly number[]): Timing {
+async function byHost(each: BenchCase): Promise<number> {
+  const start = performance.now();
+  await each.run();
+  return performance.now() - start;
+}
+
+/** The value below which a share `q` of the samples lies. */
+export function quantile(samples: readonly number[], q: number): number {
   const sorted = [...samples].sort((a, b) => a - b);
-  const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
-  return { name, runs: sorted.length, median: at(0.5), p95: at(0.95) };
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+}
+
+const ENOUGH_FOR_P99 = 100;
+
+/** Median and percentiles of samples. */
+export function summarise(name: string, samples: readonly number[]): Timing {
+  return {
+    name,
+    runs: samples.length,
+    median: quantile(samples, 0.5),
+    p5: quantile(samples, 0.05),
+    p95: quantile(samples, 0.95),
+    ...(samples.length >= ENOUGH_FOR_P99 && { p99: quantile(samples, 0.99) }),
+  };
 }

@@ -3,11 +3,13 @@ import type { Engine } from '../engine/engine.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { VariantChoice } from '../engine/plan.ts';
 import { fuse } from '../engine/plan.ts';
+import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { PRESETS, trainingGraph } from '../train/fit.ts';
-import { type MeasureOptions, measure, type Timing } from './measure.ts';
+import { type MeasureOptions, measure, type TimedCase, type Timing, WARM_UP } from './measure.ts';
+import { workOf } from './roofline.ts';
 
 /** One line of a benchmark. */
 export interface BenchResult extends Timing {
@@ -17,6 +19,12 @@ export interface BenchResult extends Timing {
   /** Bytes that have to be read and written at least once. */
   readonly bytes: number;
   readonly images: number;
+  /** Milliseconds of a run on the device, without the host's part; the median of as many. */
+  readonly deviceMs: number;
+  /** What the dispatches of a run execute. */
+  readonly work: ReturnType<typeof workOf>;
+  /** Bytes on the device, of parameters and intermediate values. */
+  readonly memoryBytes: number;
 }
 
 interface Subject {
@@ -29,6 +37,7 @@ interface Subject {
   readonly images: number;
 }
 
+/** @param read whether results are read on the host, which then takes the time, too */
 async function run(
   engine: Engine,
   suite: BenchResult['suite'],
@@ -42,18 +51,29 @@ async function run(
     ),
   );
   try {
-    const cases = subjects.map(({ name, outputs }, i) => ({
+    const device: TimedCase[] = [];
+    // A CPU adapter's host part is nothing beside its kernels.
+    const isHostEnough = read && engine.caps.isCpu;
+    for (const [i, { name }] of subjects.entries()) {
+      if (isHostEnough) break;
+      const repeats = await planRepeats(engine, plans[i]!);
+      device.push({ name, time: () => timeRuns(engine, plans[i]!, repeats) });
+    }
+    const host = subjects.map(({ name, outputs }, i) => ({
       name,
-      async run() {
-        await plans[i]!.run({}, read ? Object.keys(outputs) : []);
-        if (!read) await engine.device.queue.onSubmittedWorkDone();
-      },
+      run: () => plans[i]!.run({}, Object.keys(outputs)),
     }));
-    const timings = await measure(cases, options);
-    return timings.map((timing, i) => {
-      const { definition, images } = subjects[i]!;
-      return { ...timing, suite, ...graphCost(definition), images };
-    });
+    await spin(engine, WARM_UP);
+    const timings = await measure(read ? [...host, ...device] : device, options);
+    return subjects.map(({ definition, images }, i) => ({
+      ...timings[i]!,
+      suite,
+      ...graphCost(definition),
+      images,
+      deviceMs: timings.at(i - subjects.length)!.median,
+      work: workOf(plans[i]!.dispatches, plans[i]!.shaders),
+      memoryBytes: plans[i]!.memoryBytes + plans[i]!.parameterBytes,
+    }));
   } finally {
     for (const plan of plans) plan.destroy();
   }

@@ -10,6 +10,7 @@ import {
   variantNames,
 } from '../bench/kernels.ts';
 import { measurePeaks, type Peaks } from '../bench/peak.ts';
+import { boundOf, peakOf } from '../bench/roofline.ts';
 import type { Engine } from '../engine/engine.ts';
 import { convOutput } from '../kernels/conv2d.ts';
 import { assertWritable, writeAtomically } from '../node/files.ts';
@@ -19,7 +20,7 @@ import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, readWidths, UsageError, wholeNumber } from './arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
-import { notice, withEngine } from './session.ts';
+import { MEASURING, notice, withEngine } from './session.ts';
 
 /** Options that go with --kernel only. */
 export const KERNEL_OPTIONS = ['bits', 'shape', 'activations', 'group-size', 'csv'] as const;
@@ -41,23 +42,27 @@ export async function runKernelBench(args: Arguments, signal: AbortSignal): Prom
   const chosen = readOptions(args);
   const [csv, json, svg] = ['csv', 'json', 'svg'].map((name) => args.text(name));
   for (const file of [csv, json, svg]) if (file) await assertWritable(file);
-  await withEngine(args, async (engine) => {
-    assertVariants(engine, chosen);
-    const peaks = await measurePeaks(engine);
-    console.log(peaksText(peaks));
-    const results = await benchKernel(engine, { ...chosen, onSkip: (skipped) => notice(skipText(skipped)), signal });
-    const rows = results.map((result) => toRow(result, peaks));
-    // A notice tells where not all channels were checked.
-    console.log(metricsTable(rows.map(shown), { columns: COLUMNS.slice(0, -1), digits: 3 }));
-    for (const text of sampled(results)) notice(text);
-    if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
-    if (json) {
-      const { shapes, rounds, warmUp } = chosen;
-      const settings = { shapes: shapes.map(shapeText), rounds, warmUp };
-      await writeJson(json, { ...(await reportHead(args, engine.caps)), settings, peaks, results: rows });
-    }
-    if (svg) await writeAtomically(svg, chart(engine, rows, peaks));
-  });
+  await withEngine(
+    args,
+    async (engine) => {
+      assertVariants(engine, chosen);
+      const peaks = await measurePeaks(engine);
+      console.log(peaksText(peaks));
+      const results = await benchKernel(engine, { ...chosen, onSkip: (skipped) => notice(skipText(skipped)), signal });
+      const rows = results.map((result) => toRow(result, peaks));
+      // A notice tells where not all channels were checked.
+      console.log(metricsTable(rows.map(shown), { columns: COLUMNS.slice(0, -1), digits: 3 }));
+      for (const text of sampled(results)) notice(text);
+      if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
+      if (json) {
+        const { shapes, rounds, warmUp } = chosen;
+        const settings = { shapes: shapes.map(shapeText), rounds, warmUp };
+        await writeJson(json, { ...(await reportHead(args, engine.caps)), settings, peaks, results: rows });
+      }
+      if (svg) await writeAtomically(svg, chart(engine, rows, peaks));
+    },
+    { toggles: MEASURING },
+  );
 }
 
 function readOptions(args: Arguments): Omit<KernelBenchOptions, 'onSkip' | 'signal'> {
@@ -140,6 +145,7 @@ const COLUMNS = [
   'activations',
   'variant',
   'median ms',
+  'p5 ms',
   'p95 ms',
   'GOP/s',
   'GB/s',
@@ -147,13 +153,19 @@ const COLUMNS = [
   'exact',
   '% of peak',
   'peak',
+  'bound by',
+  '% of bound',
+  'executed GOP/s',
   'weight bytes',
+  'memory bytes',
   'checked channels',
 ] as const;
 
 function toRow(result: KernelBenchResult, peaks: Peaks) {
-  const { kernel, bits, activations, variant, median, p95, flops, bytes, error, ceiling } = result;
+  const { kernel, bits, activations, variant, median, p5, p95, flops, bytes, error, ceiling, work } = result;
   const rate = gigas(flops, median);
+  const bound = boundOf({ ...work, milliseconds: median }, peaks);
+  const peak = peakOf(ceiling, peaks);
   return {
     shape: shapeText(result.shape),
     kernel,
@@ -161,14 +173,19 @@ function toRow(result: KernelBenchResult, peaks: Peaks) {
     activations,
     variant,
     'median ms': median,
+    'p5 ms': p5,
     'p95 ms': p95,
     'GOP/s': rate,
     'GB/s': gigas(bytes, median),
     error,
     exact: result.isExact,
-    '% of peak': (100 * rate) / (ceiling === 'f32' ? peaks.f32GFlops : peaks.dot4I8GOps),
+    '% of peak': peak > 0 ? (100 * rate) / peak : undefined,
     peak: ceiling,
+    'bound by': bound.by,
+    '% of bound': 100 * bound.share,
+    'executed GOP/s': gigas(work.executed, median),
     'weight bytes': result.weightBytes,
+    'memory bytes': result.memoryBytes,
     'checked channels': result.checkedChannels,
   };
 }

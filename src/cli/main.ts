@@ -64,7 +64,9 @@ const COMMON_USAGE = `Options of every command:
   --dump-wgsl            print every shader as it runs
   --shader FILE.wgsl     take this file instead of the kernel of the same name, for one run
   --variant-module FILE.mjs   variants of ops besides the package's own; see docs/adding-a-variant.md
-  --toggles A,B          Dawn's own toggles, such as skip_validation,disable_robustness; none by default
+  --toggles A,-B         Dawn's own toggles: A is switched on, B off, such as skip_validation,-timestamp_quantization.
+                         None by default; bench and tune switch timestamp_quantization off unless it is named.
+                         Write --toggles=-B where the first is switched off
   --help
 
 Exit codes: 0 done, 1 the input or machine was at fault, 2 wrong usage, 70 a bug, 130 stopped by Ctrl-C.`;

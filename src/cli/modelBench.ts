@@ -1,12 +1,13 @@
 import { type BenchCase, measure, type Timing } from '../bench/measure.ts';
 import { renderSpecimen } from '../data/synthetic/generate.ts';
+import { spin } from '../engine/sample.ts';
 import type { Detector } from '../model/detector.ts';
 import { loadDetector } from '../model/modelFile.ts';
 import { readBytes } from '../node/files.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
 import { reportHead, writeJson } from './benchReport.ts';
-import { withEngine } from './session.ts';
+import { MEASURING, withEngine } from './session.ts';
 
 /** Options of the other kinds of bench: a model file says them itself. */
 const OTHER_OPTIONS = ['size', 'resolution', 'batch', 'kernel', 'variants', 'svg', 'csv', 'trace', 'share'] as const;
@@ -25,52 +26,58 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
   const files = args.texts('model');
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
-  await withEngine(args, async (engine) => {
-    const detectors: Detector[] = [];
-    try {
-      const models: (Pick<ModelTiming, 'fileBytes' | 'deviceBytes'> & { readonly case: BenchCase })[] = [];
-      for (const file of files) {
-        const bytes = await readBytes(file);
-        const detector = await loadDetector(engine, bytes, file);
-        detectors.push(detector);
-        const plan = await detector.warmUp();
-        const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
-        models.push({
-          case: { name: file, run: () => detector.predict(image) },
-          fileBytes: bytes.length,
-          deviceBytes: plan.memoryBytes + plan.parameterBytes,
+  await withEngine(
+    args,
+    async (engine) => {
+      const detectors: Detector[] = [];
+      try {
+        const models: (Pick<ModelTiming, 'fileBytes' | 'deviceBytes'> & { readonly case: BenchCase })[] = [];
+        for (const file of files) {
+          const bytes = await readBytes(file);
+          const detector = await loadDetector(engine, bytes, file);
+          detectors.push(detector);
+          const plan = await detector.warmUp();
+          const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
+          models.push({
+            case: { name: file, run: () => detector.predict(image) },
+            fileBytes: bytes.length,
+            deviceBytes: plan.memoryBytes + plan.parameterBytes,
+          });
+        }
+        await spin(engine, 200);
+        const timings = await measure(
+          models.map((model) => model.case),
+          { rounds, warmUp, signal },
+        );
+        const results = timings.map((timing, i): ModelTiming => {
+          const { fileBytes, deviceBytes } = models[i]!;
+          return { ...timing, fileBytes, deviceBytes };
         });
+        console.log(
+          metricsTable(
+            results.map(({ name, median, p5, p95, fileBytes, deviceBytes }) => ({
+              model: name,
+              'median ms': median,
+              'p5 ms': p5,
+              'p95 ms': p95,
+              'first = 1': median / results[0]!.median,
+              'file bytes': fileBytes,
+              'device bytes': deviceBytes,
+            })),
+            { digits: 2 },
+          ),
+        );
+        const json = args.text('json');
+        if (json)
+          await writeJson(json, {
+            ...(await reportHead(args, engine.caps)),
+            settings: { rounds, warmUp },
+            models: results,
+          });
+      } finally {
+        for (const detector of detectors) detector.destroy();
       }
-      const timings = await measure(
-        models.map((model) => model.case),
-        { rounds, warmUp, signal },
-      );
-      const results = timings.map((timing, i): ModelTiming => {
-        const { fileBytes, deviceBytes } = models[i]!;
-        return { ...timing, fileBytes, deviceBytes };
-      });
-      console.log(
-        metricsTable(
-          results.map(({ name, median, p95, fileBytes, deviceBytes }) => ({
-            model: name,
-            'median ms': median,
-            'p95 ms': p95,
-            'first = 1': median / results[0]!.median,
-            'file bytes': fileBytes,
-            'device bytes': deviceBytes,
-          })),
-          { digits: 2 },
-        ),
-      );
-      const json = args.text('json');
-      if (json)
-        await writeJson(json, {
-          ...(await reportHead(args, engine.caps)),
-          settings: { rounds, warmUp },
-          models: results,
-        });
-    } finally {
-      for (const detector of detectors) detector.destroy();
-    }
-  });
+    },
+    { toggles: MEASURING },
+  );
 }

@@ -7,9 +7,54 @@ import { loadExclusions } from '../node/exclusions.ts';
 import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
 import { readVariants } from '../node/variants.ts';
-import type { Arguments } from './arguments.ts';
+import { type Arguments, UsageError } from './arguments.ts';
+
+/** Dawn's toggles that are switched, by name. */
+export interface Toggles {
+  readonly on: readonly string[];
+  readonly off: readonly string[];
+}
+
+/** What commands that measure ask for: timestamps in the GPU's own steps instead of those of 65.5 us. */
+export const MEASURING = '-timestamp_quantization';
+
+/**
+ * The toggles of `--toggles A,-B`, and those that a command asks for itself where the user does not name them.
+ * @param own in the same form
+ * @throws UsageError for names that are none, or switched both on and off
+ */
+export function readToggles(args: Arguments, own?: string): Toggles {
+  const split = (text: string | undefined) => text?.split(',').map((word) => word.trim()) ?? [];
+  const nameOf = (word: string) => word.replace(/^-/, '');
+  const given = split(args.text('toggles'));
+  const wrong = given.find((word) => !/^-?\w+$/.test(word));
+  if (wrong !== undefined)
+    throw new UsageError(`--toggles has '${wrong}', which is no name.`, 'Write A,-B to switch A on and B off.');
+  const named = new Set(given.map(nameOf));
+  const all = [...new Set([...given, ...split(own).filter((word) => !named.has(nameOf(word)))])];
+  const off = all.filter((word) => word.startsWith('-')).map(nameOf);
+  const on = all.filter((word) => !word.startsWith('-'));
+  const both = on.find((name) => off.includes(name));
+  if (both) throw new UsageError(`--toggles switches ${both} on and off.`, 'Name it once.');
+  return { on, off };
+}
+
+/** Both lists in the form that Dawn's Node binding takes. */
+function dawnOptions({ on, off }: Toggles): string[] {
+  return [
+    ...(on.length > 0 ? [`enable-dawn-features=${on.join()}`] : []),
+    ...(off.length > 0 ? [`disable-dawn-features=${off.join()}`] : []),
+  ];
+}
+
+function togglesText({ on, off }: Toggles): string {
+  const parts = [on.length > 0 && `${on.join(', ')} on`, off.length > 0 && `${off.join(', ')} off`];
+  return `Dawn's toggles: ${parts.filter(Boolean).join('; ')}.`;
+}
 
 export interface SessionOptions {
+  /** What the command asks Dawn for itself. @see readToggles */
+  readonly toggles?: string;
   /** Whether variants that `raad doctor` found wrong on this adapter are left out; yes by default. */
   readonly withExclusions?: boolean;
 }
@@ -21,20 +66,20 @@ export interface SessionOptions {
 export async function withEngine<T>(
   args: Arguments,
   work: (engine: Engine) => Promise<T>,
-  { withExclusions = true }: SessionOptions = {},
+  { toggles, withExclusions = true }: SessionOptions = {},
 ): Promise<T> {
   const adapter = args.text('adapter');
-  const toggles = args.text('toggles');
+  const switched = readToggles(args, toggles);
   const shader = args.text('shader');
   const shaders = shader ? await readShader(shader) : undefined;
   const module = args.text('variant-module');
   const variants = module ? await readVariants(module) : undefined;
   const opened = await openDevice({
     ...(adapter && { adapter }),
-    ...(toggles && { toggles: [`enable-dawn-features=${toggles}`] }),
+    toggles: dawnOptions(switched),
   });
   console.error(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
-  if (toggles) notice(`Dawn's toggles ${toggles} are on.`);
+  if (args.text('toggles')) notice(togglesText(switched));
   if (shader) notice(`${shader} replaces the kernel of the same name.`);
   const caps = detectCaps(opened.device);
   const exclusions = withExclusions ? await loadExclusions(caps, notice) : [];

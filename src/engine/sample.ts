@@ -1,22 +1,225 @@
+import busyShader from '../../shaders/peak_f32.wgsl';
 import type { Engine } from './engine.ts';
+import { expand } from './expand.ts';
 import type { Plan } from './plan.ts';
 
-/** One sample repeats a run until it takes about so long, milliseconds; the host's share is then small. */
-export const SAMPLE = 8;
-const MOST_REPEATS = 64;
+/** One sample repeats a run until it takes about so long, milliseconds. */
+export const SAMPLE = { cpu: 8, gpu: 3 } as const;
+/** Repetitions in one submission. */
+export const MOST_REPEATS = 1024;
 
-/** How often a sample should repeat a run of so many milliseconds. */
-export function repeatsFor(milliseconds: number): number {
-  return Math.min(MOST_REPEATS, Math.max(1, Math.round(SAMPLE / milliseconds)));
+/** How often a sample should repeat a run of so many milliseconds. @param sample milliseconds of a sample */
+export function repeatsFor(milliseconds: number, sample: number = SAMPLE.cpu): number {
+  return Math.min(MOST_REPEATS, Math.max(1, Math.round(sample / milliseconds)));
 }
 
-/** Runs a plan so many times in one submission. @returns milliseconds of one run, until the device is done */
-export async function timeRuns(engine: Engine, plan: Plan, runs = 1): Promise<number> {
-  const { queue } = engine.device;
-  const encoder = engine.device.createCommandEncoder();
-  for (let i = 0; i < runs; i++) plan.encode(encoder);
+/** @see SAMPLE */
+export function sampleLength({ caps }: Engine): number {
+  return caps.isCpu ? SAMPLE.cpu : SAMPLE.gpu;
+}
+
+/** Timestamps whose low bits are masked: what Dawn and browsers do, nanoseconds. */
+const COARSE_STEP = 65536n;
+/** A sample is timed by coarse steps only if it has so many of them. */
+const ENOUGH_STEPS = 64;
+
+/**
+ * Milliseconds between two timestamps, or undefined where they do not tell: none advanced, more time than the host saw, or a
+ * clock whose steps are coarse for so short a time.
+ * @param from nanoseconds
+ * @param to nanoseconds
+ * @param elapsed milliseconds on the host, at least as long
+ */
+export function stampedTime(from: bigint, to: bigint, elapsed: number): number | undefined {
+  const milliseconds = Number(to - from) / 1e6;
+  if (milliseconds <= 0 || milliseconds > elapsed) return undefined;
+  const isCoarse = from % COARSE_STEP === 0n && to % COARSE_STEP === 0n;
+  return isCoarse && to - from < BigInt(ENOUGH_STEPS) * COARSE_STEP ? undefined : milliseconds;
+}
+
+const EMPTY_SUBMITS = 21;
+
+/**
+ * Times what a submission does on the device: by timestamps around it where there are some, else by the host's clock less
+ * what an empty submission takes.
+ */
+export class Stopwatch {
+  /** Milliseconds of a submission that does nothing, as it is timed: the median of some. */
+  readonly emptySubmit: number;
+  readonly #engine: Engine;
+  readonly #stamps: Stamps | undefined;
+
+  private constructor(engine: Engine, stamps: Stamps | undefined, emptySubmit: number) {
+    this.#engine = engine;
+    this.#stamps = stamps;
+    this.emptySubmit = emptySubmit;
+  }
+
+  static async open(engine: Engine): Promise<Stopwatch> {
+    const stamps = engine.caps.timestampQuery ? makeStamps(engine.device) : undefined;
+    const times: number[] = [];
+    for (let i = 0; i < EMPTY_SUBMITS; i++) times.push((await submit(engine, stamps, () => {})).elapsed);
+    times.sort((a, b) => a - b);
+    const emptySubmit = times[EMPTY_SUBMITS >> 1]!;
+    const isTrue = stamps && (await agree(engine, stamps, emptySubmit));
+    return new Stopwatch(engine, isTrue ? stamps : undefined, emptySubmit);
+  }
+
+  /** @returns milliseconds of what was recorded, more than 0 */
+  async time(record: (encoder: GPUCommandEncoder) => void): Promise<number> {
+    const { elapsed, stamped } = await submit(this.#engine, this.#stamps, record);
+    // The empty submission varies, too: some time is always left.
+    return stamped ?? Math.max(elapsed - this.emptySubmit, elapsed / 20);
+  }
+}
+
+interface Stamps {
+  readonly queries: GPUQuerySet;
+  readonly resolved: GPUBuffer;
+  readonly staging: GPUBuffer;
+}
+
+function makeStamps(device: GPUDevice): Stamps {
+  return {
+    queries: device.createQuerySet({ type: 'timestamp', count: 2 }),
+    resolved: device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC }),
+    staging: device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+  };
+}
+
+/** An empty pass at whose end a timestamp is taken, when all before it is done. */
+function stamp(encoder: GPUCommandEncoder, querySet: GPUQuerySet, index: number): void {
+  encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: index } }).end();
+}
+
+async function submit(
+  engine: Engine,
+  stamps: Stamps | undefined,
+  record: (encoder: GPUCommandEncoder) => void,
+): Promise<{ readonly elapsed: number; readonly stamped: number | undefined }> {
+  engine.assertUsable();
+  const { device } = engine;
+  const encoder = device.createCommandEncoder();
+  if (stamps) stamp(encoder, stamps.queries, 0);
+  record(encoder);
+  if (stamps) {
+    stamp(encoder, stamps.queries, 1);
+    encoder.resolveQuerySet(stamps.queries, 0, 2, stamps.resolved, 0);
+    encoder.copyBufferToBuffer(stamps.resolved, 0, stamps.staging, 0, 16);
+  }
+  const commands = encoder.finish();
   const start = performance.now();
-  queue.submit([encoder.finish()]);
-  await queue.onSubmittedWorkDone();
-  return (performance.now() - start) / runs;
+  device.queue.submit([commands]);
+  if (!stamps) {
+    await device.queue.onSubmittedWorkDone();
+    engine.assertUsable();
+    return { elapsed: performance.now() - start, stamped: undefined };
+  }
+  await engine.map(stamps.staging);
+  const elapsed = performance.now() - start;
+  const [from, to] = new BigUint64Array(stamps.staging.getMappedRange().slice(0)) as unknown as [bigint, bigint];
+  stamps.staging.unmap();
+  return { elapsed, stamped: stampedTime(from, to, elapsed) };
+}
+
+/** Milliseconds of work that timestamps and the host's clock are compared on, dispatches in it at most, and tries. */
+const CHECK = { length: 10, dispatches: 4096, tries: 3 } as const;
+
+/** Whether timestamps see the work that the host waits for, at least half of it. */
+async function agree(engine: Engine, stamps: Stamps, emptySubmit: number): Promise<boolean> {
+  const work = await busyWork(engine);
+  let dispatches = 1;
+  for (let tries = 0; tries < CHECK.tries; ) {
+    const { elapsed, stamped } = await submit(engine, stamps, (encoder) => work.record(encoder, dispatches));
+    const length = elapsed - emptySubmit;
+    if (length < CHECK.length && dispatches < CHECK.dispatches) {
+      dispatches *= 2;
+      continue;
+    }
+    if (stamped !== undefined && stamped > length / 2) return true;
+    tries++;
+  }
+  return false;
+}
+
+const watches = new WeakMap<Engine, Promise<Stopwatch>>();
+
+/** The engine's stopwatch, made on first use. It takes one time after another, never two at once. */
+export function stopwatch(engine: Engine): Promise<Stopwatch> {
+  let known = watches.get(engine);
+  if (!known) {
+    known = Stopwatch.open(engine);
+    watches.set(engine, known);
+  }
+  return known;
+}
+
+/** Runs a plan so many times in one submission. @returns milliseconds of one run on the device */
+export async function timeRuns(engine: Engine, plan: Plan, runs = 1): Promise<number> {
+  const watch = await stopwatch(engine);
+  const total = await watch.time((encoder) => {
+    for (let i = 0; i < runs; i++) plan.encode(encoder);
+  });
+  return total / runs;
+}
+
+/** How often a sample should repeat a plan. The first run, in which drivers compile what they compile late, does not count. */
+export async function planRepeats(engine: Engine, plan: Plan): Promise<number> {
+  await timeRuns(engine, plan);
+  return repeatsFor(await timeRuns(engine, plan), sampleLength(engine));
+}
+
+/** The chain of multiply-adds that keeps a device busy. */
+interface BusyWork {
+  record(encoder: GPUCommandEncoder, dispatches: number): void;
+}
+
+const BUSY = { cpu: 64, gpu: 4096 } as const;
+const BUSY_WORKGROUP = 64;
+const busyWorks = new WeakMap<Engine, Promise<BusyWork>>();
+
+function busyWork(engine: Engine): Promise<BusyWork> {
+  let known = busyWorks.get(engine);
+  if (!known) {
+    known = makeBusyWork(engine);
+    busyWorks.set(engine, known);
+  }
+  return known;
+}
+
+async function makeBusyWork({ device, caps }: Engine): Promise<BusyWork> {
+  const workgroups = caps.isCpu ? BUSY.cpu : BUSY.gpu;
+  const code = expand(busyShader, { defines: { WORKGROUP: BUSY_WORKGROUP, CHAINS: 8, WIDE: 1, STEPS: 500 } });
+  const compute = { module: device.createShaderModule({ label: 'busy', code }) };
+  const pipeline = await device.createComputePipelineAsync({ label: 'busy', layout: 'auto', compute });
+  const buffer = device.createBuffer({ size: workgroups * BUSY_WORKGROUP * 4, usage: GPUBufferUsage.STORAGE });
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer } }],
+  });
+  return {
+    record(encoder, dispatches) {
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      for (let i = 0; i < dispatches; i++) pass.dispatchWorkgroups(workgroups);
+      pass.end();
+    },
+  };
+}
+
+/**
+ * Keeps a GPU busy for so many milliseconds, since idle ones run at a fraction of their clock. Does nothing on CPU adapters.
+ */
+export async function spin(engine: Engine, milliseconds: number): Promise<void> {
+  if (engine.caps.isCpu) return;
+  const work = await busyWork(engine);
+  const end = performance.now() + milliseconds;
+  do {
+    engine.assertUsable();
+    const encoder = engine.device.createCommandEncoder();
+    work.record(encoder, 8);
+    engine.device.queue.submit([encoder.finish()]);
+    await engine.device.queue.onSubmittedWorkDone();
+  } while (performance.now() < end);
 }

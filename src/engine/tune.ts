@@ -1,7 +1,8 @@
 import type { Engine } from './engine.ts';
-import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from './graph.ts';
-import { type CompileOptions, fuse, type Plan } from './plan.ts';
-import { repeatsFor, SAMPLE, timeRuns } from './sample.ts';
+import { OutOfMemoryError, ShaderError, ShapeError } from './errors.ts';
+import { input, isInput, makeNode, type Node, Parameter, parameterOf, size, topologicalOrder } from './graph.ts';
+import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
+import { repeatsFor, SAMPLE, sampleLength, spin, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
 import { supportedVariants } from './variants.ts';
@@ -13,6 +14,8 @@ export interface TuneProgress {
   readonly variant: string;
   /** Median milliseconds by variant, of those that were not given up early. */
   readonly times: Readonly<Record<string, number>>;
+  /** Why a variant could not be timed, by name. */
+  readonly failed: Readonly<Record<string, string>>;
 }
 
 export interface TuneOptions {
@@ -22,16 +25,21 @@ export interface TuneOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A candidate this much slower than the best one so far is given up. */
+/** A candidate this much slower than the best one is given up, after so many rounds. */
 const GIVE_UP = 1.3;
-/** ... and after its very first run already if it is this much slower. */
+const SURE = 3;
+/** On a CPU adapter, where a run may take seconds: after its very first run if it is this much slower. */
 const HOPELESS = 4;
 const ROUNDS = 7;
+/** Candidates that together take more memory than this are not held at once, bytes. */
+const TOGETHER = 256 * 2 ** 20;
+/** Milliseconds for which a GPU is kept busy before a race: it was idle while kernels compiled. */
+const WARM_UP = 20;
 
 interface Candidate {
   readonly name: string;
   readonly plan: Plan;
-  readonly times: number[];
+  times: number[];
   repeats: number;
 }
 
@@ -73,56 +81,145 @@ async function tuneNode(
   original: Node,
   tuning: Tuning,
   options: TuneOptions,
-): Promise<{ variant: string; times: Record<string, number> } | undefined> {
+): Promise<Pick<TuneProgress, 'variant' | 'times' | 'failed'> | undefined> {
   options.signal?.throwIfAborted();
   if (tuning.get(original) && !options.again) return undefined;
   const node = standalone(original);
-  const entries: Candidate[] = [];
   const variants = supportedVariants(node, engine);
   if (variants.length < 2) return undefined;
+  for (const variant of variants) {
+    // What the variant consists of may have variants itself.
+    const lowered = variant.lower?.(node, engine.caps);
+    if (!lowered) continue;
+    for (const inner of topologicalOrder([lowered])) {
+      if (isInput(inner) || parameterOf(inner) || inner === node) continue;
+      await tuneNode(engine, inner, tuning, options);
+    }
+  }
+  const names = variants.map(({ name }) => name);
+  const contest = new Contest(engine, node, tuning, options.signal);
   try {
-    for (const variant of variants) {
-      // What the variant consists of may have variants itself.
-      const lowered = variant.lower?.(node, engine.caps);
-      if (lowered) {
-        for (const inner of topologicalOrder([lowered])) {
-          if (isInput(inner) || parameterOf(inner) || inner === node) continue;
-          await tuneNode(engine, inner, tuning, options);
-        }
-      }
-      const plan = await engine.compile({ outputs: { y: node }, variants: { [node.op.name]: variant.name }, tuning });
-      entries.push({ name: variant.name, plan, times: [], repeats: 1 });
-    }
-    const best = await race(engine, entries);
-    tuning.set(original, best.name);
-    const times = entries.filter(({ times }) => times.length > 0).map(({ name, times }) => [name, median(times)]);
-    return { variant: best.name, times: Object.fromEntries(times) };
+    const total = names.reduce((sum, name) => sum + contest.estimate(name), 0);
+    const best = await (total > TOGETHER ? contest.oneByOne(names) : contest.together(names));
+    tuning.set(original, best);
+    return { variant: best, times: contest.medians(), failed: contest.failed };
   } finally {
-    for (const { plan } of entries) {
-      plan.destroy();
-      engine.release(plan.parameters);
-    }
+    contest.end();
   }
 }
 
-async function race(engine: Engine, entries: readonly Candidate[]): Promise<Candidate> {
-  let least = Number.POSITIVE_INFINITY;
-  let running: Candidate[] = [];
-  for (const entry of entries) {
-    // The first run compiles what drivers compile late, the second one tells how often to repeat.
-    const first = await timeRuns(engine, entry.plan);
-    if (first > HOPELESS * least && first > SAMPLE) continue;
-    const second = await timeRuns(engine, entry.plan);
-    least = Math.min(least, second);
-    entry.repeats = repeatsFor(second);
-    running.push(entry);
+/** The variants of one node against each other. */
+class Contest {
+  /** Why a variant could not take part, by name. */
+  readonly failed: Record<string, string> = {};
+  readonly #engine: Engine;
+  readonly #node: Node;
+  readonly #tuning: Tuning;
+  readonly #signal: AbortSignal | undefined;
+  readonly #running = new Set<Candidate>();
+  readonly #medians = new Map<string, number>();
+  readonly #parameters = new Set<Parameter>();
+
+  constructor(engine: Engine, node: Node, tuning: Tuning, signal: AbortSignal | undefined) {
+    this.#engine = engine;
+    this.#node = node;
+    this.#tuning = tuning;
+    this.#signal = signal;
   }
-  for (let round = 0; round < ROUNDS && running.length > 1; round++) {
-    for (const entry of running) entry.times.push(await timeRuns(engine, entry.plan, entry.repeats));
-    const fastest = Math.min(...running.map(({ times }) => median(times)));
-    running = running.filter(({ times }) => median(times) <= GIVE_UP * fastest);
+
+  /** Median milliseconds by variant, of those that were not given up at once. */
+  medians(): Record<string, number> {
+    return Object.fromEntries(this.#medians);
   }
-  return running.reduce((a, b) => (median(b.times) < median(a.times) ? b : a));
+
+  /** Bytes of all values of a variant, as if none shared memory. */
+  estimate(name: string): number {
+    const { outputs } = lower(this.#options(name), this.#engine);
+    return topologicalOrder(Object.values(outputs)).reduce((sum, { type }) => sum + 4 * size(type), 0);
+  }
+
+  /** All at once. @returns the fastest */
+  async together(names: readonly string[]): Promise<string> {
+    await Promise.all(names.map((name) => this.#enter(name)));
+    return (await this.#race()).name;
+  }
+
+  /** The best so far against each of the others, so that two are held at most. @returns the fastest */
+  async oneByOne(names: readonly string[]): Promise<string> {
+    for (const name of names) {
+      await this.#enter(name);
+      if (this.#running.size > 1) await this.#race();
+    }
+    return (await this.#race()).name;
+  }
+
+  /** Frees all memory. */
+  end(): void {
+    for (const entry of this.#running) entry.plan.destroy();
+    this.#running.clear();
+    this.#engine.release(this.#parameters);
+  }
+
+  #options(name: string): CompileOptions {
+    const { op } = this.#node;
+    return { outputs: { y: this.#node }, variants: { [op.name]: name }, tuning: this.#tuning };
+  }
+
+  /** Compiles a variant. What this device refuses is no reason to stop. */
+  async #enter(name: string): Promise<void> {
+    try {
+      const plan = await this.#engine.compile(this.#options(name));
+      for (const parameter of plan.parameters) this.#parameters.add(parameter);
+      this.#running.add({ name, plan, times: [], repeats: 1 });
+    } catch (error) {
+      if (!(error instanceof ShaderError || error instanceof OutOfMemoryError || error instanceof ShapeError))
+        throw error;
+      this.failed[name] = error.message;
+    }
+  }
+
+  #leave(entry: Candidate): void {
+    this.#running.delete(entry);
+    entry.plan.destroy();
+  }
+
+  /** Rounds among those who entered until one is left, the fastest. */
+  async #race(): Promise<Candidate> {
+    const engine = this.#engine;
+    if (this.#running.size === 0) {
+      const reasons = Object.entries(this.failed).map(([name, reason]) => `${name}: ${reason}`);
+      throw new ShaderError(`${this.#node.label}: no variant runs here. ${reasons.join(' ')}`);
+    }
+    await spin(engine, WARM_UP);
+    let least = Number.POSITIVE_INFINITY;
+    for (const entry of [...this.#running]) {
+      this.#signal?.throwIfAborted();
+      entry.times = [];
+      // The first run compiles what drivers compile late, the second one tells how often to repeat.
+      const first = await timeRuns(engine, entry.plan);
+      if (engine.caps.isCpu && first > HOPELESS * least && first > SAMPLE.cpu) {
+        this.#leave(entry);
+        continue;
+      }
+      const second = await timeRuns(engine, entry.plan);
+      least = Math.min(least, second);
+      entry.repeats = repeatsFor(second, sampleLength(engine));
+    }
+    const time = (entry: Candidate) => median(entry.times);
+    for (let round = 1; round <= ROUNDS && (this.#running.size > 1 || round === 1); round++) {
+      for (const entry of this.#running) {
+        this.#signal?.throwIfAborted();
+        entry.times.push(await timeRuns(engine, entry.plan, entry.repeats));
+        this.#medians.set(entry.name, time(entry));
+      }
+      if (round < SURE) continue;
+      const fastest = Math.min(...[...this.#running].map(time));
+      for (const entry of [...this.#running]) if (time(entry) > GIVE_UP * fastest) this.#leave(entry);
+    }
+    const best = [...this.#running].reduce((a, b) => (time(b) < time(a) ? b : a));
+    for (const entry of [...this.#running]) if (entry !== best) this.#leave(entry);
+    return best;
+  }
 }
 
 function median(values: readonly number[]): number {

@@ -17,9 +17,9 @@ export interface TuningTable {
   readonly times?: Readonly<Record<string, number>>;
 }
 
-/** What choices depend on: adapter and driver. */
-export function adapterIdentity({ vendor, architecture, description, subgroupMaxSize }: Caps): string {
-  return [vendor, architecture, description, `subgroups of ${subgroupMaxSize}`].join(' | ');
+/** What choices depend on: adapter and driver. What an adapter does not tell is left out. */
+export function adapterIdentity({ vendor, architecture, device, description, subgroupMaxSize }: Caps): string {
+  return [vendor, architecture, device, description, `subgroups of ${subgroupMaxSize}`].filter(Boolean).join(' | ');
 }
 
 const constants = new WeakMap<Node, boolean>();

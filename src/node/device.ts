@@ -47,7 +47,7 @@ async function enumerate(): Promise<AdapterEntry[]> {
 export interface OpenDeviceOptions {
   /** `gpu`, `lavapipe`, `swiftshader`, or a part of the adapter's name. `RAAD_ADAPTER` by default, else the best there is. */
   readonly adapter?: string;
-  /** Dawn's own toggles, such as `enable-dawn-features=...`; none by default. */
+  /** Dawn's own toggles, such as `enable-dawn-features=...` and `disable-dawn-features=...`; none by default. */
   readonly toggles?: readonly string[];
 }
 

@@ -1,10 +1,13 @@
-import { measure, summarise, type Timing } from '../../bench/measure.ts';
+import { measure, summarise, type Timing, WARM_UP } from '../../bench/measure.ts';
 import { measurePeaks, type Peaks } from '../../bench/peak.ts';
+import { boundOf, workOf } from '../../bench/roofline.ts';
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
 import { untrainedDetector } from '../../bench/untrained.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Engine } from '../../engine/engine.ts';
+import type { Plan } from '../../engine/plan.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
+import { planRepeats, spin, timeRuns } from '../../engine/sample.ts';
 import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
@@ -16,16 +19,17 @@ import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../ar
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
-import { withEngine } from '../session.ts';
+import { MEASURING, withEngine } from '../session.ts';
 
 export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
   Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
-  peak         the ceilings: f32 multiply-add, dot4I8Packed, copy
+  peak         the ceilings: f32 and f16 multiply-add, dot4I8Packed, copies, reads by size of the data, costs of a launch
   layers       every convolution of the teacher by every variant
-  networks     teacher, student, autoencoder, detector
+  networks     teacher, student, autoencoder, detector: to the host, and on the device alone
   training     one training step
   protocol     the field's own: latency from host image to map at batch 1, images per second at batch 16
   dispatches   every dispatch of the detector by timestamp queries
+  Lines say what bounds them (arithmetic, memory or launches) and how much of that ceiling they reach, by what is executed
 
   --size xs|s|m --resolution PX --batch N     xs, 128, 1; lists such as 128,256 run one after the other
   --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
@@ -99,7 +103,10 @@ function untrained(engine: Engine, networks: Networks): Detector {
 }
 
 const PROTOCOL_BATCH = 16;
+/** Milliseconds for which a GPU is kept busy before the first measurement. */
+const FIRST_WARM_UP = 200;
 
+/** The field's own figures, and what a run takes on the device alone. */
 async function protocol(
   engine: Engine,
   networks: Networks,
@@ -111,20 +118,42 @@ async function protocol(
   try {
     const { image } = renderSpecimen('bracket', undefined, 1, networks.side);
     const latency = { name: 'image to map, batch 1', run: () => detector.predict(image) };
+    const one = await detector.warmUp();
     const plan = await detector.warmUp(PROTOCOL_BATCH);
-    const one = packPixels(image);
-    const pixels = new Uint32Array(PROTOCOL_BATCH * one.length);
-    for (let i = 0; i < PROTOCOL_BATCH; i++) pixels.set(one, i * one.length);
+    const packed = packPixels(image);
+    const pixels = new Uint32Array(PROTOCOL_BATCH * packed.length);
+    for (let i = 0; i < PROTOCOL_BATCH; i++) pixels.set(packed, i * packed.length);
     const throughput = {
       name: `images to maps, batch ${PROTOCOL_BATCH}`,
       run: () => plan.run({ image: pixels }, ['combined']),
     };
+    const device = async (name: string, subject: Plan) => {
+      const repeats = await planRepeats(engine, subject);
+      return { name: `${name}, on the device`, time: () => timeRuns(engine, subject, repeats) };
+    };
+    const [oneAlone, manyAlone] = [
+      await device('a run, batch 1', one),
+      await device(`a run, batch ${PROTOCOL_BATCH}`, plan),
+    ];
+    await spin(engine, WARM_UP);
     const first = await measure([latency], { rounds, warmUp, signal });
     const runs = (count: number) => Math.max(1, Math.ceil(count / PROTOCOL_BATCH));
-    return [...first, ...(await measure([throughput], { rounds: runs(rounds), warmUp: runs(warmUp), signal }))];
+    const fewer = { rounds: runs(rounds), warmUp: runs(warmUp), signal };
+    return [...first, ...(await measure([throughput], fewer)), ...(await measure([oneAlone, manyAlone], fewer))];
   } finally {
     detector.destroy();
   }
+}
+
+function protocolText([latency, throughput, one, many]: readonly Timing[]): string {
+  const { median, p5, p95, p99, runs } = latency!;
+  const percentiles = [`p5 ${p5.toFixed(2)}`, `p95 ${p95.toFixed(2)}`, p99 !== undefined && `p99 ${p99.toFixed(2)}`];
+  const rate = (time: number) => `${((PROTOCOL_BATCH * 1000) / time).toFixed(2)} images/s`;
+  return [
+    `latency, batch 1: median ${median.toFixed(2)} ms, ${percentiles.filter(Boolean).join(', ')}, ${runs} runs`,
+    `throughput, batch ${PROTOCOL_BATCH}: ${rate(throughput!.median)}, ${throughput!.runs} runs`,
+    `on the device: batch 1 ${one!.median.toFixed(3)} ms, batch ${PROTOCOL_BATCH} ${rate(many!.median)}`,
+  ].join('\n');
 }
 
 async function dispatches(
@@ -133,25 +162,59 @@ async function dispatches(
   batch: number,
   rounds: number,
   isolated: boolean,
-): Promise<DispatchTiming[]> {
+): Promise<{ timings: DispatchTiming[]; plan: Plan }> {
   const detector = untrained(engine, networks);
   try {
-    return await profile(engine, await detector.warmUp(batch), { mode: isolated ? 'isolated' : 'inPlace', rounds });
+    const plan = await detector.warmUp(batch);
+    await spin(engine, WARM_UP);
+    // Dispatches of microseconds need many rounds, and those of a GPU take no time.
+    const most = engine.caps.isCpu ? rounds : Math.max(rounds, GPU_ROUNDS);
+    return { timings: await profile(engine, plan, { mode: isolated ? 'isolated' : 'inPlace', rounds: most }), plan };
   } finally {
     detector.destroy();
   }
 }
 
+const GPU_ROUNDS = 100;
+
+function dispatchRow({ dispatch, times }: DispatchTiming, plan: Plan, peaks: Peaks | undefined) {
+  const { median, p5, p95 } = summarise(dispatch.label, times);
+  const work = workOf([dispatch], plan.shaders);
+  const bound = peaks && median > 0 ? boundOf({ ...work, milliseconds: median }, peaks) : undefined;
+  const rate = (amount: number) => (amount > 0 && median > 0 ? gigas(amount, median) : undefined);
+  return {
+    dispatch: dispatch.label,
+    kernel: dispatch.kernel.split(' ')[0]!,
+    variant: dispatch.variant,
+    grid: dispatch.grid.join('x'),
+    workgroups: dispatch.grid.reduce((a, b) => a * b),
+    'median ms': median,
+    'p5 ms': p5,
+    'p95 ms': p95,
+    'GFLOP/s': rate(work.executed),
+    'GB/s': rate(work.bytes),
+    ...(peaks && { 'bound by': bound?.by, '% of bound': bound && 100 * bound.share }),
+  };
+}
+
+/** Effective figures are those of the definition; what is executed is less with Winograd's method. */
 function row(result: BenchResult, peaks: Peaks | undefined) {
-  const { name, median, p95, flops, bytes, images } = result;
+  const { suite, name, median, p5, p95, p99, flops, bytes, images, deviceMs, work, memoryBytes } = result;
+  const bound = peaks && boundOf({ ...work, milliseconds: deviceMs }, peaks);
   return {
     name,
     'median ms': median,
+    'p5 ms': p5,
     'p95 ms': p95,
-    'GFLOP/s': gigas(flops, median),
-    'GB/s': gigas(bytes, median),
+    ...(p99 !== undefined && { 'p99 ms': p99 }),
+    ...(suite !== 'layers' && { 'device ms': deviceMs }),
+    'effective GFLOP/s': gigas(flops, deviceMs),
+    'executed GFLOP/s': gigas(work.executed, deviceMs),
+    'GB/s': gigas(bytes, deviceMs),
     'images/s': (images * 1000) / median,
-    ...(peaks && { '% of f32 peak': (100 * gigas(flops, median)) / peaks.f32GFlops }),
+    dispatches: work.dispatches,
+    ...(peaks && bound && { 'bound by': bound.by, '% of bound': 100 * bound.share }),
+    MiB: memoryBytes / 2 ** 20,
   };
 }
 
@@ -166,100 +229,84 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const batches = list(args, 'batch', '1').map((text) => positive('batch', text));
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
-  await withEngine(args, async (engine) => {
-    const { caps } = engine;
-    const measuring = { rounds, warmUp, signal };
-    // A share of the peak needs the peak.
-    const peaks = suites.some((suite) => suite !== 'protocol' && suite !== 'training')
-      ? await measurePeaks(engine)
-      : undefined;
-    if (peaks) {
-      console.log(peaksText(peaks));
-    }
-    const results: BenchResult[] = [];
-    const only = args.text('variants')?.split(',');
-    for (const size of sizes) {
-      for (const side of sides) {
-        const networks = new Networks(size, side);
-        for (const batch of batches) {
-          if (suites.includes('layers')) {
-            const wanted = (name: string) => only?.includes(name) ?? true;
-            results.push(...(await benchLayers(engine, networks, batch, measuring, wanted)));
-          }
-          if (suites.includes('networks')) results.push(...(await benchNetworks(engine, networks, batch, measuring)));
-          if (suites.includes('training')) results.push(...(await benchTraining(engine, networks, batch, measuring)));
-        }
-        engine.release(networks.parameters);
+  await withEngine(
+    args,
+    async (engine) => {
+      const { caps } = engine;
+      const measuring = { rounds, warmUp, signal };
+      await spin(engine, FIRST_WARM_UP);
+      // What bounds a kernel is told by the peaks.
+      const peaks = suites.some((suite) => suite !== 'protocol' && suite !== 'training')
+        ? await measurePeaks(engine)
+        : undefined;
+      if (peaks) {
+        console.log(peaksText(peaks));
       }
-    }
-    const networks = new Networks(sizes[0]!, sides[0]!);
-    const [batch] = batches as [number];
-    if (results.length > 0)
-      console.log(
-        metricsTable(
-          results.map((result) => row(result, peaks)),
-          { digits: 2 },
-        ),
-      );
+      const results: BenchResult[] = [];
+      const only = args.text('variants')?.split(',');
+      for (const size of sizes) {
+        for (const side of sides) {
+          const networks = new Networks(size, side);
+          for (const batch of batches) {
+            if (suites.includes('layers')) {
+              const wanted = (name: string) => only?.includes(name) ?? true;
+              results.push(...(await benchLayers(engine, networks, batch, measuring, wanted)));
+            }
+            if (suites.includes('networks')) results.push(...(await benchNetworks(engine, networks, batch, measuring)));
+            if (suites.includes('training')) results.push(...(await benchTraining(engine, networks, batch, measuring)));
+          }
+          engine.release(networks.parameters);
+        }
+      }
+      const networks = new Networks(sizes[0]!, sides[0]!);
+      const [batch] = batches as [number];
+      if (results.length > 0)
+        console.log(
+          metricsTable(
+            results.map((result) => row(result, peaks)),
+            { digits: 2 },
+          ),
+        );
 
-    let field: Timing[] = [];
-    if (suites.includes('protocol')) {
-      field = await protocol(engine, networks, rounds, warmUp, signal);
-      const [latency, throughput] = field as [Timing, Timing];
-      console.log(
-        `latency, batch 1: median ${latency.median.toFixed(2)} ms, p95 ${latency.p95.toFixed(2)} ms, ${latency.runs} runs`,
-      );
-      const rate = (PROTOCOL_BATCH * 1000) / throughput.median;
-      console.log(`throughput, batch ${PROTOCOL_BATCH}: ${rate.toFixed(2)} images/s, ${throughput.runs} runs`);
-    }
+      let field: Timing[] = [];
+      if (suites.includes('protocol')) {
+        field = await protocol(engine, networks, rounds, warmUp, signal);
+        console.log(protocolText(field));
+      }
 
-    let timings: DispatchTiming[] = [];
-    if (suites.includes('dispatches')) {
-      timings = await dispatches(engine, networks, batch, rounds, args.flag('isolated'));
-      console.log(
-        metricsTable(
-          timings.map(({ dispatch, times }) => {
-            const { median, p95 } = summarise(dispatch.label, times);
-            const flops = dispatch.node.op.cost?.(dispatch.node).flops ?? 0;
-            return {
-              dispatch: dispatch.label,
-              kernel: dispatch.kernel.split(' ')[0]!,
-              grid: dispatch.grid.join('x'),
-              'median ms': median,
-              'p95 ms': p95,
-              'GFLOP/s': flops > 0 ? gigas(flops, median) : undefined,
-            };
-          }),
-          { digits: 3 },
-        ),
-      );
-      const trace = args.text('trace');
-      if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
-    }
+      let dispatchRows: ReturnType<typeof dispatchRow>[] = [];
+      if (suites.includes('dispatches')) {
+        const { timings, plan } = await dispatches(engine, networks, batch, rounds, args.flag('isolated'));
+        dispatchRows = timings.map((timing) => dispatchRow(timing, plan, peaks));
+        console.log(metricsTable(dispatchRows, { digits: 3 }));
+        const sum = dispatchRows.reduce((total, each) => total + each['median ms'], 0);
+        console.log(`${dispatchRows.length} dispatches, ${sum.toFixed(3)} ms in all`);
+        const trace = args.text('trace');
+        if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
+      }
 
-    const report = {
-      ...(await reportHead(args, caps)),
-      settings: { sizes, resolutions: sides, batches, rounds, warmUp },
-      peaks,
-      results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
-      protocol: field,
-      dispatches: timings.map(({ dispatch, times }) => ({
-        ...summarise(dispatch.label, times),
-        kernel: dispatch.kernel,
-      })),
-    };
-    const json = args.text('json');
-    if (json) await writeJson(json, report);
-    const share = args.text('share');
-    if (share) {
-      await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
-      console.log(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
-    }
-    const svg = args.text('svg');
-    if (svg) {
-      const bars = results.map((result) => ({ label: result.name, value: gigas(result.flops, result.median) }));
-      const limits = peaks ? [{ value: peaks.f32GFlops, label: 'f32 peak' }] : [];
-      await writeAtomically(svg, barChart(bars, { title: caps.description, unit: 'GFLOP/s', limits }));
-    }
-  });
+      const report = {
+        ...(await reportHead(args, caps)),
+        settings: { sizes, resolutions: sides, batches, rounds, warmUp },
+        peaks,
+        results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
+        protocol: field,
+        dispatches: dispatchRows,
+      };
+      const json = args.text('json');
+      if (json) await writeJson(json, report);
+      const share = args.text('share');
+      if (share) {
+        await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
+        console.log(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
+      }
+      const svg = args.text('svg');
+      if (svg) {
+        const bars = results.map((result) => ({ label: result.name, value: gigas(result.flops, result.deviceMs) }));
+        const limits = peaks ? [{ value: peaks.f32GFlops, label: 'f32 peak' }] : [];
+        await writeAtomically(svg, barChart(bars, { title: caps.description, unit: 'GFLOP/s', limits }));
+      }
+    },
+    { toggles: MEASURING },
+  );
 }

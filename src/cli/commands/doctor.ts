@@ -6,7 +6,7 @@ import { type Exclusion, loadExclusions, saveExclusions } from '../../node/exclu
 import { metricsTable } from '../../report/table.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
-import { notice, withEngine } from '../session.ts';
+import { MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad doctor
   Verifies every variant of every op on this adapter against a float64 reference, then a whole network and a training step; measures
@@ -138,7 +138,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       console.log(verdictText(found));
       return found;
     },
-    { withExclusions: false },
+    { withExclusions: false, toggles: MEASURING },
   );
   if (report.verdict !== 'healthy') {
     throw new UserError(

@@ -3,6 +3,7 @@ import { detectorName, timeDetectors } from '../../bench/detectors.ts';
 import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { input, type Node } from '../../engine/graph.ts';
+import { spin } from '../../engine/sample.ts';
 import { type TuneProgress, tune } from '../../engine/tune.ts';
 import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
 import { UserError } from '../../errors.ts';
@@ -14,7 +15,7 @@ import { loadTuning, saveTuning } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { PRESETS, trainingGraph } from '../../train/fit.ts';
 import { type Arguments, type OptionTable, readWidths } from '../arguments.ts';
-import { notice, withEngine } from '../session.ts';
+import { MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad tune
   Times the kernels' variants on this adapter and keeps the fastest for later runs. Let nothing else run meanwhile.
@@ -79,46 +80,54 @@ function subjects(args: Arguments, engine: Engine, networks: Networks): Subject[
 }
 
 const TIMING = { rounds: 9, warmUp: 2 };
+/** Milliseconds for which a GPU is kept busy before the first measurement. */
+const WARM_UP = 200;
 
-function show({ label, variant, times, done, total }: TuneProgress): void {
+function show({ label, variant, times, failed, done, total }: TuneProgress): void {
   const list = Object.entries(times).sort(([, a], [, b]) => a - b);
   const text = list.map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(', ');
   console.log(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
+  for (const [name, reason] of Object.entries(failed)) notice(`${label}: ${name} is left out: ${reason}`);
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
-  await withEngine(args, async (engine: Engine) => {
-    const { caps } = engine;
-    const given = args.text('import');
-    const identity = adapterIdentity(caps);
-    const tuning = await loadTuning(caps, notice);
-    if (given) {
-      const text = await readFile(given, 'utf8').catch(() => {
-        throw new UserError(`${given} cannot be read.`, 'Check the path.');
-      });
-      const imported = Tuning.parse(text, identity);
-      imported.addMissing(tuning);
-      console.log(`kept in ${await saveTuning(caps, imported)}`);
-      return;
-    }
-    const networks = new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128);
-    const graphs = subjects(args, engine, networks);
-    try {
-      for (const { title, outputs } of graphs) {
-        console.log(`${title}:`);
-        await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
+  await withEngine(
+    args,
+    async (engine: Engine) => {
+      const { caps } = engine;
+      const given = args.text('import');
+      const identity = adapterIdentity(caps);
+      const tuning = await loadTuning(caps, notice);
+      if (given) {
+        const text = await readFile(given, 'utf8').catch(() => {
+          throw new UserError(`${given} cannot be read.`, 'Check the path.');
+        });
+        const imported = Tuning.parse(text, identity);
+        imported.addMissing(tuning);
+        console.log(`kept in ${await saveTuning(caps, imported)}`);
+        return;
       }
-      const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
-      for (const { name, median } of await timeDetectors(engine, whole, args.number('batch') ?? 1, tuning, {
-        ...TIMING,
-        signal,
-      })) {
-        console.log(`${name}: ${median.toPrecision(3)} ms`);
+      await spin(engine, WARM_UP);
+      const networks = new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128);
+      const graphs = subjects(args, engine, networks);
+      try {
+        for (const { title, outputs } of graphs) {
+          console.log(`${title}:`);
+          await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
+        }
+        const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
+        for (const { name, median } of await timeDetectors(engine, whole, args.number('batch') ?? 1, tuning, {
+          ...TIMING,
+          signal,
+        })) {
+          console.log(`${name}: ${median.toPrecision(3)} ms`);
+        }
+      } finally {
+        const target = args.text('export');
+        if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
+        console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
       }
-    } finally {
-      const target = args.text('export');
-      if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
-      console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
-    }
-  });
+    },
+    { toggles: MEASURING },
+  );
 }
