@@ -30,6 +30,7 @@ test('a peer that fails or computes something else is a row with its error, and 
       rounds: 3,
       seconds: 60,
       batch: 4,
+      warmUp: 0,
       onProgress: (list, found) => {
         reports.push(list);
         versions = found;

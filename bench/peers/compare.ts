@@ -21,6 +21,8 @@ export interface CompareOptions {
   readonly seconds: number;
   /** Images that one run takes. */
   readonly batch: number;
+  /** Milliseconds that the warm-up of a peer takes at least, since idle clocks need that long to come up; 500. */
+  readonly warmUp?: number;
   /**
    * Called before and after everything that may end the process. Times are those of the warm-up until the interleaved rounds
    * are over.
@@ -28,8 +30,8 @@ export interface CompareOptions {
   onProgress?(rows: readonly PeerRow[], versions: Readonly<Record<string, string>>): void;
 }
 
-/** Runs of the warm-up, and milliseconds that it takes at least: idle clocks need that long to come up. */
-const WARM_UP = { runs: 10, least: 500, most: 3000 } as const;
+/** Runs of the warm-up, unless they take more milliseconds than `most`. */
+const WARM_UP = { runs: 10, milliseconds: 500, most: 3000 } as const;
 /** Milliseconds that a run is waited for, even if the time is over. */
 const LEAST_WAIT = 10_000;
 const TOLERANCE = 1e-4;
@@ -47,7 +49,7 @@ interface Entry {
  * that cannot be opened, fails or hangs becomes a row with its error; one that computes something else is timed, and says so.
  */
 export async function comparePeers(makers: readonly PeerMaker[], options: CompareOptions): Promise<PeerRow[]> {
-  const { rounds, batch } = options;
+  const { rounds, batch, warmUp: least = WARM_UP.milliseconds } = options;
   const end = performance.now() + options.seconds * 1000;
   const left = () => Math.max(LEAST_WAIT, end - performance.now());
   const entries = makers.map(({ name }): Entry => ({ name, times: [], error: 'was not reached' }));
@@ -72,7 +74,7 @@ export async function comparePeers(makers: readonly PeerMaker[], options: Compar
       expected ??= result.slice();
       const difference = worstDifference(result, expected);
       const tolerance = peer.tolerance ?? TOLERANCE;
-      await warmUp(peer, entry.times, left);
+      await warmUp(peer, entry.times, least, left);
       if (Number.isFinite(difference)) entry.difference = difference;
       if (difference <= tolerance) delete entry.error;
       else entry.error = `differs by ${difference.toExponential(1)} of the largest value, ${tolerance} is allowed`;
@@ -90,14 +92,14 @@ export async function comparePeers(makers: readonly PeerMaker[], options: Compar
   return entries.map((entry) => toRow(entry, batch));
 }
 
-async function warmUp(peer: Peer, times: number[], left: () => number): Promise<void> {
+async function warmUp(peer: Peer, times: number[], least: number, left: () => number): Promise<void> {
   const start = performance.now();
   for (;;) {
     const before = performance.now();
     await within(left(), peer.run());
     times.push(performance.now() - before);
     const elapsed = performance.now() - start;
-    if ((times.length >= WARM_UP.runs && elapsed >= WARM_UP.least) || elapsed >= WARM_UP.most) return;
+    if ((times.length >= WARM_UP.runs && elapsed >= least) || elapsed >= WARM_UP.most) return;
   }
 }
 
