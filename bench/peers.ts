@@ -1,21 +1,30 @@
 /**
  * Other engines against this one: the same network and input, on the same adapter, interleaved in one run, host array to host
- * array. Every peer's output is compared with ours before anything is timed.
+ * array, our floats being 32 bits wide. Every output is compared with the first peer's. A peer that fails is a row with its
+ * error; the file is written again after every peer, so that one which ends the process loses its own times only.
  *
- *   npm run bench:peers -- [--what teacher|detector|training] [--size xs|s] [--side 128] [--rounds 10]
- *                          [--bits 8,4]  adds our integer networks with weights of these widths and 8-bit activations
- *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu] [--json FILE]
+ *   npm run bench:peers -- [--what teacher|detector|training] [--size xs|s] [--side 128] [--batch 1]
+ *                          [--rounds N]   50 on a GPU, else 10
+ *                          [--seconds N]  for everything; slow peers are run less often. 300
+ *                          [--bits 8,4]   adds our integer networks with weights of these widths and 8-bit activations
+ *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu]
+ *                                         on a GPU those on WebGPU by default, else all; "none" for ours alone
+ *                          [--json FILE]
  */
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { detectCaps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
 import { activationRange } from '../src/kernels/storage.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { parsePdnSize } from '../src/model/pdn.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readTeacher } from '../src/node/teachers.ts';
+import { loadTuning } from '../src/node/tuning.ts';
+import { ownVersion } from '../src/node/version.ts';
 import { onlyDriverOf } from '../src/node/vulkan.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
@@ -25,9 +34,9 @@ import type { WeightBits } from '../src/quantisation/weights.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { layerInputs } from '../src/train/quantize.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
+import { comparePeers, type PeerRow } from './peers/compare.ts';
 import { nativePeer, wasmPeer } from './peers/onnxruntime.ts';
-import { type Peer, worstDifference } from './peers/peer.ts';
-import { tfjsTeacher, tfjsTraining } from './peers/tfjs.ts';
+import type { Peer, PeerMaker } from './peers/peer.ts';
 import { trainingStep } from './peers/training.ts';
 
 const { values } = parseArgs({
@@ -35,66 +44,83 @@ const { values } = parseArgs({
     what: { type: 'string', default: 'teacher' },
     size: { type: 'string', default: 's' },
     side: { type: 'string', default: '128' },
-    rounds: { type: 'string', default: '10' },
+    batch: { type: 'string', default: '1' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string', default: '300' },
     peers: { type: 'string' },
     bits: { type: 'string' },
     json: { type: 'string' },
   },
 });
-const side = Number(values.side);
-const rounds = Number(values.rounds);
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new UserError(`--${name} ${text} cannot be used.`, 'Give 1 or more.');
+  return value;
+}
+
+const WHAT = ['teacher', 'detector', 'training'] as const;
+const what = WHAT.find((each) => each === values.what);
+if (!what) throw new UserError(`--what ${values.what} cannot be used.`, `Give one of: ${WHAT.join(', ')}.`);
+const side = positive('side', values.side);
+const batch = positive('batch', values.batch);
+const seconds = positive('seconds', values.seconds);
 const size = parsePdnSize(values.size);
 
 const opened = await openDevice();
 onlyDriverOf(opened.adapter.kind);
-const engine = new Engine({ device: opened.device });
+const tuning = await loadTuning(detectCaps(opened.device), (message) => console.error(`note: ${message}`));
+const engine = new Engine({ device: opened.device, tuning });
+const rounds = positive('rounds', values.rounds ?? (engine.caps.isCpu ? '10' : '50'));
 const networks = new Networks(size, side);
 const weights = await readTeacher(size);
 loadTeacher(networks, weights, weights.name);
 networks.initialise(1);
-const image = Float32Array.from({ length: 3 * side * side }, (_, i) => Math.sin(i * 0.37) + Math.cos(i * 0.011));
+const shape = [batch, 3, side, side];
+const images = Float32Array.from(
+  { length: batch * 3 * side * side },
+  (_, i) => Math.sin(i * 0.37) + Math.cos(i * 0.011),
+);
 
 /** Everything as direct convolutions, to tell what Winograd's method gains. */
 const DIRECT = { conv2d: ['rows', 'lanes', 'tile64x64', 'direct'], convDistance: 'features' };
 
 async function ours(name: string, y: Node, variants?: Record<string, string | readonly string[]>): Promise<Peer> {
   const plan = await engine.compile({ outputs: { y }, ...(variants && { variants }) });
-  return { name, run: async () => (await plan.run({ x: image }, ['y']))['y'] as Float32Array };
+  return { name, run: async () => (await plan.run({ x: images }, ['y']))['y'] as Float32Array };
 }
 
-async function inferencePeers(): Promise<Peer[]> {
-  const x = input('x', [1, 3, side, side]);
-  const teacher = values.what === 'teacher';
+function inferencePeers(): PeerMaker[] {
+  const x = input('x', shape);
+  const teacher = what === 'teacher';
   const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
   const plain = teacher ? networks.teacher.forward(x) : anomalyMaps(networks, quantiles.node, x).combined;
   const fast = teacher ? plain : fusedAnomalyMaps(networks, quantiles.node, x).combined;
-  const onnx = exportOnnx({ y: plain });
-  const shape = [1, 3, side, side];
-  const makers: Record<string, () => Promise<Peer>> = {
-    'onnxruntime-webgpu': () => nativePeer('webgpu', onnx, image, shape),
-    'onnxruntime-cpu': () => nativePeer('cpu', onnx, image, shape),
-    'onnxruntime-wasm': () => wasmPeer(2, onnx, image, shape),
-    ...(teacher && { 'tfjs-webgpu': () => tfjsTeacher(opened, networks, image) }),
+  const others: Record<string, PeerMaker['open']> = {
+    'onnxruntime-webgpu': () => nativePeer('webgpu', exportOnnx({ y: plain }), images, shape),
+    'onnxruntime-cpu': () => nativePeer('cpu', exportOnnx({ y: plain }), images, shape),
+    'onnxruntime-wasm': () => wasmPeer(2, exportOnnx({ y: plain }), images, shape),
+    ...(teacher && {
+      'tfjs-webgpu': async () => (await import('./peers/tfjs.ts')).tfjsTeacher(opened, networks, images),
+    }),
   };
-  const wanted = values.peers?.split(',') ?? Object.keys(makers);
-  const peers = [await ours('raad-webgpu', fast), await ours('raad-webgpu direct', fast, DIRECT)];
-  for (const bits of values.bits?.split(',') ?? []) peers.push(await integerPeer(Number(bits) as WeightBits, teacher));
-  for (const name of wanted) {
-    const make = makers[name];
-    if (!make) throw new Error(`no peer '${name}' for ${values.what}; there are ${Object.keys(makers).join(', ')}`);
-    peers.push(await make());
-  }
-  return peers;
+  const bits = values.bits?.split(',') ?? [];
+  return [
+    maker('raad-webgpu', (name) => ours(name, fast)),
+    maker('raad-webgpu direct', (name) => ours(name, fast, DIRECT)),
+    ...bits.map((width) => maker(`raad-webgpu w${width}a8`, () => integerPeer(Number(width) as WeightBits, teacher))),
+    ...wanted(others),
+  ];
 }
 
-/** The same network quantised, with ranges from the image that is timed. */
+/** The same network quantised, with ranges from the images that are timed. */
 async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
   const plan = uniformPlan(networks, { weights: bits, activations: 8 });
-  const x = input('x', [1, 3, side, side]);
-  const wanted = [...layerInputs(networks, x)];
-  const ranges = Object.fromEntries(wanted.map(([name, node]) => [name, activationRange(node)]));
+  const x = input('x', shape);
+  const ranges = Object.fromEntries([...layerInputs(networks, x)].map(([name, node]) => [name, activationRange(node)]));
   const rangePlan = await engine.compile({ outputs: ranges });
-  const found = await rangePlan.run({ x: image }, Object.keys(ranges));
+  const found = await rangePlan.run({ x: images }, Object.keys(ranges));
   rangePlan.destroy();
   const quantisers = Object.entries(found).map(
     ([name, [scale, zeroPoint]]) => [name, { scale: scale!, zeroPoint: zeroPoint! }] as const,
@@ -107,47 +133,82 @@ async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
   const [integer] = integerGraph([y], quantised.quantisation);
   const peer = await ours(`raad-webgpu w${bits}a8`, integer!);
   // What is lost to few bits is no error: evaluation on data measures it.
-  return { ...peer, tolerance: bits === 8 ? 0.2 : Number.POSITIVE_INFINITY };
+  return { ...peer, tolerance: bits === 8 ? 0.2 : Number.MAX_VALUE };
 }
 
-async function trainingPeers(): Promise<Peer[]> {
-  return [await trainingStep(engine, networks, image), await tfjsTraining(opened, networks, image)];
+function trainingPeers(): PeerMaker[] {
+  return [
+    maker('raad-webgpu', () => trainingStep(engine, networks, images)),
+    ...wanted({ 'tfjs-webgpu': async () => (await import('./peers/tfjs.ts')).tfjsTraining(opened, networks, images) }),
+  ];
 }
 
-const peers = values.what === 'training' ? await trainingPeers() : await inferencePeers();
-const expected = await peers[0]!.run();
-for (const peer of peers.slice(1)) {
-  const difference = worstDifference(await peer.run(), expected);
-  if (!(difference < (peer.tolerance ?? 1e-4))) {
-    throw new Error(`${peer.name} differs from ours by ${difference} of the largest value`);
-  }
-  console.log(`${peer.name}: differs from ours by at most ${difference.toExponential(1)} of the largest value`);
+function maker(name: string, open: (name: string) => Promise<Peer>): PeerMaker {
+  return { name, open: () => open(name) };
 }
-const times = peers.map((): number[] => []);
-for (let round = 0; round <= rounds; round++) {
-  for (const [i, peer] of peers.entries()) {
-    const start = performance.now();
-    await peer.run();
-    // The first round warms up.
-    if (round > 0) times[i]!.push(performance.now() - start);
-  }
+
+/** What rows are called, by the name of the option. */
+const ROW_NAMES: Readonly<Record<string, string>> = {
+  'onnxruntime-webgpu': 'onnxruntime-node webgpu',
+  'onnxruntime-cpu': 'onnxruntime-node cpu',
+  'onnxruntime-wasm': 'onnxruntime-web wasm',
+  'tfjs-webgpu': 'tfjs webgpu',
+};
+
+function wanted(others: Readonly<Record<string, PeerMaker['open']>>): PeerMaker[] {
+  if (values.peers === 'none') return [];
+  const all = Object.keys(others).filter((name) => engine.caps.isCpu || name.endsWith('-webgpu'));
+  return (values.peers?.split(',') ?? all).map((name) => {
+    const open = others[name];
+    if (!open)
+      throw new UserError(`no peer '${name}' for ${what}.`, `Give some of: ${Object.keys(others).join(', ')}.`);
+    return { name: ROW_NAMES[name]!, open };
+  });
 }
-const at = (list: readonly number[], q: number) => [...list].sort((a, b) => a - b)[Math.floor(q * (list.length - 1))]!;
-const rows = peers.map(({ name }, i) => ({
-  runtime: name,
-  'median ms': at(times[i]!, 0.5),
-  'p95 ms': at(times[i]!, 0.95),
-  'times ours': at(times[i]!, 0.5) / at(times[0]!, 0.5),
-}));
-const title = `${values.what}, PDN-${size.toUpperCase()}, 3x${side}x${side}, ${rounds} interleaved rounds`;
-console.log(`${title}\nadapter: ${engine.caps.description}`);
-console.log(metricsTable(rows, { digits: 2 }));
-if (values.json) {
-  const { description, vendor, architecture } = engine.caps;
-  writeFileSync(
-    values.json,
-    `${JSON.stringify({ title, adapter: { description, vendor, architecture }, rows }, null, 2)}\n`,
-  );
+
+const title = `${what}, PDN-${size.toUpperCase()}, ${shape.join('x')}, at most ${rounds} interleaved rounds`;
+console.log(`${title}\nadapter: ${opened.adapter.name}, ${engine.caps.description}`);
+const head = {
+  adapter: {
+    name: opened.adapter.name,
+    kind: opened.adapter.kind,
+    vendor: engine.caps.vendor,
+    architecture: engine.caps.architecture,
+    device: opened.device.adapterInfo.device,
+    description: engine.caps.description,
+  },
+  what,
+  size,
+  side,
+  batch,
+};
+const raad = await ownVersion();
+
+function save(rows: readonly PeerRow[], versions: Readonly<Record<string, string>>): void {
+  if (!values.json) return;
+  const report = { ...head, versions: { 'raad-webgpu': raad, node: process.version, ...versions }, rows };
+  writeFileSync(`${values.json}.part`, `${JSON.stringify(report, null, 2)}\n`);
+  renameSync(`${values.json}.part`, values.json);
 }
+
+const makers = what === 'training' ? trainingPeers() : inferencePeers();
+const rows = await comparePeers(makers, { rounds, seconds, batch, onProgress: save });
+const first = rows[0]?.median;
+console.log(
+  metricsTable(
+    rows.map(({ name, median, p5, p95, runs, imagesPerSecond, difference }) => ({
+      runtime: name,
+      'median ms': median,
+      'p5 ms': p5,
+      'p95 ms': p95,
+      runs,
+      'images/s': imagesPerSecond,
+      'times ours': median !== undefined && first !== undefined ? median / first : undefined,
+      'differs by': difference?.toExponential(1),
+    })),
+    { digits: 2 },
+  ),
+);
+for (const { name, error } of rows) if (error) console.log(`${name}: ${error}`);
 opened.close();
 process.exit(0);

@@ -7,7 +7,7 @@ export async function nativePeer(
   image: Float32Array,
   shape: readonly number[],
 ): Promise<Peer> {
-  const { InferenceSession, Tensor } = await import('onnxruntime-node');
+  const { env, InferenceSession, Tensor } = await import('onnxruntime-node');
   const session = await InferenceSession.create(model, {
     executionProviders: [provider],
     ...(provider === 'webgpu' && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
@@ -15,6 +15,7 @@ export async function nativePeer(
   const feed = { [session.inputNames[0]!]: new Tensor('float32', image, shape) };
   return {
     name: `onnxruntime-node ${provider}`,
+    versions: { 'onnxruntime-node': env.versions.node ?? env.versions.common },
     run: async () => (await session.run(feed))[session.outputNames[0]!]!.data as Float32Array,
   };
 }
@@ -31,6 +32,7 @@ export async function wasmPeer(
   const feed = { [session.inputNames[0]!]: new Tensor('float32', image, shape) };
   return {
     name: `onnxruntime-web wasm, ${threads} threads`,
+    versions: { 'onnxruntime-web': env.versions.web ?? env.versions.common },
     run: async () => (await session.run(feed))[session.outputNames[0]!]!.data as Float32Array,
   };
 }

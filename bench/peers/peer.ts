@@ -1,20 +1,34 @@
 /** An engine that computes the same as ours. */
 export interface Peer {
   readonly name: string;
-  /** One run, until its result is on the host. */
+  /** One run, from host array to host array. */
   run(): Promise<Float32Array>;
-  /** Largest difference to ours that counts as the same computation, relative to the largest value; 1e-4. */
+  /** Largest difference to the reference that counts as the same computation, relative to the largest value; 1e-4. */
   readonly tolerance?: number;
+  /** Versions of the packages that it consists of. */
+  readonly versions?: Readonly<Record<string, string>>;
 }
 
-/** Largest absolute difference, relative to the largest value of `expected`. */
+/** A peer that is yet to be opened: that may fail. */
+export interface PeerMaker {
+  readonly name: string;
+  open(): Promise<Peer>;
+}
+
+/**
+ * Largest absolute difference, relative to the largest value of `expected`; infinite where a value is not a number.
+ * @throws Error when the lengths differ
+ */
 export function worstDifference(actual: Float32Array, expected: Float32Array): number {
   if (actual.length !== expected.length) throw new Error(`${actual.length} values, expected ${expected.length}`);
   let worst = 0;
   let largest = 0;
-  expected.forEach((value, i) => {
-    worst = Math.max(worst, Math.abs(actual[i]! - value));
-    largest = Math.max(largest, Math.abs(value));
-  });
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    if (Number.isNaN(difference)) return Number.POSITIVE_INFINITY;
+    worst = Math.max(worst, difference);
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  if (worst === 0) return 0;
   return worst / largest;
 }

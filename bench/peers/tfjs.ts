@@ -1,6 +1,4 @@
-import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
+import type * as Tf from '@tensorflow/tfjs-core';
 import type { Parameter } from '../../src/engine/graph.ts';
 import type { Autoencoder } from '../../src/model/autoencoder.ts';
 import type { Networks } from '../../src/model/networks.ts';
@@ -9,8 +7,14 @@ import type { OpenDevice } from '../../src/node/device.ts';
 import type { Peer } from './peer.ts';
 import { LEARNING_RATE } from './training.ts';
 
+/** Loaded when a peer is opened: where the packages are absent that peer alone fails. */
+let tf: typeof Tf;
+
 /** tfjs on the device that is already open, so that both run on the same adapter. */
 async function startBackend({ device }: OpenDevice): Promise<void> {
+  tf = await import('@tensorflow/tfjs-core');
+  await import('@tensorflow/tfjs-core/dist/register_all_gradients.js');
+  const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
   // It asks whether this is a browser with WebGPU before it takes a device.
   Object.defineProperty(globalThis, 'navigator', { value: { gpu: {} }, configurable: true });
   tf.registerBackend('webgpu-peer', () => new WebGPUBackend(device, device.adapterInfo));
@@ -20,7 +24,7 @@ async function startBackend({ device }: OpenDevice): Promise<void> {
 }
 
 /** Weights [CO, CI, K, K] as tfjs wants them: [K, K, CI, CO]. */
-function weightTensor(parameter: Parameter): tf.Tensor4D {
+function weightTensor(parameter: Parameter): Tf.Tensor4D {
   const { data, type } = parameter;
   const [co, ci, kh, kw] = type.shape as [number, number, number, number];
   const y = new Float32Array(data.length);
@@ -32,15 +36,19 @@ function weightTensor(parameter: Parameter): tf.Tensor4D {
   return tf.tensor4d(y, [kh, kw, ci, co]);
 }
 
-function toNhwc(image: Float32Array, side: number): tf.Tensor4D {
-  const y = new Float32Array(image.length);
-  for (let c = 0; c < 3; c++) for (let i = 0; i < side * side; i++) y[i * 3 + c] = image[c * side * side + i]!;
-  return tf.tensor4d(y, [1, side, side, 3]);
+/** Images [N, 3, H, W] as tfjs wants them, [N, H, W, 3], still on the host. */
+function toNhwc(images: Float32Array, side: number): Float32Array {
+  const pixels = side * side;
+  const y = new Float32Array(images.length);
+  for (let n = 0; n < images.length; n += 3 * pixels) {
+    for (let c = 0; c < 3; c++) for (let i = 0; i < pixels; i++) y[n + i * 3 + c] = images[n + c * pixels + i]!;
+  }
+  return y;
 }
 
 interface Layer {
-  readonly w: tf.Variable<tf.Rank.R4> | tf.Tensor4D;
-  readonly b: tf.Variable<tf.Rank.R1> | tf.Tensor1D;
+  readonly w: Tf.Variable<Tf.Rank.R4> | Tf.Tensor4D;
+  readonly b: Tf.Variable<Tf.Rank.R1> | Tf.Tensor1D;
 }
 
 function layers(convolutions: readonly { weight: Parameter; bias: Parameter }[], trainable: boolean): Layer[] {
@@ -52,23 +60,26 @@ function layers(convolutions: readonly { weight: Parameter; bias: Parameter }[],
 }
 
 /** PDN-XS and PDN-S: convolutions of 4, 4, 3 and 4, pools behind the first two, no rectifier at the end. */
-function pdn(all: readonly Layer[], x: tf.Tensor4D, head: Layer = all[all.length - 1]!): tf.Tensor4D {
+function pdn(all: readonly Layer[], x: Tf.Tensor4D, head: Layer = all[all.length - 1]!): Tf.Tensor4D {
   let y = x;
   all.slice(0, -1).forEach(({ w, b }, i) => {
-    y = tf.relu(tf.add(tf.conv2d(y, w as tf.Tensor4D, 1, 'valid'), b)) as tf.Tensor4D;
+    y = tf.relu(tf.add(tf.conv2d(y, w as Tf.Tensor4D, 1, 'valid'), b)) as Tf.Tensor4D;
     if (i < 2) y = tf.avgPool(y, 2, 2, 'valid');
   });
-  return tf.add(tf.conv2d(y, head.w as tf.Tensor4D, 1, 'valid'), head.b);
+  return tf.add(tf.conv2d(y, head.w as Tf.Tensor4D, 1, 'valid'), head.b);
 }
 
-export async function tfjsTeacher(opened: OpenDevice, networks: Networks, image: Float32Array): Promise<Peer> {
+export async function tfjsTeacher(opened: OpenDevice, networks: Networks, images: Float32Array): Promise<Peer> {
   await startBackend(opened);
   const teacher = layers(networks.teacher.convolutions, false);
-  const nhwc = toNhwc(image, networks.side);
+  const { side } = networks;
+  const nhwc = toNhwc(images, side);
+  const batch = images.length / (3 * side * side);
   return {
     name: 'tfjs webgpu',
+    versions: { '@tensorflow/tfjs-backend-webgpu': tf.version_core },
     async run() {
-      const y = tf.tidy(() => tf.transpose(pdn(teacher, nhwc), [0, 3, 1, 2]));
+      const y = tf.tidy(() => tf.transpose(pdn(teacher, tf.tensor4d(nhwc, [batch, side, side, 3])), [0, 3, 1, 2]));
       const data = (await y.data()) as Float32Array;
       y.dispose();
       return data;
@@ -76,7 +87,7 @@ export async function tfjsTeacher(opened: OpenDevice, networks: Networks, image:
   };
 }
 
-function autoencoder(source: Autoencoder, all: readonly Layer[], x: tf.Tensor4D): tf.Tensor4D {
+function autoencoder(source: Autoencoder, all: readonly Layer[], x: Tf.Tensor4D): Tf.Tensor4D {
   const encoder = all.slice(0, source.encoder.length);
   const decoder = all.slice(source.encoder.length);
   const { side } = source;
@@ -88,7 +99,7 @@ function autoencoder(source: Autoencoder, all: readonly Layer[], x: tf.Tensor4D)
       [pad, pad],
       [0, 0],
     ];
-    y = tf.add(tf.conv2d(y, w as tf.Tensor4D, stride, padding as never), b);
+    y = tf.add(tf.conv2d(y, w as Tf.Tensor4D, stride, padding as never), b);
   };
   const relu = () => {
     y = tf.relu(y);
@@ -115,7 +126,7 @@ function autoencoder(source: Autoencoder, all: readonly Layer[], x: tf.Tensor4D)
 }
 
 /** One training step with tf.train.adam: the same losses as `trainingStep`, in the same order. */
-export async function tfjsTraining(opened: OpenDevice, networks: Networks, image: Float32Array): Promise<Peer> {
+export async function tfjsTraining(opened: OpenDevice, networks: Networks, images: Float32Array): Promise<Peer> {
   await startBackend(opened);
   const { side, channels, cells } = networks;
   const teacher = layers(networks.teacher.convolutions, false);
@@ -125,21 +136,24 @@ export async function tfjsTraining(opened: OpenDevice, networks: Networks, image
   const std = tf.tensor1d(networks.teacherStd.data as Float32Array);
   const last = student[student.length - 1]!;
   const half = (start: number): Layer => ({
-    w: tf.slice(last.w, [0, 0, 0, start], [-1, -1, -1, channels]) as tf.Tensor4D,
-    b: tf.slice(last.b, [start], [channels]) as tf.Tensor1D,
+    w: tf.slice(last.w, [0, 0, 0, start], [-1, -1, -1, channels]) as Tf.Tensor4D,
+    b: tf.slice(last.b, [start], [channels]) as Tf.Tensor1D,
   });
   const optimizer = tf.train.adam(LEARNING_RATE);
-  const cached = tf.zeros([1, cells, cells, channels]);
+  const batch = images.length / (3 * side * side);
+  const cached = tf.zeros([batch, cells, cells, channels]);
+  const nhwc = toNhwc(images, side);
   return {
     name: 'tfjs webgpu',
+    versions: { '@tensorflow/tfjs-backend-webgpu': tf.version_core },
     tolerance: 1e-3,
     async run() {
-      const x = toNhwc(image, side);
-      let parts: tf.Scalar[] = [];
+      const x = tf.tensor4d(nhwc, [batch, side, side, 3]);
+      let parts: Tf.Scalar[] = [];
       const total = optimizer.minimize(() => {
-        const meanSquare = (a: tf.Tensor, b: tf.Tensor) => tf.mean(tf.square(tf.sub(a, b))) as tf.Scalar;
+        const meanSquare = (a: Tf.Tensor, b: Tf.Tensor) => tf.mean(tf.square(tf.sub(a, b))) as Tf.Scalar;
         const hard = meanSquare(cached, pdn(student, x, half(0)));
-        const penalty = tf.mean(tf.square(pdn(student, tf.add(x, 0), half(0)))) as tf.Scalar;
+        const penalty = tf.mean(tf.square(pdn(student, tf.add(x, 0), half(0)))) as Tf.Scalar;
         const target = tf.div(tf.sub(pdn(teacher, x), mean), std);
         const reconstruction = autoencoder(networks.autoencoder, coder, x);
         const imitation = pdn(student, x, half(channels));

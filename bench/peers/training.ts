@@ -13,17 +13,19 @@ export const LEARNING_RATE = 1e-3;
  * One step of the training recipe with plain means in place of the hard loss, dropout and colour changes left out, so that
  * other engines can state it too: image, penalty image and changed image are the same. The teacher runs once a step for the
  * changed image; its features of the image itself are cached in training and here an input.
+ * @param images [N, 3, H, W]
  * @returns a peer whose run is one step that ends in the four losses
  */
-export async function trainingStep(engine: Engine, networks: Networks, image: Float32Array): Promise<Peer> {
+export async function trainingStep(engine: Engine, networks: Networks, images: Float32Array): Promise<Peer> {
   const { teacher, student, autoencoder, teacherMean, teacherStd, channels, side, cells } = networks;
-  const x = input('x', [1, 3, side, side]);
-  const cached = input('features', [1, channels, cells, cells]);
+  const batch = images.length / (3 * side * side);
+  const x = input('x', [batch, 3, side, side]);
+  const cached = input('features', [batch, channels, cells, cells]);
   const first = { channels: { start: 0, count: channels } };
   const second = { channels: { start: channels, count: channels } };
   // Inputs of their own, since equal subgraphs would be computed once.
-  const penaltyImage = input('penalty', [1, 3, side, side]);
-  const augmented = input('augmented', [1, 3, side, side]);
+  const penaltyImage = input('penalty', [batch, 3, side, side]);
+  const augmented = input('augmented', [batch, 3, side, side]);
   const target = standardise(teacher.forward(augmented), teacherMean.node, teacherStd.node);
   const reconstruction = autoencoder.forward(augmented);
   const penaltyFeatures = student.forward(penaltyImage, first);
@@ -39,11 +41,11 @@ export async function trainingStep(engine: Engine, networks: Networks, image: Fl
   const names = ['hard', 'penalty', 'autoencoder', 'studentAutoencoder'];
   const outputs = Object.fromEntries(names.map((name, i) => [name, losses[i]!]));
   const plan = await engine.compile({ outputs, effects });
-  const features = new Float32Array(channels * cells * cells);
+  const features = new Float32Array(batch * channels * cells * cells);
   return {
     name: 'raad-webgpu',
     async run() {
-      const result = await plan.run({ x: image, penalty: image, augmented: image, features }, names);
+      const result = await plan.run({ x: images, penalty: images, augmented: images, features }, names);
       return Float32Array.from(names, (name) => result[name]![0]!);
     },
   };

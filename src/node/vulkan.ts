@@ -24,12 +24,15 @@ export function addDriver(folder: string): void {
 }
 
 /**
- * Hides the other software driver from whoever looks for Vulkan drivers from now on in this process, so that a second engine
- * opens the same adapter.
+ * Hides drivers of other kinds from whoever looks for Vulkan drivers from now on in this process, so that a second engine
+ * opens the same adapter. Of several hardware GPUs it may open another one; `VK_DRIVER_FILES` chooses there.
  */
 export function onlyDriverOf(kind: AdapterKind): void {
   const folder = swiftShaderFolder();
   if (kind === 'swiftshader' && folder) process.env['VK_DRIVER_FILES'] = join(folder, 'vk_swiftshader_icd.json');
+  // Patterns of manifest names; older loaders ignore them, and then hardware comes first.
+  if (kind === 'lavapipe') process.env['VK_LOADER_DRIVERS_SELECT'] = '*lvp*';
+  if (kind === 'gpu') process.env['VK_LOADER_DRIVERS_DISABLE'] = '*lvp*,*swiftshader*';
   delete process.env['VK_ADD_DRIVER_FILES'];
 }
 
