@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { quantisedTable } from '../src/doctor/quantisedTable.ts';
 import { maskCaps, requestDevice } from '../src/engine/adapter.ts';
 import { type Caps, detectCaps } from '../src/engine/caps.ts';
 import { input, type Node } from '../src/engine/graph.ts';
@@ -7,7 +8,6 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { engine } from './gpu.ts';
-import { quantisedTable } from '../src/doctor/quantisedTable.ts';
 
 const gpu = await engine();
 

@@ -23,9 +23,6 @@ export const options: OptionTable = {
   'no-peaks': { type: 'boolean' },
 };
 
-/** Seconds that the peaks are looked for. */
-const PEAK_SECONDS = 2;
-
 /** What capabilities are good for, in words. */
 function capabilities(caps: Caps): Record<string, string>[] {
   const { limits } = caps;
@@ -125,7 +122,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         },
       });
       show(found);
-      const peaks = args.flag('no-peaks') ? undefined : await measurePeaks(engine, PEAK_SECONDS);
+      const peaks = args.flag('no-peaks') ? undefined : await measurePeaks(engine);
       if (peaks) console.log(peaksText(peaks));
       const exclusions = exclusionsOf(found);
       const file = await saveExclusions(caps, exclusions);
