@@ -1,9 +1,10 @@
 import { graphCost } from '../engine/cost.ts';
 import type { Engine } from '../engine/engine.ts';
+import { isRefusal } from '../engine/errors.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
-import type { VariantChoice } from '../engine/plan.ts';
+import type { Plan, VariantChoice } from '../engine/plan.ts';
 import { fuse } from '../engine/plan.ts';
-import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
+import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
@@ -37,20 +38,48 @@ interface Subject {
   readonly images: number;
 }
 
+/** Told about a subject that this device cannot run. */
+export type OnRefused = (name: string, reason: string) => void;
+
+interface Candidate {
+  readonly subject: Subject;
+  readonly plan: Plan;
+}
+
+/** Compiles and runs once. @returns undefined where the device refuses and `onRefused` is there to be told */
+async function prepare(engine: Engine, subject: Subject, onRefused?: OnRefused): Promise<Candidate | undefined> {
+  const { outputs, effects, variants } = subject;
+  let plan: Plan | undefined;
+  try {
+    plan = await engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) });
+    await firstRun(engine, plan);
+    return { subject, plan };
+  } catch (error) {
+    plan?.destroy();
+    if (!onRefused || !isRefusal(error)) throw error;
+    onRefused(subject.name, error.message);
+    return undefined;
+  }
+}
+
 /** @param read whether results are read on the host, which then takes the time, too */
 async function run(
   engine: Engine,
   suite: BenchResult['suite'],
-  subjects: readonly Subject[],
+  all: readonly Subject[],
   options: MeasureOptions,
   read: boolean,
+  onRefused?: OnRefused,
 ): Promise<BenchResult[]> {
-  const plans = await Promise.all(
-    subjects.map(({ outputs, effects, variants }) =>
-      engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) }),
-    ),
-  );
+  const candidates: Candidate[] = [];
   try {
+    for (const subject of all) {
+      options.signal?.throwIfAborted();
+      const candidate = await prepare(engine, subject, onRefused);
+      if (candidate) candidates.push(candidate);
+    }
+    const subjects = candidates.map(({ subject }) => subject);
+    const plans = candidates.map(({ plan }) => plan);
     const device: TimedCase[] = [];
     // A CPU adapter's host part is nothing beside its kernels.
     const isHostEnough = read && engine.caps.isCpu;
@@ -75,7 +104,7 @@ async function run(
       memoryBytes: plans[i]!.memoryBytes + plans[i]!.parameterBytes,
     }));
   } finally {
-    for (const plan of plans) plan.destroy();
+    for (const { plan } of candidates) plan.destroy();
   }
 }
 
@@ -137,6 +166,7 @@ export async function benchLayers(
   batch: number,
   options: MeasureOptions,
   only: (variant: string) => boolean,
+  onRefused?: OnRefused,
 ): Promise<BenchResult[]> {
   const [root] = fuse([networks.teacher.forward(inputOf(networks, batch))]);
   const results: BenchResult[] = [];
@@ -157,7 +187,7 @@ export async function benchLayers(
           images: batch,
         }),
       );
-    results.push(...(await run(engine, 'layers', subjects, options, false)));
+    results.push(...(await run(engine, 'layers', subjects, options, false, onRefused)));
   }
   return results;
 }

@@ -1,21 +1,24 @@
 import busyShader from '../../shaders/peak_f32.wgsl';
+import type { Caps } from './caps.ts';
 import type { Engine } from './engine.ts';
+import { ShapeError } from './errors.ts';
 import { expand } from './expand.ts';
 import type { Plan } from './plan.ts';
 
-/** One sample repeats a run until it takes about so long, milliseconds. */
-export const SAMPLE = { cpu: 8, gpu: 3 } as const;
-/** Repetitions in one submission. */
-export const MOST_REPEATS = 1024;
-
-/** How often a sample should repeat a run of so many milliseconds. @param sample milliseconds of a sample */
-export function repeatsFor(milliseconds: number, sample: number = SAMPLE.cpu): number {
-  return Math.min(MOST_REPEATS, Math.max(1, Math.round(sample / milliseconds)));
+/** One sample repeats a run until it takes about so many milliseconds, or has repeated it so often. */
+export interface SampleSize {
+  readonly milliseconds: number;
+  readonly most: number;
 }
 
-/** @see SAMPLE */
-export function sampleLength({ caps }: Engine): number {
-  return caps.isCpu ? SAMPLE.cpu : SAMPLE.gpu;
+/** Dispatches of a GPU take microseconds, and many are recorded faster than a CPU adapter runs one. */
+export function sampleSize({ isCpu }: Pick<Caps, 'isCpu'>): SampleSize {
+  return isCpu ? { milliseconds: 8, most: 64 } : { milliseconds: 3, most: 1024 };
+}
+
+/** How often a sample should repeat a run of so many milliseconds. */
+export function repeatsFor(milliseconds: number, sample: SampleSize): number {
+  return Math.min(sample.most, Math.max(1, Math.round(sample.milliseconds / milliseconds)));
 }
 
 /** Timestamps whose low bits are masked: what Dawn and browsers do, nanoseconds. */
@@ -163,10 +166,31 @@ export async function timeRuns(engine: Engine, plan: Plan, runs = 1): Promise<nu
   return total / runs;
 }
 
-/** How often a sample should repeat a plan. The first run, in which drivers compile what they compile late, does not count. */
+/**
+ * The first run of a plan, in which drivers compile what they compile late. What a device rejects takes no time at all, and
+ * would seem to be the fastest: it is told here.
+ * @returns milliseconds
+ * @throws ShapeError when the device rejects the run
+ */
+export async function firstRun(engine: Engine, plan: Plan): Promise<number> {
+  const { device } = engine;
+  await stopwatch(engine);
+  device.pushErrorScope('validation');
+  let milliseconds: number;
+  let rejected: GPUError | null = null;
+  try {
+    milliseconds = await timeRuns(engine, plan);
+  } finally {
+    rejected = await device.popErrorScope();
+  }
+  if (rejected) throw new ShapeError(`the device rejected the run: ${rejected.message.split('\n')[0]}`);
+  return milliseconds;
+}
+
+/** How often a sample should repeat a plan. @throws ShapeError when the device rejects its run */
 export async function planRepeats(engine: Engine, plan: Plan): Promise<number> {
-  await timeRuns(engine, plan);
-  return repeatsFor(await timeRuns(engine, plan), sampleLength(engine));
+  await firstRun(engine, plan);
+  return repeatsFor(await timeRuns(engine, plan), sampleSize(engine.caps));
 }
 
 /** The chain of multiply-adds that keeps a device busy. */
