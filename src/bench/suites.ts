@@ -46,19 +46,35 @@ interface Candidate {
   readonly plan: Plan;
 }
 
-/** Compiles and runs once. @returns undefined where the device refuses and `onRefused` is there to be told */
-async function prepare(engine: Engine, subject: Subject, onRefused?: OnRefused): Promise<Candidate | undefined> {
-  const { outputs, effects, variants } = subject;
-  let plan: Plan | undefined;
+/**
+ * Compiles all at once and runs each for the first time. What the device refuses is left out where `onRefused` is there to be
+ * told.
+ */
+async function prepare(engine: Engine, subjects: readonly Subject[], onRefused?: OnRefused): Promise<Candidate[]> {
+  const settled = await Promise.allSettled(
+    subjects.map(({ outputs, effects, variants }) =>
+      engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) }),
+    ),
+  );
+  const plans = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const candidates: Candidate[] = [];
   try {
-    plan = await engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) });
-    await firstRun(engine, plan);
-    return { subject, plan };
+    for (const [i, each] of settled.entries()) {
+      const subject = subjects[i]!;
+      try {
+        if (each.status === 'rejected') throw each.reason;
+        await firstRun(engine, each.value);
+        candidates.push({ subject, plan: each.value });
+      } catch (error) {
+        if (!onRefused || !isRefusal(error)) throw error;
+        if (each.status === 'fulfilled') each.value.destroy();
+        onRefused(subject.name, error.message);
+      }
+    }
+    return candidates;
   } catch (error) {
-    plan?.destroy();
-    if (!onRefused || !isRefusal(error)) throw error;
-    onRefused(subject.name, error.message);
-    return undefined;
+    for (const plan of plans) plan.destroy();
+    throw error;
   }
 }
 
@@ -71,15 +87,10 @@ async function run(
   read: boolean,
   onRefused?: OnRefused,
 ): Promise<BenchResult[]> {
-  const candidates: Candidate[] = [];
+  const candidates = await prepare(engine, all, onRefused);
+  const subjects = candidates.map(({ subject }) => subject);
+  const plans = candidates.map(({ plan }) => plan);
   try {
-    for (const subject of all) {
-      options.signal?.throwIfAborted();
-      const candidate = await prepare(engine, subject, onRefused);
-      if (candidate) candidates.push(candidate);
-    }
-    const subjects = candidates.map(({ subject }) => subject);
-    const plans = candidates.map(({ plan }) => plan);
     const device: TimedCase[] = [];
     // A CPU adapter's host part is nothing beside its kernels.
     const isHostEnough = read && engine.caps.isCpu;
@@ -104,7 +115,7 @@ async function run(
       memoryBytes: plans[i]!.memoryBytes + plans[i]!.parameterBytes,
     }));
   } finally {
-    for (const { plan } of candidates) plan.destroy();
+    for (const plan of plans) plan.destroy();
   }
 }
 
