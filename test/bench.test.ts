@@ -175,7 +175,9 @@ describe('samples', () => {
   });
 
   test('repeat short runs, within bounds', () => {
-    const [cpu, gpuSize] = [sampleSize({ isCpu: true }), sampleSize({ isCpu: false })];
+    const fine = { isFine: true, emptySubmit: 1 };
+    const [cpu, gpuSize] = [sampleSize({ isCpu: true }, fine), sampleSize({ isCpu: false }, fine)];
+    expect(sampleSize({ isCpu: false }, { ...fine, isFine: false }).milliseconds).toBe(8);
     expect(repeatsFor(100, cpu)).toBe(1);
     expect(repeatsFor(0.001, cpu)).toBe(64);
     expect(repeatsFor(0.001, gpuSize)).toBe(1024);

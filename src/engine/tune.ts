@@ -2,7 +2,7 @@ import type { Engine } from './engine.ts';
 import { isRefusal, ShaderError } from './errors.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, size, topologicalOrder } from './graph.ts';
 import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
-import { firstRun, repeatsFor, sampleSize, spin, timeRuns } from './sample.ts';
+import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
 import { supportedVariants } from './variants.ts';
@@ -199,7 +199,7 @@ class Contest {
   async #race(): Promise<Candidate> {
     const engine = this.#engine;
     await spin(engine, WARM_UP);
-    const sample = sampleSize(engine.caps);
+    const sample = sampleSize(engine.caps, await stopwatch(engine));
     let least = Number.POSITIVE_INFINITY;
     for (const entry of [...this.#running]) {
       this.#signal?.throwIfAborted();
