@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/bench/kernels.ts';
+import { quantile, summarise } from '../src/bench/measure.ts';
+import { measurePeaks, type Peaks } from '../src/bench/peak.ts';
+import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/bench/roofline.ts';
+import { benchLayers } from '../src/bench/suites.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
+import { input, Parameter } from '../src/engine/graph.ts';
+import { planRepeats, repeatsFor, sampleSize, spin, stampedTime, stopwatch, timeRuns } from '../src/engine/sample.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import { Networks } from '../src/model/networks.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
@@ -92,4 +100,143 @@ describe('variants on shapes of one’s own', () => {
     expect(skipped.map(({ variant, because }) => `${variant}: ${because}`)).toEqual(['rows: adapter', 'rows: shape']);
     await expect(benchKernel(masked, { ...given, variants: ['rows'] })).rejects.toThrow(/no variant .* can run here/);
   });
+});
+
+/** 1 TFLOP/s, 4 TOP/s, 100 GB/s from memory, 1 TB/s from a cache of less than 64 MiB, 10 us a dispatch. */
+const peaks: Peaks = {
+  f32GFlops: 1000,
+  f16GFlops: 2000,
+  dot4I8GOps: 4000,
+  copyGBs: 100,
+  readGBs: 90,
+  memory: [
+    { bytes: 2 ** 23, GBs: 1000 },
+    { bytes: 2 ** 26, GBs: 90 },
+  ],
+  emptySubmitUs: 50,
+  dispatchUs: 10,
+};
+
+describe('what bounds a kernel', () => {
+  const work = { flops: 0, bytes: 0, dispatches: 1, milliseconds: 2 };
+
+  test('is the ceiling that allows the least', () => {
+    expect(boundOf({ ...work, flops: 1e9, bytes: 2 ** 10 }, peaks)).toEqual({ by: 'arithmetic', share: 0.5 });
+    expect(boundOf({ ...work, flops: 1e6, bytes: 1e8 }, peaks)).toEqual({ by: 'memory', share: 0.5 });
+    expect(boundOf({ ...work, flops: 1e6, bytes: 1e3, dispatches: 100 }, peaks)).toEqual({
+      by: 'launches',
+      share: 0.5,
+    });
+  });
+
+  test('counts every kind of arithmetic by its own peak', () => {
+    const kinds = { flops: 5e8, halfFlops: 5e8, integerOps: 1e9 };
+    expect(boundOf({ ...work, ...kinds }, peaks)).toEqual({ by: 'arithmetic', share: 0.5 });
+    // What has no peak here does not bound.
+    expect(boundOf({ ...work, integerOps: 1e9 }, { ...peaks, dot4I8GOps: 0 }).by).toBe('launches');
+  });
+
+  test('takes the bandwidth of what fits into a cache', () => {
+    expect(bandwidth(peaks, 100)).toBe(1000);
+    expect(bandwidth(peaks, 2 ** 26 - 1)).toBe(1000);
+    expect(bandwidth(peaks, 2 ** 26)).toBe(100);
+    expect(boundOf({ ...work, bytes: 5e7, dispatches: 10 }, peaks)).toEqual({ by: 'launches', share: 0.05 });
+    expect(boundOf({ ...work, bytes: 1e8, workingSet: 2 ** 27 }, peaks).share).toBe(0.5);
+  });
+
+  test('of a plan is what its dispatches execute', async () => {
+    expect(arithmeticOf('let x = dot4I8Packed(a, b);')).toBe('dot4I8Packed');
+    expect(arithmeticOf('a = subgroupMatrixMultiplyAccumulate(l, r, a);')).toBe('matrix');
+    const w = new Parameter('w', { shape: [8, 4, 3, 3], dtype: 'f32' });
+    const y = conv2d(input('x', [1, 4, 10, 10]), w.node, undefined, {}, 'y');
+    const defined = 2 * 8 * 64 * 4 * 9;
+    const executed: number[] = [];
+    for (const variant of ['direct', 'winograd4']) {
+      const plan = await gpu.compile({ outputs: { y }, variants: { conv2d: variant } });
+      const done = workOf(plan.dispatches, plan.shaders);
+      expect(done.dispatches).toBe(plan.dispatches.length);
+      expect(done.flops).toBe(done.executed);
+      expect(done.bytes).toBeGreaterThan(0);
+      executed.push(done.executed);
+      plan.destroy();
+    }
+    // Four tiles of 36 products instead of 64 outputs of nine.
+    expect(executed[0]).toBe(defined);
+    expect(executed[1]).toBe(2 * 36 * 4 * 8 * 4);
+  });
+});
+
+describe('samples', () => {
+  test('are summarised by median and percentiles', () => {
+    const samples = Array.from({ length: 200 }, (_, i) => 200 - i);
+    expect(summarise('x', samples)).toEqual({ name: 'x', runs: 200, median: 101, p5: 11, p95: 191, p99: 199 });
+    expect(summarise('x', [3, 1, 2])).toEqual({ name: 'x', runs: 3, median: 2, p5: 1, p95: 3 });
+    expect(quantile([4], 0.99)).toBe(4);
+  });
+
+  test('repeat short runs, within bounds', () => {
+    const fine = { isFine: true, emptySubmit: 1 };
+    const [cpu, gpuSize] = [sampleSize({ isCpu: true }, fine), sampleSize({ isCpu: false }, fine)];
+    expect(sampleSize({ isCpu: false }, { ...fine, isFine: false }).milliseconds).toBe(8);
+    expect(repeatsFor(100, cpu)).toBe(1);
+    expect(repeatsFor(0.001, cpu)).toBe(64);
+    expect(repeatsFor(0.001, gpuSize)).toBe(1024);
+    expect(repeatsFor(0.03, gpuSize)).toBe(100);
+  });
+
+  test('take timestamps where these tell the time', () => {
+    expect(stampedTime(1n, 1_000_001n, 2)).toBe(1);
+    expect(stampedTime(5n, 5n, 2)).toBeUndefined();
+    expect(stampedTime(9n, 5n, 2)).toBeUndefined();
+    // More than the host saw.
+    expect(stampedTime(1n, 3_000_001n, 2)).toBeUndefined();
+    // Coarse steps: few of them say little.
+    expect(stampedTime(65536n, 65536n * 11n, 2)).toBeUndefined();
+    expect(stampedTime(65536n, 65536n * 101n, 10)).toBeCloseTo(6.5536);
+  });
+
+  test('are taken with and without timestamps', async () => {
+    const w = new Parameter('w', { shape: [8, 4, 3, 3], dtype: 'f32' });
+    const y = conv2d(input('x', [1, 4, 9, 9]), w.node, undefined, {}, 'y');
+    for (const timestampQuery of gpu.caps.timestampQuery ? [true, false] : [false]) {
+      const masked = new Engine({ device: gpu.device, caps: { ...gpu.caps, timestampQuery } });
+      const plan = await masked.compile({ outputs: { y } });
+      expect(await planRepeats(masked, plan)).toBeGreaterThanOrEqual(1);
+      expect(await timeRuns(masked, plan, 2)).toBeGreaterThan(0);
+      expect((await stopwatch(masked)).emptySubmit).toBeGreaterThan(0);
+      plan.destroy();
+    }
+    const asGpu = new Engine({ device: gpu.device, caps: { ...gpu.caps, isCpu: false } });
+    await spin(asGpu, 0);
+  });
+});
+
+test('peaks are measured for everything that the adapter has', async () => {
+  const measured = await measurePeaks(gpu);
+  const { memory, f16GFlops, dot4I8GOps, ...rest } = measured;
+  for (const [name, value] of Object.entries(rest)) expect(value, name).toBeGreaterThan(0);
+  expect(f16GFlops > 0).toBe(gpu.caps.f16);
+  if (gpu.caps.packedDot) expect(dot4I8GOps).toBeGreaterThan(0);
+  expect(memory.length).toBeGreaterThan(1);
+  for (const [i, { bytes, GBs }] of memory.entries()) {
+    expect(GBs).toBeGreaterThan(0);
+    expect(bytes).toBeGreaterThan(memory[i - 1]?.bytes ?? 0);
+  }
+});
+
+test('lines of a suite carry what was executed and the memory that it took', async () => {
+  const networks = new Networks('xs', 128);
+  const options = { rounds: 1, warmUp: 0 };
+  const wanted = (name: string) => name === 'direct' || name === 'winograd4';
+  const results = await benchLayers(gpu, networks, 1, options, wanted);
+  const share = ({ work, flops }: (typeof results)[number]) => work.executed / flops;
+  const of = (variant: string) => results.filter(({ name }) => name.endsWith(variant));
+  expect(of('direct').length).toBeGreaterThan(2);
+  // A pool that direct kernels run by themselves comes on top.
+  for (const result of of('direct')) expect(share(result), result.name).toBeCloseTo(1, 1);
+  expect(Math.min(...of('winograd4').map(share))).toBeLessThan(0.6);
+  for (const { memoryBytes, deviceMs, median } of results) {
+    expect(memoryBytes).toBeGreaterThan(0);
+    expect(deviceMs).toBe(median);
+  }
 });

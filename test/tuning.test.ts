@@ -4,9 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { detectorName, timeDetectors } from '../src/bench/detectors.ts';
 import { layerNodes, randomWeights, rangeNode } from '../src/bench/kernels.ts';
 import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
-import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { input, type Node, Parameter, topologicalOrder, type Variant } from '../src/engine/graph.ts';
 import { fuse } from '../src/engine/plan.ts';
-import { tune } from '../src/engine/tune.ts';
+import { type TuneProgress, tune } from '../src/engine/tune.ts';
 import { adapterIdentity, Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { qconv2d } from '../src/kernels/qconv2d.ts';
@@ -59,6 +60,39 @@ describe('choices', () => {
     await tune(gpu, { outputs: { y: layer('y') } }, tuning, { onProgress: ({ variant }) => seen.push(variant) });
     expect(seen).toEqual([]);
   });
+});
+
+test('an adapter is known by its name, where it tells one', () => {
+  const caps = { ...gpu.caps, vendor: 'v', architecture: '', device: 'd', description: 'x', subgroupMaxSize: 32 };
+  expect(adapterIdentity(caps)).toBe('v | d | x | subgroups of 32');
+  expect(tuningFile({ ...caps, device: 'e' })).not.toBe(tuningFile(caps));
+});
+
+test('candidates that take too much memory together run against the best one, and those that fail are told', async () => {
+  const tuning = new Tuning('a');
+  // More than 256 MiB in all.
+  const w = new Parameter('w', { shape: [4, 1, 1, 1], dtype: 'f32' });
+  const y = conv2d(input('x', [1, 1, 1440, 1440]), w.node, undefined, {}, 'large');
+  const broken: Variant<unknown> = {
+    name: 'broken',
+    kernel: () => ({ shader: { name: 'broken.wgsl', source: 'fn main( {' }, grid: [1, 1, 1] }),
+  };
+  const rejected: Variant<unknown> = {
+    name: 'rejected',
+    kernel: () => ({
+      shader: { name: 'rejected.wgsl', source: '@compute @workgroup_size(1) fn main() {}' },
+      grid: [70000, 1, 1],
+    }),
+  };
+  const { device, caps } = gpu;
+  const own = new Engine({ device, caps, variants: { conv2d: [broken, rejected] } });
+  const seen: TuneProgress[] = [];
+  await tune(own, { outputs: { y } }, tuning, { onProgress: (progress) => seen.push(progress) });
+  expect(seen).toHaveLength(1);
+  expect(Object.keys(seen[0]!.failed).sort()).toEqual(['broken', 'rejected']);
+  expect(Object.keys(seen[0]!.times)).not.toContain('rejected');
+  expect(Object.keys(seen[0]!.times)).toContain(seen[0]!.variant);
+  expect(tuning.get(y)).toBe(seen[0]!.variant);
 });
 
 describe('quantised layers', () => {

@@ -1,10 +1,10 @@
 import { Random } from '../data/random.ts';
 import type { Caps } from '../engine/caps.ts';
 import type { Engine } from '../engine/engine.ts';
-import { ShapeError } from '../engine/errors.ts';
+import { isRefusal, ShapeError } from '../engine/errors.ts';
 import { evaluateReference, input, type Node, type Op, Parameter, size, type Values } from '../engine/graph.ts';
 import type { Plan, TypedArray } from '../engine/plan.ts';
-import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
+import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { isConstant } from '../engine/tuning.ts';
 import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
@@ -47,7 +47,7 @@ export interface KernelBenchOptions extends MeasureOptions {
   readonly groupSize?: number;
   /** By name; all that are supported by default. */
   readonly variants?: readonly string[];
-  /** Told about a variant that was asked for and cannot run. */
+  /** Told about a variant that was asked for and cannot run; without it, one that the device refuses ends the bench. */
   readonly onSkip?: (skipped: SkippedVariant) => void;
 }
 
@@ -57,8 +57,10 @@ export interface SkippedVariant {
   readonly bits: WeightBits | 32;
   readonly activations: ActivationStorage;
   readonly variant: string;
-  /** What it does not support: this shape on any adapter, or this adapter. */
-  readonly because: 'shape' | 'adapter';
+  /** What it does not support: this shape on any adapter, or this adapter; or the device refused it. */
+  readonly because: 'shape' | 'adapter' | 'device';
+  /** What the device said. */
+  readonly reason?: string;
 }
 
 /** One variant on one shape. Times are of one run; see {@link Timing}. */
@@ -152,9 +154,15 @@ async function benchProblems(
       const compare = comparison(problem, shape);
       for (const variant of chosenVariants(engine, shape, problem, options)) {
         options.signal?.throwIfAborted();
-        const plan = await engine.compile({ outputs: { y: problem.y }, variants: { [problem.kernel]: variant } });
-        plans.push(plan);
-        entries.push(await prepare(engine, shape, problem, variant, plan, compare));
+        try {
+          const plan = await engine.compile({ outputs: { y: problem.y }, variants: { [problem.kernel]: variant } });
+          plans.push(plan);
+          entries.push(await prepare(engine, shape, problem, variant, plan, compare));
+        } catch (error) {
+          if (!options.onSkip || !isRefusal(error)) throw error;
+          const { kernel, bits, activations } = problem;
+          options.onSkip({ kernel, shape, bits, activations, variant, because: 'device', reason: error.message });
+        }
       }
     }
     const cases = entries.map(({ result, plan, repeats }) => ({
@@ -206,6 +214,7 @@ async function prepare(
   compare: Comparison,
 ): Promise<Entry> {
   const data = values instanceof Uint32Array ? values : Float32Array.from(values);
+  await firstRun(engine, plan);
   const { y: actual } = await plan.run({ x: data }, ['y']);
   const repeats = await planRepeats(engine, plan);
   return {

@@ -64,10 +64,10 @@ const MIB = 2 ** 20;
 const SIZES = { cpu: [MIB / 4, 4 * MIB, 64 * MIB], gpu: [8, 16, 32, 64, 128, 256].map((size) => size * MIB) } as const;
 const MEMORY_STEPS = 32;
 
-/** Milliseconds of one dispatch and of one sample, and how many samples are taken of the best probes. */
+/** Milliseconds of one dispatch, what one sample is, and how many samples are taken of the best probes. */
 const LENGTHS = {
-  cpu: { dispatch: 8, sample: 16, samples: 9, finalists: 2 },
-  gpu: { dispatch: 2, sample: 8, samples: 15, finalists: 3 },
+  cpu: { dispatch: 8, sample: { milliseconds: 16, most: 64 }, samples: 9, finalists: 2 },
+  gpu: { dispatch: 2, sample: { milliseconds: 8, most: 64 }, samples: 15, finalists: 3 },
 } as const;
 const FIRST_WORKGROUPS = 64;
 const MOST_WORKGROUPS = 65535;

@@ -1,9 +1,10 @@
 import { graphCost } from '../engine/cost.ts';
 import type { Engine } from '../engine/engine.ts';
+import { isRefusal } from '../engine/errors.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologicalOrder } from '../engine/graph.ts';
-import type { VariantChoice } from '../engine/plan.ts';
+import type { Plan, VariantChoice } from '../engine/plan.ts';
 import { fuse } from '../engine/plan.ts';
-import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
+import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
@@ -37,19 +38,58 @@ interface Subject {
   readonly images: number;
 }
 
-/** @param read whether results are read on the host, which then takes the time, too */
-async function run(
-  engine: Engine,
-  suite: BenchResult['suite'],
-  subjects: readonly Subject[],
-  options: MeasureOptions,
-  read: boolean,
-): Promise<BenchResult[]> {
-  const plans = await Promise.all(
+/** Told about a subject that this device cannot run. */
+export type OnRefused = (name: string, reason: string) => void;
+
+interface Candidate {
+  readonly subject: Subject;
+  readonly plan: Plan;
+}
+
+/**
+ * Compiles all at once and runs each for the first time. What the device refuses is left out where `onRefused` is there to be
+ * told.
+ */
+async function prepare(engine: Engine, subjects: readonly Subject[], onRefused?: OnRefused): Promise<Candidate[]> {
+  const settled = await Promise.allSettled(
     subjects.map(({ outputs, effects, variants }) =>
       engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) }),
     ),
   );
+  const plans = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const candidates: Candidate[] = [];
+  try {
+    for (const [i, each] of settled.entries()) {
+      const subject = subjects[i]!;
+      try {
+        if (each.status === 'rejected') throw each.reason;
+        await firstRun(engine, each.value);
+        candidates.push({ subject, plan: each.value });
+      } catch (error) {
+        if (!onRefused || !isRefusal(error)) throw error;
+        if (each.status === 'fulfilled') each.value.destroy();
+        onRefused(subject.name, error.message);
+      }
+    }
+    return candidates;
+  } catch (error) {
+    for (const plan of plans) plan.destroy();
+    throw error;
+  }
+}
+
+/** @param read whether results are read on the host, which then takes the time, too */
+async function run(
+  engine: Engine,
+  suite: BenchResult['suite'],
+  all: readonly Subject[],
+  options: MeasureOptions,
+  read: boolean,
+  onRefused?: OnRefused,
+): Promise<BenchResult[]> {
+  const candidates = await prepare(engine, all, onRefused);
+  const subjects = candidates.map(({ subject }) => subject);
+  const plans = candidates.map(({ plan }) => plan);
   try {
     const device: TimedCase[] = [];
     // A CPU adapter's host part is nothing beside its kernels.
@@ -137,6 +177,7 @@ export async function benchLayers(
   batch: number,
   options: MeasureOptions,
   only: (variant: string) => boolean,
+  onRefused?: OnRefused,
 ): Promise<BenchResult[]> {
   const [root] = fuse([networks.teacher.forward(inputOf(networks, batch))]);
   const results: BenchResult[] = [];
@@ -157,7 +198,7 @@ export async function benchLayers(
           images: batch,
         }),
       );
-    results.push(...(await run(engine, 'layers', subjects, options, false)));
+    results.push(...(await run(engine, 'layers', subjects, options, false, onRefused)));
   }
   return results;
 }

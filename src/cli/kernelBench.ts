@@ -133,9 +133,9 @@ function assertVariants(engine: Engine, { kernels, variants }: Pick<KernelBenchO
   throw new UsageError(`there is no variant '${unknown}'.`, `${lists.join('; ')}.`);
 }
 
-function skipText({ kernel, shape, bits, activations, variant, because }: SkippedVariant): string {
+function skipText({ kernel, shape, bits, activations, variant, because, reason }: SkippedVariant): string {
   const which = `${kernel} ${variant} is left out for ${shapeText(shape)}, w${bits} ${activations}`;
-  return `${which}: it does not support this ${because}.`;
+  return reason ? `${which}: ${reason}` : `${which}: it does not support this ${because}.`;
 }
 
 const COLUMNS = [

@@ -29,3 +29,8 @@ export class OutOfMemoryError extends UserError {
 export class UnsupportedError extends UserError {
   override readonly name = 'UnsupportedError';
 }
+
+/** Whether a device refuses one kernel or plan, where another may do. */
+export function isRefusal(error: unknown): error is ShapeError | ShaderError | OutOfMemoryError {
+  return error instanceof ShapeError || error instanceof ShaderError || error instanceof OutOfMemoryError;
+}

@@ -1,27 +1,44 @@
 import busyShader from '../../shaders/peak_f32.wgsl';
+import type { Caps } from './caps.ts';
 import type { Engine } from './engine.ts';
+import { ShapeError } from './errors.ts';
 import { expand } from './expand.ts';
 import type { Plan } from './plan.ts';
 
-/** One sample repeats a run until it takes about so long, milliseconds. */
-export const SAMPLE = { cpu: 8, gpu: 3 } as const;
-/** Repetitions in one submission. */
-export const MOST_REPEATS = 1024;
-
-/** How often a sample should repeat a run of so many milliseconds. @param sample milliseconds of a sample */
-export function repeatsFor(milliseconds: number, sample: number = SAMPLE.cpu): number {
-  return Math.min(MOST_REPEATS, Math.max(1, Math.round(sample / milliseconds)));
+/** One sample repeats a run until it takes about so many milliseconds, or has repeated it so often. */
+export interface SampleSize {
+  readonly milliseconds: number;
+  readonly most: number;
 }
 
-/** @see SAMPLE */
-export function sampleLength({ caps }: Engine): number {
-  return caps.isCpu ? SAMPLE.cpu : SAMPLE.gpu;
+/** A sample that the host times is so many times as long as an empty submission, which varies. */
+const ABOVE_EMPTY = 8;
+
+/**
+ * Dispatches of a GPU take microseconds, and many are recorded faster than a CPU adapter runs one.
+ * @param clock what takes the time
+ */
+export function sampleSize(
+  { isCpu }: Pick<Caps, 'isCpu'>,
+  { isFine, emptySubmit }: Pick<Stopwatch, 'isFine' | 'emptySubmit'>,
+): SampleSize {
+  const least = isFine ? 0 : ABOVE_EMPTY * emptySubmit;
+  return isCpu ? { milliseconds: Math.max(8, least), most: 64 } : { milliseconds: Math.max(3, least), most: 1024 };
+}
+
+/** How often a sample should repeat a run of so many milliseconds. */
+export function repeatsFor(milliseconds: number, sample: SampleSize): number {
+  return Math.min(sample.most, Math.max(1, Math.round(sample.milliseconds / milliseconds)));
 }
 
 /** Timestamps whose low bits are masked: what Dawn and browsers do, nanoseconds. */
 const COARSE_STEP = 65536n;
 /** A sample is timed by coarse steps only if it has so many of them. */
 const ENOUGH_STEPS = 64;
+
+function areCoarse(from: bigint, to: bigint): boolean {
+  return from % COARSE_STEP === 0n && to % COARSE_STEP === 0n;
+}
 
 /**
  * Milliseconds between two timestamps, or undefined where they do not tell: none advanced, more time than the host saw, or a
@@ -33,8 +50,7 @@ const ENOUGH_STEPS = 64;
 export function stampedTime(from: bigint, to: bigint, elapsed: number): number | undefined {
   const milliseconds = Number(to - from) / 1e6;
   if (milliseconds <= 0 || milliseconds > elapsed) return undefined;
-  const isCoarse = from % COARSE_STEP === 0n && to % COARSE_STEP === 0n;
-  return isCoarse && to - from < BigInt(ENOUGH_STEPS) * COARSE_STEP ? undefined : milliseconds;
+  return areCoarse(from, to) && to - from < BigInt(ENOUGH_STEPS) * COARSE_STEP ? undefined : milliseconds;
 }
 
 const EMPTY_SUBMITS = 21;
@@ -46,10 +62,13 @@ const EMPTY_SUBMITS = 21;
 export class Stopwatch {
   /** Milliseconds of a submission that does nothing, as it is timed: the median of some. */
   readonly emptySubmit: number;
+  /** Short samples are timed by timestamps, too: these have fine steps. */
+  readonly isFine: boolean;
   readonly #engine: Engine;
   readonly #stamps: Stamps | undefined;
 
-  private constructor(engine: Engine, stamps: Stamps | undefined, emptySubmit: number) {
+  private constructor(engine: Engine, stamps: Stamps | undefined, emptySubmit: number, isFine: boolean) {
+    this.isFine = isFine;
     this.#engine = engine;
     this.#stamps = stamps;
     this.emptySubmit = emptySubmit;
@@ -61,8 +80,8 @@ export class Stopwatch {
     for (let i = 0; i < EMPTY_SUBMITS; i++) times.push((await submit(engine, stamps, () => {})).elapsed);
     times.sort((a, b) => a - b);
     const emptySubmit = times[EMPTY_SUBMITS >> 1]!;
-    const isTrue = stamps && (await agree(engine, stamps, emptySubmit));
-    return new Stopwatch(engine, isTrue ? stamps : undefined, emptySubmit);
+    const quality = stamps ? await compare(engine, stamps, emptySubmit) : 'none';
+    return new Stopwatch(engine, quality === 'none' ? undefined : stamps, emptySubmit, quality === 'fine');
   }
 
   /** @returns milliseconds of what was recorded, more than 0 */
@@ -96,7 +115,7 @@ async function submit(
   engine: Engine,
   stamps: Stamps | undefined,
   record: (encoder: GPUCommandEncoder) => void,
-): Promise<{ readonly elapsed: number; readonly stamped: number | undefined }> {
+): Promise<{ readonly elapsed: number; readonly stamped: number | undefined; readonly isCoarse: boolean }> {
   engine.assertUsable();
   const { device } = engine;
   const encoder = device.createCommandEncoder();
@@ -113,33 +132,33 @@ async function submit(
   if (!stamps) {
     await device.queue.onSubmittedWorkDone();
     engine.assertUsable();
-    return { elapsed: performance.now() - start, stamped: undefined };
+    return { elapsed: performance.now() - start, stamped: undefined, isCoarse: true };
   }
   await engine.map(stamps.staging);
   const elapsed = performance.now() - start;
   const [from, to] = new BigUint64Array(stamps.staging.getMappedRange().slice(0)) as unknown as [bigint, bigint];
   stamps.staging.unmap();
-  return { elapsed, stamped: stampedTime(from, to, elapsed) };
+  return { elapsed, stamped: stampedTime(from, to, elapsed), isCoarse: areCoarse(from, to) };
 }
 
 /** Milliseconds of work that timestamps and the host's clock are compared on, dispatches in it at most, and tries. */
 const CHECK = { length: 10, dispatches: 4096, tries: 3 } as const;
 
-/** Whether timestamps see the work that the host waits for, at least half of it. */
-async function agree(engine: Engine, stamps: Stamps, emptySubmit: number): Promise<boolean> {
+/** What timestamps are good for: nothing unless they see at least half of the work that the host waits for. */
+async function compare(engine: Engine, stamps: Stamps, emptySubmit: number): Promise<'none' | 'coarse' | 'fine'> {
   const work = await busyWork(engine);
   let dispatches = 1;
   for (let tries = 0; tries < CHECK.tries; ) {
-    const { elapsed, stamped } = await submit(engine, stamps, (encoder) => work.record(encoder, dispatches));
+    const { elapsed, stamped, isCoarse } = await submit(engine, stamps, (encoder) => work.record(encoder, dispatches));
     const length = elapsed - emptySubmit;
     if (length < CHECK.length && dispatches < CHECK.dispatches) {
       dispatches *= 2;
       continue;
     }
-    if (stamped !== undefined && stamped > length / 2) return true;
+    if (stamped !== undefined && stamped > length / 2) return isCoarse ? 'coarse' : 'fine';
     tries++;
   }
-  return false;
+  return 'none';
 }
 
 const watches = new WeakMap<Engine, Promise<Stopwatch>>();
@@ -163,10 +182,31 @@ export async function timeRuns(engine: Engine, plan: Plan, runs = 1): Promise<nu
   return total / runs;
 }
 
-/** How often a sample should repeat a plan. The first run, in which drivers compile what they compile late, does not count. */
+/**
+ * The first run of a plan, in which drivers compile what they compile late. What a device rejects takes no time at all, and
+ * would seem to be the fastest: it is told here.
+ * @returns milliseconds
+ * @throws ShapeError when the device rejects the run
+ */
+export async function firstRun(engine: Engine, plan: Plan): Promise<number> {
+  const { device } = engine;
+  await stopwatch(engine);
+  device.pushErrorScope('validation');
+  let milliseconds: number;
+  let rejected: GPUError | null = null;
+  try {
+    milliseconds = await timeRuns(engine, plan);
+  } finally {
+    rejected = await device.popErrorScope();
+  }
+  if (rejected) throw new ShapeError(`the device rejected the run: ${rejected.message.split('\n')[0]}`);
+  return milliseconds;
+}
+
+/** How often a sample should repeat a plan. @throws ShapeError when the device rejects its run */
 export async function planRepeats(engine: Engine, plan: Plan): Promise<number> {
-  await timeRuns(engine, plan);
-  return repeatsFor(await timeRuns(engine, plan), sampleLength(engine));
+  await firstRun(engine, plan);
+  return repeatsFor(await timeRuns(engine, plan), sampleSize(engine.caps, await stopwatch(engine)));
 }
 
 /** The chain of multiply-adds that keeps a device busy. */

@@ -1,8 +1,8 @@
 import type { Engine } from './engine.ts';
-import { OutOfMemoryError, ShaderError, ShapeError } from './errors.ts';
+import { isRefusal, ShaderError } from './errors.ts';
 import { input, isInput, makeNode, type Node, Parameter, parameterOf, size, topologicalOrder } from './graph.ts';
 import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
-import { repeatsFor, SAMPLE, sampleLength, spin, timeRuns } from './sample.ts';
+import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
 import { supportedVariants } from './variants.ts';
@@ -147,8 +147,9 @@ class Contest {
   /** The best so far against each of the others, so that two are held at most. @returns the fastest */
   async oneByOne(names: readonly string[]): Promise<string> {
     for (const name of names) {
+      const before = this.#running.size;
       await this.#enter(name);
-      if (this.#running.size > 1) await this.#race();
+      if (before > 0 && this.#running.size > before) await this.#race();
     }
     return (await this.#race()).name;
   }
@@ -172,9 +173,20 @@ class Contest {
       for (const parameter of plan.parameters) this.#parameters.add(parameter);
       this.#running.add({ name, plan, times: [], repeats: 1 });
     } catch (error) {
-      if (!(error instanceof ShaderError || error instanceof OutOfMemoryError || error instanceof ShapeError))
-        throw error;
+      if (!isRefusal(error)) throw error;
       this.failed[name] = error.message;
+    }
+  }
+
+  /** Milliseconds of the first run; undefined for one that the device rejects, which is out. */
+  async #first(entry: Candidate): Promise<number | undefined> {
+    try {
+      return await firstRun(this.#engine, entry.plan);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.failed[entry.name] = error.message;
+      this.#leave(entry);
+      return undefined;
     }
   }
 
@@ -186,24 +198,26 @@ class Contest {
   /** Rounds among those who entered until one is left, the fastest. */
   async #race(): Promise<Candidate> {
     const engine = this.#engine;
-    if (this.#running.size === 0) {
-      const reasons = Object.entries(this.failed).map(([name, reason]) => `${name}: ${reason}`);
-      throw new ShaderError(`${this.#node.label}: no variant runs here. ${reasons.join(' ')}`);
-    }
     await spin(engine, WARM_UP);
+    const sample = sampleSize(engine.caps, await stopwatch(engine));
     let least = Number.POSITIVE_INFINITY;
     for (const entry of [...this.#running]) {
       this.#signal?.throwIfAborted();
       entry.times = [];
-      // The first run compiles what drivers compile late, the second one tells how often to repeat.
-      const first = await timeRuns(engine, entry.plan);
-      if (engine.caps.isCpu && first > HOPELESS * least && first > SAMPLE.cpu) {
+      // The second run tells how often to repeat.
+      const first = await this.#first(entry);
+      if (first === undefined) continue;
+      if (engine.caps.isCpu && first > HOPELESS * least && first > sample.milliseconds) {
         this.#leave(entry);
         continue;
       }
       const second = await timeRuns(engine, entry.plan);
       least = Math.min(least, second);
-      entry.repeats = repeatsFor(second, sampleLength(engine));
+      entry.repeats = repeatsFor(second, sample);
+    }
+    if (this.#running.size === 0) {
+      const reasons = Object.entries(this.failed).map(([name, reason]) => `${name}: ${reason}`);
+      throw new ShaderError(`${this.#node.label}: no variant runs here. ${reasons.join(' ')}`);
     }
     const time = (entry: Candidate) => median(entry.times);
     for (let round = 1; round <= ROUNDS && (this.#running.size > 1 || round === 1); round++) {

@@ -19,7 +19,7 @@ import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../ar
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
-import { MEASURING, withEngine } from '../session.ts';
+import { MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
   Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
@@ -249,8 +249,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           const networks = new Networks(size, side);
           for (const batch of batches) {
             if (suites.includes('layers')) {
+              const refused = (name: string, reason: string) => notice(`${name} is left out: ${reason}`);
               const wanted = (name: string) => only?.includes(name) ?? true;
-              results.push(...(await benchLayers(engine, networks, batch, measuring, wanted)));
+              results.push(...(await benchLayers(engine, networks, batch, measuring, wanted, refused)));
             }
             if (suites.includes('networks')) results.push(...(await benchNetworks(engine, networks, batch, measuring)));
             if (suites.includes('training')) results.push(...(await benchTraining(engine, networks, batch, measuring)));
