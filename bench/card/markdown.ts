@@ -26,7 +26,10 @@ function cardSection(file: CardFile): string {
   const parts = [
     `## ${card.name}\n`,
     heading(file),
-    part('Do the kernels compute the right thing?', doctor(fields(steps['doctor']))),
+    part(
+      'Do the kernels compute the right thing?',
+      doctor(fields(steps['doctor-full']?.result === undefined ? steps['doctor'] : steps['doctor-full'])),
+    ),
     part('Detector, one image', latency(steps)),
     part('Detector, 16 images at once', throughput(steps)),
     part('Teacher alone, one image', peerTable(fields(steps['peers-teacher']))),
@@ -137,7 +140,15 @@ function peerRows(result: Fields): TimeRow[] {
 
 function peerTable(result: Fields): string {
   const rows = peerRows(result);
-  return rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}`;
+  return rows.length === 0
+    ? ''
+    : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}${deviceErrors(result)}`;
+}
+
+/** What the device reported outside of any call: figures beside it are not to be trusted. */
+function deviceErrors({ deviceErrors: found }: Fields): string {
+  if (!Array.isArray(found)) return '';
+  return found.map((message) => `\nThe device reported: ${String(message).split('\n')[0]}\n`).join('');
 }
 
 function setting(result: Fields): string {
@@ -158,7 +169,8 @@ const isOnDevice = (name: string) => / device\b/.test(name);
 
 function detector(steps: CardFile['steps'], result: Fields, batch: number): string {
   const rows = [...peerRows(result), ...torchRows(steps, batch, isHostToHost)];
-  const found = rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}`;
+  const found =
+    rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}${deviceErrors(result)}`;
   return [found, protocol(steps, batch), onDevice(steps, batch)].filter(Boolean).join('\n');
 }
 
@@ -195,7 +207,7 @@ function training(steps: CardFile['steps']): string {
   const rows = peerRows(peers);
   if (rows.length > 0)
     parts.push(
-      `One step with plain means as losses, which other engines can state:\n\n${setting(peers)}${timeTable(rows, { perSecond: 'steps/s' })}`,
+      `One step with plain means as losses, which other engines can state:\n\n${setting(peers)}${timeTable(rows, { perSecond: 'steps/s' })}${deviceErrors(peers)}`,
     );
   const full = list(fields(steps['training'])['results'])
     .filter(({ name }) => String(name).startsWith('training step'))
