@@ -53,6 +53,9 @@ const { values } = parseArgs({
   },
 });
 
+/** Errors of the device that are kept. */
+const MOST_ERRORS = 5;
+
 function positive(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1)
@@ -70,6 +73,10 @@ const size = parsePdnSize(values.size);
 
 const opened = await openDevice();
 onlyDriverOf(opened.adapter.kind);
+const deviceErrors: string[] = [];
+opened.device.addEventListener('uncapturederror', ({ error }) => {
+  if (deviceErrors.length < MOST_ERRORS) deviceErrors.push(error.message);
+});
 const tuning = await loadTuning(detectCaps(opened.device), (message) => console.error(`note: ${message}`));
 const engine = new Engine({ device: opened.device, tuning });
 const rounds = positive('rounds', values.rounds ?? (engine.caps.isCpu ? '10' : '50'));
@@ -186,7 +193,12 @@ const raad = await ownVersion();
 
 function save(rows: readonly PeerRow[], versions: Readonly<Record<string, string>>): void {
   if (!values.json) return;
-  const report = { ...head, versions: { 'raad-webgpu': raad, node: process.version, ...versions }, rows };
+  const report = {
+    ...head,
+    versions: { 'raad-webgpu': raad, node: process.version, ...versions },
+    rows,
+    ...(deviceErrors.length > 0 && { deviceErrors }),
+  };
   writeFileSync(`${values.json}.part`, `${JSON.stringify(report, null, 2)}\n`);
   renameSync(`${values.json}.part`, values.json);
 }
@@ -209,6 +221,7 @@ console.log(
     { digits: 2 },
   ),
 );
+for (const message of deviceErrors) console.log(`the device reported: ${message}`);
 for (const { name, error } of rows) if (error) console.log(`${name}: ${error}`);
 opened.close();
 process.exit(0);

@@ -4,6 +4,7 @@
 //   npm run bench:card -- [--only STEP,...]    of those below, in their order; "peers" names all that start so
 //                         [--out FILE]         bench/results/ADAPTER.json; steps that are in the file and not run again stay
 //                         [--seconds N]        for everything, 900; steps that no time is left for are left out
+//                         [--limit N]          seconds of each step instead of its own
 //                         [--size xs|s|m --resolution PX]   s and 256
 //                         [--rounds N]         timed runs; 50 on a GPU, else 5
 //                         [--torch FILE]       PyTorch's figures for this card, measured before, instead of its step
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     out: { type: 'string' },
     seconds: { type: 'string', default: '900' },
+    limit: { type: 'string' },
     size: { type: 'string', default: 's' },
     resolution: { type: 'string', default: '256' },
     rounds: { type: 'string' },
@@ -46,7 +48,10 @@ function refuse(message) {
   process.exit(2);
 }
 
-if (!(Number(values.seconds) > 0)) refuse(`--seconds ${values.seconds} cannot be used. Give a number above 0.`);
+for (const name of ['seconds', 'limit', 'rounds']) {
+  const text = values[name];
+  if (text !== undefined && !(Number(text) > 0)) refuse(`--${name} ${text} cannot be used. Give a number above 0.`);
+}
 if (!existsSync('dist/cli.js')) refuse('dist/cli.js is missing. Run `npm run build` in the root of the repository.');
 mkdirSync(FOLDER, { recursive: true });
 
@@ -85,13 +90,27 @@ function torch(name) {
   return { runs: [{ argv: ['python3', ...args], shown: `python3 ${args.join(' ')}` }] };
 }
 
+/** Cards that `raad estimate` knows, by words of adapters' names. */
+const PREDICTED = [
+  [/h100|h200|h800/i, 'h100'],
+  [/rtx 3060/i, 'rtx3060'],
+  [/apple m2/i, 'm2'],
+  [/iris.*xe/i, 'xe'],
+];
+
+function estimate(name) {
+  const found = PREDICTED.find(([words]) => words.test(card.name));
+  if (!found) return { skip: 'nothing is predicted for this card' };
+  return { runs: [cli(['estimate', '--card', found[1], ...network, '--json', json(name)])] };
+}
+
 /**
  * What matters most comes first. `seconds` is a step's own limit. `make` gets the step's name and the seconds it will have, and
  * returns programs that run one after the other, or why there are none.
  */
 const STEPS = {
   devices: { seconds: 60, make: () => ({ runs: [cli(['devices', '--json'])], stdout: true }) },
-  doctor: { seconds: 240, make: (name) => ({ runs: [cli(['doctor', '--full', '--json', json(name)])] }) },
+  doctor: { seconds: 120, make: (name) => ({ runs: [cli(['doctor', '--json', json(name)])] }) },
   // The second program makes the choices those of later steps.
   tune: {
     seconds: 240,
@@ -105,12 +124,14 @@ const STEPS = {
   bench: { seconds: 120, make: (name) => bench(name, ['peak', 'networks', 'protocol'], []) },
   'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8,4'], time) },
   dispatches: { seconds: 60, make: (name) => bench(name, ['peak', 'dispatches'], []) },
+  estimate: { seconds: 60, make: estimate },
   torch: { seconds: 120, make: torch },
   training: { seconds: 60, make: (name) => bench(name, ['training'], ['--batch', '4']) },
   'peers-batch16': {
     seconds: 120,
     make: (name, time) => peers(name, 'detector', ['--batch', '16', '--bits', '8,4'], time),
   },
+  'doctor-full': { seconds: 300, make: (name) => ({ runs: [cli(['doctor', '--full', '--json', json(name)])] }) },
   'peers-training': { seconds: 90, make: (name, time) => peers(name, 'training', [], time) },
   'peers-teacher': { seconds: 90, make: (name, time) => peers(name, 'teacher', [], time) },
   layers: { seconds: 90, make: (name) => bench(name, ['peak', 'layers'], []) },
@@ -194,7 +215,7 @@ function whyFailed({ exit, signal, isTimedOut, problem, stdout, stderr }, second
 
 /** Runs a step. @returns its entry of the file */
 async function runStep(name, left) {
-  const seconds = Math.min(STEPS[name].seconds, left);
+  const seconds = Math.min(Number(values.limit ?? STEPS[name].seconds), left);
   const { runs, skip, stdout, file = json(name) } = STEPS[name].make(name, seconds);
   if (skip) return { command: '', seconds: 0, exit: null, note: `left out: ${skip}` };
   if (runs.length > 0) rmSync(file, { force: true });

@@ -26,15 +26,18 @@ function cardSection(file: CardFile): string {
   const parts = [
     `## ${card.name}\n`,
     heading(file),
-    part('Do the kernels compute the right thing?', doctor(fields(steps['doctor']))),
+    part(
+      'Do the kernels compute the right thing?',
+      doctor(fields(steps['doctor-full']?.result === undefined ? steps['doctor'] : steps['doctor-full'])),
+    ),
     part('Detector, one image', latency(steps)),
     part('Detector, 16 images at once', throughput(steps)),
     part('Teacher alone, one image', peerTable(fields(steps['peers-teacher']))),
     part('Training', training(steps)),
     part('What the card can do', peaks(steps)),
-    part('Whole networks, input already on the card', networks(steps)),
-    part('Every dispatch of the detector', dispatches(fields(steps['dispatches'] ?? steps['bench']))),
-    part('Every layer of the teacher by every variant', suite(fields(steps['layers'] ?? steps['bench']), 'layers')),
+    part('Whole networks, input already on the card', suite(steps, 'networks', ['bench', 'batch16'])),
+    part('Every dispatch of the detector', dispatches(steps)),
+    part('Every layer of the teacher by every variant', suite(steps, 'layers', ['layers', 'bench'])),
     part('What is missing', missing(steps)),
     part('Commands', commands(steps)),
   ];
@@ -137,7 +140,15 @@ function peerRows(result: Fields): TimeRow[] {
 
 function peerTable(result: Fields): string {
   const rows = peerRows(result);
-  return rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}`;
+  return rows.length === 0
+    ? ''
+    : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}${deviceErrors(result)}`;
+}
+
+/** What the device reported outside of any call: figures beside it are not to be trusted. */
+function deviceErrors({ deviceErrors: found }: Fields): string {
+  if (!Array.isArray(found)) return '';
+  return found.map((message) => `\nThe device reported: ${String(message).split('\n')[0]}\n`).join('');
 }
 
 function setting(result: Fields): string {
@@ -158,7 +169,8 @@ const isOnDevice = (name: string) => / device\b/.test(name);
 
 function detector(steps: CardFile['steps'], result: Fields, batch: number): string {
   const rows = [...peerRows(result), ...torchRows(steps, batch, isHostToHost)];
-  const found = rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}`;
+  const found =
+    rows.length === 0 ? '' : `${setting(result)}${timeTable(rows, { perSecond: 'images/s' })}${deviceErrors(result)}`;
   return [found, protocol(steps, batch), onDevice(steps, batch)].filter(Boolean).join('\n');
 }
 
@@ -167,7 +179,8 @@ const throughput = (steps: CardFile['steps']) => detector(steps, fields(steps['p
 
 /** `raad bench protocol`, whose image is of 8-bit pixels. */
 function protocol(steps: CardFile['steps'], batch: number): string {
-  const row = list(fields(steps['bench'])['protocol']).find(({ name }) => String(name).endsWith(`batch ${batch}`));
+  const rows = list(fields(steps['bench'])['protocol']);
+  const row = rows.find(({ name }) => String(name).endsWith(`batch ${batch}`));
   const median = number(row?.['median']);
   if (!row || median === undefined) return '';
   const rate = threeDigits((1000 * batch) / median);
@@ -175,14 +188,17 @@ function protocol(steps: CardFile['steps'], batch: number): string {
   return `With 8-bit pixels as input, as \`raad predict\` has them: median ${middle} ms, p95 ${high} ms, ${rate} images/s.\n`;
 }
 
+/** Both sides without transfers where ours was measured so, else ours with its map copied to the host. */
 function onDevice(steps: CardFile['steps'], batch: number): string {
-  const rows = torchRows(steps, batch, isOnDevice);
-  const wanted = [...list(fields(steps['bench'])['results']), ...list(fields(steps['batch16'])['results'])];
-  const ours = wanted.find(({ name }) => /^detector /.test(String(name)) && String(name).endsWith(` x ${batch}`));
-  const median = number(ours?.['median ms']);
-  if (rows.length === 0) return '';
-  const first: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch, p95: number(ours?.['p95 ms']) }];
-  return `With the input on the card already, ours with its map copied to the host:\n\n${timeTable([...first, ...rows], { perSecond: 'images/s' })}`;
+  const torch = torchRows(steps, batch, isOnDevice);
+  if (torch.length === 0) return '';
+  const measured = ['bench', 'batch16'].flatMap((name) => list(fields(steps[name])['results']));
+  const row = measured.find(({ name }) => /^detector /.test(String(name)) && String(name).endsWith(` x ${batch}`));
+  const alone = number(row?.['device ms']);
+  const median = alone ?? number(row?.['median ms']);
+  const ours: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch }];
+  const head = `With the input on the card already${alone === undefined ? '' : ', and the map left there'}`;
+  return `${head}:\n\n${timeTable([...ours, ...torch], { perSecond: 'images/s' })}`;
 }
 
 function training(steps: CardFile['steps']): string {
@@ -191,7 +207,7 @@ function training(steps: CardFile['steps']): string {
   const rows = peerRows(peers);
   if (rows.length > 0)
     parts.push(
-      `One step with plain means as losses, which other engines can state:\n\n${setting(peers)}${timeTable(rows, { perSecond: 'steps/s' })}`,
+      `One step with plain means as losses, which other engines can state:\n\n${setting(peers)}${timeTable(rows, { perSecond: 'steps/s' })}${deviceErrors(peers)}`,
     );
   const full = list(fields(steps['training'])['results'])
     .filter(({ name }) => String(name).startsWith('training step'))
@@ -223,7 +239,9 @@ const PEAKS: readonly [key: string, name: string, unit: string, per: number][] =
 ];
 
 function peaks(steps: CardFile['steps']): string {
-  const found = asFields(['bench', 'dispatches', 'layers'].map((name) => fields(steps[name])['peaks']).find(Boolean));
+  const found = asFields(
+    ['bench', 'dispatches', 'layers', 'doctor'].map((name) => fields(steps[name])['peaks']).find(Boolean),
+  );
   const rows: Fields[] = [];
   for (const [key, name, unit, per] of PEAKS) {
     const value = number(found[key]);
@@ -243,34 +261,43 @@ function peaks(steps: CardFile['steps']): string {
   return rows.length === 0 ? '' : markdownTable(rows);
 }
 
-function networks(steps: CardFile['steps']): string {
-  return suite(
-    { results: [...list(fields(steps['bench'])['results']), ...list(fields(steps['batch16'])['results'])] },
-    'networks',
-  );
+/** What steps measured of a suite. */
+function suite(steps: CardFile['steps'], name: string, from: readonly string[]): string {
+  const all = from.flatMap((step) => list(fields(steps[step])['results']));
+  const rows = all.filter((row) => row['suite'] === name);
+  return rows.length === 0 ? '' : measuredTable(rows, ['suite', 'p5 ms', 'p99 ms']);
 }
 
-function suite(result: Fields, name: string): string {
-  const rows = list(result['results']).filter((row) => row['suite'] === name);
-  return rows.length === 0 ? '' : measuredTable(rows, ['suite']);
-}
-
-/** Dispatches, and how long all of them take together. */
-function dispatches(result: Fields): string {
-  const rows = list(result['dispatches']);
-  if (rows.length === 0) return '';
-  const total = (name: string) => {
-    const values = rows.map((row) => number(normalise(row)[name]));
-    return values.every((value) => value === undefined)
-      ? undefined
-      : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
-  };
-  const [measured, predicted] = [total('median ms'), total('predicted ms')];
-  const sum =
-    measured === undefined
-      ? ''
-      : `${rows.length} dispatches, ${threeDigits(measured)} ms together${predicted === undefined ? '' : `, predicted were ${threeDigits(predicted)} ms`}.\n\n`;
-  return `${sum}${measuredTable(rows, ['runs'])}`;
+/** Dispatches with what was predicted of them, and how long all of them take together. */
+function dispatches(steps: CardFile['steps']): string {
+  const measured = ['dispatches', 'bench']
+    .map((name) => list(fields(steps[name])['dispatches']))
+    .find(({ length }) => length > 0);
+  if (!measured) return '';
+  const { machine, dispatches: predicted } =
+    list(fields(steps['estimate'])['predictions']).find(({ bits }) => bits === 32) ?? {};
+  const left = [...list(predicted)];
+  const rows = measured.map((row): Fields => {
+    const normal = normalise(row);
+    const at = left.findIndex(({ label }) => label === normal['name']);
+    const [found] = at < 0 ? [] : left.splice(at, 1);
+    // Timestamps show the work without the gap before it.
+    return found
+      ? normalise({ ...row, predictedMs: found['workMilliseconds'], 'predicted bound': found['bound'] })
+      : normal;
+  });
+  const total = (name: string, of: readonly Fields[]) => of.reduce((sum, row) => sum + (number(row[name]) ?? 0), 0);
+  const both = rows.filter((row) => row['predicted ms'] !== undefined);
+  const lines = [`${rows.length} dispatches, ${threeDigits(total('median ms', rows))} ms together.\n`];
+  if (both.length > 0) {
+    const model = asFields(machine)['name'];
+    const [real, guess] = [total('median ms', both), total('predicted ms', both)];
+    lines.push(
+      `Of ${both.length} of them the time was predicted${model === undefined ? '' : ` for ${model}`}: ${threeDigits(guess)} ms, measured were ${threeDigits(real)} ms, ${threeDigits(real / guess)} times that.\n`,
+    );
+  }
+  lines.push(measuredTable(rows, ['runs', 'workgroups', 'p5 ms']));
+  return lines.join('\n');
 }
 
 function measuredTable(rows: readonly Fields[], without: readonly string[]): string {
@@ -282,13 +309,13 @@ function measuredTable(rows: readonly Fields[], without: readonly string[]): str
 
 /** Fields as columns: predictions beside what was measured, what bounds a kernel in words. */
 function normalise(row: Fields): Fields {
-  const { name, median, p95, kernel, predicted, predictedMs, bound, ...rest } = row;
+  const { name, dispatch, median, p95, kernel, predicted, predictedMs, bound, ...rest } = row;
   const middle = number(median) ?? number(rest['median ms']);
   const guess = number(predictedMs) ?? number(predicted) ?? number(rest['predicted ms']);
-  const { 'median ms': _, 'p95 ms': high, 'predicted ms': __, ...more } = rest;
+  const { 'median ms': _, 'p95 ms': high, 'predicted ms': __, 'measured / predicted': ___, ...more } = rest;
   return {
-    name,
-    ...(typeof kernel === 'string' && { kernel: kernel.split(' ')[0] }),
+    name: name ?? dispatch,
+    ...(typeof kernel === 'string' && { kernel: kernel.split(' ')[0]!.replace('.wgsl', '') }),
     ...(middle !== undefined && { 'median ms': middle }),
     ...(guess !== undefined && { 'predicted ms': guess }),
     ...(guess !== undefined && middle !== undefined && { 'measured / predicted': middle / guess }),
@@ -306,30 +333,48 @@ function boundText(bound: unknown): unknown {
   return reached === undefined ? by : `${by}, ${Math.round(100 * reached)} %`;
 }
 
-/** Numbers and words of the summary, then lists of what was left out, failed or was worst. */
+/** The verdict, what is not used on this card, and the worst case of every variant. */
 function doctor(result: Fields): string {
-  const lines: string[] = [];
-  const summary = Object.keys(asFields(result['summary'])).length > 0 ? asFields(result['summary']) : result;
-  const facts = Object.entries(summary).filter(([, value]) => ['number', 'string', 'boolean'].includes(typeof value));
-  if (facts.length > 0)
+  const { verdict, cases, rows, full } = result;
+  if (verdict === undefined) return '';
+  const variants = list(result['variants']);
+  const excluded = Array.isArray(result['excluded']) ? result['excluded'].map(String) : [];
+  const failures = list(result['failures']);
+  const scope = full === true ? 'Full check' : 'Check';
+  const lines = [
+    `${scope}: **${verdict}**. ${cases} cases of ${variants.length} variants on ${rows} shapes against a float64 reference, ${failures.length} wrong. Not used on this card: ${excluded.join(', ') || 'none'}.\n`,
+  ];
+  for (const { name, isRight, error, limit } of list(result['smoke']))
+    lines.push(
+      `${name} of a whole network: ${isRight ? 'right' : 'wrong'}, error ${exponential(error)}, allowed ${limit}.\n`,
+    );
+  if (failures.length > 0) {
+    const shown = failures
+      .slice(0, MOST_FAILURES)
+      .map(({ path, row, message }) => ({ variant: path, shape: row, message }));
+    const more = failures.length > MOST_FAILURES ? `\n... and ${failures.length - MOST_FAILURES} more.\n` : '';
+    lines.push(`${markdownTable(shown)}${more}`);
+  }
+  if (variants.length > 0)
     lines.push(
       markdownTable(
-        facts.map(([name, value]) => ({ ' ': name, '  ': value })),
-        [' ', '  '],
+        variants.map((row) => ({
+          op: row['op'],
+          variant: row['variant'],
+          cases: row['cases'],
+          wrong: row['failed'],
+          'worst error': exponential(row['worstError']),
+          'share of limit':
+            number(row['worst']) === undefined ? undefined : `${Math.round(100 * Number(row['worst']))} %`,
+          'worst case': row['worstCase'],
+        })),
       ),
     );
-  for (const [name, value] of Object.entries(result)) {
-    if (!/exclud|fail|worst|slow|problem/i.test(name) || !Array.isArray(value) || value.length === 0) continue;
-    const rows = value
-      .slice(0, MOST_ROWS)
-      .map((each) => (typeof each === 'object' ? asFields(each) : { [name]: each }));
-    const rest = value.length > MOST_ROWS ? `\n... and ${value.length - MOST_ROWS} more.\n` : '';
-    lines.push(`${name}:\n\n${markdownTable(rows)}${rest}`);
-  }
   return lines.join('\n');
 }
 
-const MOST_ROWS = 25;
+const MOST_FAILURES = 25;
+const exponential = (value: unknown) => number(value)?.toExponential(1);
 
 function missing(steps: CardFile['steps']): string {
   return Object.entries(steps)

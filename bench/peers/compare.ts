@@ -142,9 +142,10 @@ async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** The first line: what follows in native errors are places in source files. */
+/** The first line, since places in source files follow in native errors; without this machine's folders. */
 function messageOf(error: unknown): string {
-  return String((error as Error)?.message ?? error).split('\n')[0]!;
+  const [line] = String((error as Error)?.message ?? error).split('\n');
+  return line!.replaceAll(`${process.cwd()}/`, '');
 }
 
 function toRow({ name, times, difference, error }: Entry, batch: number): PeerRow {
