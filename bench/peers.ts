@@ -22,6 +22,7 @@ import { anomalyMaps, fusedAnomalyMaps } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { parsePdnSize } from '../src/model/pdn.ts';
 import { openDevice } from '../src/node/device.ts';
+import { loadExclusions } from '../src/node/exclusions.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { loadTuning } from '../src/node/tuning.ts';
 import { ownVersion } from '../src/node/version.ts';
@@ -77,8 +78,14 @@ const deviceErrors: string[] = [];
 opened.device.addEventListener('uncapturederror', ({ error }) => {
   if (deviceErrors.length < MOST_ERRORS) deviceErrors.push(error.message);
 });
-const tuning = await loadTuning(detectCaps(opened.device), (message) => console.error(`note: ${message}`));
-const engine = new Engine({ device: opened.device, tuning });
+const caps = detectCaps(opened.device);
+const notice = (message: string) => console.error(`note: ${message}`);
+const engine = new Engine({
+  device: opened.device,
+  tuning: await loadTuning(caps, notice),
+  excluded: new Set((await loadExclusions(caps, notice)).map(({ variant }) => variant)),
+  memoryBytes: opened.memoryBytes,
+});
 const rounds = positive('rounds', values.rounds ?? (engine.caps.isCpu ? '10' : '50'));
 const networks = new Networks(size, side);
 const weights = await readTeacher(size);
