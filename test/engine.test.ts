@@ -3,11 +3,11 @@ import { Random } from '../src/data/random.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { DeviceLostError, OutOfMemoryError, ShaderError, ShapeError } from '../src/engine/errors.ts';
+import { DeviceError, DeviceLostError, OutOfMemoryError, ShaderError, ShapeError } from '../src/engine/errors.ts';
 import { expand } from '../src/engine/expand.ts';
 import { evaluateReference, input, makeNode, type Op, Parameter } from '../src/engine/graph.ts';
 import { type Lifetime, planMemory } from '../src/engine/memory.ts';
-import { lower } from '../src/engine/plan.ts';
+import { chooseVariant, lower } from '../src/engine/plan.ts';
 import { UserError } from '../src/errors.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
@@ -194,6 +194,59 @@ describe('errors', () => {
     const x = input('x', [9, 1024, 64, 64]);
     await expect(small.compile({ outputs: { y: add(x, x) } })).rejects.toThrow(OutOfMemoryError);
     await expect(small.compile({ outputs: { y: add(x, x) } })).rejects.toThrow(/144.0 MiB.*128.0 MiB/);
+  });
+
+  test('a run that the device refuses is an error of that run alone', async () => {
+    const x = input('x', [4]);
+    const [broken, sound] = [
+      await gpu.compile({ outputs: { y: add(x, x) } }),
+      await gpu.compile({ outputs: { y: add(x, x) } }),
+    ];
+    broken.inputBuffer('x').destroy();
+    const data = { x: Float32Array.of(1, 2, 3, 4) };
+    const uncaptured: string[] = [];
+    const listen = ({ error }: GPUUncapturedErrorEvent) => uncaptured.push(error.message);
+    gpu.device.addEventListener('uncapturederror', listen);
+    const [refused, result] = await Promise.allSettled([broken.run({}, ['y']), sound.run(data, ['y'])]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: expect.any(DeviceError) });
+    expect(String((refused as PromiseRejectedResult).reason)).toMatch(
+      /the device refused a run of a plan: .*destroyed/,
+    );
+    expect(result).toMatchObject({ status: 'fulfilled', value: { y: Float32Array.of(2, 4, 6, 8) } });
+    expect(uncaptured).toEqual([]);
+    gpu.device.removeEventListener('uncapturederror', listen);
+    broken.destroy();
+    sound.destroy();
+  });
+
+  test('a plan over the memory that it may take, before anything is compiled', async () => {
+    const compiled: string[] = [];
+    const onShader = (name: string) => compiled.push(name);
+    const small = new Engine({ device: gpu.device, memoryBytes: 2 ** 20, onShader });
+    const x = input('x', [2 ** 17]);
+    await expect(small.compile({ outputs: { y: add(x, x) } })).resolves.toBeDefined();
+    compiled.length = 0;
+    const wide = input('x', [2, 2 ** 17]);
+    const refused = small.compile({ outputs: { y: add(wide, wide) } });
+    await expect(refused).rejects.toThrow(OutOfMemoryError);
+    await expect(refused).rejects.toThrow('the plan needs 2.0 MiB of memory, more than the 1.0 MiB that there are.');
+    expect(compiled).toEqual([]);
+  });
+
+  test('a variant that is excluded is not used, and said to be', async () => {
+    const y = add(input('x', [4]), input('z', [4]));
+    const [name] = y.op.variants.map((variant) => variant.name);
+    const without = new Engine({ device: gpu.device, excluded: new Set([`${y.op.name}/${name}`]) });
+    await expect(without.compile({ outputs: { y } })).rejects.toThrow(
+      `no variant runs f32[4], f32[4] here; excluded are ${y.op.name}/${name}, which failed their check on this adapter.`,
+    );
+    const conv = conv2d(input('x', [1, 8, 16, 16]), input('w', [8, 8, 3, 3]), input('b', [8]));
+    const chosen = (excluded: readonly string[]) =>
+      chooseVariant(conv, { caps: gpu.caps, excluded: new Set(excluded) }).name;
+    expect(chosen([`conv2d/${chosen([])}`])).not.toBe(chosen([]));
+    const forced = () =>
+      chooseVariant(conv, { caps: gpu.caps, excluded: new Set(['conv2d/direct']) }, { conv2d: 'direct' });
+    expect(forced).toThrow("conv2d: variant 'direct' failed its check on this adapter and is excluded");
   });
 
   test('a lost device', async () => {

@@ -61,7 +61,10 @@ const SHADERS = { f32: floatShader, f16: halfShader, dot: dotShader } as const;
 
 const MIB = 2 ** 20;
 /** Sizes of data for bandwidths, the largest beyond all caches where memory allows. */
-const SIZES = { cpu: [MIB / 4, 4 * MIB, 64 * MIB], gpu: [8, 16, 32, 64, 128, 256].map((size) => size * MIB) } as const;
+const SIZES = {
+  cpu: [MIB / 4, 4 * MIB, 64 * MIB],
+  gpu: [8, 16, 32, 64, 128, 256, 1024].map((size) => size * MIB),
+} as const;
 const MEMORY_STEPS = 32;
 
 /** Milliseconds of one dispatch, what one sample is, and how many samples are taken of the best probes. */

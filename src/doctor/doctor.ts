@@ -2,6 +2,7 @@ import { Engine } from '../engine/engine.ts';
 import { DeviceLostError } from '../engine/errors.ts';
 import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
+import { UserError } from '../errors.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
 import { pathName, type VariantPath, variantPaths } from './paths.ts';
@@ -11,6 +12,8 @@ import { type Case, table } from './table.ts';
 export interface DoctorOptions {
   /** All rows of the table, large shapes included; by default those that cover every variant. */
   readonly full?: boolean;
+  /** Only rows of these ops; all by default. */
+  readonly ops?: readonly string[];
   /** Names of rows that are run in any case, such as those that failed before. */
   readonly rows?: readonly string[];
   /** Cases that are compiled and run at once; a few by default. */
@@ -82,16 +85,24 @@ interface Finding extends Job {
  * Runs every variant of every op on this adapter and compares it with the op's float64 reference, then a whole network and a
  * training step with golden values. What is wrong is named; give {@link DoctorReport.excluded} to engines on this adapter.
  * @param engine exclusions and tuning of it are not used
+ * @throws UserError for an op that the table does not have
  * @throws DeviceLostError
  */
 export async function doctor(engine: Engine, options: DoctorOptions = {}): Promise<DoctorReport> {
-  const { full = false, rows: wanted = [], onProgress, signal } = options;
+  const { full = false, ops, rows: wanted = [], onProgress, signal } = options;
   const started = performance.now();
   const { device, caps, variants, shaders, memoryBytes } = engine;
   const bare = new Engine({ device, caps, variants, shaders, memoryBytes, tuning: new Tuning('none') });
-  const rows = table.filter((row) => full || isQuick(row) || wanted.includes(row.name));
-  const prepared = rows.map(prepareCase);
-  const tested = new Set(prepared.map(({ output }) => output.op.name));
+  const known = table.map(prepareCase);
+  const tested = new Set(known.map(({ output }) => output.op.name));
+  const unknown = ops?.find((op) => !tested.has(op));
+  if (unknown !== undefined)
+    throw new UserError(`there is no op '${unknown}' to check.`, `Use some of: ${[...tested].join(', ')}.`);
+  const prepared = known.filter(
+    ({ row, output }) =>
+      wanted.includes(row.name) || ((full || isQuick(row)) && (ops?.includes(output.op.name) ?? true)),
+  );
+  const rows = prepared.length;
   const pathsOf = ({ output }: PreparedCase) => variantPaths(output, bare, (op) => tested.has(op));
   const total = prepared.reduce((sum, each) => sum + pathsOf(each).length, 0);
   const jobs = jobsOf(prepared, pathsOf);
@@ -119,7 +130,7 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
     return {
       adapter: adapterIdentity(caps),
       full,
-      rows: rows.length,
+      rows,
       cases: findings.length,
       variants: health,
       testedWithin: [...within].filter((op) => !tested.has(op)).sort(),

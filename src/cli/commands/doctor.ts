@@ -14,11 +14,13 @@ export const usage = `raad doctor
   Exit code 0 when everything is right, else 1.
 
   --full                 every width of weights, and large shapes
+  --only OP,OP           these ops alone
   --json FILE            the report
   --no-peaks             checks only`;
 
 export const options: OptionTable = {
   full: { type: 'boolean' },
+  only: { type: 'string' },
   json: { type: 'string' },
   'no-peaks': { type: 'boolean' },
 };
@@ -113,6 +115,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       let shown = performance.now();
       const found = await doctor(engine, {
         full: args.flag('full'),
+        ...(args.text('only') && { ops: args.text('only')!.split(',') }),
         rows: before.map(({ row }) => row),
         signal,
         onProgress({ done, total, failures }) {

@@ -1,0 +1,142 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { compareResult, prepareCase } from '../src/doctor/check.ts';
+import { doctor } from '../src/doctor/doctor.ts';
+import { table } from '../src/doctor/table.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { commandLine } from './commandLine.ts';
+import { engine } from './gpu.ts';
+import { temporaryFolder, writeTree } from './temporary.ts';
+
+const gpu = await engine();
+const row = (name: string) => {
+  const found = table.find((each) => each.name === name);
+  if (!found) throw new Error(`no row '${name}'`);
+  return prepareCase(found);
+};
+const shader = (name: string) => readFileSync(new URL(`../shaders/${name}`, import.meta.url), 'utf8');
+/** Weights are read one place too far. */
+const BROKEN = shader('conv2d_input_grad_direct.wgsl').replace(/w\[(?=[^\n]*\])/, 'w[1u + ');
+
+describe('the checker', () => {
+  test('floats: what rounding loses is allowed, more is not, and no number never is', () => {
+    const prepared = row('avgPool2d even');
+    const right = Float32Array.from(prepared.expected());
+    expect(compareResult(prepared, right)).toMatchObject({ isRight: true, message: undefined });
+    const largest = Math.max(...right.map(Math.abs));
+    for (const [wrong, isRight] of [
+      [right[5]! + 0.5e-6 * largest, true],
+      [right[5]! + 3e-6 * largest, false],
+      [Number.NaN, false],
+    ] as const) {
+      const result = compareResult(prepared, right.with(5, wrong));
+      expect(result.isRight).toBe(isRight);
+      if (!isRight) expect(result.message).toMatch(`element 5: got ${Math.fround(wrong)}, expected`);
+    }
+    expect(compareResult(prepared, right.subarray(1)).message).toBe('71 values came back, expected 72');
+  });
+
+  test('stored activations: bytes exactly, halves within a unit', () => {
+    const bytes = row('storeActivations u8');
+    const codes = Uint32Array.from(bytes.expected());
+    expect(compareResult(bytes, codes).isRight).toBe(true);
+    const third = compareResult(bytes, codes.with(2, codes[2]! ^ 0x10000));
+    expect(third).toMatchObject({ isRight: false, error: 1, limit: 0 });
+    expect(third.message).toMatch('stored value 10: ');
+    const halves = row('storeActivations f16');
+    const words = Uint32Array.from(halves.expected());
+    const at = words.findIndex((word) => (word & 0x3ff) > 2 && (word & 0x3ff) < 0x3f0);
+    expect(compareResult(halves, words.with(at, words[at]! + 1)).isRight).toBe(true);
+    expect(compareResult(halves, words.with(at, words[at]! - 2))).toMatchObject({ isRight: false, error: 2, limit: 1 });
+  });
+});
+
+describe('doctor', () => {
+  const ops = ['conv2dInputGrad', 'avgPool2d', 'storeActivations'];
+
+  test('finds everything right on this adapter', async () => {
+    const seen: number[] = [];
+    const report = await doctor(gpu, { ops, onProgress: ({ done }) => seen.push(done) });
+    expect(report.failures).toEqual([]);
+    expect(report).toMatchObject({ verdict: 'healthy', excluded: [], full: false, cases: seen.length });
+    expect(new Set(report.variants.map(({ op }) => op))).toEqual(new Set(ops));
+    for (const { cases, failed, worst } of report.variants) {
+      expect(cases).toBeGreaterThan(0);
+      expect(failed).toBe(0);
+      expect(worst).toBeLessThanOrEqual(1);
+    }
+    expect(report.smoke.map(({ name, isRight }) => [name, isRight])).toEqual([
+      ['inference', true],
+      ['training step', true],
+    ]);
+  });
+
+  test('names a broken kernel, excludes it, and the rest is right without it', async () => {
+    const shaders = new Map([['conv2d_input_grad_direct.wgsl', BROKEN]]);
+    const report = await doctor(new Engine({ device: gpu.device, shaders }), { ops });
+    expect(report.verdict).toBe('limited');
+    expect(report.excluded).toEqual(['conv2dInputGrad/direct']);
+    expect(report.failures.length).toBeGreaterThan(0);
+    for (const { path, row: name, message } of report.failures) {
+      expect(path).toBe('conv2dInputGrad/direct');
+      expect(name).toMatch(/^conv2dInputGrad /);
+      expect(message).toMatch(/element \d+: got .*, expected .*; the difference .* is above/);
+    }
+    expect(report.smoke.every(({ isRight }) => isRight)).toBe(true);
+  });
+
+  test('a kernel without another one in its place makes the adapter unfit', async () => {
+    const shaders = new Map([['avg_pool2d.wgsl', shader('avg_pool2d.wgsl').replaceAll('0.25', '0.26')]]);
+    const report = await doctor(new Engine({ device: gpu.device, shaders }), { ops: ['avgPool2d'] });
+    expect(report).toMatchObject({ verdict: 'unfit', excluded: ['avgPool2d/element'] });
+    expect(report.smoke[1]!.message).toMatch(/excluded are avgPool2d\/element/);
+  });
+
+  test('an op that is not there', async () => {
+    await expect(doctor(gpu, { ops: ['convolution'] })).rejects.toThrow(/no op 'convolution' to check/);
+  });
+});
+
+describe('raad doctor', () => {
+  const folder = writeTree(temporaryFolder(), { 'conv2d_input_grad_direct.wgsl': BROKEN });
+  const { raad } = commandLine(folder);
+  const checked = ['doctor', '--no-peaks', '--only', 'conv2dInputGrad'];
+  const before = process.env['RAAD_CACHE'];
+
+  test('keeps an exclusion until a check finds the variant right', { timeout: 300_000 }, () => {
+    process.env['RAAD_CACHE'] = join(folder, 'cache');
+    try {
+      const broken = raad(...checked, '--shader', 'conv2d_input_grad_direct.wgsl', '--json', 'report.json');
+      expect(broken.status, broken.stderr).toBe(1);
+      expect(broken.stdout).toMatch(/WRONG: conv2dInputGrad\/direct on 'conv2dInputGrad /);
+      expect(broken.stdout).toMatch(/verdict: limited; .* excluded here: conv2dInputGrad\/direct/);
+      expect(broken.stderr).toMatch(/^raad: \d+ cases are wrong on this adapter/m);
+      const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+      expect(report).toMatchObject({ verdict: 'limited', excluded: ['conv2dInputGrad/direct'] });
+
+      const after = raad('tune', '--import', 'missing.json');
+      expect(after.stderr).toMatch(/note: conv2dInputGrad\/direct is not used: `raad doctor` found it wrong here/);
+
+      const passing = raad(...checked);
+      expect(passing.status, passing.stderr).toBe(0);
+      expect(passing.stdout).toMatch('conv2dInputGrad/direct is right again and used from now on');
+      expect(passing.stdout).toMatch(/verdict: healthy/);
+      expect(readdirSync(join(folder, 'cache')).filter((name) => name.startsWith('exclusions-'))).toEqual([]);
+      expect(raad('devices').stderr).not.toMatch(/is not used/);
+    } finally {
+      if (before === undefined) delete process.env['RAAD_CACHE'];
+      else process.env['RAAD_CACHE'] = before;
+    }
+  });
+});
+
+test.runIf(process.env['RAAD_TEST'] === 'full')('golden values are those of the float64 references', async () => {
+  const { goldenValues } = await import('../src/doctor/smoke.ts');
+  const golden = JSON.parse(readFileSync(fileURLToPath(new URL('../src/doctor/golden.json', import.meta.url)), 'utf8'));
+  const rounded = JSON.parse(
+    JSON.stringify(goldenValues(), (_, value) => (typeof value === 'number' ? Number(value.toPrecision(9)) : value)),
+  );
+  expect(rounded).toEqual(golden);
+});
