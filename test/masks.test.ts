@@ -70,7 +70,9 @@ describe('the table under masked capabilities, executed', () => {
       const masked = new Engine({ device: gpu.device, caps, tuning });
       const shaders = new Set<string>();
       let [cases, run, worst] = [0, 0, 0];
-      for (const prepared of rows) {
+      // The grid of activationRange is 64 workgroups at most, for any device.
+      const folding = rows.filter(({ output }) => output.op.name !== 'activationRange');
+      for (const prepared of caps.limits.maxComputeWorkgroupsPerDimension < 64 ? folding : rows) {
         for (const path of variantPaths(prepared.output, masked, isTested)) {
           cases++;
           const requests = requestsOf(prepared.output, caps, path.variants);

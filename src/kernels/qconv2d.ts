@@ -17,7 +17,7 @@ import {
 import type { QuantisedWeights, WeightBits } from '../quantisation/weights.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
-import { convOutput } from './conv2d.ts';
+import { addTap, convOutput } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
 import {
   type ActivationStorage,
@@ -398,30 +398,33 @@ export function qconv2dReference(inputs: readonly Values[], node: Node<Qconv2dAt
   const groups = g.inChannels / groupSize;
   const read = reader(x, [g.batch, g.inChannels, g.height, g.width], input);
   const [scale, zero] = inRange ? [inRange[0]!, inRange[1]!] : [1, 0];
+  const area = g.height * g.width;
+  const numbers = Float64Array.from({ length: g.batch * g.inChannels * area }, (_, i) => {
+    const place = i % area;
+    const channel = Math.floor(i / area);
+    return read(Math.floor(channel / g.inChannels), channel % g.inChannels, place) - zero;
+  });
   const shape = [g.batch, g.outChannels, g.convHeight, g.convWidth];
-  const y = new Float64Array(size({ shape, dtype: 'f32' }));
+  const plane = g.convHeight * g.convWidth;
+  const y = new Float64Array(g.batch * g.outChannels * plane);
   const taps = g.kernelHeight * g.kernelWidth;
-  let at = 0;
+  const planes = { ...g, outHeight: g.convHeight, outWidth: g.convWidth };
+  const sums = new Float64Array(plane);
   for (let n = 0; n < g.batch; n++) {
     for (let m = 0; m < g.outChannels; m++) {
-      for (let oy = 0; oy < g.convHeight; oy++) {
-        for (let ox = 0; ox < g.convWidth; ox++) {
-          let total = bias[m]!;
-          for (let group = 0; group < groups; group++) {
-            let sum = 0;
-            for (let c = group * groupSize; c < (group + 1) * groupSize; c++) {
-              for (let t = 0; t < taps; t++) {
-                const iy = oy * stride - padding + Math.floor(t / g.kernelWidth);
-                const ix = ox * stride - padding + (t % g.kernelWidth);
-                if (iy < 0 || ix < 0 || iy >= g.height || ix >= g.width) continue;
-                sum += value[(m * g.inChannels + c) * taps + t]! * (read(n, c, iy * g.width + ix) - zero);
-              }
-            }
-            total += sum * table[2 * (m * groups + group)]! * scale;
-          }
-          y[at++] = relu ? Math.max(total, 0) : total;
+      const totals = y.subarray((n * g.outChannels + m) * plane, (n * g.outChannels + m + 1) * plane);
+      totals.fill(bias[m]!);
+      for (let group = 0; group < groups; group++) {
+        sums.fill(0);
+        for (let c = group * groupSize; c < (group + 1) * groupSize; c++) {
+          const image = (n * g.inChannels + c) * area;
+          const codes = (m * g.inChannels + c) * taps;
+          for (let t = 0; t < taps; t++) addTap(sums, numbers, image, value[codes + t]!, t, planes, stride, padding);
         }
+        const step = table[2 * (m * groups + group)]! * scale;
+        for (let i = 0; i < plane; i++) totals[i]! += sums[i]! * step;
       }
+      if (relu) for (let i = 0; i < plane; i++) totals[i] = Math.max(totals[i]!, 0);
     }
   }
   if (!pool) return store(y, shape, output, outRange);
