@@ -9,6 +9,7 @@ import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
+import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 
 /*
  * Winograd convolution, stride 1: F(m x m, k x k) turns every tile of m x m outputs into (m + k - 1)^2 products per channel
@@ -236,6 +237,14 @@ export const winogradProductOp: Op<ProductAttrs> = {
         lower: (node) => packed(node, { algorithm: 'lanes', rows, columns, step: 1 }),
       }),
     ),
+    ...BLOCKS.map(
+      (block): Variant<ProductAttrs> => ({
+        name: blockName(block),
+        supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
+        suits: (caps, node) => !caps.isCpu && blockOf(node, caps) === block,
+        lower: (node) => packed(node, { algorithm: 'block', ...block }),
+      }),
+    ),
     ...TILES.map(
       ([rows, columns, step]): Variant<ProductAttrs> => ({
         name: `tile${16 * rows}x${16 * columns}`,
@@ -260,7 +269,14 @@ function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
   return node.attrs.groups === 1 || outputRows(node) % rows === 0;
 }
 
-interface Block {
+/** The default on GPUs. */
+function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
+  const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
+  const usable = BLOCKS.filter((block) => blockFits(block, caps) && wholeGroups(node, block.rows));
+  return defaultBlock(product, usable);
+}
+
+interface Tile {
   readonly algorithm: 'lanes' | 'tile';
   /** Rows of a workgroup's block. */
   readonly rows: number;
@@ -270,9 +286,11 @@ interface Block {
   readonly step: number;
 }
 
-type PackedAttrs = ProductAttrs & Block & { readonly outRows: number };
+type Algorithm = Tile | (Block & { readonly algorithm: 'block' });
 
-function packed(node: Node<ProductAttrs>, block: Block): Node {
+type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number };
+
+function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
   const [w, v] = node.inputs as [Node, Node];
   const { m, k, from, tilesY, tilesX } = node.attrs;
   const tile = block.rows;
@@ -304,10 +322,25 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { algorithm, rows: MT, columns: NT, step, groups, firstChannel, from, outRows, tiles } = node.attrs;
+        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles } = node.attrs;
         const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
+        const firstOffset = firstChannel * points * vPitch;
+        if (node.attrs.algorithm === 'block') {
+          return blockKernel(node.attrs, {
+            rows: outRows,
+            columns,
+            points,
+            depth,
+            groups,
+            gathered: from === 'dy',
+            vPitch,
+            firstOffset,
+            mPitch: node.type.shape[2]!,
+          });
+        }
+        const { algorithm, step } = node.attrs;
         const rowTiles = Math.ceil(outRows / MT);
         const params = {
           depth: u32(depth),
@@ -317,7 +350,7 @@ const productPackedOp: Op<PackedAttrs> = {
           tilesPerGroup: u32(rowTiles / groups),
           points: u32(points),
           vPitch: u32(vPitch),
-          firstOffset: u32(firstChannel * points * vPitch),
+          firstOffset: u32(firstOffset),
           stepStride: u32(from === 'weights' ? points * vPitch : 1),
           columnStride: u32(from === 'weights' ? 1 : points * vPitch),
           mPitch: u32(node.type.shape[2]!),
