@@ -3,7 +3,8 @@ import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
-import { WINOGRAD_TILES, winogradConvolution, winogradProductOp } from '../src/kernels/winograd.ts';
+import { convDistance } from '../src/kernels/convDistance.ts';
+import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 
@@ -56,6 +57,33 @@ describe('every block of the products', () => {
         const { y: actual } = await plan.run(given, ['y']);
         plan.destroy();
         const [expected] = evaluateReference([y], values);
+        expect(errorByNorm(actual!, expected!)).toBeLessThan(1e-5);
+      });
+    }
+  }
+});
+
+describe('a map whose products are cut into runs of tile rows', () => {
+  const x = input('x', [2, 5, 21, 17]);
+  const w = input('w', [37, 5, 4, 4]);
+  const bias = input('b', [37]);
+  const target = input('t', [2, 37, 18, 14]);
+  const values = new Map<Node, Values>([x, w, bias, target].map((node, i) => [node, randomValues(node, 'normal', i)]));
+  const conv = { x, w, bias, m: 3, k: 4, padding: 0, groups: 1, firstChannel: 0, label: 'y' };
+  for (const variant of ['splits', 'workgroup']) {
+    for (const to of [undefined, target]) {
+      test(`${variant}${to ? ' to a target' : ''}`, async () => {
+        const whole = convDistance(x, w, bias, to);
+        const limits = { ...gpu.caps.limits, maxStorageBufferBindingSize: 250_000 };
+        const y = winogradDistance({ ...conv, target: to }, whole.type, { ...gpu.caps, limits });
+        const plan = await gpu.compile({ outputs: { y }, variants: { winogradMap: variant } });
+        expect(plan.dispatches.filter(({ label }) => label === 'y.distance').length).toBeGreaterThan(2);
+        const data = Object.fromEntries(
+          [x, w, bias, ...(to ? [to] : [])].map((node) => [node.attrs.name, toHost(values.get(node)!)]),
+        );
+        const { y: actual } = await plan.run(data, ['y']);
+        plan.destroy();
+        const [expected] = evaluateReference([whole], values);
         expect(errorByNorm(actual!, expected!)).toBeLessThan(1e-5);
       });
     }
