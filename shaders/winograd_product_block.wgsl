@@ -1,9 +1,12 @@
 // The batched matrix products of Winograd convolution, for GPUs: m[p] = u[p] v[p] for every point p.
 //
-// A workgroup computes a block of MT rows x NT columns, each of its invocations TM x TN sums in named vec4 registers. 32
-// invocations stand 4 down and 8 across; of 16 neighbours in a row of invocations 2 stand down, so that a half of them reads
-// 8 vec4 of columns that lie together and 2 of rows. BK steps lie in workgroup memory twice: while one half is multiplied, the
-// next steps are loaded into registers, and from there stored into the other half. One barrier a block.
+// A workgroup computes a block of MT rows x NT columns, each of its invocations TM x TN sums in named vec4 registers. Lots of BK
+// steps are staged in workgroup memory, which holds two: while one is multiplied, the next one is loaded into registers, and
+// from there stored in the other's place. One barrier a lot.
+//
+// 32 invocations stand 4 down and 8 across, numbered so that each 16 stand 2 down: these read 8 vec4 of columns that lie
+// together and 2 of rows. Indices are made of the invocation's index, quotients and constants, whose range the compiler knows,
+// so that it guards none of them.
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT], as vec4
 // v     [channels, POINTS, vPitch]: steps are channels and columns tiles, as vec4; GATHERED: the reverse, as their strides say

@@ -5,6 +5,7 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
+import { BLOCKS, blockFits, blockName, defaultBlock } from '../src/kernels/winogradBlock.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 
@@ -61,6 +62,29 @@ describe('every block of the products', () => {
       });
     }
   }
+});
+
+test.each([
+  [512, 1764, 'block128x128x8'],
+  [384, 361, 'block128x64x8'],
+  // 64 rows do not fill a block of 128.
+  [64, 1849, 'block64x128x8'],
+  [64, 484, 'block64x64x16'],
+  [64, 9, 'block32x32x16'],
+  [4096, 4096, 'block128x128x8'],
+  [4096, 4096, 'block64x64x16', 8],
+] as readonly (readonly [number, number, string, number?])[])(
+  'the default of %i rows and %i columns on a GPU is %s',
+  (rows, columns, name, subgroupMinSize = 32) => {
+    const caps = { ...gpu.caps, subgroupMinSize };
+    expect(blockName(defaultBlock({ rows, columns, points: 36 }, caps)!)).toBe(name);
+  },
+);
+
+test('blocks keep to the portable limits but for one that asks for more', () => {
+  const limits = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 };
+  const portable = { ...gpu.caps, limits: { ...gpu.caps.limits, ...limits } };
+  expect(BLOCKS.filter((block) => !blockFits(block, portable)).map(blockName)).toEqual(['block128x128x16']);
 });
 
 describe('a map whose products are cut into runs of tile rows', () => {

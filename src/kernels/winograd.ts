@@ -249,8 +249,7 @@ function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
 /** The default on GPUs. */
 function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
-  const usable = BLOCKS.filter((block) => blockFits(block, caps) && wholeGroups(node, block.rows));
-  return defaultBlock(product, usable);
+  return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows));
 }
 
 interface Tile {

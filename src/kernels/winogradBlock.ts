@@ -54,17 +54,28 @@ export interface Product {
   readonly points: number;
 }
 
+/** Compilers for smaller subgroups give an invocation fewer registers than 8 x 8 sums take. */
+const SUBGROUP_FOR_MOST_SUMS = 32;
+
 /**
- * The default block on GPUs: the first that leaves enough workgroups and little that is computed for nothing.
- * @param usable those that can compute the product
+ * The default block on a GPU: the first that leaves enough workgroups and little that is computed for nothing.
+ * @param usable whether a block can compute the product
  */
-export function defaultBlock({ rows, columns, points }: Product, usable: readonly Block[]): Block | undefined {
+export function defaultBlock(
+  { rows, columns, points }: Product,
+  caps: Caps,
+  usable: (block: Block) => boolean = () => true,
+): Block | undefined {
   const blocksOf = (block: Pick<Block, 'rows' | 'columns'>) =>
     Math.ceil(rows / block.rows) * Math.ceil(columns / block.columns);
   const filled = 64 * 64 * blocksOf({ rows: 64, columns: 64 });
-  return usable.find(
+  return BLOCKS.find(
     (block) =>
-      points * blocksOf(block) >= block.fewest && block.rows * block.columns * blocksOf(block) <= MOST_FILLED * filled,
+      blockFits(block, caps) &&
+      usable(block) &&
+      (block.sums[0] < 8 || caps.subgroupMinSize >= SUBGROUP_FOR_MOST_SUMS) &&
+      points * blocksOf(block) >= block.fewest &&
+      block.rows * block.columns * blocksOf(block) <= MOST_FILLED * filled,
   );
 }
 
