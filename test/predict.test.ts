@@ -9,6 +9,7 @@ import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { TILES } from '../src/kernels/common.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { foldSplits } from '../src/kernels/foldSplits.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
@@ -20,13 +21,14 @@ import { concatOuter } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, padWords, poolWords, storeActivations } from '../src/kernels/storage.ts';
+import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
 
 const x = (...shape: number[]) => input('x', shape);
 const named = (name: string, ...shape: number[]) => input(name, shape);
-const range = (name: string) => new Parameter(name, { shape: [2], dtype: 'f32' }, Float32Array.of(1, 3)).node;
+const range = (name: string) => new Parameter(name, { shape: [4], dtype: 'f32' }, Float32Array.of(1, 3, 1, 0)).node;
 
 function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
   const weights = [13, channels, 3, 3];
@@ -96,15 +98,42 @@ const CASES: readonly Case[] = [
       }),
     ),
   ),
+  ...BLOCKS.filter(({ rows }) => rows < 128).map((block): Case => {
+    const winogradProduct = blockName(block);
+    return {
+      name: `winograd ${winogradProduct}`,
+      root: conv({}, 70, 18),
+      variants: { conv2d: 'winograd3', winogradProduct },
+    };
+  }),
+  {
+    name: 'winograd weight gradient',
+    root: conv2dWeightGrad(x(2, 37, 13, 15), named('dy', 2, 11, 10, 12), {
+      stride: 1,
+      padding: 0,
+      shape: [11, 37, 4, 4],
+    }),
+    variants: { conv2dWeightGrad: 'winograd', winogradProduct: 'block32x32x16' },
+  },
   {
     name: 'distance without a target',
     root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
-    variants: { convDistance: 'winograd3', winogradProduct: 'tile64x64' },
+    variants: { convDistance: 'winograd3', winogradProduct: 'tile64x64', winogradMap: 'splits' },
   },
   {
     name: 'distance to a target',
     root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
-    variants: { convDistance: 'winograd2', winogradProduct: 'tile64x64' },
+    variants: { convDistance: 'winograd2', winogradProduct: 'tile64x64', winogradMap: 'splits' },
+  },
+  {
+    name: 'distance without a target in one dispatch',
+    root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
+    variants: { convDistance: 'winograd3', winogradProduct: 'block32x32x16', winogradMap: 'workgroup' },
+  },
+  {
+    name: 'distance to a target in one dispatch',
+    root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 3, 3), named('b', 37), named('t', 1, 37, 9, 10)),
+    variants: { convDistance: 'winograd4', winogradProduct: 'block32x32x16', winogradMap: 'workgroup' },
   },
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },

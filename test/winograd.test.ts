@@ -3,7 +3,9 @@ import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
-import { WINOGRAD_TILES, winogradConvolution, winogradProductOp } from '../src/kernels/winograd.ts';
+import { convDistance } from '../src/kernels/convDistance.ts';
+import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
+import { BLOCKS, blockFits, blockName, defaultBlock } from '../src/kernels/winogradBlock.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 
@@ -56,6 +58,52 @@ describe('every block of the products', () => {
         const { y: actual } = await plan.run(given, ['y']);
         plan.destroy();
         const [expected] = evaluateReference([y], values);
+        expect(errorByNorm(actual!, expected!)).toBeLessThan(1e-5);
+      });
+    }
+  }
+});
+
+test.each([
+  [512, 1764, 32, 'block128x128x8'],
+  [384, 361, 32, 'block128x64x8'],
+  // 64 rows do not fill a block of 128.
+  [64, 1849, 32, 'block64x128x8'],
+  [64, 484, 32, 'block64x64x16'],
+  [64, 9, 32, 'block32x32x16'],
+  [512, 1764, 8, 'block64x64x16'],
+])('the default of %i rows and %i columns on a GPU with subgroups of %i is %s', (rows, columns, lanes, name) => {
+  const caps = { ...gpu.caps, subgroupMinSize: lanes };
+  expect(blockName(defaultBlock({ rows, columns, points: 36 }, caps)!)).toBe(name);
+});
+
+test('blocks keep to the portable limits but for one that asks for more', () => {
+  const limits = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 };
+  const portable = { ...gpu.caps, limits: { ...gpu.caps.limits, ...limits } };
+  expect(BLOCKS.filter((block) => !blockFits(block, portable)).map(blockName)).toEqual(['block128x128x16']);
+});
+
+describe('a map whose products are cut into runs of tile rows', () => {
+  const x = input('x', [2, 5, 21, 17]);
+  const w = input('w', [37, 5, 4, 4]);
+  const bias = input('b', [37]);
+  const target = input('t', [2, 37, 18, 14]);
+  const values = new Map<Node, Values>([x, w, bias, target].map((node, i) => [node, randomValues(node, 'normal', i)]));
+  const conv = { x, w, bias, m: 3, k: 4, padding: 0, groups: 1, firstChannel: 0, label: 'y' };
+  for (const variant of ['splits', 'workgroup']) {
+    for (const to of [undefined, target]) {
+      test(`${variant}${to ? ' to a target' : ''}`, async () => {
+        const whole = convDistance(x, w, bias, to);
+        const limits = { ...gpu.caps.limits, maxStorageBufferBindingSize: 250_000 };
+        const y = winogradDistance({ ...conv, target: to }, whole.type, { ...gpu.caps, limits });
+        const plan = await gpu.compile({ outputs: { y }, variants: { winogradMap: variant } });
+        expect(plan.dispatches.filter(({ label }) => label === 'y.distance').length).toBeGreaterThan(2);
+        const data = Object.fromEntries(
+          [x, w, bias, ...(to ? [to] : [])].map((node) => [node.attrs.name, toHost(values.get(node)!)]),
+        );
+        const { y: actual } = await plan.run(data, ['y']);
+        plan.destroy();
+        const [expected] = evaluateReference([whole], values);
         expect(errorByNorm(actual!, expected!)).toBeLessThan(1e-5);
       });
     }

@@ -142,6 +142,37 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const stores = get('rows') * get('columns') * get('points');
     return { ...work, loads: staged, stores, cacheBytes: 4 * (staged + SCATTERED_STORES * stores) };
   },
+  'winograd_product_block.wgsl'({ workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), get('BK')];
+    const invocations = get('INVOCATIONS');
+    const steps = Math.ceil(get('depth') / BK);
+    const staged = workgroups * steps * BK * (MT + NT);
+    // Whole vec4, up to the pitch.
+    const stores = get('rows') * get('points') * Math.min(grid[0] * NT, 4 * get('mPitch'));
+    const lots = (BK * (MT + NT)) / (4 * invocations);
+    const perInvocation =
+      SETUP +
+      2 * DIVISION +
+      steps * (STAGE + lots * (2 + ADDRESS) + get('GATHERED') * 3 * lots) +
+      (steps * BK * (TM + TN)) / 4 +
+      (TM * TN * ADDRESS) / 4;
+    return {
+      invocations,
+      loads: staged,
+      stores,
+      multiplyAdds: workgroups * steps * BK * MT * NT,
+      workgroupReads: workgroups * steps * BK * invocations * (TM + TN),
+      workgroupWrites: staged,
+      // A subgroup reads 4 vec4 of rows and 8 of columns at a time, each a line.
+      workgroupBytes: ((workgroups * steps * BK * invocations) / SUBGROUP) * ((TM + TN) / 4) * LINE + 4 * staged,
+      cacheBytes: 4 * (staged + stores),
+      otherInstructions: workgroups * invocations * perInvocation,
+      // The next steps are under way while these are multiplied.
+      steps: Math.ceil(steps / 2),
+      registers: TM * TN + TM + TN + 4 * lots + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
   'winograd_input.wgsl'({ workgroups, get }) {
     const [A, M] = [get('A'), get('M')];
     const tiles = get('channels') * get('rows') * get('tilesX');
@@ -202,6 +233,31 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
         tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
       steps: get('channelsPerSplit'),
       registers: A * M + M * M + BASE_REGISTERS,
+    };
+  },
+  'winograd_mean_distance.wgsl'({ workgroups, get }) {
+    const [A, M, SLOTS, invocations] = [get('A'), get('M'), get('SLOTS'), get('WORKGROUP')];
+    // The last workgroup computes whole tiles, too.
+    const tiles = ((workgroups * invocations) / SLOTS) * get('channels');
+    const loads = tiles * (A * A + 1 + get('TARGET') * M * M);
+    const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
+    const down = written(get('rows'), M, get('height'), first);
+    const stores = down * written(get('tilesX'), M, get('width'), (i) => i * M);
+    return {
+      invocations,
+      loads,
+      stores,
+      workgroupReads: SLOTS * stores,
+      workgroupWrites: workgroups * invocations * M * M,
+      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations * M * M),
+      cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * invocations * (SETUP + 2 * DIVISION + M * M) +
+        2 * SLOTS * stores +
+        tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
+      steps: Math.ceil(get('channels') / SLOTS),
+      registers: A * M + M * M + BASE_REGISTERS,
+      workgroupMemory: 4 * M * M * invocations,
     };
   },
   'qconv2d_tile.wgsl'({ node, workgroups, get }) {

@@ -177,6 +177,8 @@ export const table: readonly Case[] = [
   conv(1, 6, 8, 9, 128, 3, { groups: 2, pool: true }),
   conv(1, 9, 7, 7, 12, 3, { groups: 3, padding: 1, bias: false }),
   conv(1, 2, 7, 21, 130, 4, { padding: 3 }),
+  conv(1, 32, 29, 44, 12, 3),
+  conv(1, 64, 9, 12, 256, 3, { groups: 2 }),
   conv(1, 32, 62, 62, 64, 4, { relu: true, perf: true }),
   conv(1, 64, 29, 29, 64, 3, { relu: true, perf: true }),
   conv(1, 64, 27, 27, 128, 4, { perf: true }),

@@ -5,7 +5,7 @@ import { adapterIdentity, Tuning } from './tuning.ts';
 
 /**
  * The choices that the package brings: measured ones for the software drivers of the same subgroup size, none for GPUs, where
- * the defaults of the ops are the portable choices (4 x 4 blocks, no Winograd weight gradients).
+ * the defaults of the ops are the portable choices (blocks by what the device can hold, no Winograd weight gradients).
  */
 export function shippedTuning(caps: Caps): Tuning {
   const tables: Partial<

@@ -1,4 +1,3 @@
-import distanceShader from '../../shaders/winograd_distance.wgsl';
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
@@ -8,7 +7,17 @@ import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
-import { foldSplits } from './foldSplits.ts';
+import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
+import { winogradMap } from './winogradMap.ts';
+import {
+  type Chunk,
+  channelsPerInvocation,
+  pitch,
+  type TileAttrs,
+  testedThrough,
+  tiling,
+  transformWorkgroup,
+} from './winogradTiles.ts';
 
 /*
  * Winograd convolution, stride 1: F(m x m, k x k) turns every tile of m x m outputs into (m + k - 1)^2 products per channel
@@ -17,41 +26,6 @@ import { foldSplits } from './foldSplits.ts';
 
 /** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
 export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
-
-/** Channels that one invocation of a transform takes in turn, so that a tile's position is computed once for all of them. */
-const CHANNELS_PER_INVOCATION = 8;
-
-interface TileAttrs {
-  /** Output tile. */
-  readonly m: number;
-  /** Kernel size. */
-  readonly k: number;
-}
-
-/** The tiles of an output plane; with `quad`, their counts are even, so that pooling windows are whole. */
-function tiling(outHeight: number, outWidth: number, m: number, quad: number) {
-  const tilesY = Math.ceil(outHeight / (m * quad)) * quad;
-  const tilesX = Math.ceil(outWidth / (m * quad)) * quad;
-  return { tilesY, tilesX };
-}
-
-/**
- * Elements from one point's tiles to the next one's: an odd number of cache lines, so that the streams of a transform, one for
- * each point, do not fall into the same cache sets.
- */
-function pitch(tiles: number): number {
-  const lines = Math.ceil(tiles / 16);
-  return 16 * (lines + 1 - (lines % 2));
-}
-
-/** Invocations per workgroup of the transforms: a subgroup on CPU adapters, where a workgroup is a loop. */
-function transformWorkgroup(caps: Caps): number {
-  return caps.isCpu ? lanes(caps) || WORKGROUP : WORKGROUP;
-}
-
-const testedThrough = (name: string, through: string) => () => {
-  throw new Error(`${name} is tested through ${through}`);
-};
 
 interface InputAttrs extends TileAttrs {
   readonly padding: number;
@@ -77,6 +51,8 @@ export const winogradInputOp: Op<InputAttrs> = {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
         const [, channels, height, width] = nchw(inputType(node, 0));
         const workgroup = transformWorkgroup(caps);
+        const across = Math.ceil((rows * tilesX) / workgroup);
+        const each = channelsPerInvocation(caps, across, channels);
         return {
           shader: { name: 'winograd_input.wgsl', source: inputShader },
           defines: {
@@ -84,7 +60,7 @@ export const winogradInputOp: Op<InputAttrs> = {
             K: k,
             M: m,
             PADDED: Number(padding > 0),
-            CHANNELS: CHANNELS_PER_INVOCATION,
+            CHANNELS: each,
             WORKGROUP: workgroup,
           },
           params: {
@@ -98,7 +74,7 @@ export const winogradInputOp: Op<InputAttrs> = {
             tilesX: u32(tilesX),
             pitch: u32(pitch(rows * tilesX)),
           },
-          grid: [Math.ceil((rows * tilesX) / workgroup), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
+          grid: [across, Math.ceil(channels / each)],
         };
       },
     },
@@ -158,6 +134,8 @@ export const winogradDyOp: Op<DyAttrs> = {
         const workgroup = transformWorkgroup(caps);
         const channelTiles = Math.ceil(channels / tile);
         const tiles = n * tilesY * tilesX;
+        const across = Math.ceil(tiles / workgroup);
+        const each = channelsPerInvocation(caps, across, channelTiles * tile);
         return {
           shader: { name: 'winograd_dy.wgsl', source: dyShader },
           // The taps are the m x m tiles of dy; the outputs of this filter are the k x k weights.
@@ -166,7 +144,7 @@ export const winogradDyOp: Op<DyAttrs> = {
             K: m,
             M: k,
             MT: tile,
-            CHANNELS: CHANNELS_PER_INVOCATION,
+            CHANNELS: each,
             WORKGROUP: workgroup,
           },
           params: {
@@ -178,7 +156,7 @@ export const winogradDyOp: Op<DyAttrs> = {
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
           },
-          grid: [Math.ceil(tiles / workgroup), (channelTiles * tile) / CHANNELS_PER_INVOCATION],
+          grid: [across, (channelTiles * tile) / each],
         };
       },
     },
@@ -236,6 +214,14 @@ export const winogradProductOp: Op<ProductAttrs> = {
         lower: (node) => packed(node, { algorithm: 'lanes', rows, columns, step: 1 }),
       }),
     ),
+    ...BLOCKS.map(
+      (block): Variant<ProductAttrs> => ({
+        name: blockName(block),
+        supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
+        suits: (caps, node) => !caps.isCpu && blockOf(node, caps) === block,
+        lower: (node) => packed(node, { algorithm: 'block', ...block }),
+      }),
+    ),
     ...TILES.map(
       ([rows, columns, step]): Variant<ProductAttrs> => ({
         name: `tile${16 * rows}x${16 * columns}`,
@@ -260,7 +246,13 @@ function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
   return node.attrs.groups === 1 || outputRows(node) % rows === 0;
 }
 
-interface Block {
+/** The default on GPUs. */
+function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
+  const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
+  return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows));
+}
+
+interface Tile {
   readonly algorithm: 'lanes' | 'tile';
   /** Rows of a workgroup's block. */
   readonly rows: number;
@@ -270,9 +262,11 @@ interface Block {
   readonly step: number;
 }
 
-type PackedAttrs = ProductAttrs & Block & { readonly outRows: number };
+type Algorithm = Tile | (Block & { readonly algorithm: 'block' });
 
-function packed(node: Node<ProductAttrs>, block: Block): Node {
+type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number };
+
+function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
   const [w, v] = node.inputs as [Node, Node];
   const { m, k, from, tilesY, tilesX } = node.attrs;
   const tile = block.rows;
@@ -304,10 +298,25 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { algorithm, rows: MT, columns: NT, step, groups, firstChannel, from, outRows, tiles } = node.attrs;
+        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles } = node.attrs;
         const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
+        const firstOffset = firstChannel * points * vPitch;
+        if (node.attrs.algorithm === 'block') {
+          return blockKernel(node.attrs, {
+            rows: outRows,
+            columns,
+            points,
+            depth,
+            groups,
+            gathered: from === 'dy',
+            vPitch,
+            firstOffset,
+            mPitch: node.type.shape[2]!,
+          });
+        }
+        const { algorithm, step } = node.attrs;
         const rowTiles = Math.ceil(outRows / MT);
         const params = {
           depth: u32(depth),
@@ -317,7 +326,7 @@ const productPackedOp: Op<PackedAttrs> = {
           tilesPerGroup: u32(rowTiles / groups),
           points: u32(points),
           vPitch: u32(vPitch),
-          firstOffset: u32(firstChannel * points * vPitch),
+          firstOffset: u32(firstOffset),
           stepStride: u32(from === 'weights' ? points * vPitch : 1),
           columnStride: u32(from === 'weights' ? 1 : points * vPitch),
           mPitch: u32(node.type.shape[2]!),
@@ -368,6 +377,8 @@ export const winogradOutputOp: Op<OutputAttrs> = {
         const [, channels, height, width] = nchw(node.type);
         const workgroup = transformWorkgroup(caps);
         const Q = quads(pool, m);
+        const across = Math.ceil((rows * tilesX) / (Q * Q * workgroup));
+        const each = channelsPerInvocation(caps, across, channels);
         return {
           shader: { name: 'winograd_output.wgsl', source: outputShader },
           defines: {
@@ -378,7 +389,7 @@ export const winogradOutputOp: Op<OutputAttrs> = {
             BIAS: Number(bias),
             RELU: Number(relu),
             POOL: Number(pool),
-            CHANNELS: CHANNELS_PER_INVOCATION,
+            CHANNELS: each,
             WORKGROUP: workgroup,
           },
           params: {
@@ -393,7 +404,7 @@ export const winogradOutputOp: Op<OutputAttrs> = {
             tilesX: u32(tilesX),
             pitch: u32(inputType(node, 0).shape[2]!),
           },
-          grid: [Math.ceil((rows * tilesX) / (Q * Q * workgroup)), Math.ceil(channels / CHANNELS_PER_INVOCATION)],
+          grid: [across, Math.ceil(channels / each)],
         };
       },
     },
@@ -404,53 +415,6 @@ function quads(pool: boolean, m: number): number {
   return pool && m % 2 === 1 ? 2 : 1;
 }
 
-interface DistanceAttrs extends TileAttrs {
-  readonly target: boolean;
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-  /** Channels that one invocation sums. */
-  readonly channelsPerSplit: number;
-  readonly shape: readonly number[];
-}
-
-/** Inputs: the products, bias, the target if there is one, and, but for the first chunk, the output so far. */
-export const winogradDistanceOp: Op<DistanceAttrs> = {
-  name: 'winogradDistance',
-  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
-  reference: testedThrough('winogradDistance', 'convDistance'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
-  variants: [
-    {
-      name: 'tile',
-      kernel(node, caps) {
-        const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit } = node.attrs;
-        const [splits, images, , height, width] = node.type.shape as [number, number, number, number, number];
-        const workgroup = transformWorkgroup(caps);
-        return {
-          shader: { name: 'winograd_distance.wgsl', source: distanceShader },
-          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), WORKGROUP: workgroup },
-          params: {
-            channels: u32(inputType(node, 0).shape[0]!),
-            channelsPerSplit: u32(channelsPerSplit),
-            images: u32(images),
-            height: u32(height),
-            width: u32(width),
-            firstRow: u32(firstRow),
-            rows: u32(rows),
-            tilesY: u32(tilesY),
-            tilesX: u32(tilesX),
-            pitch: u32(inputType(node, 0).shape[2]!),
-          },
-          grid: [Math.ceil((rows * tilesX) / workgroup), splits],
-        };
-      },
-    },
-  ],
-};
-
 interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
@@ -459,14 +423,6 @@ interface Convolution extends TileAttrs {
   readonly groups: number;
   readonly firstChannel: number;
   readonly label: string;
-}
-
-interface Chunk {
-  readonly products: Node;
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
 }
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
@@ -516,33 +472,14 @@ export function winogradConvolution(
   return y!;
 }
 
-/** Most parts that the channels of a distance are summed in; partial sums are added in a fixed order. */
-const DISTANCE_SPLITS = 16;
-
 /** Mean over channels of (conv - target)^2 by Winograd's method. @returns [N, 1, OH, OW] */
 export function winogradDistance(
   conv: Convolution & { readonly bias: Node; readonly target: Node | undefined },
   type: TensorType,
   caps: Caps,
 ): Node {
-  const { bias, target, m, k, w, label } = conv;
-  const channels = w.type.shape[0]!;
-  const channelsPerSplit = Math.ceil(channels / DISTANCE_SPLITS);
-  const splits = Math.ceil(channels / channelsPerSplit);
-  let y: Node | undefined;
-  for (const { products, ...chunk } of chunks(conv, 1, caps)) {
-    const attrs: DistanceAttrs = {
-      m,
-      k,
-      target: target !== undefined,
-      channelsPerSplit,
-      ...chunk,
-      shape: [splits, ...type.shape],
-    };
-    const inputs = [products, bias, ...(target ? [target] : []), ...(y ? [y] : [])];
-    y = makeNode(winogradDistanceOp, inputs, attrs, `${label}.distance`);
-  }
-  return foldSplits(y!, type.shape, 1 / channels, `${label}.fold`);
+  const { bias, target, m, k, label } = conv;
+  return winogradMap(chunks(conv, 1, caps), { m, k, bias, target }, type.shape, label);
 }
 
 interface GradOutputAttrs extends TileAttrs {
@@ -597,6 +534,8 @@ const gradOutputOp: Op<GradOutputAttrs> = {
         const { m, k } = node.attrs;
         const [outChannels, inChannels] = nchw(node.type);
         const workgroup = transformWorkgroup(caps);
+        const across = Math.ceil(inChannels / workgroup);
+        const each = channelsPerInvocation(caps, across, outChannels);
         return {
           shader: { name: 'winograd_output.wgsl', source: outputShader },
           // Every input channel is an image of one tile.
@@ -608,7 +547,7 @@ const gradOutputOp: Op<GradOutputAttrs> = {
             BIAS: 0,
             RELU: 0,
             POOL: 0,
-            CHANNELS: CHANNELS_PER_INVOCATION,
+            CHANNELS: each,
             WORKGROUP: workgroup,
           },
           params: {
@@ -623,7 +562,7 @@ const gradOutputOp: Op<GradOutputAttrs> = {
             tilesX: u32(1),
             pitch: u32(inputType(node, 0).shape[2]!),
           },
-          grid: [Math.ceil(inChannels / workgroup), Math.ceil(outChannels / CHANNELS_PER_INVOCATION)],
+          grid: [across, Math.ceil(outChannels / each)],
         };
       },
     },

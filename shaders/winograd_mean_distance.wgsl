@@ -1,0 +1,94 @@
+// Winograd output transform that ends in an anomaly map, for GPUs: the mean over all channels of (conv + bias - target)^2.
+//
+// A workgroup takes WORKGROUP / SLOTS tiles. SLOTS invocations share the channels of a tile; their sums meet in workgroup memory
+// and are added in a fixed order, by one invocation for each of the tile's M x M values.
+//
+// m        [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
+// target   [N, CO, OH, OW] (TARGET)
+// y        [N, 1, OH, OW]
+// grid     x: ceil(T / (WORKGROUP / SLOTS))
+// reference: winogradMapOp in src/kernels/winogradMap.ts
+@group(0) @binding(0) var<storage, read> m: array<f32>;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+#if TARGET
+@group(0) @binding(2) var<storage, read> target_: array<f32>;
+#end
+@group(0) @binding(${2 + TARGET}) var<storage, read_write> y: array<f32>;
+#params
+#include winograd
+
+var<workgroup> sums: array<f32, ${M * M * WORKGROUP}>;  // [value M * M][slot][tile]
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
+  let tiles = params.rows * params.tilesX;
+  let slot = local / ${WORKGROUP / SLOTS}u;
+  let place = group.x * ${WORKGROUP / SLOTS}u + local % ${WORKGROUP / SLOTS}u;
+  // Behind the last tile it is computed again, and not written.
+  let t = min(place, tiles - 1u);
+  let row = params.firstRow + t / params.tilesX;
+  let image = row / params.tilesY;
+  let oy = row % params.tilesY * ${M}u;
+  let ox = t % params.tilesX * ${M}u;
+  let plane = params.height * params.width;
+#if TARGET
+#for i in 0..M
+  let y${i} = min(oy + ${i}u, params.height - 1u) * params.width;
+  let x${i} = min(ox + ${i}u, params.width - 1u);
+#end
+#end
+#for i in 0..M
+#for j in 0..M
+  var sum${i}_${j} = 0.0;
+#end
+#end
+  for (var channel = slot; channel < params.channels; channel += ${SLOTS}u) {
+    let at = channel * ${A * A}u * params.pitch + t;
+    let shift = bias[channel];
+#for j in 0..A
+    let column${j} = outputTransform(Points(
+#for i in 0..A
+      m[at + ${i * A + j}u * params.pitch],
+#end
+    ));
+#end
+#if TARGET
+    let base = (image * params.channels + channel) * plane;
+#end
+#for i in 0..M
+    let row${i} = outputTransform(Points(
+#for j in 0..A
+      column${j}.s${i},
+#end
+    ));
+#for j in 0..M
+    {
+#if TARGET
+      let difference = row${i}.s${j} + shift - target_[base + y${i} + x${j}];
+#else
+      let difference = row${i}.s${j} + shift;
+#end
+      sum${i}_${j} += difference * difference;
+    }
+#end
+#end
+  }
+#for i in 0..M
+#for j in 0..M
+  sums[${(i * M + j) * WORKGROUP}u + local] = sum${i}_${j};
+#end
+#end
+  workgroupBarrier();
+  let value = slot;
+  let down = oy + value / ${M}u;
+  let across = ox + value % ${M}u;
+  if (value < ${M * M}u && place < tiles && down < params.height && across < params.width) {
+    var total = 0.0;
+    for (var i = 0u; i < ${SLOTS}u; i++) {
+      // Values begin with different slots, so that a subgroup reads different banks.
+      total += sums[value * ${WORKGROUP}u + (i + value) % ${SLOTS}u * ${WORKGROUP / SLOTS}u + local % ${WORKGROUP / SLOTS}u];
+    }
+    y[image * plane + down * params.width + across] = params.factor * total;
+  }
+}

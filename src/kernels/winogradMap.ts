@@ -1,0 +1,170 @@
+import distanceShader from '../../shaders/winograd_distance.wgsl';
+import meanShader from '../../shaders/winograd_mean_distance.wgsl';
+import { f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw } from './common.ts';
+import { foldSplits } from './foldSplits.ts';
+import { type Chunk, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
+
+interface MapAttrs extends TileAttrs {
+  readonly target: boolean;
+  readonly chunks: readonly Omit<Chunk, 'products'>[];
+  readonly shape: readonly number[];
+}
+
+/** Mean over channels of (conv + bias - target)^2 from the products of a convolution. @returns [N, 1, OH, OW] */
+export function winogradMap(
+  chunks: readonly Chunk[],
+  { m, k, bias, target }: TileAttrs & { readonly bias: Node; readonly target: Node | undefined },
+  shape: readonly number[],
+  label: string,
+): Node {
+  const attrs: MapAttrs = {
+    m,
+    k,
+    target: target !== undefined,
+    chunks: chunks.map(({ products, ...chunk }) => chunk),
+    shape,
+  };
+  const inputs = [bias, ...(target ? [target] : []), ...chunks.map(({ products }) => products)];
+  return makeNode(winogradMapOp, inputs, attrs, label);
+}
+
+/** One dispatch for every chunk; all but the first one go on with what was written before. */
+function overChunks(
+  { inputs, attrs }: Node<MapAttrs>,
+  dispatch: (inputs: Node[], chunk: MapAttrs['chunks'][number]) => Node,
+): Node {
+  const operands = inputs.slice(0, 1 + Number(attrs.target));
+  const products = inputs.slice(operands.length);
+  let y: Node | undefined;
+  attrs.chunks.forEach((chunk, i) => {
+    y = dispatch([products[i]!, ...operands, ...(y ? [y] : [])], chunk);
+  });
+  return y!;
+}
+
+/** Most parts that the channels of a distance are summed in; partial sums are added in a fixed order. */
+const SPLITS = 16;
+
+/** Inputs: the bias, the target if there is one, and the products of every chunk. */
+const winogradMapOp: Op<MapAttrs> = {
+  name: 'winogradMap',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference: testedThrough('winogradMap', 'convDistance'),
+  variants: [
+    {
+      name: 'workgroup',
+      supports: ({ limits }, { attrs }) =>
+        limits.maxComputeInvocationsPerWorkgroup >= MEAN_WORKGROUP &&
+        limits.maxComputeWorkgroupStorageSize >= 4 * attrs.m ** 2 * MEAN_WORKGROUP,
+      suits: (caps) => !caps.isCpu,
+      lower: (node) =>
+        overChunks(node, (inputs, chunk) => {
+          const { m, k, target, shape } = node.attrs;
+          return makeNode(meanDistanceOp, inputs, { m, k, target, ...chunk, shape }, `${node.label}.distance`);
+        }),
+    },
+    {
+      name: 'splits',
+      lower(node) {
+        const { m, k, target, shape } = node.attrs;
+        const channels = inputType(node, 0).shape[0]!;
+        const channelsPerSplit = Math.ceil(channels / SPLITS);
+        const splits = Math.ceil(channels / channelsPerSplit);
+        const y = overChunks(node, (inputs, chunk) => {
+          const attrs: PartsAttrs = { m, k, target, channelsPerSplit, ...chunk, shape: [splits, ...shape] };
+          return makeNode(winogradDistanceOp, inputs, attrs, `${node.label}.distance`);
+        });
+        return foldSplits(y, shape, 1 / channels, `${node.label}.fold`);
+      },
+    },
+  ],
+};
+
+interface PartsAttrs extends TileAttrs {
+  readonly target: boolean;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  /** Channels that one invocation sums. */
+  readonly channelsPerSplit: number;
+  readonly shape: readonly number[];
+}
+
+/** Sums of parts of the channels. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. */
+export const winogradDistanceOp: Op<PartsAttrs> = {
+  name: 'winogradDistance',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
+  reference: testedThrough('winogradDistance', 'convDistance'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit } = node.attrs;
+        const [splits, images, , height, width] = node.type.shape as [number, number, number, number, number];
+        const workgroup = transformWorkgroup(caps);
+        return {
+          shader: { name: 'winograd_distance.wgsl', source: distanceShader },
+          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), WORKGROUP: workgroup },
+          params: {
+            channels: u32(inputType(node, 0).shape[0]!),
+            channelsPerSplit: u32(channelsPerSplit),
+            images: u32(images),
+            height: u32(height),
+            width: u32(width),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(inputType(node, 0).shape[2]!),
+          },
+          grid: [Math.ceil((rows * tilesX) / workgroup), splits],
+        };
+      },
+    },
+  ],
+};
+
+type MeanAttrs = Omit<PartsAttrs, 'channelsPerSplit'>;
+
+/** Invocations of a workgroup, and how many of them share the channels of a tile. */
+const MEAN_WORKGROUP = 256;
+const SLOTS = 32;
+
+/** The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. */
+const meanDistanceOp: Op<MeanAttrs> = {
+  name: 'winogradMeanDistance',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
+  reference: testedThrough('winogradMeanDistance', 'convDistance'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'workgroup',
+      kernel(node) {
+        const { m, k, target, firstRow, rows, tilesY, tilesX } = node.attrs;
+        const [, , height, width] = nchw(node.type);
+        const [channels, , pitch] = inputType(node, 0).shape as [number, number, number];
+        return {
+          shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
+          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), SLOTS, WORKGROUP: MEAN_WORKGROUP },
+          params: {
+            channels: u32(channels),
+            factor: f32(1 / channels),
+            height: u32(height),
+            width: u32(width),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(pitch),
+          },
+          grid: [Math.ceil((rows * tilesX * SLOTS) / MEAN_WORKGROUP)],
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,59 @@
+import type { Caps } from '../engine/caps.ts';
+import type { Node } from '../engine/graph.ts';
+import { lanes, WORKGROUP } from './common.ts';
+
+export interface TileAttrs {
+  /** Output tile. */
+  readonly m: number;
+  /** Kernel size. */
+  readonly k: number;
+}
+
+/** Products of some tile rows. */
+export interface Chunk {
+  readonly products: Node;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** The tiles of an output plane; with `quad`, their counts are even, so that pooling windows are whole. */
+export function tiling(outHeight: number, outWidth: number, m: number, quad: number) {
+  const tilesY = Math.ceil(outHeight / (m * quad)) * quad;
+  const tilesX = Math.ceil(outWidth / (m * quad)) * quad;
+  return { tilesY, tilesX };
+}
+
+/**
+ * Elements from one point's tiles to the next one's: an odd number of cache lines, so that the streams of a transform, one for
+ * each point, do not fall into the same cache sets.
+ */
+export function pitch(tiles: number): number {
+  const lines = Math.ceil(tiles / 16);
+  return 16 * (lines + 1 - (lines % 2));
+}
+
+/** Invocations per workgroup of the transforms: a subgroup on CPU adapters, where a workgroup is a loop. */
+export function transformWorkgroup(caps: Caps): number {
+  return caps.isCpu ? lanes(caps) || WORKGROUP : WORKGROUP;
+}
+
+/** On CPU adapters: a tile's position is computed once for so many channels. */
+const CHANNELS_ON_CPU = 8;
+/** Workgroups with which a large GPU is full several times over. */
+const MANY_WORKGROUPS = 2048;
+
+/**
+ * Channels that one invocation of a transform takes in turn. A GPU hides the latency of memory by invocations: there it is two
+ * where these are many, else one.
+ * @param across workgroups that one channel takes
+ */
+export function channelsPerInvocation(caps: Caps, across: number, channels: number): number {
+  if (caps.isCpu) return CHANNELS_ON_CPU;
+  return (across * channels) / 2 >= MANY_WORKGROUPS ? 2 : 1;
+}
+
+export const testedThrough = (name: string, through: string) => () => {
+  throw new Error(`${name} is tested through ${through}`);
+};
