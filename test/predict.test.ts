@@ -26,7 +26,7 @@ const gpu = await engine();
 
 const x = (...shape: number[]) => input('x', shape);
 const named = (name: string, ...shape: number[]) => input(name, shape);
-const range = (name: string) => new Parameter(name, { shape: [2], dtype: 'f32' }, Float32Array.of(1, 3)).node;
+const range = (name: string) => new Parameter(name, { shape: [4], dtype: 'f32' }, Float32Array.of(1, 3, 1, 0)).node;
 
 function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
   const weights = [13, channels, 3, 3];
