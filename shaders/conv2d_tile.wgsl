@@ -1,14 +1,17 @@
-// conv2d of any kernel size and stride, for GPUs: implicit matrix product in workgroup memory.
+// conv2d of any kernel size, stride and padding, for GPUs: implicit matrix product in workgroup memory.
 //
-// M = output channels, P = output pixels (flattened over images and rows), K = CI * KH * KW. A workgroup of 16 x 16
-// invocations computes MT = 16 TM channels x 16 TN pixels; each invocation keeps TM x TN sums in vec4 registers. BK steps of
-// weights and pixels are staged in workgroup memory and read as vec4. Pixels are contiguous across invocations, so that
-// global loads of x coalesce; weights are packed in the tile's own order and load as vec4.
+// M = output channels, P = output pixels (flattened over images and rows), K = CI * KH * KW. A workgroup computes MT channels
+// of NP pixels, an invocation TM x TN of them in vec4 registers. BK steps of weights and pixels are staged in workgroup memory;
+// the next ones are loaded while these are multiplied. With SL > 1 the invocations are SL slices of the block, each of which
+// takes every SL-th step; their sums are added as a tree at the end. With PARTIAL a workgroup's sum runs over a part of K only.
 //
-// x     [N, groups * CI, H, W]  already padded
+// A vec4 of pixels is four columns of the block, a quarter of it apart, so that neighbouring invocations load and store
+// neighbouring pixels. With POOL it is a pooling window, and P counts the pixels of windows.
+//
+// x     [N, xChannels, H, W]
 // w     [ceil(CO / MT)][K][MT]  (packWeights), as vec4
-// y     [N, CO, OH, OW]
-// grid  x: ceil(N * OH * OW / (16 * TN)), y: ceil(CO / MT)
+// y     [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns; with PARTIAL [splits, N, CO, OH, OW]
+// grid  x: ceil(P / NP), y: ceil(CO / MT), z: splits
 // reference: conv2dReference in src/kernels/conv2d.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
@@ -19,93 +22,215 @@
 #params
 
 var<workgroup> wTile: array<vec4f, ${BK * MT / 4}>;  // [step BK][channel MT / 4]
-var<workgroup> xTile: array<vec4f, ${BK * 4 * TN}>;  // [step BK][pixel 16 * TN / 4]
+var<workgroup> xTile: array<vec4f, ${BK * NP / 4}>;  // [step BK][pixel NP / 4]
 
-fn pixelAddress(p: u32) -> u32 {
-  let outPlane = params.outHeight * params.outWidth;
-  let clamped = min(p, params.batch * outPlane - 1u);
-  let q = clamped % outPlane;
-  return (clamped / outPlane) * params.xChannels * params.height * params.width
-    + (q / params.outWidth) * params.stride * params.width + (q % params.outWidth) * params.stride;
+// The vec4 `at` of a block of weights that has `count` of them.
+fn loadWeights(block: u32, at: u32, count: u32) -> vec4f {
+  return select(vec4f(), w[block * count + min(at, count - 1u)], at < count);
 }
 
-@compute @workgroup_size(16, 16)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+#if PADDED
+// Bit k of a value is set where `first` + k lies within [0, length), for k < taps <= 16.
+fn tapsInside(first: vec4i, taps: i32, length: u32) -> vec4u {
+  let low = clamp(-first, vec4i(), vec4i(taps));
+  let high = clamp(i32(length) - first, vec4i(), vec4i(taps));
+  return (vec4u(1u) << vec4u(high)) - (vec4u(1u) << vec4u(low));
+}
+#end
+
+// Step k of the four pixels whose windows begin at `at`. The low half of `bounds` tells rows inside, the high half columns.
+fn loadPixels(k: u32, at: vec4u, bounds: vec4u) -> vec4f {
+  let tap = k % ${KH * KW}u;
+  let row = tap / ${KW}u;
+  let column = tap % ${KW}u;
+  let start = at + ((k / ${KH * KW}u * params.height + row) * params.width + column);
+#if PADDED
+  let inside = ((bounds >> vec4u(row)) & (bounds >> vec4u(16u + column)) & vec4u(1u)) == vec4u(1u);
+  let safe = select(vec4u(), start, inside);
+  return select(vec4f(), vec4f(x[safe.x], x[safe.y], x[safe.z], x[safe.w]), inside);
+#else
+  return vec4f(x[start.x], x[start.y], x[start.z], x[start.w]);
+#end
+}
+
+@compute @workgroup_size(${LX * LY * SL})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
 #include workgroup
   let outPlane = params.outHeight * params.outWidth;
-  let pixels = params.batch * outPlane;
-  let taps = params.kernelHeight * params.kernelWidth;
-  let depth = params.inChannels * taps;
-  let firstPixel = group.x * ${16 * TN}u;
-  let firstChannel = params.firstChannel + group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
+  let outputs = params.batch * outPlane;
+  let depth = params.inChannels * ${KH * KW}u;
+  let weights = depth * ${MT / 4}u;
   // An invocation always stages the same pixels.
-  let staged = firstPixel + index % ${4 * TN}u * 4u;
-  let at = vec4u(pixelAddress(staged), pixelAddress(staged + 1u), pixelAddress(staged + 2u), pixelAddress(staged + 3u));
+#if POOL
+  let window = min(group.x * ${NP / 4}u + index % ${NP / 4}u, outputs - 1u);
+#if IMAGES
+  let image = vec4u(window / outPlane);
+  let place = window % outPlane;
+#else
+  let image = vec4u();
+  let place = window;
+#end
+  let row = vec4u(2u * (place / params.outWidth)) + vec4u(0u, 0u, 1u, 1u);
+  let column = vec4u(2u * (place % params.outWidth)) + vec4u(0u, 1u, 0u, 1u);
+#else
+  let pixel = min(group.x * ${NP}u + index % ${NP / 4}u + vec4u(0u, ${NP / 4}u, ${NP / 2}u, ${NP / 4 * 3}u), vec4u(outputs - 1u));
+#if IMAGES
+  let image = pixel / outPlane;
+  let place = pixel % outPlane;
+#else
+  let image = vec4u();
+  let place = pixel;
+#end
+  let row = place / params.outWidth;
+  let column = place % params.outWidth;
+#end
+  let top = vec4i(row * params.stride) - i32(params.padding);
+  let left = vec4i(column * params.stride) - i32(params.padding);
+  let firstChannel = params.firstChannel + group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
+  // Wraps below zero where a window begins before the first value; the values inside it come out right.
+  let at = ((image * params.xChannels + firstChannel) * params.height + vec4u(top)) * params.width + vec4u(left);
+#if PADDED
+  let bounds = tapsInside(top, ${KH}, params.height) | (tapsInside(left, ${KW}, params.width) << vec4u(16u));
+#else
+  let bounds = vec4u();
+#end
+  let step = index / ${NP / 4}u;
+#if PARTIAL
+  let first = group.z * params.stepsPerSplit;
+  let last = min(first + params.stepsPerSplit, depth);
+#else
+  let first = 0u;
+  let last = depth;
+#end
+  let slice = index / ${LX * LY}u;
+  let lane = index % ${LX * LY}u;
+  let lx = lane % ${LX}u;
+  let ly = lane / ${LX}u;
+  let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
+  let sliceColumns = slice * ${NP / 4}u + lx;
 #for i in 0..TM
 #for j in 0..TN / 4
   var acc${i}_${j} = vec4f();
 #end
 #end
-  for (var k0 = 0u; k0 < depth; k0 += ${BK}u) {
-#for i in 0..BK * MT / 1024
-    {
-      let slot = index + ${i * 256}u;
-      let k = k0 + slot / ${MT / 4}u;
-      wTile[slot] = select(vec4f(), w[(group.y * depth + min(k, depth - 1u)) * ${MT / 4}u + slot % ${MT / 4}u], k < depth);
-    }
+  // One turn more than there are stages: a stage is loaded while the one before is multiplied.
+  for (var k0 = first; ; k0 += ${BK}u) {
+    let loads = k0 < last;
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+    var w${i} = vec4f();
 #end
-#for i in 0..BK * TN / 64
-    {
-      let slot = index + ${i * 256}u;
-      let k = min(k0 + slot / ${4 * TN}u, depth - 1u);
-      let tap = k % taps;
-      let offset = ((firstChannel + k / taps) * params.height + tap / params.kernelWidth) * params.width + tap % params.kernelWidth;
-      xTile[slot] = vec4f(x[at.x + offset], x[at.y + offset], x[at.z + offset], x[at.w + offset]);
-    }
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+    var x${i} = vec4f();
 #end
-    workgroupBarrier();
-#for k in 0..BK
-    {
+    if (loads) {
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+      w${i} = loadWeights(group.y, k0 * ${MT / 4}u + index + ${i * LX * LY * SL}u, weights);
+#end
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+      x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u), at, bounds);
+#end
+    }
+    if (k0 > first) {
+      for (var k = 0u; k < ${BK / SL}u; k += 4u) {
+        let fromRows = k * ${SL * MT / 4}u + sliceRows;
+        let fromColumns = k * ${SL * NP / 4}u + sliceColumns;
+#for k in 0..4
+        {
 #for j in 0..TN / 4
-      let b${j} = xTile[${k * 4 * TN + j * 16}u + local.x];
+          let b${j} = xTile[fromColumns + ${k * SL * NP / 4 + j * LX}u];
 #end
 #for q in 0..TM / 4
-      let a${q} = wTile[${k * MT / 4}u + local.y * ${TM / 4}u + ${q}u];
+          let a${q} = wTile[fromRows + ${k * SL * MT / 4 + q}u];
 #for i in 0..4
 #for j in 0..TN / 4
-      acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
+          acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
 #end
 #end
 #end
-    }
-#end
-    workgroupBarrier();
-  }
-#for i in 0..TM
-  {
-    let m = group.y * ${MT}u + local.y * ${TM}u + ${i}u;
-    if (m < params.outChannels) {
-#for j in 0..TN / 4
-      {
-#if BIAS
-        var value = acc${i}_${j} + bias[m];
-#else
-        var value = acc${i}_${j};
-#end
-#if RELU
-        value = max(value, vec4f());
-#end
-#for e in 0..4
-        {
-          let pixel = firstPixel + ${j * 64 + e}u + local.x * 4u;
-          if (pixel < pixels) {
-            y[(pixel / outPlane * params.outChannels + m) * outPlane + pixel % outPlane] = value[${e}];
-          }
         }
 #end
       }
+      workgroupBarrier();
+    }
+    if (!loads) {
+      break;
+    }
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+    wTile[index + ${i * LX * LY * SL}u] = w${i};
+#end
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+    xTile[index + ${i * LX * LY * SL}u] = x${i};
+#end
+    workgroupBarrier();
+  }
+#if SL > 1
+  for (var half = ${SL / 2}u; half > 0u; half /= 2u) {
+    let other = slice % half * ${LX * LY * TM * TN / 4}u + lane;
+    if (slice >= half && slice < 2u * half) {
+#for i in 0..TM
+#for j in 0..TN / 4
+      wTile[other + ${(i * TN / 4 + j) * LX * LY}u] = acc${i}_${j};
+#end
 #end
     }
+    workgroupBarrier();
+    if (slice < half) {
+#for i in 0..TM
+#for j in 0..TN / 4
+      acc${i}_${j} += wTile[other + ${(i * TN / 4 + j) * LX * LY}u];
+#end
+#end
+    }
+    workgroupBarrier();
+  }
+  if (slice > 0u) {
+    return;
+  }
+#end
+  let m = group.y * ${MT}u + ly * ${TM}u;
+#for j in 0..TN / 4
+#for e in 0..4 - 3 * POOL
+  let out${j}_${e} = group.x * ${NP / (1 + 3 * POOL)}u + lx + ${j * LX + e * NP / 4}u;
+#if IMAGES
+  let place${j}_${e} = out${j}_${e} / outPlane * params.outChannels * outPlane + out${j}_${e} % outPlane + m * outPlane;
+#else
+  let place${j}_${e} = out${j}_${e} + m * outPlane;
+#end
+#end
+#end
+#if PARTIAL
+  let part = group.z * params.outChannels * outputs;
+#else
+  let part = 0u;
+#end
+#for i in 0..TM
+  if (m + ${i}u < params.outChannels) {
+#if BIAS
+    let shift = bias[m + ${i}u];
+#end
+#for j in 0..TN / 4
+    {
+#if BIAS
+      var value = acc${i}_${j} + shift;
+#else
+      var value = acc${i}_${j};
+#end
+#if RELU
+      value = max(value, vec4f());
+#end
+#if POOL
+      if (out${j}_0 < outputs) {
+        y[place${j}_0 + ${i}u * outPlane] = 0.25 * (value.x + value.y + value.z + value.w);
+      }
+#else
+#for e in 0..4
+      if (out${j}_${e} < outputs) {
+        y[part + place${j}_${e} + ${i}u * outPlane] = value[${e}];
+      }
+#end
+#end
+    }
+#end
   }
 #end
 }

@@ -3,6 +3,7 @@ import { countOperations } from '../src/bench/count.ts';
 import { input } from '../src/engine/graph.ts';
 import { TILES } from '../src/kernels/common.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { BLOCK_32x32, BLOCK_32x64, BLOCK_64x64, BLOCK_128x128 } from '../src/kernels/conv2dTile.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
@@ -14,21 +15,24 @@ const layer = () =>
   conv2d(input('x', [1, ci, side, side]), input('w', [co, ci, k, k]), input('b', [co]), { relu: true });
 
 describe('the kernels execute what their design says', () => {
-  for (const [rows, columns, step] of TILES) {
-    const [MT, NP] = [16 * rows, 16 * columns];
-    test(`conv2d tile${MT}x${NP}: loads per multiply-add = 1 / ${MT} + 1 / ${NP}`, async () => {
-      const counts = await countOperations(gpu, layer(), { conv2d: `tile${MT}x${NP}` });
+  for (const { channels, pixels, columns, step } of [BLOCK_32x32, BLOCK_32x64, BLOCK_64x64, BLOCK_128x128]) {
+    const variant = `tile${channels}x${pixels}`;
+    test(`conv2d ${variant}: loads per multiply-add = 1 / ${channels} + 1 / ${pixels}`, async () => {
+      const counts = await countOperations(gpu, layer(), { conv2d: variant });
       const { workgroups, loads, stores, multiplyAdds } = counts.find(({ shader }) => shader === 'conv2d_tile.wgsl')!;
       const steps = Math.ceil(depth / step) * step;
-      expect(workgroups).toBe(Math.ceil(co / MT) * Math.ceil(outputs / NP));
-      expect(multiplyAdds).toBe(workgroups * steps * MT * NP);
-      // The bias is read once for every four outputs of a block, whatever the depth.
-      const bias = (workgroups * MT * NP) / 4;
-      expect(loads - bias).toBe(workgroups * steps * (MT + NP));
-      expect((loads - bias) / multiplyAdds).toBeCloseTo(1 / MT + 1 / NP, 12);
+      expect(workgroups).toBe(Math.ceil(co / channels) * Math.ceil(outputs / pixels));
+      expect(multiplyAdds).toBe(workgroups * steps * channels * pixels);
+      // The bias is read once for every row of outputs of an invocation, whatever the depth.
+      const bias = (workgroups * channels * pixels) / columns;
+      expect(loads - bias).toBe(workgroups * steps * (channels + pixels));
+      expect((loads - bias) / multiplyAdds).toBeCloseTo(1 / channels + 1 / pixels, 12);
       expect(stores).toBe(co * outputs);
     });
+  }
 
+  for (const [rows, columns, step] of TILES) {
+    const [MT, NP] = [16 * rows, 16 * columns];
     test(`winograd product tile${MT}x${NP}: the same in every point`, async () => {
       const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3', winogradProduct: `tile${MT}x${NP}` });
       const { workgroups, loads, multiplyAdds } = counts.find(({ shader }) => shader === 'winograd_product_tile.wgsl')!;

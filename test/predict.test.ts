@@ -68,6 +68,19 @@ const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
   conv2d(x(2, ci * (attrs?.groups ?? 1), 13, 15), named('w', co, ci, k, k), named('b', co), attrs);
 
 const CASES: readonly Case[] = [
+  ...(['tile32x32', 'tile32x64', 'split32x32', 'split16x4'] as const).map(
+    (variant): Case => ({
+      name: `conv2d ${variant}`,
+      root: conv({ stride: 2, padding: 1, relu: true }, 70, 37),
+      variants: { conv2d: variant },
+    }),
+  ),
+  {
+    name: 'conv2d of one image in many parts',
+    root: conv2d(x(1, 70, 4, 4), named('w', 20, 70, 4, 4), undefined, {}),
+    variants: { conv2d: 'split16x4' },
+  },
+  { name: 'conv2d pooled', root: conv({ pool: true, relu: true }, 40), variants: { conv2d: 'tile64x64' } },
   // `count.test.ts` counts the blocks in between.
   ...TILES.slice(0, 2).flatMap(([rows, columns]): Case[] => {
     const tile = `tile${16 * rows}x${16 * columns}`;

@@ -127,14 +127,59 @@ function block({ workgroups, get }: Dispatched, depth: number, perStagedColumn: 
 }
 
 const FORMULAS: Readonly<Record<string, Formula>> = {
-  'conv2d_tile.wgsl'(dispatched) {
-    const { node, grid, get } = dispatched;
-    const depth = get('inChannels') * get('kernelHeight') * get('kernelWidth');
-    // Two divisions find a staged value's tap, one a result's pixel.
-    const { staged, ...work } = block(dispatched, depth, 2 * DIVISION + 2 * ADDRESS, DIVISION + ADDRESS);
-    const bias = get('BIAS') * get('outChannels') * grid[0] * 4 * get('TN');
+  'conv2d_tile.wgsl'({ node, workgroups, grid, get }) {
+    const [MT, NP, TM, TN] = [get('MT'), get('NP'), get('TM'), get('TN')];
+    const [LX, SL, BK, POOL] = [get('LX'), get('SL'), get('BK'), get('POOL')];
+    const invocations = LX * get('LY') * SL;
+    const stages = Math.ceil((get('inChannels') * get('KH') * get('KW')) / BK);
+    const [, , splits] = grid;
+    // Of all parts of the sums of all blocks.
+    const turns = grid[0] * grid[1] * stages;
+    const staged = turns * BK * (MT + NP);
+    const bias = get('BIAS') * get('outChannels') * grid[0] * LX;
     const stores = size(node.type);
-    return { ...work, loads: staged + bias, stores, cacheBytes: 4 * (staged + SCATTERED_STORES * stores) };
+    // Slices but the first hand their sums over.
+    const handed = workgroups * (SL - 1) * MT * NP;
+    const steps = (turns * BK * MT * NP) / (TM * TN);
+    const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NP) / 4 / invocations];
+    const setUp = SETUP + (1 + get('IMAGES')) * DIVISION * (POOL ? 1 : 4) + 40 * get('PADDED');
+    const perStage = STAGE + rowLoads * (3 + ADDRESS) + columnLoads * (13 + 2 * ADDRESS + 20 * get('PADDED'));
+    const epilogue = MT * NP * (3 + (get('IMAGES') * DIVISION) / TM) * (POOL ? 0.25 : 1);
+    return {
+      invocations,
+      loads: staged + bias,
+      stores,
+      multiplyAdds: turns * BK * MT * NP,
+      workgroupReads: steps * (TM + TN) + handed,
+      workgroupWrites: staged + handed,
+      // Of a subgroup's columns and rows the reads of rows are broadcasts.
+      workgroupBytes:
+        (steps / SUBGROUP) * ((TM / 4) * LINE + (TN / 4) * Math.max(LINE, 16 * LX)) + 4 * staged + 8 * handed,
+      cacheBytes: 4 * (staged + stores * (LX >= 8 ? 1 : SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * (invocations * setUp + epilogue) +
+        turns * invocations * perStage +
+        (steps * (TM + TN)) / 4 +
+        handed / 2,
+      steps: Math.ceil(stages / splits),
+      registers: TM * TN + TM + TN + 4 * (rowLoads + columnLoads) + BASE_REGISTERS,
+      workgroupMemory: 4 * BK * (MT + NP),
+    };
+  },
+  'conv2d_fold.wgsl'({ node, workgroups, get }) {
+    const [SL, PER] = [get('SL'), get('PER')];
+    const stores = size(node.type);
+    const parts = workgroups * 64 * PER;
+    const shared = SL > 1 ? workgroups * 64 : 0;
+    return {
+      loads: parts + get('BIAS') * stores,
+      stores,
+      workgroupReads: (shared / SL) * (SL - 1),
+      workgroupWrites: shared,
+      workgroupBytes: 8 * shared,
+      workgroupMemory: SL > 1 ? 256 : 0,
+      otherInstructions: workgroups * 64 * SETUP + 5 * parts + shared + get('BIAS') * stores * 2 * DIVISION,
+    };
   },
   'winograd_product_tile.wgsl'(dispatched) {
     const { get } = dispatched;

@@ -179,6 +179,11 @@ export const table: readonly Case[] = [
   conv(1, 2, 7, 21, 130, 4, { padding: 3 }),
   conv(1, 32, 29, 44, 12, 3),
   conv(1, 64, 9, 12, 256, 3, { groups: 2 }),
+  // Long sums of few outputs, in parts.
+  conv(1, 24, 8, 8, 20, 8),
+  conv(2, 37, 5, 4, 18, 4, { stride: 3, padding: 1, relu: true }),
+  conv(1, 80, 7, 6, 64, 3, { groups: 2, padding: 1, relu: true, bias: false }),
+  conv(1, 21, 11, 9, 35, 5, { stride: 2, padding: 2, pool: true }),
   conv(1, 32, 62, 62, 64, 4, { relu: true, perf: true }),
   conv(1, 64, 29, 29, 64, 3, { relu: true, perf: true }),
   conv(1, 64, 27, 27, 128, 4, { perf: true }),

@@ -1,7 +1,6 @@
 import direct from '../../shaders/conv2d_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
-import tileShader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { ShapeError } from '../engine/errors.ts';
 import {
@@ -15,8 +14,22 @@ import {
   type Variant,
 } from '../engine/graph.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
-import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
+import { splitConvolution } from './conv2dSplit.ts';
+import {
+  BLOCK_16x4,
+  BLOCK_32x32,
+  BLOCK_32x64,
+  BLOCK_64x64,
+  BLOCK_128x128,
+  blockName,
+  depthOf,
+  type TileBlock,
+  tiled,
+  tileSupports,
+  workgroupsOf,
+} from './conv2dTile.ts';
 import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
 import { reluGrad } from './elementwise.ts';
 import { packWeights } from './packWeights.ts';
@@ -69,6 +82,9 @@ function geometry(x: TensorType, w: TensorType, stride: number, padding: number)
   const outWidth = convOutput(width, kernelWidth, stride, padding);
   return { batch, xChannels, inChannels, height, width, outChannels, kernelHeight, kernelWidth, outHeight, outWidth };
 }
+
+/** Fewer do not occupy the largest GPUs, of 132 multiprocessors. */
+const FEW_WORKGROUPS = 132;
 
 export const conv2dOp: Op<Conv2dAttrs> = {
   name: 'conv2d',
@@ -138,14 +154,12 @@ export const conv2dOp: Op<Conv2dAttrs> = {
       suits: (caps) => caps.isCpu,
       lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
-    ...TILES.map(
-      ([rows, columns, step]): Variant<Conv2dAttrs> => ({
-        name: `tile${16 * rows}x${16 * columns}`,
-        supports: (caps, node) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
-        suits: (caps) => !caps.isCpu,
-        lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'tile', tile: 16 * rows, columns, step }),
-      }),
-    ),
+    splitVariant(BLOCK_16x4, (node) => pixelsOf(node) <= 16 && isStarved(node)),
+    splitVariant(BLOCK_32x32, isStarved),
+    tileVariant(BLOCK_32x32, (node) => workgroupsOf(BLOCK_64x64, unpooledShape(node)) < FEW_WORKGROUPS),
+    tileVariant(BLOCK_32x64, (node) => channelsPerGroup(node) <= 32 || !wholeGroups(node, BLOCK_64x64.channels)),
+    tileVariant(BLOCK_64x64),
+    tileVariant(BLOCK_128x128),
     {
       name: 'direct',
       lower: unpooled,
@@ -186,7 +200,8 @@ function winogradVariant(m: number): Variant<Conv2dAttrs> {
       const exists = node.attrs.stride === 1 && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
       return exists && wholeGroups(node, 64);
     },
-    suits: (_, node) => winogradSuits(inputType(node, 1), m),
+    suits: (caps, node) =>
+      winogradSuits(inputType(node, 1), m) && (caps.isCpu || multiplyAdds(node) > DIRECT_MULTIPLY_ADDS),
     lower(node, caps) {
       const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
       const { padding, groups, relu, pool, firstChannel = 0 } = node.attrs;
@@ -206,6 +221,61 @@ export function winogradSuits(w: TensorType, m: number): boolean {
 /** Channels from which on the transforms are cheap beside the products. */
 const WINOGRAD_CHANNELS = 32;
 
+/** Direct multiply-adds up to which a GPU takes no longer for them than for three dispatches in a row. */
+const DIRECT_MULTIPLY_ADDS = 3e8;
+
+/** A GPU's kernel in workgroup memory. @param suits whether it is the default there among those that follow */
+function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): Variant<Conv2dAttrs> {
+  return {
+    name: `tile${blockName(block)}`,
+    supports: (caps, node) => tileSupports(caps, node) && wholeGroups(node, block.channels),
+    suits: (caps, node) => !caps.isCpu && suits(node),
+    lower: (node) => tiled(node, block),
+  };
+}
+
+/** The same with its sum in parts. */
+function splitVariant(block: TileBlock, suits: (node: Node<Conv2dAttrs>) => boolean): Variant<Conv2dAttrs> {
+  return {
+    ...tileVariant(block, suits),
+    name: `split${blockName(block)}`,
+    lower: (node) => unpooled(node) ?? splitConvolution(node, block),
+  };
+}
+
+/** Whether even small blocks leave most of a GPU idle while each adds up a long sum. */
+function isStarved(node: Node<Conv2dAttrs>): boolean {
+  const stages = depthOf(inputType(node, 1).shape) / BLOCK_32x32.step;
+  return workgroupsOf(BLOCK_32x32, unpooledShape(node)) <= MOST_STARVED && stages >= LONG_STAGES;
+}
+
+/**
+ * A quarter of the multiprocessors of the largest GPUs. With more workgroups the sum has fewer parts, and the second dispatch
+ * costs as much as they save: some 8 stages.
+ */
+const MOST_STARVED = 32;
+const LONG_STAGES = 8;
+
+/** [N, CO, OH, OW] before pooling. */
+function unpooledShape(node: Node<Conv2dAttrs>): readonly number[] {
+  const { stride, padding } = node.attrs;
+  const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
+  return [g.batch, g.outChannels, g.outHeight, g.outWidth];
+}
+
+function pixelsOf(node: Node<Conv2dAttrs>): number {
+  const [n, , h, w] = unpooledShape(node) as [number, number, number, number];
+  return n * h * w;
+}
+
+function multiplyAdds(node: Node<Conv2dAttrs>): number {
+  return pixelsOf(node) * size(inputType(node, 1));
+}
+
+function channelsPerGroup(node: Node<Conv2dAttrs>): number {
+  return inputType(node, 1).shape[0]! / node.attrs.groups;
+}
+
 /** Pooling by an op of its own, for kernels that cannot do it. */
 function unpooled(node: Node<Conv2dAttrs>): Node | undefined {
   if (!node.attrs.pool) return undefined;
@@ -214,7 +284,7 @@ function unpooled(node: Node<Conv2dAttrs>): Node | undefined {
 
 /** No block of output channels may hold channels of two groups. */
 function wholeGroups(node: Node<Conv2dAttrs>, block: number): boolean {
-  return node.attrs.groups === 1 || (inputType(node, 1).shape[0]! / node.attrs.groups) % block === 0;
+  return node.attrs.groups === 1 || channelsPerGroup(node) % block === 0;
 }
 
 /**
@@ -276,7 +346,7 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
   }) as Float64Array;
 }
 
-type Algorithm = 'rows' | 'lanes' | 'tile';
+type Algorithm = 'rows' | 'lanes';
 /** Channels per invocation of the lane kernels: the packing order of the weights. */
 const ROWS_CHANNELS = 8;
 const LANES_CHANNELS = 16;
@@ -287,9 +357,6 @@ interface Block {
   readonly algorithm: Algorithm;
   /** Output channels of a workgroup. */
   readonly tile: number;
-  /** Pixels per invocation of the `tile` kernel, and steps that it stages at once. */
-  readonly columns?: number;
-  readonly step?: number;
 }
 
 interface PackedAttrs extends Block {
@@ -336,7 +403,7 @@ export function rowsTile(width: number, height: number, s: number, pool = false)
   return [best[0], best[1]];
 }
 
-/** A convolution without padding over packed weights: what the fast variants of conv2d consist of. */
+/** A convolution without padding over packed weights: what the variants for CPU adapters consist of. */
 const conv2dPackedOp: Op<PackedAttrs> = {
   name: 'conv2dPacked',
   infer(inputs, { weights, stride, pool }) {
@@ -352,7 +419,7 @@ const conv2dPackedOp: Op<PackedAttrs> = {
   cost(node) {
     return packedCost(node);
   },
-  variants: (['rows', 'lanes', 'tile'] as const).map(
+  variants: (['rows', 'lanes'] as const).map(
     (algorithm): Variant<PackedAttrs> => ({
       name: algorithm,
       supports: (_, node) => node.attrs.algorithm === algorithm,
@@ -375,7 +442,7 @@ function packedCost(node: Node<PackedAttrs>) {
 }
 
 function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
-  const { algorithm, tile, columns = 0, step = 0, stride, relu, pool, groups, firstChannel } = node.attrs;
+  const { algorithm, tile, stride, relu, pool, groups, firstChannel } = node.attrs;
   const g = packedGeometry(node);
   const BIAS = node.inputs.length - 2;
   const RELU = Number(relu);
@@ -403,18 +470,10 @@ function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
       grid: [columnTiles * Math.ceil(g.outHeight / RY), Math.ceil(g.outChannels / tile), g.batch] as const,
     };
   }
-  if (algorithm === 'lanes') {
-    return {
-      shader: { name: 'conv2d_lanes.wgsl', source: lanesShader },
-      defines: { S, MT: tile, NT: LANES_GROUPS, KW: g.kernelWidth, BIAS, RELU },
-      params: { ...common, kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
-      grid: [Math.ceil(pixels / (LANES_GROUPS * S)), Math.ceil(g.outChannels / tile)] as const,
-    };
-  }
   return {
-    shader: { name: 'conv2d_tile.wgsl', source: tileShader },
-    defines: { BIAS, RELU, MT: tile, TM: tile / 16, TN: columns, BK: step },
-    params: { ...common, kernelHeight: u32(g.kernelHeight), kernelWidth: u32(g.kernelWidth), stride: u32(stride) },
-    grid: [Math.ceil(pixels / (16 * columns)), Math.ceil(g.outChannels / tile)] as const,
+    shader: { name: 'conv2d_lanes.wgsl', source: lanesShader },
+    defines: { S, MT: tile, NT: LANES_GROUPS, KW: g.kernelWidth, BIAS, RELU },
+    params: { ...common, kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
+    grid: [Math.ceil(pixels / (LANES_GROUPS * S)), Math.ceil(g.outChannels / tile)] as const,
   };
 }

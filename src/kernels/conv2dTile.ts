@@ -1,0 +1,152 @@
+import shader from '../../shaders/conv2d_tile.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw } from './common.ts';
+import type { Conv2dAttrs } from './conv2d.ts';
+import { packWeights } from './packWeights.ts';
+
+/** How a workgroup of the tile kernel is made up. */
+export interface TileBlock {
+  /** Output channels and pixels of a workgroup. */
+  readonly channels: number;
+  readonly pixels: number;
+  /** Those of an invocation, multiples of 4. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Steps that are staged at once, and slices of invocations that share them; powers of two. */
+  readonly step: number;
+  readonly slices: number;
+}
+
+/*
+ * Large blocks need few loads per multiply-add and many outputs to fill a GPU. Small ones make many workgroups; slices keep
+ * these large, so that more loads are under way together and one barrier serves more steps. All stay within the portable
+ * 16 KiB of workgroup memory.
+ */
+export const BLOCK_128x128: TileBlock = { channels: 128, pixels: 128, rows: 8, columns: 8, step: 8, slices: 1 };
+export const BLOCK_64x64: TileBlock = { channels: 64, pixels: 64, rows: 4, columns: 4, step: 16, slices: 1 };
+export const BLOCK_32x64: TileBlock = { channels: 32, pixels: 64, rows: 4, columns: 4, step: 16, slices: 1 };
+export const BLOCK_32x32: TileBlock = { channels: 32, pixels: 32, rows: 4, columns: 4, step: 64, slices: 4 };
+export const BLOCK_16x4: TileBlock = { channels: 16, pixels: 4, rows: 4, columns: 4, step: 64, slices: 16 };
+
+export const blockName = ({ channels, pixels }: TileBlock) => `${channels}x${pixels}`;
+
+/** Workgroups that cover the outputs of a convolution once. @param y its type before pooling, [N, CO, OH, OW] */
+export function workgroupsOf({ channels, pixels }: TileBlock, y: readonly number[]): number {
+  const [n, co, oh, ow] = y as [number, number, number, number];
+  return Math.ceil(co / channels) * Math.ceil((n * oh * ow) / pixels);
+}
+
+/** Bounds of a window lie in 16 bits for rows and 16 for columns. */
+const MOST_PADDED_TAPS = 16;
+
+/** Whether the tile kernel computes a convolution. The caller sees to it that no block holds channels of two groups. */
+export function tileSupports(caps: Caps, node: Node<Conv2dAttrs>): boolean {
+  const [, , kh, kw] = nchw(inputType(node, 1));
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = caps.limits;
+  const fits = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 16384;
+  return fits && (node.attrs.padding === 0 || Math.max(kh, kw) <= MOST_PADDED_TAPS);
+}
+
+interface TileAttrs extends Omit<Conv2dAttrs, 'firstChannel'> {
+  readonly block: TileBlock;
+  /** Of the weights [CO, CI / groups, KH, KW]. */
+  readonly weights: readonly number[];
+  /** Of the result [N, CO, OH, OW]. */
+  readonly shape: readonly number[];
+  readonly firstChannel: number;
+  /** Parts of the sum over CI * KH * KW; more than one are left unadded, without bias and rectifier. */
+  readonly splits: number;
+}
+
+/** Steps of a convolution's sum, CI / groups * KH * KW. @param weights [CO, CI / groups, KH, KW] */
+export function depthOf(weights: readonly number[]): number {
+  return weights.slice(1).reduce((product, n) => product * n, 1);
+}
+
+/** A convolution by the tile kernel. @returns what the node returns, or its parts [splits, N, CO, OH, OW] when there are several */
+export function tiled(node: Node<Conv2dAttrs>, block: TileBlock, splits = 1): Node {
+  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+  const attrs: TileAttrs = {
+    ...node.attrs,
+    firstChannel: node.attrs.firstChannel ?? 0,
+    block,
+    weights: w.type.shape,
+    shape: node.type.shape,
+    splits,
+  };
+  const packed = packWeights(w, block.channels);
+  return makeNode(conv2dTileOp, bias && splits === 1 ? [x, packed, bias] : [x, packed], attrs, node.label);
+}
+
+/** Output pixels that blocks cover: those of windows where they are pooled. */
+function pixelsOf({ shape, pool }: TileAttrs): number {
+  const [n, , oh, ow] = shape as [number, number, number, number];
+  return n * oh * ow * (pool ? 4 : 1);
+}
+
+const conv2dTileOp: Op<TileAttrs> = {
+  name: 'conv2dTile',
+  infer: (_, { shape, splits }) => ({ shape: splits > 1 ? [splits, ...shape] : shape, dtype: 'f32' }),
+  reference() {
+    throw new Error('conv2dTile is tested through conv2d');
+  },
+  cost(node) {
+    const [co] = node.attrs.weights as [number];
+    const depth = depthOf(node.attrs.weights);
+    return {
+      flops: 2 * pixelsOf(node.attrs) * co * depth,
+      bytes: 4 * (size(inputType(node, 0)) + co * depth + size(node.type)),
+    };
+  },
+  variants: [
+    {
+      name: 'tile',
+      kernel(node) {
+        const { block, weights, shape, splits, stride, padding, relu, pool, groups, firstChannel } = node.attrs;
+        const { channels, pixels, rows, columns, step, slices } = block;
+        const [, xChannels, height, width] = nchw(inputType(node, 0));
+        const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
+        const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
+        const stages = Math.ceil(depthOf(weights) / step);
+        return {
+          shader: { name: 'conv2d_tile.wgsl', source: shader },
+          defines: {
+            MT: channels,
+            NP: pixels,
+            TM: rows,
+            TN: columns,
+            LX: pixels / columns,
+            LY: channels / rows,
+            SL: slices,
+            BK: step,
+            KH: kernelHeight,
+            KW: kernelWidth,
+            PADDED: Number(padding > 0),
+            BIAS: node.inputs.length - 2,
+            RELU: Number(relu && splits === 1),
+            POOL: Number(pool),
+            IMAGES: Number(batch > 1),
+            PARTIAL: Number(splits > 1),
+          },
+          params: {
+            batch: u32(batch),
+            xChannels: u32(xChannels),
+            inChannels: u32(inChannels),
+            height: u32(height),
+            width: u32(width),
+            outChannels: u32(outChannels),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            stride: u32(stride),
+            padding: u32(padding),
+            channelsPerGroup: u32(outChannels / groups),
+            firstChannel: u32(firstChannel),
+            ...(splits > 1 && { stepsPerSplit: u32(Math.ceil(stages / splits) * step) }),
+          },
+          grid: [Math.ceil(pixelsOf(node.attrs) / pixels), Math.ceil(outChannels / channels), splits],
+        };
+      },
+    },
+  ],
+};
