@@ -51,12 +51,14 @@ interface Tiling extends Pick<SubgroupMatrixConfig, 'M' | 'N' | 'K'> {
   readonly workgroupBytes: number;
 }
 
-/** The matrices of signed bytes that fit the kernel: the first ones that the device lists. */
+/** The largest matrices of signed bytes that the kernel can take. */
 function integerMatrices({ subgroupMatrixConfigs }: Caps): SubgroupMatrixConfig | undefined {
-  return subgroupMatrixConfigs.find(({ componentType, resultComponentType, M, N, K }) => {
-    const fits = [M, N].every((side) => side === 8 || side === 16 || side === 32) && [8, 16, 32].includes(K);
-    return componentType === 'i8' && resultComponentType === 'i32' && fits;
+  const fitting = subgroupMatrixConfigs.filter(({ componentType, resultComponentType, M, N, K }) => {
+    const isTaken = [M, N].every((side) => side === 8 || side === 16 || side === 32) && [8, 16, 32].includes(K);
+    return componentType === 'i8' && resultComponentType === 'i32' && isTaken;
   });
+  const products = ({ M, N, K }: SubgroupMatrixConfig) => M * N * K;
+  return fitting.sort((a, b) => products(b) - products(a))[0];
 }
 
 function tilingOf(caps: Caps, { rows, columns, staged }: Block): Tiling | undefined {
