@@ -41,13 +41,37 @@ describe('what an adapter is', () => {
     expect(caps.subgroupMatrixConfigs).toEqual([config]);
   });
 
+  test('matrices that the adapter alone tells of', async () => {
+    // As in Dawn: no plain object.
+    const config = Object.create({ componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 });
+    const feature = 'chromium-experimental-subgroup-matrix';
+    const open = (features: readonly string[]) =>
+      requestDevice({
+        features: new Set(features),
+        limits: {},
+        info: { subgroupMatrixConfigs: [config] },
+        requestDevice: async () => pretend({ subgroupMatrixConfigs: [] }, features),
+      } as never);
+    const { subgroupMatrixConfigs } = detectCaps(await open([feature]));
+    expect(subgroupMatrixConfigs).toEqual([{ componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 }]);
+    expect(detectCaps(await open([])).subgroupMatrixConfigs).toEqual([]);
+  });
+
+  test('the matrices of this device are known where it has the feature', () => {
+    const has = gpu.device.features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName);
+    expect(gpu.caps.subgroupMatrixConfigs.length > 0).toBe(has);
+  });
+
   test.each([true, false])('matrices are asked for only where they are offered: %s', async (offered) => {
     const asked: GPUDeviceDescriptor[] = [];
     const feature = 'chromium-experimental-subgroup-matrix';
     await requestDevice({
       features: new Set(['subgroups', 'something-else', ...(offered ? [feature] : [])]),
       limits: { maxComputeWorkgroupSizeZ: 64, maxComputeWorkgroupsPerDimension: 65535 },
-      requestDevice: async (descriptor: GPUDeviceDescriptor) => asked.push(descriptor),
+      requestDevice: async (descriptor: GPUDeviceDescriptor) => {
+        asked.push(descriptor);
+        return pretend({});
+      },
     } as never);
     expect(asked[0]!.requiredFeatures).toEqual(['subgroups', ...(offered ? [feature] : [])]);
     expect(asked[0]!.requiredLimits).toMatchObject({

@@ -400,7 +400,10 @@ describe('the bench', () => {
     [['--kernel', 'qconv2d', '--shape', '1,0,9,9:4,3,3'], /has a number that cannot be used/],
     [['--kernel', 'qconv2d', '--shape', '1,4,2,9:4,3,3'], /a kernel that is larger than the padded input/],
     [['--kernel', 'qconv2d', '--group-size', '6'], /--group-size 6 does not divide 128 input channels/],
-    [['--kernel', 'qconv2d', '--variants', 'magic'], /no variant 'magic'. qconv2d has rows, lanes, tile, direct/],
+    [
+      ['--kernel', 'qconv2d', '--variants', 'magic'],
+      /no variant 'magic'. qconv2d has rows, lanes, matrix4x4, .*tile, direct/,
+    ],
     [['--kernel', 'qconv2d', 'layers'], /layers does not go with --kernel/],
     [['--kernel', 'qconv2d', '--size', 's'], /--size does not go with --kernel/],
     [['--bits', '4'], /--bits goes with --kernel/],

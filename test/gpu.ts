@@ -6,9 +6,10 @@ import { readVariants } from '../src/node/variants.ts';
 let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;
 
-/** The device that the tests of one process share. */
+/** The device that the tests of one process share. `RAAD_TOGGLES=A,B` switches toggles of Dawn on. */
 export function device(): Promise<OpenDevice> {
-  opened ??= openDevice();
+  const toggles = process.env['RAAD_TOGGLES'];
+  opened ??= openDevice(toggles ? { toggles: [`enable-dawn-features=${toggles}`] } : {});
   return opened;
 }
 

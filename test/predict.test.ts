@@ -20,7 +20,7 @@ import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
 import { concatOuter } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
-import { loadActivations, padWords, poolWords, storeActivations } from '../src/kernels/storage.ts';
+import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
@@ -28,7 +28,7 @@ const gpu = await engine();
 
 const x = (...shape: number[]) => input('x', shape);
 const named = (name: string, ...shape: number[]) => input(name, shape);
-const range = (name: string) => new Parameter(name, { shape: [4], dtype: 'f32' }, Float32Array.of(1, 3, 1, 0)).node;
+const range = (name: string) => new Parameter(name, { shape: [4], dtype: 'f32' }, rangeOf(1, 3)).node;
 
 function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
   const weights = [13, channels, 3, 3];
@@ -66,6 +66,22 @@ interface Case {
 
 const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
   conv2d(x(2, ci * (attrs?.groups ?? 1), 13, 15), named('w', co, ci, k, k), named('b', co), attrs);
+
+/** Products of matrices run on devices with the experimental feature only. */
+const hasMatrices = gpu.caps.subgroupMatrixConfigs.length > 0;
+const MATRIX_CASES: readonly Case[] = [
+  { name: 'qconv2d by matrices', root: quantised({ bits: 5 }, 40), variants: { qconv2d: 'matrix2x2' } },
+  {
+    name: 'qconv2d by matrices, pooled',
+    root: quantised({ pool: true, output: 'f16', padding: 0 }, 64),
+    variants: { qconv2d: 'matrix4x2' },
+  },
+  {
+    name: 'qconv2d by matrices of stored weights',
+    root: quantised({ output: 'f32', stride: 2 }),
+    variants: { qconv2d: 'matrixStored2x2' },
+  },
+];
 
 const CASES: readonly Case[] = [
   ...(['tile32x32', 'tile32x64', 'split32x32', 'split16x4'] as const).map(
@@ -153,6 +169,7 @@ const CASES: readonly Case[] = [
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
   { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
   { name: 'qconv2d in groups of channels', root: quantised({ groupSize: 32, output: 'f32' }, 64) },
+  ...(hasMatrices ? MATRIX_CASES : []),
 ].map((each: Case) => ({ ...each, variants: each.variants ?? { qconv2d: 'tile' } }));
 
 const ELEMENTS: readonly Case[] = [
@@ -182,6 +199,7 @@ const NAMES = [
   'stores',
   'multiplyAdds',
   'packedProducts',
+  'matrixMultiplyAdds',
   'workgroupReads',
   'workgroupWrites',
 ] as const;
@@ -202,7 +220,8 @@ describe('formulas give what instrumented kernels count', () => {
   }
 
   test('for every shader that has one', () => {
-    expect([...seen].sort()).toEqual([...COUNTED_SHADERS].sort());
+    const missing = hasMatrices ? [] : ['qconv2d_matrix.wgsl'];
+    expect([...seen, ...missing].sort()).toEqual([...COUNTED_SHADERS].sort());
   });
 });
 

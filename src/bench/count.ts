@@ -18,6 +18,8 @@ export interface OperationCounts {
   readonly multiplyAdds: number;
   /** Products of four packed bytes into register accumulators. */
   readonly packedProducts: number;
+  /** Multiply-adds in products of small matrices. */
+  readonly matrixMultiplyAdds: number;
   /** 32-bit values read from workgroup memory, and written to it. */
   readonly workgroupReads: number;
   readonly workgroupWrites: number;
@@ -25,7 +27,15 @@ export interface OperationCounts {
 
 const COUNTERS = 'counts_';
 /** What is counted, in the order of the buffer. */
-const COUNTED = ['loads', 'stores', 'multiplyAdds', 'packedProducts', 'workgroupReads', 'workgroupWrites'] as const;
+const COUNTED = [
+  'loads',
+  'stores',
+  'multiplyAdds',
+  'packedProducts',
+  'matrixMultiplyAdds',
+  'workgroupReads',
+  'workgroupWrites',
+] as const;
 const COUNTER_BYTES = 4 * COUNTED.length;
 
 const STORAGE = { reads: 'loads', writes: 'stores' } as const;
@@ -62,11 +72,35 @@ function countReads(text: string, name: string): string {
   return out + text.slice(at);
 }
 
+/** What calls with matrices do, by their lines: values read or written of an array, or multiply-adds. */
+type MatrixShare = readonly [RegExp, { readonly of: 'reads' | 'writes' | 'sums'; readonly values: number }];
+
+/** An invocation's share of each. The types of matrices have names; they hold bytes, sums 32-bit values. */
+function matrixShares(code: string, lanes: number): MatrixShare[] {
+  const types = [...code.matchAll(/alias (\w+) = subgroup_matrix_(\w+)<i\d+, (\d+), (\d+)>;/g)].map(
+    ([, name, kind, columns, rows]) => ({ name: name!, kind: kind!, columns: Number(columns), rows: Number(rows) }),
+  );
+  const left = types.find(({ kind }) => kind === 'left');
+  const result = types.find(({ kind }) => kind === 'result');
+  if (!left || !result) return [];
+  const loads = types.map(({ name, columns, rows }): MatrixShare => {
+    const pattern = new RegExp(`subgroupMatrixLoad<${name}, \\w+>\\(&(\\w+),`);
+    return [pattern, { of: 'reads', values: (columns * rows) / 4 / lanes }];
+  });
+  const sums = (result.columns * result.rows) / lanes;
+  return [
+    ...loads,
+    [/subgroupMatrixStore<\w+>\(&(\w+),/, { of: 'writes', values: sums }],
+    [/(\w+) = subgroupMatrixMultiplyAccumulate\(/, { of: 'sums', values: sums * left.columns }],
+  ];
+}
+
 /**
  * An instrumented shader: every read and write of a storage or workgroup array and every `acc... +=` adds to a counter of the
  * invocation, and those are summed up in a buffer. The arithmetic stays what it was.
+ * @param lanes that share what a subgroup does together with matrices
  */
-export function instrument(code: string, binding: number): string {
+export function instrument(code: string, binding: number, lanes = 1): string {
   const storage = [...code.matchAll(/var<storage, (read|read_write)> (\w+): array<(\w+)>/g)].map(
     ([, access, name, type]) => ({ name: name!, type: type!, written: access === 'read_write', of: STORAGE }),
   );
@@ -78,6 +112,7 @@ export function instrument(code: string, binding: number): string {
   }));
   const arrays = [...storage, ...workgroup];
   const wide = new Set([...code.matchAll(/var (acc\w*) = vec4f\(\);/g)].map(([, name]) => name!));
+  const matrices = matrixShares(code, lanes);
   const lines = code.split('\n');
   const start = lines.findIndex((line) => /^fn main\b/.test(line));
   const end = lines.indexOf('}', start);
@@ -97,6 +132,12 @@ export function instrument(code: string, binding: number): string {
     if (term?.startsWith('dot4(')) text = `${COUNTERS}packedProducts += 1u; ${text}`;
     else if (term?.startsWith('dot(')) text = `${COUNTERS}multiplyAdds += 4u; ${text}`;
     else if (term?.includes('*')) text = `${COUNTERS}multiplyAdds += ${wide.has(sum!) ? 4 : 1}u; ${text}`;
+    for (const [pattern, share] of matrices) {
+      const [, array] = pattern.exec(line) ?? [];
+      if (array === undefined) continue;
+      const of = arrays.find(({ name }) => name === array)?.of;
+      text = `${COUNTERS}${share.of === 'sums' ? 'matrixMultiplyAdds' : of![share.of]} += ${share.values}u; ${text}`;
+    }
     if (i > start && i < end) text = text.replace(/\breturn;/, `${flush} return;`);
     return i === end ? `${flush}\n}` : text;
   });
@@ -167,7 +208,9 @@ export async function countOperations(
           buffer: { type: kind === 'read' ? 'read-only-storage' : kind === 'write' ? 'storage' : 'uniform' },
         })),
       });
-      const module = device.createShaderModule({ code: instrument(code, bindings.length) });
+      const module = device.createShaderModule({
+        code: instrument(code, bindings.length, engine.caps.subgroupMaxSize),
+      });
       const pipeline = await device.createComputePipelineAsync({
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module },
@@ -198,6 +241,7 @@ export async function countOperations(
         stores: of('stores'),
         multiplyAdds: of('multiplyAdds'),
         packedProducts: of('packedProducts'),
+        matrixMultiplyAdds: of('matrixMultiplyAdds'),
         workgroupReads: of('workgroupReads'),
         workgroupWrites: of('workgroupWrites'),
       });

@@ -201,7 +201,9 @@ function chosenVariants(
 function generous(caps: Caps): Caps {
   const limits = Object.fromEntries(Object.keys(caps.limits).map((name) => [name, 2 ** 31]));
   const lanes = { subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 };
-  return { ...caps, ...lanes, f16: true, packedDot: true, limits: limits as unknown as Caps['limits'] };
+  const subgroupMatrixConfigs = [{ componentType: 'i8', resultComponentType: 'i32', M: 8, N: 8, K: 8 }];
+  const all = { ...caps, ...lanes, f16: true, packedDot: true, subgroupMatrixConfigs };
+  return { ...all, limits: limits as unknown as Caps['limits'] };
 }
 
 /** Runs a plan once for its result and once more for its time. */

@@ -14,6 +14,8 @@ export interface Machine {
   readonly clockGHz: number;
   /** Issue slots that one `dot4I8Packed` takes. */
   readonly dotSlots: number;
+  /** Peak of products of small matrices of bytes, a multiply-add as two, 10^9 per second; 0 without units for them. */
+  readonly matrixGOps: number;
   readonly dramGBs: number;
   /** Of the last cache before DRAM. */
   readonly cacheBytes: number;
@@ -90,6 +92,7 @@ export const MACHINES: Readonly<Record<Card, Machine>> = {
     lanesPerCore: 128, // data sheet: 67 TFLOP/s at the boost clock
     clockGHz: 1.98, // data sheet, boost; a loaded card runs lower
     dotSlots: 2, // data sheet: 64 packed products per clock and multiprocessor
+    matrixGOps: 1_979_000, // data sheet: INT8 tensor core, dense
     dramGBs: 3350, // data sheet
     cacheBytes: 50 * MIB, // data sheet
     cacheGBs: 5500, // assumed
@@ -114,6 +117,7 @@ export const MACHINES: Readonly<Record<Card, Machine>> = {
     lanesPerCore: 128, // data sheet: 12.7 TFLOP/s at the boost clock
     clockGHz: 1.777, // data sheet, boost
     dotSlots: 2, // data sheet: 64 packed products per clock and multiprocessor
+    matrixGOps: 102_000, // data sheet: INT8 tensor core, dense
     dramGBs: 360, // data sheet
     cacheBytes: 3 * MIB, // data sheet
     cacheGBs: 1100, // assumed
@@ -138,6 +142,7 @@ export const MACHINES: Readonly<Record<Card, Machine>> = {
     lanesPerCore: 128, // data sheet: 3.6 TFLOP/s
     clockGHz: 1.398, // data sheet: what 3.6 TFLOP/s imply
     dotSlots: 12, // assumed: no such instruction, Tint's own emulation
+    matrixGOps: 0, // data sheet: no units for bytes
     dramGBs: 100, // data sheet
     cacheBytes: 8 * MIB, // data sheet, shared with the CPU
     cacheGBs: 300, // assumed
@@ -162,6 +167,7 @@ export const MACHINES: Readonly<Record<Card, Machine>> = {
     lanesPerCore: 128, // data sheet: 8 lanes a unit
     clockGHz: 1.4, // data sheet, boost: 2.2 TFLOP/s
     dotSlots: 1, // data sheet: DP4A at the rate of a multiply-add
+    matrixGOps: 0, // data sheet
     dramGBs: 68, // data sheet: LPDDR4x-4267, 128 bits
     cacheBytes: 3.8 * MIB, // data sheet
     cacheGBs: 300, // assumed
@@ -200,10 +206,20 @@ export function measuredMachine(caps: Caps, ceilings: MeasuredCeilings, launchMi
     caps,
     clockGHz,
     dotSlots,
+    matrixGOps: (near.matrixGOps * clockGHz) / near.clockGHz,
     dramGBs: ceilings.copyGBs,
     cacheGBs: Math.max(ceilings.copyGBs, (near.cacheGBs * clockGHz) / near.clockGHz),
     launchMicroseconds: launchMicroseconds ?? near.launchMicroseconds,
   };
+}
+
+/** Matrices of bytes as NVIDIA's drivers list them. */
+const BYTE_MATRICES = [{ componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 }] as const;
+
+/** The machine with its units for matrices of bytes in use: WebGPU has them as an experiment only. */
+export function withMatrices(machine: Machine): Machine {
+  if (machine.matrixGOps === 0) return machine;
+  return { ...machine, caps: { ...machine.caps, subgroupMatrixConfigs: BYTE_MATRICES } };
 }
 
 /** Multiply-adds as two, 10^9 per second. */

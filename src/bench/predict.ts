@@ -3,7 +3,7 @@ import { isInput, type Kernel, type Node, parameterOf, size, topologicalOrder } 
 import { type CompileOptions, type Dispatch, lower } from '../engine/plan.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import { type AddedVariants, variantsOf } from '../engine/variants.ts';
-import type { Machine } from './machines.ts';
+import { f32GFlops, type Machine } from './machines.ts';
 import { type Work, workOf } from './work.ts';
 
 /*
@@ -85,12 +85,18 @@ function dramBytes(node: Node, work: Work, machine: Machine): number {
   return fixed + (flowing > CACHE_SHARE * machine.cacheBytes ? flowing : 0);
 }
 
+/** Multiply-adds of matrices of bytes in the time of one in a register, by the peaks of both. */
+function matrixRate(machine: Machine): number {
+  return machine.matrixGOps > 0 ? machine.matrixGOps / f32GFlops(machine) : 1;
+}
+
 /** Time of one dispatch by the formulas above, milliseconds. */
 export function predictKernel(node: Node, kernel: Kernel, machine: Machine): Prediction {
   const work = workOf(node, kernel);
   const { workgroups } = work;
   const { cores, lanesPerCore, clockGHz } = machine;
-  const sums = work.multiplyAdds + work.packedProducts * machine.dotSlots;
+  const matrixSlots = work.matrixMultiplyAdds > 0 ? work.matrixMultiplyAdds / matrixRate(machine) : 0;
+  const sums = work.multiplyAdds + work.packedProducts * machine.dotSlots + matrixSlots;
   const instructions = sums + work.otherInstructions;
   const resident = residentWorkgroups(work, machine);
   const perCore = Math.ceil(workgroups / cores);
@@ -177,8 +183,8 @@ export interface PredictedTotal {
 }
 
 /** Operations that a dispatch executes, a multiply-add as two and a packed product as eight. */
-export function operationsOf({ multiplyAdds, packedProducts }: Work): number {
-  return 2 * multiplyAdds + 8 * packedProducts;
+export function operationsOf({ multiplyAdds, packedProducts, matrixMultiplyAdds }: Work): number {
+  return 2 * (multiplyAdds + matrixMultiplyAdds) + 8 * packedProducts;
 }
 
 export function totalOf(dispatches: readonly Prediction[]): PredictedTotal {

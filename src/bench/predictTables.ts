@@ -1,6 +1,6 @@
 import type { WeightBits } from '../quantisation/weights.ts';
 import { type DetectorShape, detectorGraphs } from './detectorGraph.ts';
-import { CARDS, MACHINES, type Machine } from './machines.ts';
+import { CARDS, MACHINES, type Machine, withMatrices } from './machines.ts';
 import { operationsOf, type PredictedDispatch, predictDispatches, totalOf } from './predict.ts';
 
 /** The batch that throughput is said for. */
@@ -107,10 +107,14 @@ export function partRows(predictions: readonly DetectorPrediction[]): Record<str
 
 /** A row for every width: latency and throughput on each machine. */
 export function totalRows(
-  predictions: readonly { readonly bits: WeightBits | undefined; readonly of: readonly DetectorPrediction[] }[],
+  predictions: readonly {
+    readonly bits: WeightBits | undefined;
+    readonly note?: string;
+    readonly of: readonly DetectorPrediction[];
+  }[],
 ): Record<string, string | number>[] {
-  return predictions.map(({ bits, of }) => ({
-    detector: bits === undefined ? 'float' : `w${bits}a8`,
+  return predictions.map(({ bits, note = '', of }) => ({
+    detector: `${bits === undefined ? 'float' : `w${bits}a8`}${note}`,
     ...Object.fromEntries(
       of.map(({ machine, latency, imagesPerSecond }) => [
         machine.name,
@@ -145,6 +149,7 @@ export function withPredictions(text: string, predictions: string): string | und
 export function predictionsMarkdown(shape: Omit<DetectorShape, 'bits'> = { size: 's', side: 256 }): string {
   const machines = CARDS.map((card) => MACHINES[card]);
   const all = ([undefined, 8] as const).map((bits) => ({ bits, of: predictDetector({ ...shape, bits }, machines) }));
+  const matrices = predictDetector({ ...shape, bits: 8 }, machines.map(withMatrices));
   const [float, integer] = all.map(({ of }) => markdownTable(partRows(of))) as [string, string];
   return [
     MARKERS[0],
@@ -153,7 +158,7 @@ export function predictionsMarkdown(shape: Omit<DetectorShape, 'bits'> = { size:
     'Weights and activations of 8 bits:',
     integer,
     `Latency at batch 1, throughput at batch ${THROUGHPUT_BATCH}:`,
-    markdownTable(totalRows(all)),
+    markdownTable(totalRows([...all, { bits: 8, note: ' by subgroup matrices', of: matrices }])),
     MARKERS[1],
   ].join('\n\n');
 }

@@ -13,6 +13,8 @@ export interface Work {
   readonly multiplyAdds: number;
   /** Products of four packed bytes, likewise. */
   readonly packedProducts: number;
+  /** Multiply-adds of bytes in products of small matrices, likewise. */
+  readonly matrixMultiplyAdds: number;
   /** Values read from workgroup memory, and written to it. */
   readonly workgroupReads: number;
   readonly workgroupWrites: number;
@@ -57,6 +59,10 @@ const STAGE = 8;
 const EMULATED_PRODUCT = 11;
 /** Loads of consecutive turns of a loop that are under way together. */
 const IN_FLIGHT = 4;
+/** Input channels that a step of the matrix kernel multiplies, at one tap. */
+const STEP_CODES = 32;
+/** Instructions that load a small matrix, the check of its place included. */
+const MATRIX_LOAD = 12;
 /** Registers of an invocation for addresses and what is staged. */
 const BASE_REGISTERS = 24;
 /** Invocations whose addresses workgroup memory looks at together. */
@@ -340,6 +346,38 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       workgroupMemory: 2 * BK * 64 * 4 * width,
     };
   },
+  'qconv2d_matrix.wgsl'({ node, workgroups, get }) {
+    const [BM, BN, S, M, N, OUT] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('OUT')];
+    const [TM, TN, STAGED, POOL] = [get('TM'), get('TN'), get('STAGED'), get('POOL')];
+    const steps = Math.ceil(get('inWords') / 8) * get('kernelHeight') * get('kernelWidth');
+    // A row of a step is 8 words. What no subgroup shares goes past workgroup memory, once for each of two columns.
+    const weights = 8 * BM * (STAGED ? 1 : 2);
+    const loaded = workgroups * steps * (8 * BN + weights);
+    const staged = workgroups * steps * 8 * (BN + STAGED * BM);
+    const read = workgroups * steps * 8 * 2 * (BN + STAGED * BM);
+    const sums = workgroups * BM * BN;
+    const [batch, , height, width] = nchw(node.type);
+    // Four channels are finished together.
+    const quads = batch * height * width * Math.ceil(get('outChannels') / 4);
+    const stores = size(node.type);
+    const matrices = (STEP_CODES / get('K')) * (TM + TN);
+    const perStep = STAGE + 4 * ADDRESS + get('XU') * (4 * 2 + 2 * ADDRESS) + get('WU') * 6 + matrices * MATRIX_LOAD;
+    return {
+      invocations: 4 * S,
+      loads: loaded + 12 * quads,
+      stores,
+      matrixMultiplyAdds: sums * steps * STEP_CODES,
+      workgroupReads: read + 4 * quads * (1 + 3 * POOL),
+      workgroupWrites: staged + sums,
+      workgroupBytes: 4 * (read + staged + 2 * sums),
+      cacheBytes: 4 * (loaded + stores),
+      otherInstructions:
+        workgroups * 4 * S * (8 * DIVISION + steps * perStep) + quads * (4 * 12 * (1 + 3 * POOL) + 2 * ADDRESS + OUT),
+      steps,
+      registers: (TM * TN * M * N) / S + ((TM + TN) * M * STEP_CODES) / 4 / S + 8 * get('XU') + BASE_REGISTERS,
+      workgroupMemory: 4 * (2 * 12 * (BN + STAGED * BM) + 2 * M * get('PITCH')),
+    };
+  },
   'store_activations.wgsl'(dispatched) {
     const { node, get } = dispatched;
     const per = get('TO_WORDS') ? 32 / get('BITS') : 1;
@@ -417,6 +455,7 @@ export function workOf(node: Node, kernel: Kernel): Work {
     leastBytes,
     cacheBytes: leastBytes,
     packedProducts: 0,
+    matrixMultiplyAdds: 0,
     workgroupReads: 0,
     workgroupWrites: 0,
     workgroupBytes: 0,

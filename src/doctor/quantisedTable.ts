@@ -113,9 +113,16 @@ const inexact = [
   }),
 ];
 
+/** Several blocks of channels and pixels, whole steps of 32 input channels and parts of one. */
+const blocks = [
+  qconv(4, [2, 64, 9, 11], [70, 3, 3], { padding: 1, relu: true, pool: true, output: 'u8' }),
+  qconv(7, [2, 37, 17, 13], [131, 4, 4], { stride: 2, padding: 2, output: 'f16' }),
+];
+
 export const quantisedTable: readonly Case[] = [
   ...convolutions,
   ...inexact,
+  ...blocks,
   qconv(8, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, input: 'f32', fill: 'normal' }),

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.ts';
-import { type Caps, SUBGROUP_MATRIX } from './caps.ts';
+import { type Caps, rememberMatrixConfigs, SUBGROUP_MATRIX } from './caps.ts';
 
 /** Optional features that kernels make use of, where an adapter offers them. */
 const FEATURES: readonly GPUFeatureName[] = [
@@ -23,12 +23,14 @@ const LIMITS = [
 ] as const;
 
 /** A device with every feature and limit of the adapter that kernels can use. */
-export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  return adapter.requestDevice({
+export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const device = await adapter.requestDevice({
     label: 'raad',
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
   });
+  rememberMatrixConfigs(device, adapter.info);
+  return device;
 }
 
 /** What every kernel may count on: the limits that WebGPU core guarantees. */

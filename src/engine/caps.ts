@@ -57,6 +57,13 @@ export function rememberLanguageFeatures(device: GPUDevice, features: ReadonlySe
   known.set(device, features);
 }
 
+const adapterConfigs = new WeakMap<GPUDevice, readonly SubgroupMatrixConfig[]>();
+
+/** Notes the matrices of the adapter that a device came from: Dawn leaves them out of the device's own `adapterInfo`. */
+export function rememberMatrixConfigs(device: GPUDevice, info: GPUAdapterInfo): void {
+  adapterConfigs.set(device, configsOf(info));
+}
+
 /** Those that were noted, or in a browser those of `navigator.gpu`. */
 function languageFeatures(device: GPUDevice): ReadonlySet<string> {
   return known.get(device) ?? globalThis.navigator?.gpu?.wgslLanguageFeatures ?? new Set();
@@ -75,9 +82,15 @@ function kindOf(info: GPUAdapterInfo): AdapterKind {
   return named === 'gpu' && isSoftware ? 'cpu' : named;
 }
 
-function matrixConfigs(device: GPUDevice): SubgroupMatrixConfig[] {
+function matrixConfigs(device: GPUDevice): readonly SubgroupMatrixConfig[] {
   if (!device.features.has(SUBGROUP_MATRIX)) return [];
-  const found = (device.adapterInfo as MoreInfo).subgroupMatrixConfigs ?? [];
+  const own = configsOf(device.adapterInfo);
+  return own.length > 0 ? own : (adapterConfigs.get(device) ?? []);
+}
+
+/** Their members are getters of a prototype, which no spreading copies. */
+function configsOf(info: GPUAdapterInfo | undefined): SubgroupMatrixConfig[] {
+  const found = (info as MoreInfo | undefined)?.subgroupMatrixConfigs ?? [];
   return [...found].map(({ componentType, resultComponentType, M, N, K }) => {
     return { componentType, resultComponentType, M, N, K };
   });

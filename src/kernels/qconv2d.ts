@@ -17,27 +17,28 @@ import {
 import type { QuantisedWeights, WeightBits } from '../quantisation/weights.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
-import { addTap, convOutput } from './conv2d.ts';
+import { addTap } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
+import { matrixVariants } from './qconv2dMatrix.ts';
 import {
-  type ActivationStorage,
-  CHANNELS_PER_WORD,
-  padWords,
-  RANGE_LENGTH,
-  reader,
-  store,
-  storeActivations,
-  storedType,
-} from './storage.ts';
+  BLOCK_IN,
+  BLOCK_OUT,
+  common,
+  geometry,
+  outputShape,
+  packedWords,
+  type Qconv2dAttrs,
+  spatial,
+} from './qconv2dShape.ts';
+import { CHANNELS_PER_WORD, padWords, RANGE_LENGTH, reader, store, storeActivations, storedType } from './storage.ts';
+
+export { packedWords, type Qconv2dAttrs } from './qconv2dShape.ts';
 
 /*
  * Convolution with quantised weights. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
  * input channels at one tap are 32 codes in b words, channel i's four codes in the bits from 4 b i on, least significant
  * first, two's complement. All kernels read this order.
  */
-
-const BLOCK_OUT = 8;
-const BLOCK_IN = 4;
 
 /** What a code counts for in the integer sums: 2 bits stand for the odd numbers -3, -1, 1, 3 of half a step each. */
 export function codeValue(code: number, bits: WeightBits): number {
@@ -47,12 +48,6 @@ export function codeValue(code: number, bits: WeightBits): number {
 /** Step of {@link codeValue}'s numbers, as a share of the weights' scale. */
 export function codeStep(bits: WeightBits): number {
   return bits === 2 ? 0.5 : 1;
-}
-
-/** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
-export function packedWords(shape: readonly number[], bits: WeightBits): number {
-  const [co, ci, kh, kw] = shape as [number, number, number, number];
-  return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
 }
 
 /** Codes in the kernels' order. */
@@ -95,22 +90,6 @@ export function scaleTable({ shape, bits, groupSize, codes, scales }: QuantisedW
   return table;
 }
 
-export interface Qconv2dAttrs {
-  /** [CO, CI, KH, KW] */
-  readonly weights: readonly number[];
-  readonly bits: WeightBits;
-  /** Input channels that share a scale: all, or a multiple of 4. */
-  readonly groupSize: number;
-  readonly input: ActivationStorage;
-  readonly output: ActivationStorage;
-  readonly stride: number;
-  /** Zeros on all four sides: in u8 the zero point's code. */
-  readonly padding: number;
-  readonly relu: boolean;
-  /** Then take the mean over 2x2 windows with stride 2. */
-  readonly pool: boolean;
-}
-
 export interface Qconv2dInputs {
   /** Stored activations of CI channels. @see ActivationStorage */
   readonly x: Node;
@@ -148,22 +127,6 @@ export function qmatmul(
   label?: string,
 ): Node {
   return qconv2d(inputs, { ...attrs, stride: 1, padding: 0, relu: false, pool: false }, label);
-}
-
-function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] }, x = node.inputs[0]!.type) {
-  const { weights, stride, padding } = node.attrs;
-  const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
-  const [batch, xWords, height, width] = nchw(x);
-  const convHeight = convOutput(height, kernelHeight, stride, padding);
-  const convWidth = convOutput(width, kernelWidth, stride, padding);
-  return { batch, xWords, height, width, outChannels, inChannels, kernelHeight, kernelWidth, convHeight, convWidth };
-}
-
-function outputShape(attrs: Qconv2dAttrs, x: TensorType): readonly number[] {
-  const { batch, outChannels, convHeight, convWidth } = geometry({ attrs, inputs: [] }, x);
-  return attrs.pool
-    ? [batch, outChannels, convHeight >> 1, convWidth >> 1]
-    : [batch, outChannels, convHeight, convWidth];
 }
 
 export const qconv2dOp: Op<Qconv2dAttrs> = {
@@ -221,6 +184,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       },
       kernel: lanesKernel,
     },
+    ...matrixVariants,
     {
       name: 'tile',
       supports(caps, node) {
@@ -275,39 +239,6 @@ function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
   return output === 'f32' ? pooled : storeActivations(pooled, output, output === 'u8' ? node.inputs.at(-1) : undefined);
 }
 
-function common(node: Node<Qconv2dAttrs>) {
-  const { weights, bits, groupSize, input, output, relu, pool } = node.attrs;
-  const g = geometry(node);
-  const [, , outHeight, outWidth] = nchw(node.type);
-  const groups = g.inChannels / groupSize;
-  const parts = BLOCK_IN / CHANNELS_PER_WORD[input];
-  return {
-    g,
-    defines: {
-      BITS: bits,
-      JUSTIFIED: (0xff << (8 - bits)) & 0xff,
-      U8: Number(input === 'u8'),
-      PARTS: parts,
-      OUT: 32 / CHANNELS_PER_WORD[output],
-      GROUPS: groups,
-      RELU: Number(relu),
-      POOL: Number(pool),
-    },
-    params: {
-      batch: u32(g.batch),
-      xWords: u32(g.xWords),
-      inWords: u32(Math.ceil(weights[1]! / BLOCK_IN)),
-      height: u32(g.height),
-      width: u32(g.width),
-      outChannels: u32(g.outChannels),
-      outHeight: u32(outHeight),
-      outWidth: u32(outWidth),
-      groupWords: u32(Math.ceil(groupSize / BLOCK_IN)),
-    },
-    ragged: Number(g.xWords % parts !== 0),
-  };
-}
-
 function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
   const S = lanes(caps);
@@ -349,18 +280,6 @@ function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
       Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),
       Math.ceil(g.outChannels / BLOCK_OUT),
     ] as const,
-  };
-}
-
-function spatial(node: Node<Qconv2dAttrs>) {
-  const { g, params } = common(node);
-  const { stride, padding } = node.attrs;
-  return {
-    ...params,
-    kernelHeight: u32(g.kernelHeight),
-    kernelWidth: u32(g.kernelWidth),
-    stride: u32(stride),
-    padding: u32(padding),
   };
 }
 

@@ -1,0 +1,272 @@
+// Quantised conv2d of any kernel size, stride and padding over u8 activations, by products of small integer matrices that a
+// subgroup computes together: an implicit matrix product.
+//
+// A workgroup is four subgroups of S lanes, two by two over a block of BM channels x BN pixels. A subgroup holds TM x TN sums
+// of M channels x N pixels. A step is 32 input channels at one tap. Its codes lie in workgroup memory as [pixel][8 words] and
+// [channel][8 words], rows 12 words apart, so that eight of them start in different banks. There are two such buffers: while
+// one is multiplied, the codes of the next step are on their way, and one barrier a step is enough. Without STAGED the weights
+// go from storage straight into matrices, a step ahead.
+//
+// Unsigned codes become signed ones by turning their highest bit. Sums leave through workgroup memory, a row of matrices at a
+// time. With POOL the four pixels of a pooling window are BN / 4 apart in the block.
+//
+// x      words of activations (qstore)
+// w      signed bytes [ceil(CO / BM)][ceil(CI / 32)][KH * KW][BM][8 words] (qconv2d_matrix_weights.wgsl)
+// table  [CO] of (scale, sum of the weights' codes)
+// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// grid   x: ceil(pixels / BN), y: ceil(CO / BM)
+// reference: qconv2dReference in src/kernels/qconv2d.ts
+enable chromium_experimental_subgroup_matrix;
+// Offsets follow from the place in the workgroup, which is one for a whole subgroup: workgroups have one dimension.
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+
+alias Weights = subgroup_matrix_left<i8, ${K}, ${M}>;
+alias Pixels = subgroup_matrix_right<i8, ${N}, ${K}>;
+alias Sums = subgroup_matrix_result<i32, ${N}, ${M}>;
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<vec${VEC}u>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> inRange: vec4f;
+#if OUT == 8
+@group(0) @binding(5) var<storage, read> outRange: vec4f;
+#end
+#if OUT == 32
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${5 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#include qstore
+
+// Two buffers of [pixel][12 words] and, where STAGED, [channel][12 words].
+var<workgroup> tile: array<vec${VEC}u, ${2 * BUFFER}>;
+// [channel][pixel]: M channels of the upper subgroups, then M of the lower ones.
+var<workgroup> sums: array<i32, ${2 * M * PITCH}>;
+
+@compute @workgroup_size(${4 * S})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
+#include workgroup
+  let outPlane = params.outHeight * params.outWidth;
+  let places = params.batch * outPlane;
+  let plane = params.height * params.width;
+  let steps = (params.inWords + 7u) / 8u * params.kernelHeight * params.kernelWidth;
+  let down = index / ${2 * S}u;
+  let across = index / ${S}u % 2u;
+  // An invocation always loads the same pixels.
+#for r in 0..XR
+  let slot${r} = (index + ${4 * S * r}u) % ${BN}u;
+#if POOL
+  let place${r} = min(group.x * ${BN / 4}u + slot${r} % ${BN / 4}u, places - 1u);
+  let q${r} = place${r} % outPlane;
+  let top${r} = i32(2u * (q${r} / params.outWidth) + slot${r} / ${BN / 2}u) - i32(params.padding);
+  let left${r} = i32(2u * (q${r} % params.outWidth) + slot${r} / ${BN / 4}u % 2u) - i32(params.padding);
+#else
+  let place${r} = min(group.x * ${BN}u + slot${r}, places - 1u);
+  let q${r} = place${r} % outPlane;
+  let top${r} = i32(q${r} / params.outWidth * params.stride) - i32(params.padding);
+  let left${r} = i32(q${r} % params.outWidth * params.stride) - i32(params.padding);
+#end
+  let origin${r} = i32(place${r} / outPlane * params.xWords * plane) + top${r} * i32(params.width) + left${r};
+#end
+#if PADDED
+  let empty = u32(inRange.y) * 0x01010101u;
+#end
+#for i in 0..TM
+#for j in 0..TN
+  var acc${i}_${j}: Sums;
+#end
+#end
+#if STAGED == 0
+#for i in 0..TM
+#for k in 0..32 / K
+  var a${i}_${k}: Weights;
+#end
+#end
+#end
+  var c = 0u;
+  var ky = 0u;
+  var kx = 0u;
+  for (var step = 0u; step <= steps; step++) {
+#for n in 0..XU
+    var v${n}: vec4u;
+#end
+#if STAGED
+#for n in 0..WU
+    var u${n}: vec4u;
+#end
+#else
+#for i in 0..TM
+#for k in 0..32 / K
+    var next${i}_${k}: Weights;
+#end
+#end
+#end
+    if (step < steps) {
+      let tap = i32(ky * params.width + kx);
+#for n in 0..XU
+      {
+#if PADDED
+        let inside = u32(top${n % XR} + i32(ky)) < params.height && u32(left${n % XR} + i32(kx)) < params.width;
+        let at = u32(select(0, origin${n % XR} + tap, inside));
+#else
+        let at = u32(origin${n % XR} + tap);
+#end
+        let word = 8u * c + 4u * (index / ${BN}u + ${n * 4 * S / BN}u);
+#for e in 0..4
+#if RAGGED
+        let x${e} = x[at + min(word + ${e}u, params.xWords - 1u) * plane];
+#else
+        let x${e} = x[at + (word + ${e}u) * plane];
+#end
+#end
+#if PADDED
+        v${n} = select(vec4u(empty), vec4u(x0, x1, x2, x3), inside);
+#else
+        v${n} = vec4u(x0, x1, x2, x3);
+#end
+      }
+#end
+      let row = (group.y * steps + step) * ${BM * 8 / VEC}u;
+#if STAGED
+#for n in 0..WU
+#if VEC == 4
+      u${n} = w[row + index + ${4 * S * n}u];
+#else
+      u${n} = vec4u(w[row + 2u * index + ${8 * S * n}u], w[row + 2u * index + ${8 * S * n + 1}u]);
+#end
+#end
+#else
+#for i in 0..TM
+#for k in 0..32 / K
+      next${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&w, row + (down * ${TM}u + ${i}u) * ${M * 8 / VEC}u + ${k * K / 4 / VEC}u, ${8 / VEC}u);
+#end
+#end
+#end
+      kx++;
+      if (kx == params.kernelWidth) {
+        kx = 0u;
+        ky++;
+      }
+      if (ky == params.kernelHeight) {
+        ky = 0u;
+        c++;
+      }
+    }
+    if (step > 0u) {
+      // WebGPU checks every access of workgroup memory. These bounds are never reached; a driver that sees them can drop the checks.
+      let current = select(0u, ${BUFFER}u, (step & 1u) == 0u);
+#for k in 0..32 / K
+      {
+#if STAGED
+#for i in 0..TM
+        let a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&tile, min(current + (down * ${TM * M}u + ${BN + i * M}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - M * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
+#end
+#end
+#for j in 0..TN
+        let b${j} = subgroupMatrixLoad<Pixels, col_major>(&tile, min(current + (across * ${TN * N}u + ${j * N}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - N * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
+#for i in 0..TM
+        acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}_${k}, b${j}, acc${i}_${j});
+#end
+#end
+      }
+#end
+    }
+    if (step < steps) {
+      let following = select(0u, ${BUFFER}u, (step & 1u) == 1u);
+#for n in 0..XU
+      {
+        let at = following + slot${n % XR} * ${12 / VEC}u + (index / ${BN}u + ${n * 4 * S / BN}u) * ${4 / VEC}u;
+        let codes = v${n} ^ vec4u(0x80808080u);
+#if VEC == 4
+        tile[at] = codes;
+#else
+        tile[at] = codes.xy;
+        tile[at + 1u] = codes.zw;
+#end
+      }
+#end
+#if STAGED
+#for n in 0..WU
+      {
+        let at = following + (${BN}u + index / 2u + ${2 * S * n}u) * ${12 / VEC}u + index % 2u * ${4 / VEC}u;
+#if VEC == 4
+        tile[at] = u${n};
+#else
+        tile[at] = u${n}.xy;
+        tile[at + 1u] = u${n}.zw;
+#end
+      }
+#end
+#else
+#for i in 0..TM
+#for k in 0..32 / K
+      a${i}_${k} = next${i}_${k};
+#end
+#end
+#end
+    }
+    workgroupBarrier();
+  }
+  // The places of the results that an invocation stores: PX of them in a block.
+#for r in 0..PR
+  let column${r} = (index + ${4 * S * r}u) % ${PX}u;
+  let result${r} = group.x * ${PX}u + column${r};
+  let image${r} = result${r} / outPlane;
+  let at${r} = result${r} % outPlane;
+#end
+#for i in 0..TM
+#if i > 0
+  workgroupBarrier();
+#end
+#for j in 0..TN
+  subgroupMatrixStore<row_major>(&sums, down * ${M * PITCH}u + across * ${TN * N}u + ${j * N}u, acc${i}_${j}, ${PITCH}u);
+#end
+  workgroupBarrier();
+#for r in 0..PR
+  for (var row = 4u * (index / ${PX}u); row < ${2 * M}u; row += ${4 * QS}u) {
+    let m = group.y * ${BM}u + (row / ${M}u * ${TM}u + ${i}u) * ${M}u + row % ${M}u;
+    if (result${r} < places && m < params.outChannels) {
+#for e in 0..4
+      let channel${e} = min(m + ${e}u, params.outChannels - 1u);
+      let entry${e} = table[channel${e}];
+      let shift${e} = bias[channel${e}];
+#for j in 0..1 + 3 * POOL
+      let z${e}_${j} = f32(sums[(row + ${e}u) * ${PITCH}u + column${r} + ${j * PX}u] - i32(entry${e}.y) * (i32(inRange.y) - 128)) * (entry${e}.x * inRange.x) + shift${e};
+#if RELU
+      let y${e}_${j} = max(z${e}_${j}, 0.0);
+#else
+      let y${e}_${j} = z${e}_${j};
+#end
+#end
+#if POOL
+      let o${e} = 0.25 * (y${e}_0 + y${e}_2 + y${e}_1 + y${e}_3);
+#else
+      let o${e} = y${e}_0;
+#end
+#end
+#if OUT == 32
+#for e in 0..4
+      if (m + ${e}u < params.outChannels) {
+        y[(image${r} * params.outChannels + m + ${e}u) * outPlane + at${r}] = o${e};
+      }
+#end
+#end
+#if OUT == 16
+#for e in 0..2
+      if (m + ${2 * e}u < params.outChannels) {
+        let last = select(0.0, o${2 * e + 1}, m + ${2 * e + 1}u < params.outChannels);
+        y[(image${r} * ((params.outChannels + 1u) / 2u) + m / 2u + ${e}u) * outPlane + at${r}] = pack2x16float(vec2f(o${2 * e}, last));
+      }
+#end
+#end
+#if OUT == 8
+      let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
+      y[(image${r} * ((params.outChannels + 3u) / 4u) + m / 4u) * outPlane + at${r}] = codesOf(select(vec4f(), vec4f(o0, o1, o2, o3), real), outRange);
+#end
+    }
+  }
+#end
+#end
+}

@@ -1,0 +1,98 @@
+import { type Node, type TensorType, u32 } from '../engine/graph.ts';
+import type { WeightBits } from '../quantisation/weights.ts';
+import { nchw } from './common.ts';
+import { convOutput } from './conv2d.ts';
+import { type ActivationStorage, CHANNELS_PER_WORD } from './storage.ts';
+
+/* What the kernels of qconv2d share: attributes, shapes and their parameters. */
+
+/** Channels of a block of packed weights. */
+export const BLOCK_OUT = 8;
+export const BLOCK_IN = 4;
+
+export interface Qconv2dAttrs {
+  /** [CO, CI, KH, KW] */
+  readonly weights: readonly number[];
+  readonly bits: WeightBits;
+  /** Input channels that share a scale: all, or a multiple of 4. */
+  readonly groupSize: number;
+  readonly input: ActivationStorage;
+  readonly output: ActivationStorage;
+  readonly stride: number;
+  /** Zeros on all four sides: in u8 the zero point's code. */
+  readonly padding: number;
+  readonly relu: boolean;
+  /** Then take the mean over 2x2 windows with stride 2. */
+  readonly pool: boolean;
+}
+
+/** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
+export function packedWords(shape: readonly number[], bits: WeightBits): number {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
+}
+
+/** Sizes of a convolution; `x` where the node is not made yet. */
+export function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] }, x = node.inputs[0]!.type) {
+  const { weights, stride, padding } = node.attrs;
+  const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
+  const [batch, xWords, height, width] = nchw(x);
+  const convHeight = convOutput(height, kernelHeight, stride, padding);
+  const convWidth = convOutput(width, kernelWidth, stride, padding);
+  return { batch, xWords, height, width, outChannels, inChannels, kernelHeight, kernelWidth, convHeight, convWidth };
+}
+
+/** Of the result as numbers, however it is stored. */
+export function outputShape(attrs: Qconv2dAttrs, x: TensorType): readonly number[] {
+  const { batch, outChannels, convHeight, convWidth } = geometry({ attrs, inputs: [] }, x);
+  return attrs.pool
+    ? [batch, outChannels, convHeight >> 1, convWidth >> 1]
+    : [batch, outChannels, convHeight, convWidth];
+}
+
+/** Defines and parameters that every kernel takes. */
+export function common(node: Node<Qconv2dAttrs>) {
+  const { weights, bits, groupSize, input, output, relu, pool } = node.attrs;
+  const g = geometry(node);
+  const [, , outHeight, outWidth] = nchw(node.type);
+  const groups = g.inChannels / groupSize;
+  const parts = BLOCK_IN / CHANNELS_PER_WORD[input];
+  return {
+    g,
+    defines: {
+      BITS: bits,
+      JUSTIFIED: (0xff << (8 - bits)) & 0xff,
+      U8: Number(input === 'u8'),
+      PARTS: parts,
+      OUT: 32 / CHANNELS_PER_WORD[output],
+      GROUPS: groups,
+      RELU: Number(relu),
+      POOL: Number(pool),
+    },
+    params: {
+      batch: u32(g.batch),
+      xWords: u32(g.xWords),
+      inWords: u32(Math.ceil(weights[1]! / BLOCK_IN)),
+      height: u32(g.height),
+      width: u32(g.width),
+      outChannels: u32(g.outChannels),
+      outHeight: u32(outHeight),
+      outWidth: u32(outWidth),
+      groupWords: u32(Math.ceil(groupSize / BLOCK_IN)),
+    },
+    ragged: Number(g.xWords % parts !== 0),
+  };
+}
+
+/** Parameters of kernels that find the window themselves. */
+export function spatial(node: Node<Qconv2dAttrs>) {
+  const { g, params } = common(node);
+  const { stride, padding } = node.attrs;
+  return {
+    ...params,
+    kernelHeight: u32(g.kernelHeight),
+    kernelWidth: u32(g.kernelWidth),
+    stride: u32(stride),
+    padding: u32(padding),
+  };
+}
