@@ -64,6 +64,8 @@ interface Conv {
   readonly relu?: boolean;
   readonly pool?: boolean;
   readonly groups?: number;
+  /** With it `x` has so many channels before those that are read, and one behind them. */
+  readonly firstChannel?: number;
   readonly bias?: boolean;
   readonly perf?: boolean;
 }
@@ -77,14 +79,15 @@ function conv(
   k: number,
   { bias = true, perf = false, ...attrs }: Conv = {},
 ): Case {
+  const channels = attrs.firstChannel === undefined ? ci : attrs.firstChannel + ci + 1;
   const options = Object.entries({ bias, ...attrs }).map(([key, value]) => `${key}=${value}`);
   return {
     name: `conv2d ${n}x${ci}x${h}x${w} -> ${co}, k${k} ${options.join(' ')}`,
-    inputs: [f(n, ci, h, w), f(co, ci / (attrs.groups ?? 1), k, k), ...(bias ? [f(co)] : [])],
+    inputs: [f(n, channels, h, w), f(co, ci / (attrs.groups ?? 1), k, k), ...(bias ? [f(co)] : [])],
     build: ([x, weights, b]) => conv2d(x!, weights!, b, attrs),
     // Winograd's method adds and subtracts up to 21 times larger numbers on the way.
     reduction: ci * k * k * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
-    ...(!attrs.pool && !attrs.groups && { gradient: bias ? [0, 1, 2] : [0, 1] }),
+    ...(!attrs.pool && !attrs.groups && !attrs.firstChannel && { gradient: bias ? [0, 1, 2] : [0, 1] }),
     perf,
   };
 }
@@ -183,6 +186,7 @@ export const table: readonly Case[] = [
   conv(1, 24, 8, 8, 20, 8),
   conv(2, 37, 5, 4, 18, 4, { stride: 3, padding: 1, relu: true }),
   conv(1, 80, 7, 6, 64, 3, { groups: 2, padding: 1, relu: true, bias: false }),
+  conv(2, 32, 6, 7, 64, 3, { groups: 2, firstChannel: 3, padding: 1 }),
   conv(1, 21, 11, 9, 35, 5, { stride: 2, padding: 2, pool: true }),
   conv(1, 32, 62, 62, 64, 4, { relu: true, perf: true }),
   conv(1, 64, 29, 29, 64, 3, { relu: true, perf: true }),

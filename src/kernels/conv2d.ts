@@ -16,7 +16,7 @@ import {
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
-import { splitConvolution } from './conv2dSplit.ts';
+import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
   BLOCK_16x4,
   BLOCK_32x32,
@@ -234,11 +234,14 @@ function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): 
   };
 }
 
-/** The same with its sum in parts. */
+/** The same with its sum in parts, where there is more than one. */
 function splitVariant(block: TileBlock, suits: (node: Node<Conv2dAttrs>) => boolean): Variant<Conv2dAttrs> {
+  const whole = tileVariant(block, suits);
   return {
-    ...tileVariant(block, suits),
+    ...whole,
     name: `split${blockName(block)}`,
+    supports: (caps, node) =>
+      splitsOf(block, inputType(node, 1).shape, unpooledShape(node)) > 1 && whole.supports!(caps, node),
     lower: (node) => unpooled(node) ?? splitConvolution(node, block),
   };
 }

@@ -10,22 +10,23 @@ const ENOUGH_WORKGROUPS = 256;
 const PARTS_PER_INVOCATION = 8;
 const MOST_SLICES = 16;
 
-/** Parts of the sum, each at least one stage of the block long; the same on every device, and so is the rounding. */
-export function splitsOf(node: Node<Conv2dAttrs>, block: TileBlock): number {
-  const stages = Math.ceil(depthOf(inputType(node, 1).shape) / block.step);
-  const wanted = Math.ceil(ENOUGH_WORKGROUPS / workgroupsOf(block, node.type.shape));
+/**
+ * Parts of the sum, each at least one stage of the block long; the same on every device, and so is the rounding.
+ * @param weights [CO, CI / groups, KH, KW] @param y of the result before pooling, [N, CO, OH, OW]
+ */
+export function splitsOf(block: TileBlock, weights: readonly number[], y: readonly number[]): number {
+  const stages = Math.ceil(depthOf(weights) / block.step);
+  const wanted = Math.ceil(ENOUGH_WORKGROUPS / workgroupsOf(block, y));
   const most = Math.min(stages, wanted, PARTS_PER_INVOCATION * MOST_SLICES);
   return Math.ceil(stages / Math.ceil(stages / most));
 }
 
 /**
  * A convolution whose sum over CI * KH * KW is computed in parts by different workgroups, which a second dispatch adds in a
- * fixed order: for few outputs with long sums. Without pooling.
+ * fixed order: for few outputs with long sums, so that there are two parts at least. Without pooling.
  */
 export function splitConvolution(node: Node<Conv2dAttrs>, block: TileBlock): Node {
-  const splits = splitsOf(node, block);
-  const parts = tiled(node, block, splits);
-  if (splits === 1) return parts;
+  const parts = tiled(node, block, splitsOf(block, inputType(node, 1).shape, node.type.shape));
   const bias = node.inputs[2];
   return makeNode(foldOp, bias ? [parts, bias] : [parts], { relu: node.attrs.relu }, `${node.label}.fold`);
 }

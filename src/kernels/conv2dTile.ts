@@ -64,13 +64,18 @@ export function depthOf(weights: readonly number[]): number {
   return weights.slice(1).reduce((product, n) => product * n, 1);
 }
 
+/** A block with fewer slices where a sum would fill less than half of a stage. */
+function fitting(block: TileBlock, depth: number): TileBlock {
+  return depth > block.step / 2 ? block : { ...block, step: block.step / block.slices, slices: 1 };
+}
+
 /** A convolution by the tile kernel. @returns what the node returns, or its parts [splits, N, CO, OH, OW] when there are several */
 export function tiled(node: Node<Conv2dAttrs>, block: TileBlock, splits = 1): Node {
   const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
   const attrs: TileAttrs = {
     ...node.attrs,
     firstChannel: node.attrs.firstChannel ?? 0,
-    block,
+    block: fitting(block, depthOf(w.type.shape)),
     weights: w.type.shape,
     shape: node.type.shape,
     splits,
