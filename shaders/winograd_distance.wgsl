@@ -4,7 +4,7 @@
 // target   [N, CO, OH, OW] (TARGET)
 // y        [SPLITS, N, 1, OH, OW]
 // grid     x: ceil(T / WORKGROUP), y: SPLITS
-// reference: winogradDistanceOp in src/kernels/winograd.ts
+// reference: winogradMapOp in src/kernels/winogradMap.ts
 @group(0) @binding(0) var<storage, read> m: array<f32>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 #if TARGET

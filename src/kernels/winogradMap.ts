@@ -93,7 +93,7 @@ interface PartsAttrs extends TileAttrs {
 }
 
 /** Sums of parts of the channels. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. */
-export const winogradDistanceOp: Op<PartsAttrs> = {
+const winogradDistanceOp: Op<PartsAttrs> = {
   name: 'winogradDistance',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
