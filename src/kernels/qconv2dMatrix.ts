@@ -19,6 +19,8 @@ const STEP_WORDS = STEP / BLOCK_IN;
 const ROW_WORDS = STEP_WORDS + 4;
 /** Sums between rows of results beyond the block's pixels, against bank conflicts likewise. */
 const SUMS_PADDING = 8;
+/** Words of weights, of the present step and the next, that an invocation holds when they come from storage. */
+const MOST_HELD = 32;
 /** Subgroups of a workgroup: two by two. */
 const SUBGROUPS = 4;
 
@@ -74,6 +76,7 @@ function tilingOf(caps: Caps, { rows, columns, staged }: Block): Tiling | undefi
   const fits =
     invocations <= limits.maxComputeInvocationsPerWorkgroup &&
     workgroupBytes <= limits.maxComputeWorkgroupStorageSize &&
+    (staged || (2 * rows * M * STEP_WORDS) / subgroupMaxSize <= MOST_HELD) &&
     // Every invocation loads the same number of quads of words.
     [channels, pixels].every((side) => (2 * side) % invocations === 0);
   return fits ? { M, N, K, lanes: subgroupMaxSize, channels, pixels, workgroupBytes } : undefined;
