@@ -180,8 +180,17 @@ const ELEMENTS: readonly Case[] = [
   { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
   { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
   { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
-  { name: 'channelDistance', root: channelDistance(x(2, 7, 5, 9), named('y', 2, 7, 5, 9)) },
-  { name: 'channelDistance alone', root: channelDistance(x(2, 7, 5, 9)) },
+  ...['shared', 'pixel'].flatMap((variant): Case[] => {
+    const variants = { channelDistance: variant };
+    return [
+      {
+        name: `channelDistance ${variant}`,
+        root: channelDistance(x(2, 21, 5, 9), named('y', 2, 21, 5, 9)),
+        variants,
+      },
+      { name: `channelDistance ${variant} alone`, root: channelDistance(x(2, 7, 5, 9)), variants },
+    ];
+  }),
   { name: 'imageToTensor', root: imageToTensor(input('image', [2, 9, 11], 'u32')) },
   { name: 'standardise', root: standardise(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
   { name: 'sliceOuter', root: sliceOuter(x(5, 3, 7), 1, 3) },

@@ -421,6 +421,26 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const loads = splits * size(dispatched.node.type);
     return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
   },
+  'channel_distance_shared.wgsl'({ node, workgroups, get }) {
+    const [SLOTS, invocations] = [get('SLOTS'), get('WORKGROUP')];
+    const each = 1 + get('TARGET');
+    // The last workgroup computes whole pixels, too.
+    const pixels = (workgroups * invocations) / SLOTS;
+    const loads = each * get('channels') * pixels;
+    const stores = size(node.type);
+    return {
+      invocations,
+      loads,
+      stores,
+      workgroupReads: SLOTS * stores,
+      workgroupWrites: workgroups * invocations,
+      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations),
+      otherInstructions:
+        workgroups * invocations * (SETUP + DIVISION) + 2 * SLOTS * stores + get('channels') * pixels * (2 + 2 * each),
+      steps: Math.ceil(get('channels') / SLOTS / IN_FLIGHT),
+      workgroupMemory: 4 * invocations,
+    };
+  },
   'channel_distance.wgsl'(dispatched) {
     const { node, get } = dispatched;
     const each = 1 + get('TARGET');

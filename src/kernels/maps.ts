@@ -1,4 +1,5 @@
 import distanceShader from '../../shaders/channel_distance.wgsl';
+import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
@@ -37,6 +38,9 @@ export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
   return makeNode(placeMapOp, [x], attrs, label);
 }
 
+/** Invocations of a workgroup, and those that share the channels of a pixel. */
+const SHARED = { WORKGROUP: 256, SLOTS: 16 } as const;
+
 export const channelDistanceOp: Op<None> = {
   name: 'channelDistance',
   infer(inputs) {
@@ -56,6 +60,21 @@ export const channelDistanceOp: Op<None> = {
     return y;
   },
   variants: [
+    {
+      // A GPU has more invocations than a map has pixels.
+      name: 'shared',
+      supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP,
+      suits: (caps) => !caps.isCpu,
+      kernel(node) {
+        const [, c, h, w] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
+          defines: { ...SHARED, TARGET: node.inputs.length - 1 },
+          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
+          grid: [Math.ceil((size(node.type) * SHARED.SLOTS) / SHARED.WORKGROUP)],
+        };
+      },
+    },
     {
       name: 'pixel',
       kernel(node, caps) {

@@ -2,7 +2,7 @@ import { measure, summarise, type Timing, WARM_UP } from '../../bench/measure.ts
 import { measurePeaks, type Peaks } from '../../bench/peak.ts';
 import { boundOf, workOf } from '../../bench/roofline.ts';
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
-import { untrainedDetector } from '../../bench/untrained.ts';
+import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Plan } from '../../engine/plan.ts';
@@ -13,6 +13,7 @@ import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
 import { writeAtomically } from '../../node/files.ts';
+import { WEIGHT_BITS, type WeightBits } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
@@ -34,6 +35,7 @@ export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad b
   --size xs|s|m --resolution PX --batch N     xs, 128, 1; lists such as 128,256 run one after the other
   --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
   --variants A,B         only these variants in the suite layers
+  --weights N            protocol and dispatches with weights of N bits and 8-bit activations instead of floats
   --isolated             dispatches one by one instead of in their order
   --json FILE            results with adapter, driver, toggles and versions
   --svg FILE             a bar chart
@@ -59,6 +61,7 @@ export const options: OptionTable = {
   rounds: { type: 'string' },
   'warm-up': { type: 'string' },
   variants: { type: 'string' },
+  weights: { type: 'string' },
   isolated: { type: 'boolean' },
   json: { type: 'string' },
   svg: { type: 'string' },
@@ -96,10 +99,12 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-/** A detector with random weights: its speed does not depend on them. */
-function untrained(engine: Engine, networks: Networks): Detector {
+/** A detector with random weights: its speed does not depend on them. @param weights their width; absent: floats */
+function untrained(engine: Engine, networks: Networks, weights: WeightBits | undefined): Detector {
   networks.initialise(0);
-  return untrainedDetector(engine, networks);
+  return weights
+    ? untrainedQuantised(engine, networks, { weights, activations: 8 })
+    : untrainedDetector(engine, networks);
 }
 
 const PROTOCOL_BATCH = 16;
@@ -110,11 +115,12 @@ const FIRST_WARM_UP = 200;
 async function protocol(
   engine: Engine,
   networks: Networks,
+  weights: WeightBits | undefined,
   rounds: number,
   warmUp: number,
   signal: AbortSignal,
 ): Promise<Timing[]> {
-  const detector = untrained(engine, networks);
+  const detector = untrained(engine, networks, weights);
   try {
     const { image } = renderSpecimen('bracket', undefined, 1, networks.side);
     const latency = { name: 'image to map, batch 1', run: () => detector.predict(image) };
@@ -159,11 +165,12 @@ function protocolText([latency, throughput, one, many]: readonly Timing[]): stri
 async function dispatches(
   engine: Engine,
   networks: Networks,
+  weights: WeightBits | undefined,
   batch: number,
   rounds: number,
   isolated: boolean,
 ): Promise<{ timings: DispatchTiming[]; plan: Plan }> {
-  const detector = untrained(engine, networks);
+  const detector = untrained(engine, networks, weights);
   try {
     const plan = await detector.warmUp(batch);
     await spin(engine, WARM_UP);
@@ -229,6 +236,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const batches = list(args, 'batch', '1').map((text) => positive('batch', text));
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
+  const width = args.choice('weights', WEIGHT_BITS.map(String));
+  const weights = width === undefined ? undefined : (Number(width) as WeightBits);
   await withEngine(
     args,
     async (engine) => {
@@ -271,13 +280,13 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
       let field: Timing[] = [];
       if (suites.includes('protocol')) {
-        field = await protocol(engine, networks, rounds, warmUp, signal);
+        field = await protocol(engine, networks, weights, rounds, warmUp, signal);
         console.log(protocolText(field));
       }
 
       let dispatchRows: ReturnType<typeof dispatchRow>[] = [];
       if (suites.includes('dispatches')) {
-        const { timings, plan } = await dispatches(engine, networks, batch, rounds, args.flag('isolated'));
+        const { timings, plan } = await dispatches(engine, networks, weights, batch, rounds, args.flag('isolated'));
         dispatchRows = timings.map((timing) => dispatchRow(timing, plan, peaks));
         console.log(metricsTable(dispatchRows, { digits: 3 }));
         const sum = dispatchRows.reduce((total, each) => total + each['median ms'], 0);
@@ -288,7 +297,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
       const report = {
         ...(await reportHead(args, caps)),
-        settings: { sizes, resolutions: sides, batches, rounds, warmUp },
+        settings: { sizes, resolutions: sides, batches, rounds, warmUp, ...(weights && { weights }) },
         peaks,
         results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
         protocol: field,
