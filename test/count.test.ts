@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { countOperations } from '../src/bench/count.ts';
 import { input } from '../src/engine/graph.ts';
-import { TILES } from '../src/kernels/common.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { BLOCK_32x32, BLOCK_32x64, BLOCK_64x64, BLOCK_128x128 } from '../src/kernels/conv2dTile.ts';
+import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
@@ -31,14 +31,16 @@ describe('the kernels execute what their design says', () => {
     });
   }
 
-  for (const [rows, columns, step] of TILES) {
-    const [MT, NP] = [16 * rows, 16 * columns];
-    test(`winograd product tile${MT}x${NP}: the same in every point`, async () => {
-      const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3', winogradProduct: `tile${MT}x${NP}` });
-      const { workgroups, loads, multiplyAdds } = counts.find(({ shader }) => shader === 'winograd_product_tile.wgsl')!;
+  for (const block of BLOCKS) {
+    const { rows, columns, steps: step } = block;
+    test(`winograd product ${blockName(block)}: the same in every point`, async () => {
+      const variants = { conv2d: 'winograd3', winogradProduct: blockName(block) };
+      const counts = await countOperations(gpu, layer(), variants);
+      const found = counts.find(({ shader }) => shader === 'winograd_product_block.wgsl')!;
+      const { workgroups, loads, multiplyAdds } = found;
       const steps = Math.ceil(ci / step) * step;
-      expect(multiplyAdds).toBe(workgroups * steps * MT * NP);
-      expect(loads).toBe(workgroups * steps * (MT + NP));
+      expect(multiplyAdds).toBe(workgroups * steps * rows * columns);
+      expect(loads).toBe(workgroups * steps * (rows + columns));
     });
   }
 

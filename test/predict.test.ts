@@ -7,7 +7,6 @@ import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } f
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
-import { TILES } from '../src/kernels/common.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
@@ -97,14 +96,9 @@ const CASES: readonly Case[] = [
     variants: { conv2d: 'split16x4' },
   },
   { name: 'conv2d pooled', root: conv({ pool: true, relu: true }, 40), variants: { conv2d: 'tile64x64' } },
-  // `count.test.ts` counts the blocks in between.
-  ...TILES.slice(0, 2).flatMap(([rows, columns]): Case[] => {
-    const tile = `tile${16 * rows}x${16 * columns}`;
-    return [
-      { name: `conv2d ${tile}`, root: conv({ stride: 2, padding: 1 }), variants: { conv2d: tile } },
-      { name: `winograd ${tile}`, root: conv({}), variants: { conv2d: 'winograd3', winogradProduct: tile } },
-    ];
-  }),
+  ...['tile64x64', 'tile128x128'].map(
+    (tile): Case => ({ name: `conv2d ${tile}`, root: conv({ stride: 2, padding: 1 }), variants: { conv2d: tile } }),
+  ),
   { name: 'conv2d in groups', root: conv({ groups: 2, relu: true }, 256), variants: { conv2d: 'tile64x64' } },
   {
     name: 'conv2d without bias',
@@ -123,7 +117,7 @@ const CASES: readonly Case[] = [
       (pool): Case => ({
         name: `winograd F(${m}, ${k})${pool ? ' pooled' : ''}`,
         root: conv({ padding: 1, pool }, 9, 11, k),
-        variants: { conv2d: `winograd${m}`, winogradProduct: 'tile64x64' },
+        variants: { conv2d: `winograd${m}`, winogradProduct: 'block32x32x16' },
       }),
     ),
   ),
@@ -147,12 +141,12 @@ const CASES: readonly Case[] = [
   {
     name: 'distance without a target',
     root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
-    variants: { convDistance: 'winograd3', winogradProduct: 'tile64x64', winogradMap: 'splits' },
+    variants: { convDistance: 'winograd3', winogradProduct: 'block32x32x16', winogradMap: 'splits' },
   },
   {
     name: 'distance to a target',
     root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
-    variants: { convDistance: 'winograd2', winogradProduct: 'tile64x64', winogradMap: 'splits' },
+    variants: { convDistance: 'winograd2', winogradProduct: 'block32x32x16', winogradMap: 'splits' },
   },
   {
     name: 'distance without a target in one dispatch',

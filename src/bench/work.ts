@@ -105,33 +105,6 @@ function written(count: number, side: number, length: number, start: (i: number)
   return sum;
 }
 
-/** The block of a kernel of 16 x 16 invocations that stages rows and columns as vec4. */
-function block({ workgroups, get }: Dispatched, depth: number, perStagedColumn: number, perOutput: number) {
-  const [MT, TM, TN, BK] = [get('MT'), get('TM'), get('TN'), get('BK')];
-  const steps = Math.ceil(depth / BK);
-  const staged = workgroups * steps * BK * (MT + 16 * TN);
-  const reads = workgroups * steps * BK * 256 * (TM + TN);
-  const subgroups = (workgroups * steps * BK * 256) / SUBGROUP;
-  // Of a subgroup's 16 columns and 2 rows the reads of rows are broadcasts.
-  const delivered = subgroups * ((TM / 4) * LINE + (TN / 4) * 16 * 16);
-  const perInvocation =
-    steps * (STAGE + ((BK * TN) / 64) * (5 + perStagedColumn) + ((BK * MT) / 1024) * (2 + 2 * ADDRESS)) +
-    (steps * BK * (TM + TN)) / 4 +
-    TM * TN * perOutput;
-  return {
-    invocations: 256,
-    staged,
-    multiplyAdds: workgroups * steps * BK * MT * 16 * TN,
-    workgroupReads: reads,
-    workgroupWrites: staged,
-    workgroupBytes: delivered + 4 * staged,
-    otherInstructions: workgroups * 256 * perInvocation,
-    steps,
-    registers: TM * TN + TM + TN + BASE_REGISTERS,
-    workgroupMemory: 4 * BK * (MT + 16 * TN),
-  };
-}
-
 const FORMULAS: Readonly<Record<string, Formula>> = {
   'conv2d_tile.wgsl'({ node, workgroups, grid, get }) {
     const [MT, NP, TM, TN] = [get('MT'), get('NP'), get('TM'), get('TN')];
@@ -186,12 +159,6 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       workgroupMemory: SL > 1 ? 256 : 0,
       otherInstructions: workgroups * 64 * SETUP + 5 * parts + shared + get('BIAS') * stores * 2 * DIVISION,
     };
-  },
-  'winograd_product_tile.wgsl'(dispatched) {
-    const { get } = dispatched;
-    const { staged, ...work } = block(dispatched, get('depth'), 3 * ADDRESS, ADDRESS);
-    const stores = get('rows') * get('columns') * get('points');
-    return { ...work, loads: staged, stores, cacheBytes: 4 * (staged + SCATTERED_STORES * stores) };
   },
   'winograd_product_block.wgsl'({ workgroups, grid, get }) {
     const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), get('BK')];

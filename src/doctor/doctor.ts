@@ -5,12 +5,12 @@ import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { UserError } from '../errors.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
-import { pathName, type VariantPath, variantPaths } from './paths.ts';
+import { leaveOutUnlikely, pathName, type VariantPath, variantPaths } from './paths.ts';
 import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
 import { type Case, table } from './table.ts';
 
 export interface DoctorOptions {
-  /** All rows of the table, large shapes included; by default those that cover every variant. */
+  /** All rows of the table by all variants, large shapes included; by default rows that cover every variant. */
   readonly full?: boolean;
   /** Only rows of these ops; all by default. */
   readonly ops?: readonly string[];
@@ -98,14 +98,25 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
   const unknown = ops?.find((op) => !tested.has(op));
   if (unknown !== undefined)
     throw new UserError(`there is no op '${unknown}' to check.`, `Use some of: ${[...tested].join(', ')}.`);
-  const prepared = known.filter(
-    ({ row, output }) =>
-      wanted.includes(row.name) || ((full || isQuick(row)) && (ops?.includes(output.op.name) ?? true)),
-  );
-  const rows = prepared.length;
-  const pathsOf = ({ output }: PreparedCase) => variantPaths(output, bare, (op) => tested.has(op));
-  const total = prepared.reduce((sum, each) => sum + pathsOf(each).length, 0);
-  const jobs = jobsOf(prepared, pathsOf);
+  const planned = known
+    .filter(
+      ({ row, output }) =>
+        wanted.includes(row.name) || ((full || isQuick(row)) && (ops?.includes(output.op.name) ?? true)),
+    )
+    .map((prepared) => {
+      const { output } = prepared;
+      return { prepared, output, paths: variantPaths(output, bare, (op) => tested.has(op)) };
+    });
+  // A CPU adapter compiles kernels of GPUs for seconds each.
+  if (caps.isCpu && !full) {
+    leaveOutUnlikely(
+      planned.filter(({ prepared }) => !wanted.includes(prepared.row.name)),
+      bare,
+    );
+  }
+  const rows = planned.length;
+  const total = planned.reduce((sum, { paths }) => sum + paths.length, 0);
+  const jobs = jobsOf(planned);
   let referenceTime = 0;
   const findings: Finding[] = [];
   const within = new Set<string>();
@@ -157,8 +168,12 @@ function isQuick({ full, perf, bits }: Case): boolean {
 const QUICK_WIDTHS: ReadonlySet<number> = new Set([2, 4, 7]);
 
 /** Cases row by row, so that what a row computes is needed for a short time. */
-function* jobsOf(rows: PreparedCase[], pathsOf: (prepared: PreparedCase) => VariantPath[]): Generator<Job, undefined> {
-  for (let row = rows.shift(); row; row = rows.shift()) for (const path of pathsOf(row)) yield { prepared: row, path };
+function* jobsOf(
+  rows: { readonly prepared: PreparedCase; readonly paths: readonly VariantPath[] }[],
+): Generator<Job, undefined> {
+  for (let row = rows.shift(); row; row = rows.shift()) {
+    for (const path of row.paths) yield { prepared: row.prepared, path };
+  }
   return undefined;
 }
 

@@ -40,3 +40,36 @@ export function variantPaths(node: Node, target: Target, isTested: (op: string) 
     return nested.length > 0 ? nested : [own];
   });
 }
+
+/** Rows that a variant is run on where it would not be chosen, unless all are wanted. */
+const FEW_ROWS = 5;
+
+/**
+ * Leaves out most of what would not be chosen on a device: a variant made for other devices keeps a few rows there, spread over
+ * those that it can run. What may be chosen keeps all rows.
+ * @param rows outputs with their paths, which are changed
+ */
+export function leaveOutUnlikely<T extends { readonly output: Node; paths: readonly VariantPath[] }>(
+  rows: readonly T[],
+  target: Target,
+): void {
+  const unlikely = new Map<string, T[]>();
+  const isLikely = ({ output }: T, { steps }: VariantPath) => {
+    const [first] = steps as [string];
+    const variant = supportedVariants(output, target).find(({ name }) => first === `${output.op.name}/${name}`)!;
+    return steps.length === 1 && (variant.suits?.(target.caps, output) ?? true);
+  };
+  for (const row of rows) {
+    for (const path of row.paths) {
+      if (isLikely(row, path)) continue;
+      const name = pathName(path);
+      unlikely.set(name, [...(unlikely.get(name) ?? []), row]);
+    }
+  }
+  const dropped = new Map<T, Set<string>>();
+  for (const [name, all] of unlikely) {
+    const kept = new Set(Array.from({ length: FEW_ROWS }, (_, i) => all[Math.floor((i * all.length) / FEW_ROWS)]));
+    for (const row of all) if (!kept.has(row)) dropped.set(row, (dropped.get(row) ?? new Set()).add(name));
+  }
+  for (const [row, names] of dropped) row.paths = row.paths.filter((path) => !names.has(pathName(path)));
+}

@@ -40,15 +40,3 @@ export function planeGrid(type: TensorType): readonly [number, number, number] {
   const [n, c, h, w] = nchw(type);
   return [Math.ceil(w / 8), Math.ceil(h / 8), n * c];
 }
-
-/**
- * Blocks of the workgroup-memory kernels: rows and columns per invocation (16 x 16 of them), and steps staged at once. All
- * stay within the portable 16 KiB of workgroup memory and 256 invocations. 4 x 4 suits every GPU; 8 x 8 halves the loads per
- * multiply-add again, and spills registers on small ones.
- */
-export const TILES: readonly (readonly [rows: number, columns: number, step: number])[] = [
-  [4, 4, 16],
-  [8, 8, 8],
-  [8, 4, 16],
-  [4, 8, 16],
-];

@@ -2,11 +2,10 @@ import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
 import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
-import tileShader from '../../shaders/winograd_product_tile.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, TILES, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradMap } from './winogradMap.ts';
 import {
@@ -211,7 +210,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
           caps.isCpu &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
           columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * outputColumns(node)),
-        lower: (node) => packed(node, { algorithm: 'lanes', rows, columns, step: 1 }),
+        lower: (node) => packed(node, { algorithm: 'lanes', rows, columns }),
       }),
     ),
     ...BLOCKS.map(
@@ -220,14 +219,6 @@ export const winogradProductOp: Op<ProductAttrs> = {
         supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
         suits: (caps, node) => !caps.isCpu && blockOf(node, caps) === block,
         lower: (node) => packed(node, { algorithm: 'block', ...block }),
-      }),
-    ),
-    ...TILES.map(
-      ([rows, columns, step]): Variant<ProductAttrs> => ({
-        name: `tile${16 * rows}x${16 * columns}`,
-        supports: (caps, node) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && wholeGroups(node, 16 * rows),
-        suits: (caps) => !caps.isCpu,
-        lower: (node) => packed(node, { algorithm: 'tile', rows: 16 * rows, columns, step }),
       }),
     ),
   ],
@@ -252,17 +243,15 @@ function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows));
 }
 
-interface Tile {
-  readonly algorithm: 'lanes' | 'tile';
+interface Lanes {
+  readonly algorithm: 'lanes';
   /** Rows of a workgroup's block. */
   readonly rows: number;
-  /** Columns: in units of S lanes, or per invocation. */
+  /** Columns in units of S lanes. */
   readonly columns: number;
-  /** Steps staged at once. */
-  readonly step: number;
 }
 
-type Algorithm = Tile | (Block & { readonly algorithm: 'block' });
+type Algorithm = Lanes | (Block & { readonly algorithm: 'block' });
 
 type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number };
 
@@ -316,35 +305,25 @@ const productPackedOp: Op<PackedAttrs> = {
             mPitch: node.type.shape[2]!,
           });
         }
-        const { algorithm, step } = node.attrs;
         const rowTiles = Math.ceil(outRows / MT);
-        const params = {
-          depth: u32(depth),
-          rows: u32(outRows),
-          columns: u32(columns),
-          rowTiles: u32(rowTiles),
-          tilesPerGroup: u32(rowTiles / groups),
-          points: u32(points),
-          vPitch: u32(vPitch),
-          firstOffset: u32(firstOffset),
-          stepStride: u32(from === 'weights' ? points * vPitch : 1),
-          columnStride: u32(from === 'weights' ? 1 : points * vPitch),
-          mPitch: u32(node.type.shape[2]!),
-        };
-        if (algorithm === 'lanes') {
-          const S = lanes(caps);
-          return {
-            shader: { name: 'winograd_product_lanes.wgsl', source: lanesShader },
-            defines: { S, MT, NT },
-            params,
-            grid: [Math.ceil(columns / (NT * S)), rowTiles, points],
-          };
-        }
+        const S = lanes(caps);
         return {
-          shader: { name: 'winograd_product_tile.wgsl', source: tileShader },
-          defines: { MT, TM: MT / 16, TN: NT, WY: 16, BK: step },
-          params,
-          grid: [Math.ceil(columns / (16 * NT)), rowTiles, points],
+          shader: { name: 'winograd_product_lanes.wgsl', source: lanesShader },
+          defines: { S, MT, NT },
+          params: {
+            depth: u32(depth),
+            rows: u32(outRows),
+            columns: u32(columns),
+            rowTiles: u32(rowTiles),
+            tilesPerGroup: u32(rowTiles / groups),
+            points: u32(points),
+            vPitch: u32(vPitch),
+            firstOffset: u32(firstOffset),
+            stepStride: u32(from === 'weights' ? points * vPitch : 1),
+            columnStride: u32(from === 'weights' ? 1 : points * vPitch),
+            mPitch: u32(node.type.shape[2]!),
+          },
+          grid: [Math.ceil(columns / (NT * S)), rowTiles, points],
         };
       },
     },

@@ -24,7 +24,6 @@ export const BLOCKS: readonly Block[] = [
   { rows: 64, columns: 128, steps: 8, sums: [8, 8], fewest: 512 },
   { rows: 64, columns: 64, steps: 16, sums: [4, 8], fewest: 256 },
   { rows: 32, columns: 32, steps: 16, sums: [4, 4], fewest: 0 },
-  { rows: 128, columns: 128, steps: 16, sums: [8, 8], fewest: Number.POSITIVE_INFINITY },
   { rows: 64, columns: 64, steps: 8, sums: [8, 8], fewest: Number.POSITIVE_INFINITY },
 ];
 
