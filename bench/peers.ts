@@ -9,6 +9,7 @@
  *                          [--bits 8,4]   adds our integer networks with weights of these widths and 8-bit activations
  *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu]
  *                                         on a GPU those on WebGPU by default, else all; "none" for ours alone
+ *                          [--toggles A,B] Dawn's toggles for our own device
  *                          [--json FILE]
  */
 import { renameSync, writeFileSync } from 'node:fs';
@@ -50,6 +51,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '300' },
     peers: { type: 'string' },
     bits: { type: 'string' },
+    toggles: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -72,7 +74,9 @@ const batch = positive('batch', values.batch);
 const seconds = positive('seconds', values.seconds);
 const size = parsePdnSize(values.size);
 
-const opened = await openDevice();
+/** Dawn's toggles for our own device. */
+const toggles = values.toggles?.split(',') ?? [];
+const opened = await openDevice({ toggles: toggles.length > 0 ? [`enable-dawn-features=${toggles.join()}`] : [] });
 onlyDriverOf(opened.adapter.kind);
 const deviceErrors: string[] = [];
 opened.device.addEventListener('uncapturederror', ({ error }) => {
@@ -191,6 +195,7 @@ const head = {
     device: opened.device.adapterInfo.device,
     description: engine.caps.description,
   },
+  toggles: { on: toggles, off: [] },
   what,
   size,
   side,

@@ -70,7 +70,7 @@ function bench(name, suites, options) {
 }
 
 function peers(name, what, options, seconds) {
-  const args = ['--what', what, '--size', size, '--side', resolution, ...options, '--rounds', rounds()];
+  const args = ['--what', what, '--size', size, '--side', resolution, ...options, ...toggles, '--rounds', rounds()];
   args.push('--seconds', String(Math.max(1, Math.floor(seconds) - 10)), '--json', json(name));
   const program = existsSync(PEERS_BUNDLE) ? [PEERS_BUNDLE] : ['scripts/run.mjs', 'bench/peers.ts'];
   return {
@@ -116,20 +116,21 @@ const STEPS = {
     seconds: 240,
     make: (name) => ({
       runs: [
-        cli(['tune', ...network, ...toggles, '--export', json(name)]),
+        cli(['tune', ...network, '--bits', '8', ...toggles, '--export', json(name)]),
         cli(['tune', ...toggles, '--import', json(name)]),
       ],
     }),
   },
   bench: { seconds: 120, make: (name) => bench(name, ['peak', 'networks', 'protocol'], []) },
-  'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8,4'], time) },
+  'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8'], time) },
   dispatches: { seconds: 60, make: (name) => bench(name, ['peak', 'dispatches'], []) },
+  quantised: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--weights', '8']) },
   estimate: { seconds: 60, make: estimate },
   torch: { seconds: 120, make: torch },
   training: { seconds: 60, make: (name) => bench(name, ['training'], ['--batch', '4']) },
   'peers-batch16': {
     seconds: 120,
-    make: (name, time) => peers(name, 'detector', ['--batch', '16', '--bits', '8,4'], time),
+    make: (name, time) => peers(name, 'detector', ['--batch', '16', '--bits', '8'], time),
   },
   'doctor-full': { seconds: 300, make: (name) => ({ runs: [cli(['doctor', '--full', '--json', json(name)])] }) },
   'peers-training': { seconds: 90, make: (name, time) => peers(name, 'training', [], time) },

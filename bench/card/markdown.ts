@@ -64,11 +64,18 @@ const number = (value: unknown): number | undefined => (isNumber(value as number
 function heading({ card, date, steps }: CardFile): string {
   const versions = Object.assign({}, ...Object.values(steps).map((step) => asFields(fields(step)['versions'])));
   const torch = fields(steps['torch'])['torch'];
+  const toggles = new Set(
+    Object.values(steps).flatMap((step) => {
+      const { on } = asFields(fields(step)['toggles']);
+      return Array.isArray(on) ? on.map(String) : [];
+    }),
+  );
   const used = Object.entries({ ...versions, ...(torch !== undefined && { PyTorch: torch }) });
   const facts = [
     ['driver', card.driver],
     ['backend', card.backend],
     ['architecture', [card.vendor, card.architecture].filter(Boolean).join(' ')],
+    ["Dawn's toggles", [...toggles].join(', ')],
     ['measured on', date],
     ['versions', used.map(([name, version]) => `${name} ${String(version)}`).join(', ')],
   ];
@@ -196,9 +203,17 @@ function onDevice(steps: CardFile['steps'], batch: number): string {
   const row = measured.find(({ name }) => /^detector /.test(String(name)) && String(name).endsWith(` x ${batch}`));
   const alone = number(row?.['device ms']);
   const median = alone ?? number(row?.['median ms']);
-  const ours: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch }];
+  const ours: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch }, ...quantised(steps, batch)];
   const head = `With the input on the card already${alone === undefined ? '' : ', and the map left there'}`;
   return `${head}:\n\n${timeTable([...ours, ...torch], { perSecond: 'images/s' })}`;
+}
+
+/** A run on the device of the detector with quantised weights. */
+function quantised(steps: CardFile['steps'], batch: number): TimeRow[] {
+  const result = fields(steps['quantised']);
+  const row = list(result['protocol']).find(({ name }) => name === `a run, batch ${batch}, on the device`);
+  const { weights } = asFields(result['settings']);
+  return row ? [{ name: `${OURS} w${weights}a8`, median: number(row['median']), batch }] : [];
 }
 
 function training(steps: CardFile['steps']): string {
