@@ -1,5 +1,6 @@
 /** The library in Node: everything of the package's root, devices through Dawn, images and data sets on disk. */
-export { isImageFile, plainDataset, readDatasets } from './data/layouts.ts';
+export { plainDataset, readDatasets } from './data/layouts.ts';
+export { isImageFile } from './data/names.ts';
 export * from './index.ts';
 export { loadImages, type OpenedDatasets, openDatasets, testSource } from './node/datasets.ts';
 export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOptions, openDevice } from './node/device.ts';
