@@ -141,13 +141,13 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
   }
   const split = (images: readonly Placed[]) => {
     const found = splitMasksBeside(images);
-    leftOut.push(...found.masks.map(({ path }) => ({ path, reason: 'masks of good images' })));
+    for (const { path } of found.masks) leftOut.push({ path, reason: 'masks of good images' });
     return found.images.map(({ path }) => path);
   };
   const [train, validation] = [split(good.train), split(good.validation)];
   const tested = splitMasksBeside(test);
   const matched = matchTest(tested.images, [...masks, ...tested.masks]);
-  leftOut.push(...matched.leftOut);
+  for (const each of matched.leftOut) leftOut.push(each);
   const defects = files.includes(`${root}defects_config.json`)
     ? parseDefects(await tree.readText(`${root}defects_config.json`), `${root}defects_config.json`)
     : undefined;
@@ -272,7 +272,7 @@ function goodImages(
       'Put good images into train/good, the others into test/KIND and masks into ground_truth/KIND.',
     );
   }
-  leftOut.push(...masks.map(({ path }) => ({ path, reason: 'masks of good images' })));
+  for (const { path } of masks) leftOut.push({ path, reason: 'masks of good images' });
   return { images: images.map(({ path }) => path), leftOut };
 }
 
@@ -303,49 +303,42 @@ export function namedDataset(name: string, folders: NamedFolders): Dataset {
       .filter((part) => !isMaskFolder(part)),
   });
   const leave = (tree: FileTree, path: string, reason: string) => leftOut.push({ path: join(tree, path), reason });
-  const imagesOf = (tree: FileTree) => {
-    leftOut.push(
-      ...listed(tree)
-        .flatMap(otherType)
-        .map((each) => ({ ...each, path: join(tree, each.path) })),
-    );
-    return listed(tree).filter((path) => {
+  const imagesOf = (tree: FileTree) =>
+    listed(tree).filter((path) => {
+      for (const { reason } of otherType(path)) leave(tree, path, reason);
       if (!isImageFile(path)) return false;
       if (isOwnPicture(path)) leave(tree, path, 'pictures that this program wrote');
       return !isOwnPicture(path);
     });
-  };
-  const badImages: Placed[] = [];
-  const maskFiles: Placed[] = [];
-  if (masks) {
-    const all = imagesOf(masks).map((path) => place(masks, path));
-    const isAround = bad?.name.startsWith(`${masks.name}/`);
-    maskFiles.push(...(isAround ? all.filter(({ path }) => !path.startsWith(`${bad!.name}/`)) : all));
-  }
-  const isMask = new Set(maskFiles.map(({ path }) => path));
+  const isAround = masks && bad?.name.startsWith(`${masks.name}/`);
+  let maskFiles = (masks ? imagesOf(masks) : [])
+    .map((path) => place(masks!, path))
+    .filter(({ path }) => !isAround || !path.startsWith(`${bad!.name}/`));
+  let badImages: readonly Placed[] = [];
   if (bad) {
+    const isMask = new Set(maskFiles.map(({ path }) => path));
     const images: Placed[] = [];
+    const beside: Placed[] = [];
     for (const path of imagesOf(bad)) {
-      const folders = path.split('/').slice(0, -1);
+      const parts = path.split('/').slice(0, -1);
       if (isMask.has(join(bad, path))) continue;
-      if (folders.some(isGood)) leave(bad, path, 'in folders of good images below --bad');
-      else if (!folders.some(isMaskFolder)) images.push(place(bad, path));
-      else if (masks) leave(bad, path, 'masks outside of --masks');
-      else maskFiles.push(place(bad, path));
+      if (parts.some(isGood)) leave(bad, path, 'in folders of good images below --bad');
+      else (parts.some(isMaskFolder) ? beside : images).push(place(bad, path));
     }
-    const beside = splitMasksBeside(images);
-    badImages.push(...beside.images);
-    if (!masks) maskFiles.push(...beside.masks);
-    else leftOut.push(...beside.masks.map(({ path }) => ({ path, reason: 'masks outside of --masks' })));
+    const split = splitMasksBeside(images);
+    badImages = split.images;
+    const own = [...beside, ...split.masks];
+    if (!masks) maskFiles = own;
+    else for (const { path } of own) leftOut.push({ path, reason: 'masks outside of --masks' });
   }
   const isElsewhere = new Set([...badImages, ...maskFiles].map(({ path }) => path));
-  const train: string[] = [];
+  let train: readonly string[] = [];
   if (good) {
     const found = goodImages(listed(good), good.name);
     for (const { path, reason } of found.leftOut) {
       if (!isElsewhere.has(join(good, path))) leave(good, path, reason);
     }
-    train.push(...found.images.map((path) => join(good, path)).filter((path) => !isElsewhere.has(path)));
+    train = found.images.map((path) => join(good, path)).filter((path) => !isElsewhere.has(path));
   }
   for (const [tree, images] of [
     [good, train],
@@ -356,7 +349,7 @@ export function namedDataset(name: string, folders: NamedFolders): Dataset {
       throw new UserError(`the folder ${tree.name} holds no images.`, 'Give PNG, JPEG, WebP, BMP or TIFF files.');
   }
   const matched = matchMasks(badImages, maskFiles);
-  leftOut.push(...matched.unmatched.map((path) => ({ path, reason: 'masks without an image' })));
+  for (const path of matched.unmatched) leftOut.push({ path, reason: 'masks without an image' });
   return {
     name,
     layout: 'plain',
