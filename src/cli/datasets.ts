@@ -1,5 +1,5 @@
 import type { Dataset, LeftOut } from '../data/dataset.ts';
-import { countImages, datasetLine, datasetNotes, leftOutText } from '../data/leftOut.ts';
+import { countImages, datasetLine, datasetNotes, leftOutText, metricNotes } from '../data/leftOut.ts';
 import { UserError } from '../errors.ts';
 import { assertUsable, checkDataset, type DataCheck } from '../node/checkData.ts';
 import { metricsTable } from '../report/table.ts';
@@ -38,21 +38,23 @@ export const DRY_RUN_OPTIONS: OptionTable = {
 
 /**
  * Says in a line what is read of each data set and what is not, after a look at the headers of all files that are needed.
- * @param parts `test`: only what an evaluation reads
+ * Images to learn from are decoded later, before training.
+ * @param isEvaluated whether metrics are wanted, so that what they lack is said
  * @throws UserError for masks that cannot be used, before anything is computed
  */
 export async function announceDatasets(
   sets: readonly PlacedDataset[],
   {
-    parts,
+    isEvaluated,
     between = [],
     signal,
-  }: { readonly parts: 'all' | 'test'; readonly between?: readonly LeftOut[]; readonly signal: AbortSignal },
+  }: { readonly isEvaluated: boolean; readonly between?: readonly LeftOut[]; readonly signal: AbortSignal },
 ): Promise<void> {
   for (const { root, dataset } of sets) {
-    const check = await checkDataset(root, dataset, parts, signal);
+    const check = await checkDataset(root, dataset, 'test', signal);
     console.error(datasetLine(dataset, check.unreadable));
     for (const note of datasetNotes(dataset, check.resized)) notice(note);
+    for (const note of isEvaluated ? metricNotes(dataset) : []) notice(note);
     assertUsable(check);
   }
   if (between.length > 0) console.error(`left out: ${leftOutText(between)}`);
@@ -114,7 +116,7 @@ function printTables(reports: readonly DatasetReport[], between: readonly LeftOu
     }
     for (const { path, reason } of check.unreadable) console.log(`  cannot be read: ${path} (${reason})`);
     for (const problem of check.problems) console.log(`  ${problem}`);
-    for (const note of datasetNotes(report, check.resized)) console.log(`  ${note}`);
+    for (const note of [...datasetNotes(report, check.resized), ...metricNotes(report)]) console.log(`  ${note}`);
   }
   if (between.length > 0) console.log(`\nleft out: ${leftOutText(between)}`);
 }

@@ -29,7 +29,7 @@ export async function openModelDataset(
     );
   }
   const set = { root, dataset: chosen[0]! };
-  await announceDatasets([set], { parts: 'test', signal });
+  await announceDatasets([set], { isEvaluated: false, signal });
   return set;
 }
 

@@ -1,7 +1,9 @@
 import { UserError } from '../errors.ts';
 import { type Dataset, type DefectConfig, type FileTree, GOOD, type LeftOut, type TestSample } from './dataset.ts';
+import { leftOutText } from './leftOut.ts';
 import { matchMasks, type Placed, splitMasksBeside } from './masks.ts';
 import {
+  belowCommonFolder,
   distinctEnds,
   endingOf,
   isBad,
@@ -224,23 +226,14 @@ function readPlain(name: string, files: readonly string[]): Dataset {
   const { images, leftOut } = goodImages(files, name);
   const test = leftOut.some(({ path }) => isTest(path.split('/')[0]));
   if (images.length === 0 || (test && !images.some((path) => path.split('/').slice(0, -1).some(isGood)))) {
-    const tests = [...new Set(leftOut.flatMap(({ path }) => categoryOf(path)))];
-    const found =
-      tests.length > 0 ? ` (there is ${tests.slice(0, 3).join(', ')}${tests.length > 3 ? ', ...' : ''})` : '';
+    const why = leftOut.length > 0 ? ` (left out: ${leftOutText(leftOut)})` : '';
     throw new UserError(
-      `${name} holds no good images: neither train/good nor images of its own${found}.`,
+      `${name} holds no good images: neither train/good nor images of its own${why}.`,
       'Point to a folder in the layout of MVTec AD, LOCO, 3D or VisA, to a folder of such folders, or to a folder of good images.',
     );
   }
   const all = { name: lastPart(name), layout: 'plain', train: images, validation: [], test: [] } as const;
   return leftOut.length > 0 ? { ...all, leftOut } : all;
-}
-
-/** `a/test` of `a/test/crack/0.png` */
-function categoryOf(path: string): string[] {
-  const parts = path.split('/');
-  const at = parts.findIndex((part, i) => i < parts.length - 1 && (isTest(part) || isMaskFolder(part) || isBad(part)));
-  return at < 0 ? [] : [parts.slice(0, at + 1).join('/')];
 }
 
 /** Good images among the files of a folder, and all else. @throws UserError for images that have masks beside them */
@@ -334,11 +327,12 @@ export function namedDataset(name: string, folders: NamedFolders): Dataset {
   const isElsewhere = new Set([...badImages, ...maskFiles].map(({ path }) => path));
   let train: readonly string[] = [];
   if (good) {
-    const found = goodImages(listed(good), good.name);
-    for (const { path, reason } of found.leftOut) {
-      if (!isElsewhere.has(join(good, path))) leave(good, path, reason);
-    }
-    train = found.images.map((path) => join(good, path)).filter((path) => !isElsewhere.has(path));
+    const found = goodImages(
+      listed(good).filter((path) => !isElsewhere.has(join(good, path))),
+      good.name,
+    );
+    for (const { path, reason } of found.leftOut) leave(good, path, reason);
+    train = found.images.map((path) => join(good, path));
   }
   for (const [tree, images] of [
     [good, train],
@@ -374,13 +368,10 @@ export function plainDataset(
   files: { readonly good: readonly string[]; readonly bad?: readonly string[]; readonly masks?: readonly string[] },
 ): Dataset {
   const placed = (paths: readonly string[]) => {
-    const folders = paths.map((path) => path.split('/').slice(0, -1));
-    const [first] = folders;
-    let common = 0;
-    while (first && common < first.length && folders.every((parts) => parts[common] === first[common])) common++;
-    return [...paths].sort(naturally).map((path): Placed => {
-      return { path, folders: path.split('/').slice(common, -1) };
-    });
+    const below = belowCommonFolder(paths);
+    return paths
+      .map((path, i): Placed => ({ path, folders: below[i]!.split('/').slice(0, -1) }))
+      .sort((a, b) => naturally(a.path, b.path));
   };
   const bad = placed(files.bad ?? []);
   const { masks } = matchMasks(bad, placed(files.masks ?? []));

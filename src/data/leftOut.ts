@@ -62,28 +62,34 @@ export function datasetLine(dataset: Dataset, unreadable: readonly LeftOut[] = [
   return `${dataset.name}: ${parts.join(', ')}, left out: ${leftOutText(leftOut)}`;
 }
 
-/** What a data set cannot show or what was assumed of it, a sentence each. */
+/** What was assumed of a data set, a sentence each. */
 export function datasetNotes(dataset: Dataset, resized: readonly string[] = []): string[] {
   const { name, layout, train, test } = dataset;
-  const { learned, testGood, testBad, kinds, masked } = countImages(dataset);
-  const bad = test.filter(({ defect }) => defect !== GOOD);
+  const { learned, testBad, masked } = countImages(dataset);
   const notes: string[] = [];
   const folders = [...new Set(train.map((path) => path.split('/').slice(0, -1).join('/') || '.'))];
   if (layout === 'plain' && test.length === 0 && folders.length > 1)
     notes.push(`${name}: all ${learned} images of ${folders.length} folders are taken as good: ${some(folders)}.`);
-  if (testBad > 0 && testGood === 0)
-    notes.push(`${name} has no good test images, only ${some(kinds)}: no AUROC. Good ones belong into test/good.`);
-  if (testGood > 0 && testBad === 0) notes.push(`${name} has no defective test images: no AUROC and no AU-PRO.`);
-  const without = bad.filter(({ masks }) => masks.length === 0);
-  if (masked > 0 && without.length > 0)
+  const without = test.filter(({ defect, masks }) => defect !== GOOD && masks.length === 0);
+  if (masked > 0 && without.length > 0) {
+    const names = some(without.map(({ image }) => image));
     notes.push(
-      `${name}: ${without.length} of ${testBad} defective images have no mask and are not in the pixel metrics (${some(without.map(({ image }) => image))}).`,
+      `${name}: ${without.length} of ${testBad} defective images have no mask and are not in the pixel metrics (${names}).`,
     );
+  }
   if (resized.length > 0)
-    notes.push(
-      `${name}: the masks of ${resized.length} images are a pixel larger or smaller, and resized (${some(resized)}).`,
-    );
+    notes.push(`${name}: masks of ${resized.length} images are resized by a pixel of rounding (${some(resized)}).`);
   return notes;
+}
+
+/** What metrics a data set's test images cannot give, a sentence each. */
+export function metricNotes(dataset: Dataset): string[] {
+  const { name } = dataset;
+  const { testGood, testBad, kinds, masked } = countImages(dataset);
+  if (testBad === 0 && testGood > 0) return [`${name} has no defective test images: no AUROC and no AU-PRO.`];
+  if (testBad > 0 && testGood === 0)
+    return [`${name} has no good test images, only ${some(kinds)}: no AUROC. Good ones belong into test/good.`];
+  return testBad > 0 && masked === 0 ? [`${name} has no masks: no pixel metrics and no AU-PRO.`] : [];
 }
 
 function some(names: readonly string[]): string {

@@ -86,6 +86,17 @@ export function lastPart(path: string): string {
   return path.replace(/\/+$/, '').split('/').pop()!;
 }
 
+/** Paths relative to the innermost folder that all have in common. */
+export function belowCommonFolder(paths: readonly string[]): string[] {
+  const first = paths[0]?.split('/').slice(0, -1) ?? [];
+  let common = first.length;
+  for (const path of paths) {
+    const folders = path.split('/').slice(0, -1);
+    while (common > folders.length || folders.some((part, i) => i < common && part !== first[i])) common--;
+  }
+  return paths.map((path) => path.split('/').slice(common).join('/'));
+}
+
 /** Values under what they have in common, in order. */
 export function groupBy<T>(values: Iterable<T>, key: (value: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();

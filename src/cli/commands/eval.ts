@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Dataset, TestSample } from '../../data/dataset.ts';
-import { distinctFileNames, lastPart, stem } from '../../data/names.ts';
+import { belowCommonFolder, distinctFileNames, lastPart, stem } from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
@@ -56,7 +56,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out');
   if (out) await assertWritable(join(out, 'metrics.json'));
   for (const dataset of chosen) assertTested(dataset);
-  await announceDatasets(sets, { parts: 'test', between, signal });
+  await announceDatasets(sets, { isEvaluated: true, between, signal });
   const all: (Evaluation & { readonly name: string })[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
@@ -95,18 +95,12 @@ export function heatmapFiles(test: readonly TestSample[]): string[] {
   const files: string[] = [];
   for (const kind of new Set(test.map(({ defect }) => defect))) {
     const indices = [...test.keys()].filter((i) => test[i]!.defect === kind);
-    const names = distinctFileNames(
-      indices.map((i) => belowKind(test[i]!.image)),
-      (path) => stem(lastPart(path)),
+    const names = distinctFileNames(belowCommonFolder(indices.map((i) => test[i]!.image)), (path) =>
+      stem(lastPart(path)),
     );
     for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}.png`;
   }
   return files;
-}
-
-/** `cam1/0.png` of `a/test/crack/cam1/0.png`; other paths as they are. */
-function belowKind(image: string): string {
-  return /(?:^|\/)test\/[^/]+\/(.+)$/i.exec(image)?.[1] ?? image;
 }
 
 export interface EvaluationJob {

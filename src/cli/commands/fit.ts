@@ -78,7 +78,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const single = chosen.length === 1;
   const target = ({ name }: Dataset) => (single ? output : join(output, `${name}.safetensors`));
   for (const dataset of chosen) await assertWritable(target(dataset));
-  await announceDatasets(sets, { parts: 'test', between, signal });
+  await announceDatasets(sets, { isEvaluated: false, between, signal });
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       if (!single) console.error(`\n${dataset.name}`);

@@ -47,7 +47,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const sets = chooseCategories(await openStudySets(args.positionals, between), args.text('category'));
   if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);
   for (const { dataset } of sets) splitHeldOut(dataset, seed);
-  await announceDatasets(namedSets(sets), { parts: 'test', between, signal });
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   const folder = args.text('penalty');
   const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
   await withEngine(args, async (engine) => {

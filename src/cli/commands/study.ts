@@ -95,7 +95,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const between: LeftOut[] = [];
   const sets = await openStudySets(args.positionals, between);
   for (const { dataset } of sets) for (const seed of seeds) splitHeldOut(dataset, seed);
-  await announceDatasets(namedSets(sets), { parts: 'test', between, signal });
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
   const folder = args.text('penalty');
   // Only when nothing else can be refused: a folder that was never begun takes other settings.

@@ -33,7 +33,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const lease = wholeNumber(args, 'lease', 60, 1);
   const between: LeftOut[] = [];
   const sets = await openStudySets(args.positionals, between);
-  await announceDatasets(namedSets(sets), { parts: 'test', between, signal });
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
   try {
     await withEngine(args, async (engine) => {
