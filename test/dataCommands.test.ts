@@ -244,6 +244,18 @@ describe('predict', () => {
     expect(inside.ok('data', '.').stdout).toMatch(/photos: 2 good, .*pictures that this program wrote: 2/);
   });
 
+  test('a heat map does not replace an image that is to be scored', () => {
+    writeTree(at('twins'), { 'a.png': good(0), 'a.png.heatmap.png': good(1) });
+    const { status, stderr } = commandLine(at('twins')).raad(
+      'predict',
+      '../model.safetensors',
+      'a.png',
+      'a.png.heatmap.png',
+    );
+    expect(stderr).toMatch(/the heat map of a.png would replace a.png.heatmap.png/);
+    expect(status).toBe(1);
+  });
+
   test('goes on after an image that fails', () => {
     writeTree(at('broken'), { '0.png': good(0), '1.png': 'no image', '2.png': good(1) });
     const { status, stdout, stderr } = raad('predict', 'model.safetensors', 'broken', '--out', 'broken.maps');
@@ -271,4 +283,4 @@ test('run without defects says so', () => {
   expect(table).toMatch(/% false alarms, - % of defects missed/);
   writeFileSync(at('flawless/test/good/2.png'), 'broken');
   expect(raad('eval', 'flawless.run/float.safetensors', 'flawless').status).toBe(1);
-});
+}, 600_000);

@@ -136,6 +136,8 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
       else if (rest.length === 0) leave('in test, without a kind');
       else if (is3d && inner[0] === 'gt') masks.push({ path, folders: [kind!, ...inner.slice(1)] });
       else if (is3d && inner[0] !== 'rgb') leave('beside rgb');
+      else if (isGood(kind) && inner.some(isBad)) leave('in folders of defects below good');
+      else if (!isGood(kind) && inner.some(isGood)) leave('in folders of good images below a kind of defect');
       else if (inner.some((part) => isMaskFolder(part) || isLabelFolder(part)))
         masks.push({ path, folders: [kind!, ...inner.filter((part) => !isMaskFolder(part) && !isLabelFolder(part))] });
       else test.push({ path, kind: kind!, folders: [kind!, ...(is3d ? inner.slice(1) : inner)] });

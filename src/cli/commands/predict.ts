@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
 import { distinctFileNames } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
@@ -38,6 +38,15 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const heatmapOf = (index: number) => (args.flag('no-heatmap') ? undefined : join(out, `${names[index]}.heatmap.png`));
   const first = heatmapOf(0);
   if (first) await assertWritable(first);
+  const inputs = new Set(paths.map((path) => resolve(path)));
+  for (const index of paths.keys()) {
+    const file = heatmapOf(index);
+    if (file && inputs.has(resolve(file)))
+      throw new UserError(
+        `the heat map of ${paths[index]} would replace ${file}, an image to score.`,
+        'Give --out DIR.',
+      );
+  }
   await withEngine(args, async (engine) => {
     const detector = await loadDetector(engine, bytes, modelFile);
     let done = 0;
