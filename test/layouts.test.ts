@@ -204,6 +204,9 @@ describe('plain folders learn nothing that is not good', () => {
     const dataset = await only(['crack/0.png', 'parts/1.png']);
     expect(dataset.train).toHaveLength(2);
     expect(datasetNotes(dataset)).toEqual(['thing: all 2 images of 2 folders are taken as good: crack, parts.']);
+    expect(datasetNotes(await only(['NG_1.png', 'good_2.png', 'singing.png']))).toEqual([
+      'thing: 1 images are called like defects and taken as good (NG_1.png).',
+    ]);
   });
 
   test.each([[['1.png', 'test/crack/0.png']], [['test/good/0.png']], [['bad/0.png']], [['0.png.heatmap.png']]])(
@@ -355,7 +358,7 @@ describe('lists that come with data sets', () => {
     const loco = (text: string) =>
       only({ 'train/good/0.png': '', 'test/logical_anomalies/0.png': '', 'defects_config.json': text });
     expect((await loco(`\uFEFF${JSON.stringify([entry])}`)).defects).toHaveLength(1);
-    for (const text of ['{}', '[null]', '', '[{"pixel_value": "x"}]', '[{"pixel_value": 1}]'])
+    for (const text of ['{}', '[null]', '', '[{"pixel_value": "x"}]', '[{"pixel_value": 1}]', '[1'])
       await expect(loco(text)).rejects.toThrow('defects_config.json is not the JSON list that MVTec LOCO comes with.');
   });
 });

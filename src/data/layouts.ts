@@ -13,6 +13,7 @@ import {
   isLabelFolder,
   isMaskFolder,
   isOwnPicture,
+  isRgb,
   isTest,
   isTrain,
   isValidation,
@@ -126,7 +127,7 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
       const inner = rest.slice(0, -1);
       const split = isTrain(top) ? 'train' : isValidation(top) ? 'validation' : undefined;
       if (split && !(isGood(kind) && rest.length > 0)) leave(`in ${top}, not in ${top}/good`);
-      else if (split && is3d && inner[0] !== 'rgb') leave('beside rgb');
+      else if (split && is3d && !isRgb(inner[0])) leave('beside rgb');
       else if (split && inner.some(isMaskFolder)) leave('masks of good images');
       else if (split && inner.some(isBad)) leave('in folders of defects below good');
       else if (split) good[split].push({ path, folders: inner });
@@ -134,8 +135,8 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
       else if (!isTest(top)) leave('outside of train, test and ground_truth');
       else if (isMaskFolder(kind)) masks.push({ path, folders: maskFolders(inner) });
       else if (rest.length === 0) leave('in test, without a kind');
-      else if (is3d && inner[0] === 'gt') masks.push({ path, folders: [kind!, ...inner.slice(1)] });
-      else if (is3d && inner[0] !== 'rgb') leave('beside rgb');
+      else if (is3d && isMaskFolder(inner[0])) masks.push({ path, folders: [kind!, ...inner.slice(1)] });
+      else if (is3d && !isRgb(inner[0])) leave('beside rgb');
       else if (isGood(kind) && inner.some(isBad)) leave('in folders of defects below good');
       else if (!isGood(kind) && inner.some(isGood)) leave('in folders of good images below a kind of defect');
       else if (inner.some((part) => isMaskFolder(part) || isLabelFolder(part)))
@@ -170,7 +171,7 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
 
 /** Whether a path below a data set is `train/good/rgb/...`, as in MVTec 3D. */
 function hasRgb([split, kind, rgb, ...rest]: readonly string[]): boolean {
-  return isTrain(split) && isGood(kind) && rgb === 'rgb' && rest.length > 0;
+  return isTrain(split) && isGood(kind) && isRgb(rgb) && rest.length > 0;
 }
 
 /** Folders of a mask below `ground_truth` without those that say so again: `test`, `mask`. */
@@ -206,7 +207,7 @@ function parseDefects(text: string, name: string): DefectConfig[] {
   try {
     return (JSON.parse(text.replace(/^\uFEFF/, '')) as Record<string, unknown>[]).map((entry) => {
       const [pixelValue, saturationThreshold] = [Number(entry['pixel_value']), Number(entry['saturation_threshold'])];
-      if (!Number.isFinite(pixelValue) || !(saturationThreshold > 0)) throw new TypeError();
+      if (!Number.isFinite(pixelValue) || !Number.isFinite(saturationThreshold)) throw new TypeError();
       return {
         defectName: String(entry['defect_name']),
         pixelValue,

@@ -1,5 +1,5 @@
 import { type Dataset, GOOD, type LeftOut } from './dataset.ts';
-import { groupBy } from './names.ts';
+import { groupBy, isBad, lastPart, stem } from './names.ts';
 
 /** Files that are named of each reason. */
 const NAMED = 2;
@@ -70,6 +70,9 @@ export function datasetNotes(dataset: Dataset, resized: readonly string[] = []):
   const folders = [...new Set(train.map((path) => path.split('/').slice(0, -1).join('/') || '.'))];
   if (layout === 'plain' && test.length === 0 && folders.length > 1)
     notes.push(`${name}: all ${learned} images of ${folders.length} folders are taken as good: ${some(folders)}.`);
+  const suspicious = layout === 'plain' ? train.filter((path) => isCalledBad(lastPart(path))) : [];
+  if (suspicious.length > 0)
+    notes.push(`${name}: ${suspicious.length} images are called like defects and taken as good (${some(suspicious)}).`);
   const without = test.filter(({ defect, masks }) => defect !== GOOD && masks.length === 0);
   if (masked > 0 && without.length > 0) {
     const names = some(without.map(({ image }) => image));
@@ -94,4 +97,11 @@ export function metricNotes(dataset: Dataset): string[] {
 
 function some(names: readonly string[]): string {
   return someNames(names.map((path) => ({ path })));
+}
+
+/** Whether a part of a file's name means bad, as in `NG_3.png`. */
+function isCalledBad(file: string): boolean {
+  return stem(file)
+    .split(/[\s_.-]+/)
+    .some((part) => isBad(part));
 }

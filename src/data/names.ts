@@ -70,6 +70,7 @@ export const isLabelFolder = has(LABEL_WORDS);
 export const isTrain = has(TRAIN_WORDS);
 export const isTest = has(TEST_WORDS);
 export const isValidation = has(VALIDATION_WORDS);
+export const isRgb = has(words('rgb'));
 
 /** Compares paths with numbers by value, so that 2.png comes before 10.png, the same in every locale. */
 export function naturally(a: string, b: string): number {
