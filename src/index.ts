@@ -3,7 +3,7 @@
  * `raad-webgpu/browser` add what opens devices and reads images there.
  */
 
-export { type Dataset, GOOD, splitHeldOut, type TestSample } from './data/dataset.ts';
+export { type Dataset, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { RgbImage } from './data/image.ts';
 export { penaltyImage } from './data/penalty.ts';
 export { PLANTED_DEFECTS, type PlantedDefect, type PlantedImage, plantDefect } from './data/plantedDefects.ts';

@@ -1,6 +1,8 @@
 /** The library in Node: everything of the package's root, devices through Dawn, images and data sets on disk. */
-export { isImageFile, plainDataset, readDatasets } from './data/layouts.ts';
+export { type FoundDatasets, findDatasets, namedDataset, plainDataset, readDatasets } from './data/layouts.ts';
+export { isImageFile } from './data/names.ts';
 export * from './index.ts';
+export { checkDataset, type DataCheck } from './node/checkData.ts';
 export { loadImages, type OpenedDatasets, openDatasets, testSource } from './node/datasets.ts';
 export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOptions, openDevice } from './node/device.ts';
 export { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from './node/exclusions.ts';

@@ -163,7 +163,8 @@ describe('the main job', () => {
     expect(stdout).toMatch(/score \d+\.\d{4} {2}(normal|anomalous) {2}-> maps\//);
     expect(readdirSync(at('maps'))).toHaveLength(3);
     const one = raad('predict', 'models/biscuit.safetensors', 'data/train/good', '--json', '--no-heatmap');
-    expect(one.status).toBe(0);
+    expect(one.status).toBe(1);
+    expect(one.stderr).toMatch(/1 of 7 images were left out/);
     expect(one.stderr).toMatch(/broken.png cannot be decoded/);
     const lines = one.stdout
       .trim()

@@ -77,3 +77,21 @@ test('less detail leaves the other figures as they are', async () => {
   expect(pixels.metrics.overlap).toEqual(defects.metrics.overlap);
   expect(defects.metrics.defects.every(({ overlap }) => overlap !== undefined)).toBe(true);
 });
+
+test('an image that cannot be judged is left out by name, alone and in a batch', async () => {
+  const torn: TestSource = {
+    ...source,
+    async load(i) {
+      const loaded = await source.load(i);
+      return i === 1 ? { image: { ...loaded.image, data: loaded.image.data.subarray(3) } } : loaded;
+    },
+  };
+  for (const batch of [1, 3]) {
+    const { order, notices, results, leftOut, metrics } = await evaluation({ source: torn, batch, detail: 'images' });
+    expect(order).toEqual([0, 2, 4, 5, 6]);
+    expect([...leftOut].sort()).toEqual([expect.stringMatching(/^1.png: /), '3.png is no image.']);
+    expect(notices.at(-1)).toBe('2 of 7 images were left out.');
+    expect(results).toHaveLength(5);
+    expect(metrics.goodImages).toBe(2);
+  }
+});

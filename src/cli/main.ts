@@ -5,6 +5,7 @@ import * as allocating from './commands/allocate.ts';
 import * as attention from './commands/attention.ts';
 import * as bench from './commands/bench.ts';
 import * as bias from './commands/bias.ts';
+import * as data from './commands/data.ts';
 import * as demo from './commands/demo.ts';
 import * as devices from './commands/devices.ts';
 import * as doctor from './commands/doctor.ts';
@@ -36,6 +37,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   fit,
   eval: evaluation,
   predict,
+  data,
   quantize,
   allocate: allocating,
   recalibrate,

@@ -13,7 +13,7 @@ import { notice } from './session.ts';
 /** Photographs below a folder, called like it. @param memory bytes of decoded images that may be kept */
 export async function loadPhotographs(folder: string | undefined, memory?: number) {
   if (!folder) return undefined;
-  return { ...(await loadImages(await imagesBelow(folder), notice, memory)), name: basename(resolve(folder)) };
+  return { ...(await loadImages(await imagesBelow(folder, notice), notice, memory)), name: basename(resolve(folder)) };
 }
 
 /** Opens data sets by name. */
@@ -33,8 +33,14 @@ export interface StudyRunnerOptions {
 
 /** Runs cells on data sets of this machine, and says now and then how far it is. */
 export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): Promise<StudyRunner> {
+  const told = new Set<string>();
   return new StudyRunner({
     ...options,
+    // Every cell of a set leaves out the same images.
+    onNotice: (message) => {
+      if (!told.has(message)) notice(message);
+      told.add(message);
+    },
     penalty: (seed) => penalty ?? generatedPenalty(seed),
     teacher: await readTeacher(options.settings.fit.size),
     onProgress: startPhases(),

@@ -20,6 +20,14 @@ export interface DefectConfig {
   readonly relativeSaturation: boolean;
 }
 
+/** A file that a data set does not use, such as a mask without an image. */
+export interface LeftOut {
+  /** Relative to the data set's root. */
+  readonly path: string;
+  /** What such files have in common, as in `masks without an image`. */
+  readonly reason: string;
+}
+
 /** One category: images to learn from and images to test on. */
 export interface Dataset {
   readonly name: string;
@@ -31,6 +39,10 @@ export interface Dataset {
   readonly test: readonly TestSample[];
   /** LOCO's `defects_config.json`. */
   readonly defects?: readonly DefectConfig[];
+  /** Where it lies below the root; absent where it is the root itself. */
+  readonly folder?: string;
+  /** What lies there and is not used; absent when all is. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** The files below a root, for layouts to be recognised anywhere: on disk or in a browser. */

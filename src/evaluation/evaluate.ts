@@ -66,7 +66,7 @@ export interface Metrics {
   /** AUROC of each map alone, by its maximum. */
   readonly branches: { readonly studentTeacher: number | undefined; readonly autoencoder: number | undefined };
   /** How the detector's own threshold, which has seen no test image, does. */
-  readonly verdicts: { readonly falseAlarms: number; readonly missed: number } | undefined;
+  readonly verdicts: { readonly falseAlarms: number | undefined; readonly missed: number | undefined } | undefined;
   readonly defects: readonly DefectMetrics[];
 }
 
@@ -75,6 +75,8 @@ export interface Evaluation {
   readonly results: readonly ImageResult[];
   /** Mean overlap against false-positive rate, for drawing. */
   readonly curve: OverlapCurve | undefined;
+  /** One sentence for each image that could not be read or judged. */
+  readonly leftOut: readonly string[];
 }
 
 export interface EvaluateOptions {
@@ -112,7 +114,11 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { detector, source, detail = 'defects', batch = 1, onResult, onNotice, signal } = options;
   const results: ImageResult[] = [];
   const maps: KeptMap[] = [];
-  let skipped = 0;
+  const leftOut: string[] = [];
+  const leave = (error: UserError) => {
+    leftOut.push(error.message);
+    onNotice?.(`left out: ${error.message}`);
+  };
   // The next images are decoded while these run.
   let next = loadSome(source, 0, batch);
   for (let at = 0; at < source.count; at += batch) {
@@ -124,13 +130,15 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     }
     const readable = loaded.filter((each): each is LoadedImage => !(each instanceof UnreadableImageError));
     for (const each of loaded) {
-      if (!(each instanceof UnreadableImageError)) continue;
-      skipped++;
-      onNotice?.(`left out: ${each.message}`);
+      if (each instanceof UnreadableImageError) leave(each);
     }
     const predictions = await predictSome(detector, readable, batch, options.postprocess);
     for (const [k, { index, name, defect, image, truth }] of readable.entries()) {
       const prediction = predictions[k]!;
+      if (prediction instanceof UserError) {
+        leave(prediction);
+        continue;
+      }
       const { score, isAnomalous, map, width, height, branches } = prediction;
       results.push({ name, defect, score, isAnomalous, ...branches });
       if (truth && truth.regions.length === 0)
@@ -143,8 +151,8 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   if (results.length === 0) {
     throw new UserError('there are no test images that could be read.', 'Give a data set with a test folder.');
   }
-  if (skipped > 0) onNotice?.(`${skipped} of ${source.count} images were left out.`);
-  return summarise(results, maps, source, detail !== 'pixels' || source.averageKinds);
+  if (leftOut.length > 0) onNotice?.(`${leftOut.length} of ${source.count} images were left out.`);
+  return { ...summarise(results, maps, source, detail !== 'pixels' || source.averageKinds), leftOut };
 }
 
 type LoadedImage = Omit<EvaluatedImage, 'prediction'> & { readonly index: number };
@@ -167,29 +175,48 @@ async function loadSome(
   return all;
 }
 
-/** Fewer images than a batch, as at the end, go one by one: a plan for every number would take longer to compile. */
+/**
+ * Fewer images than a batch, as at the end, go one by one: a plan for every number would take longer to compile. So does a
+ * batch in which one image cannot be judged, such as one that is too large for the device.
+ * @returns an error in place of an image's prediction
+ */
 async function predictSome(
   detector: Detector,
   images: readonly LoadedImage[],
   batch: number,
   postprocess: EvaluateOptions['postprocess'],
-): Promise<Prediction[]> {
-  const predictions: Prediction[] = [];
-  if (images.length === batch) predictions.push(...(await detector.predictBatch(images.map(({ image }) => image))));
-  else for (const { image } of images) predictions.push(await detector.predict(image));
-  if (!postprocess) return predictions;
-  const changed: Prediction[] = [];
-  for (const prediction of predictions) {
-    const cells = postprocess(prediction.cells);
-    const map = await detector.place(cells, prediction.width, prediction.height);
-    const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
-    // The threshold is one of unprocessed maps.
-    changed.push({ ...prediction, cells, map, score, isAnomalous: undefined });
+): Promise<(Prediction | UserError)[]> {
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | UserError> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof UserError) return error;
+      throw error;
+    }
+  };
+  const together =
+    images.length === batch && batch > 1
+      ? await attempt(() => detector.predictBatch(images.map(({ image }) => image)))
+      : undefined;
+  const predictions: (Prediction | UserError)[] = [];
+  for (const [k, { name, image }] of images.entries()) {
+    const prediction =
+      together && !(together instanceof UserError) ? together[k]! : await attempt(() => detector.predict(image));
+    if (prediction instanceof UserError) {
+      predictions.push(new UserError(`${name}: ${prediction.message}`, prediction.fix));
+    } else if (!postprocess) predictions.push(prediction);
+    else {
+      const cells = postprocess(prediction.cells);
+      const map = await detector.place(cells, prediction.width, prediction.height);
+      const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
+      // The threshold is one of unprocessed maps.
+      predictions.push({ ...prediction, cells, map, score, isAnomalous: undefined });
+    }
   }
-  return changed;
+  return predictions;
 }
 
-/** A test image that cannot be decoded; evaluation goes on without it. */
+/** A test image that cannot be decoded, or whose mask cannot; evaluation goes on without it. */
 export class UnreadableImageError extends UserError {
   override readonly name: string = 'UnreadableImageError';
 }
@@ -199,7 +226,7 @@ function summarise(
   maps: readonly KeptMap[],
   source: TestSource,
   byDefect: boolean,
-): Evaluation {
+): Omit<Evaluation, 'leftOut'> {
   const isBad = ({ defect }: { defect: string }) => defect !== GOOD;
   const labels = results.map(isBad);
   const image = binaryMetrics(
@@ -237,7 +264,7 @@ function summarise(
   const aurocs = defects.flatMap((defect) => defect.auroc ?? []);
   const judged = results.every(({ isAnomalous }) => isAnomalous !== undefined);
   const rate = (of: readonly ImageResult[], wrong: boolean) =>
-    of.length === 0 ? 0 : of.filter(({ isAnomalous }) => isAnomalous === wrong).length / of.length;
+    of.length === 0 ? undefined : of.filter(({ isAnomalous }) => isAnomalous === wrong).length / of.length;
   const good = results.filter((result) => !isBad(result));
   const bad = results.filter(isBad);
   return {

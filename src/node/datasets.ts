@@ -1,19 +1,25 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Dataset, DefectConfig, FileTree } from '../data/dataset.ts';
+import type { Dataset, DefectConfig, FileTree, LeftOut } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
-import { plainDataset, readDatasets } from '../data/layouts.ts';
+import { findDatasets, namedDataset } from '../data/layouts.ts';
+import { resizeNearest, sizesAgree } from '../data/masks.ts';
+import { isImageFile, stem } from '../data/names.ts';
+import { readVisa, VISA_SPLIT } from '../data/visa.ts';
 import { UserError } from '../errors.ts';
 import { type GroundTruth, type TestSource, UnreadableImageError } from '../evaluation/evaluate.ts';
 import { componentRegions, type Region, saturationArea } from '../metrics/overlap.ts';
 import type { ImageSource } from '../train/calibrate.ts';
-import { imagesBelow, readFolder } from './files.ts';
+import { otherSize } from './checkData.ts';
+import { readFolder } from './files.ts';
 import { readImage, readMask } from './images.ts';
 
 /** Data sets on disk; their paths are relative to `root`. */
 export interface OpenedDatasets {
   readonly root: string;
   readonly datasets: readonly Dataset[];
+  /** Files between the data sets. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 /** Folders that a user names instead of a known layout. */
@@ -28,16 +34,29 @@ export interface PlainFolders {
  * @throws UserError when there are none
  */
 export async function openDatasets(folder: string | undefined, plain: PlainFolders = {}): Promise<OpenedDatasets> {
+  if (plain.masks && !plain.bad) {
+    throw new UserError(
+      '--masks was given without --bad.',
+      folder ? 'Masks of DATA belong into DATA/ground_truth/KIND.' : 'Give the folder of defective images, too.',
+    );
+  }
   if (plain.good || plain.bad) {
     if (folder) throw new UserError('both DATA and --good or --bad were given.', 'Give one of them.');
-    const list = async (named: string | undefined) =>
-      named ? (await imagesBelow(named)).map((path) => resolve(path)) : [];
-    const files = { good: await list(plain.good), bad: await list(plain.bad), masks: await list(plain.masks) };
-    return { root: '/', datasets: [plainDataset(basename(resolve(plain.good ?? plain.bad!)), files)] };
+    const [good, bad, masks] = await Promise.all([plain.good, plain.bad, plain.masks].map(readNamed));
+    const folders = { ...(good && { good }), ...(bad && { bad }), ...(masks && { masks }) };
+    return { root: '/', datasets: [namedDataset(basename(resolve(plain.good ?? plain.bad!)), folders)], leftOut: [] };
   }
   if (!folder) throw new UserError('no data set was given.', 'Give its folder, or --good DIR.');
   const tree = await readFolder(folder);
-  return (await visaCategory(folder, tree)) ?? { root: folder, datasets: await readDatasets(tree) };
+  return (await visaCategory(folder, tree)) ?? { root: folder, ...(await findDatasets(tree)) };
+}
+
+async function readNamed(folder: string | undefined): Promise<FileTree | undefined> {
+  if (folder === undefined) return undefined;
+  const tree = await readFolder(folder);
+  if (!tree.files.some(isImageFile))
+    throw new UserError(`the folder ${folder} holds no images.`, 'Give PNG, JPEG, WebP, BMP or TIFF files.');
+  return tree;
 }
 
 /** A single category of VisA: its split is in the folder above. */
@@ -46,16 +65,15 @@ async function visaCategory(folder: string, tree: FileTree): Promise<OpenedDatas
   const root = dirname(resolve(folder));
   const collection = await readFolder(root);
   const name = basename(resolve(folder));
-  const datasets = (await readDatasets(collection)).filter(
-    (dataset) => dataset.layout === 'visa' && dataset.name === name,
-  );
+  const found = collection.files.includes(VISA_SPLIT) ? await readVisa(collection) : [];
+  const datasets = found.filter((dataset) => dataset.name === name);
   if (datasets.length === 0) {
     throw new UserError(
-      `${folder} is a category of VisA, but ${join(root, 'split_csv/1cls.csv')} with its split is missing.`,
+      `${folder} is a category of VisA, but ${join(root, VISA_SPLIT)} with its split is missing.`,
       'Keep the folder split_csv beside the categories.',
     );
   }
-  return { root, datasets };
+  return { root, datasets, leftOut: [] };
 }
 
 /** Decoded images are kept up to this many bytes; the others are read again. */
@@ -70,12 +88,14 @@ export async function loadImages(
   paths: readonly string[],
   onSkip: (reason: string) => void,
   memory = DEFAULT_MEMORY,
+  signal?: AbortSignal,
 ): Promise<ImageSource & { readonly paths: readonly string[]; readonly digest: string }> {
   const kept: string[] = [];
   const decoded: (RgbImage | undefined)[] = [];
   const hash = createHash('sha256');
   let bytes = 0;
   for (const path of paths) {
+    signal?.throwIfAborted();
     let image: RgbImage;
     try {
       image = await readImage(path);
@@ -103,21 +123,20 @@ export async function loadImages(
 /**
  * The test images of a data set with their ground truth.
  * @param memory bytes of decoded images and masks that may be kept, for those that evaluate more than once
- * @throws UserError (from `load`) for a mask that cannot be used
+ * @throws UnreadableImageError (from `load`) for an image or a mask that cannot be used
  */
 export function testSource(root: string, dataset: Dataset, memory = 0): TestSource {
   const { test, layout, defects } = dataset;
-  const saturated = defects !== undefined && test.some(({ masks }) => masks.some((mask) => isDefectFile(mask)));
+  const saturated = defects !== undefined && test.some(({ image, masks }) => masks.some((mask) => isPart(mask, image)));
   const load: TestSource['load'] = async (index) => {
     const { image: file, masks } = test[index]!;
-    let image: RgbImage;
     try {
-      image = await readImage(resolve(root, file));
+      const image = await readImage(resolve(root, file));
+      if (masks.length === 0) return { image };
+      return { image, truth: await readTruth(root, masks, image, saturated ? defects : undefined) };
     } catch (error) {
       throw error instanceof UserError ? new UnreadableImageError(error.message, error.fix) : error;
     }
-    if (masks.length === 0) return { image };
-    return { image, truth: await readTruth(root, masks, image, saturated ? defects : undefined) };
   };
   const kept = new Map<number, Awaited<ReturnType<TestSource['load']>>>();
   let left = memory;
@@ -142,9 +161,9 @@ export function testSource(root: string, dataset: Dataset, memory = 0): TestSour
   };
 }
 
-/** LOCO keeps a folder of files per image; other layouts a file. */
-function isDefectFile(mask: string): boolean {
-  return /(^|\/)ground_truth\/[^/]+\/[^/]+\/[^/]+$/.test(mask);
+/** LOCO keeps a folder of files per image, called like it; other layouts a file. */
+function isPart(mask: string, image: string): boolean {
+  return basename(dirname(mask)).toLowerCase() === stem(basename(image)).toLowerCase();
 }
 
 async function readTruth(
@@ -158,19 +177,20 @@ async function readTruth(
   for (const file of masks) {
     const path = resolve(root, file);
     const mask = await readMask(path);
-    if (mask.width !== width || mask.height !== height) {
+    if (!sizesAgree(mask, { width, height }))
       throw new UserError(
-        `the mask ${path} is ${mask.width}x${mask.height}, its image ${width}x${height}.`,
+        otherSize(path, mask, { width, height }),
         'Bring both to one size, without interpolating the mask.',
       );
-    }
+    const isSame = mask.width === width && mask.height === height;
+    const data = isSame ? mask.data : resizeNearest(mask.data, mask, { width, height });
     const pixels: number[] = [];
-    mask.data.forEach((value, i) => {
+    data.forEach((value, i) => {
       if (value !== 0) pixels.push(i);
     });
     for (const pixel of pixels) union[pixel] = 255;
     if (!defects || pixels.length === 0) continue;
-    const value = mask.data[pixels[0]!]!;
+    const value = data[pixels[0]!]!;
     const config = defects.find(({ pixelValue }) => pixelValue === value);
     if (!config) {
       throw new UserError(

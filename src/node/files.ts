@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { access, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
-import type { FileTree } from '../data/dataset.ts';
-import { isImageFile, naturally } from '../data/layouts.ts';
+import type { FileTree, LeftOut } from '../data/dataset.ts';
+import { leftOutText } from '../data/leftOut.ts';
+import { endingOf, endsAsImage, isImageFile, isOwnPicture, mayBeImage, naturally } from '../data/names.ts';
 import { UserError } from '../errors.ts';
 
 /** All files below a folder. @throws UserError when it is none */
@@ -12,33 +13,88 @@ export async function readFolder(folder: string): Promise<FileTree> {
   if (!found) throw new UserError(`the folder ${folder} does not exist.`, 'Check the path.');
   if (!found.isDirectory()) throw new UserError(`${folder} is a file, not a folder.`, 'Give the folder that holds it.');
   const files = await glob('**/*', { cwd: folder, onlyFiles: true, dot: false, expandDirectories: false });
-  return { name: resolve(folder), files, readText: (path) => readFile(join(folder, path), 'utf8') };
+  return {
+    name: resolve(folder).replaceAll(sep, '/'),
+    files,
+    readText: (path) => readFile(join(folder, path), 'utf8'),
+  };
 }
 
-/** Paths of all images below a folder, in natural order. @throws UserError when there is none */
-export async function imagesBelow(folder: string): Promise<string[]> {
+/** Told of files that are not taken, in one sentence. */
+export type OnLeftOut = (sentence: string) => void;
+
+/**
+ * Paths of all images below a folder, in natural order, but for pictures that this program wrote.
+ * @throws UserError when there is none
+ */
+export async function imagesBelow(folder: string, onLeftOut?: OnLeftOut): Promise<string[]> {
   const { files } = await readFolder(folder);
-  const images = files.filter(isImageFile).sort(naturally);
+  const images = takeImages(
+    folder,
+    files.filter((file) => isImageFile(file) || mayBeImage(file)),
+    onLeftOut,
+  );
   if (images.length === 0)
     throw new UserError(`the folder ${folder} holds no images.`, 'Give PNG, JPEG, WebP, BMP or TIFF files.');
   return images.map((file) => join(folder, file));
 }
 
-/** Image files from paths, folders and glob patterns, in the order given. @throws UserError for one that names nothing */
-export async function expandImages(patterns: readonly string[]): Promise<string[]> {
-  const all: string[] = [];
+/** Images among files, in natural order; the others are told. */
+function takeImages(where: string, files: readonly string[], onLeftOut: OnLeftOut | undefined): string[] {
+  const reasonOf = (path: string) => {
+    if (!endsAsImage(path)) return `of type ${endingOf(path)}`;
+    return isOwnPicture(path) ? 'pictures that this program wrote' : undefined;
+  };
+  const leftOut = files.flatMap((path): LeftOut[] => {
+    const reason = reasonOf(path);
+    return reason === undefined ? [] : [{ path, reason }];
+  });
+  if (leftOut.length > 0) onLeftOut?.(`left out of ${where}: ${leftOutText(leftOut)}.`);
+  return files.filter((path) => reasonOf(path) === undefined).sort(naturally);
+}
+
+/**
+ * Image files from paths, folders and glob patterns, in the order given, each once. What a pattern or folder finds of pictures
+ * that this program wrote is left out.
+ * @throws UserError for one that names nothing
+ */
+export async function expandImages(patterns: readonly string[], onLeftOut?: OnLeftOut): Promise<string[]> {
+  const all = new Map<string, string>();
   for (const pattern of patterns) {
     const found = await stat(pattern).catch(() => undefined);
-    if (found?.isDirectory()) all.push(...(await imagesBelow(pattern)));
-    else if (found) all.push(pattern);
-    else {
-      const matches = (await glob(pattern, { absolute: false })).filter(isImageFile).sort(naturally);
-      if (matches.length === 0)
-        throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
-      all.push(...matches);
+    const paths = found
+      ? found.isDirectory()
+        ? await imagesBelow(pattern, onLeftOut)
+        : [pattern]
+      : await matchPattern(pattern, onLeftOut);
+    for (const path of paths) {
+      const place = resolve(path);
+      if (!all.has(place)) all.set(place, path);
     }
   }
-  return [...new Set(all)];
+  return [...all.values()];
+}
+
+/** @throws UserError when a pattern matches no image */
+async function matchPattern(pattern: string, onLeftOut: OnLeftOut | undefined): Promise<string[]> {
+  const [folder, rest] = await splitPattern(sep === '\\' ? pattern.replaceAll('\\', '/') : pattern);
+  const files = rest === '' ? [] : await glob(rest, { cwd: folder || '.', dot: false, expandDirectories: false });
+  const images = takeImages(pattern, files, onLeftOut);
+  if (images.length === 0) throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
+  return images.map((file) => folder + file);
+}
+
+/** The folders that a pattern begins with, which may lie anywhere and be hidden, and what is to be matched below them. */
+async function splitPattern(pattern: string): Promise<readonly [folder: string, rest: string]> {
+  const parts = pattern.split('/');
+  let folder = '';
+  while (parts.length > 1) {
+    const next = `${folder}${parts[0]}/`;
+    if (!(await stat(next).catch(() => undefined))?.isDirectory()) break;
+    folder = next;
+    parts.shift();
+  }
+  return [folder, parts.join('/')];
 }
 
 /** @throws UserError when the file cannot be read */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { type Dataset, splitHeldOut } from '../data/dataset.ts';
+import { basename, join, resolve, sep } from 'node:path';
+import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
+import { distinctEnds } from '../data/names.ts';
 import { UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
@@ -18,24 +19,42 @@ export interface StudySet {
 }
 
 /**
- * All data sets below some folders, each a data set or a collection of them. Sets of equal names get their collection's in
- * front.
+ * All data sets below some folders, each a data set or a collection of them. Sets of equal names get as much of their path in
+ * front as tells them apart.
+ * @param between takes the files that belong to no data set
  * @throws UserError when there are none, or one has no test images
  */
-export async function openStudySets(folders: readonly string[]): Promise<StudySet[]> {
-  const all: (StudySet & { readonly folder: string })[] = [];
+export async function openStudySets(folders: readonly string[], between: LeftOut[] = []): Promise<StudySet[]> {
+  const all: StudySet[] = [];
   for (const folder of folders) {
-    const { root, datasets } = await openDatasets(folder);
+    const { root, datasets, leftOut } = await openDatasets(folder);
+    for (const { path, reason } of leftOut) between.push({ path: join(folder, path), reason });
     for (const dataset of datasets) {
       if (dataset.test.length === 0)
         throw new UserError(`${folder}: ${dataset.name} has no test images.`, 'A study needs labelled test images.');
-      all.push({ name: dataset.name, root, dataset, folder: basename(resolve(folder)) });
+      all.push({ name: dataset.name, root, dataset });
     }
   }
-  return all.map(({ folder, ...set }) => {
-    const alone = all.filter(({ name }) => name === set.name).length === 1;
-    return alone ? set : { ...set, name: `${folder}-${set.name}` };
-  });
+  // Names become those of files.
+  const places = all.map(({ root, dataset }) => placeOf(root, dataset).replaceAll(sep, '/'));
+  const repeated = places.find((place, i) => places.indexOf(place) !== i);
+  if (repeated !== undefined)
+    throw new UserError(`the data set ${repeated} was given twice.`, 'Give each folder once.');
+  const names = distinctEnds(places).map((name) => name.replaceAll('/', '-'));
+  const isTaken = (i: number) => names.some((name, k) => k !== i && name.toLowerCase() === names[i]!.toLowerCase());
+  return all.map((set, i) => ({
+    ...set,
+    name: isTaken(i) ? places[i]!.replace(/^\/+/, '').replaceAll('/', '-') : names[i]!,
+  }));
+}
+
+function placeOf(root: string, { name, layout, folder }: Dataset): string {
+  return layout === 'visa' ? resolve(root, name) : resolve(root, folder ?? '.');
+}
+
+/** Sets by the names that a study gives them. */
+export function namedSets(sets: readonly StudySet[]): { readonly root: string; readonly dataset: Dataset }[] {
+  return sets.map(({ name, root, dataset }) => ({ root, dataset: { ...dataset, name } }));
 }
 
 /** The images of a set, split by a seed. @param onSkip told of images that are left out */
@@ -43,12 +62,15 @@ export async function openStudyData(
   { root, dataset }: StudySet,
   seed: number,
   onSkip: (reason: string) => void,
+  signal?: AbortSignal,
 ): Promise<StudyData> {
   const split = splitHeldOut(dataset, seed);
   const load = (paths: readonly string[]) =>
     loadImages(
       paths.map((path) => resolve(root, path)),
       onSkip,
+      DEFAULT_MEMORY,
+      signal,
     );
   return {
     layout: dataset.layout,

@@ -1,5 +1,6 @@
 import { measure } from '../bench/measure.ts';
 import { type Dataset, GOOD } from '../data/dataset.ts';
+import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
@@ -48,6 +49,8 @@ export interface StudyOptions {
   readonly store: StudyStore;
   /** Told what is being done: training takes long. */
   readonly onProgress?: (phase: string, done: number, total: number) => void;
+  /** Told of test images that are left out, in every cell. */
+  readonly onNotice?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -118,7 +121,7 @@ export class StudyRunner {
 
   /** @throws UserError for unusable data or settings */
   async run(cell: StudyCell, { onImage, onEvaluated }: CellWatch = {}): Promise<CellResult> {
-    const { engine, signal } = this.#options;
+    const { engine, signal, onNotice } = this.#options;
     const start = performance.now();
     const shared = await this.#open(cell);
     const { float, data } = shared;
@@ -129,6 +132,7 @@ export class StudyRunner {
     try {
       const postprocess = await this.#postprocess(shared, arm);
       const bias = new MapStatistics();
+      let sample: RgbImage | undefined;
       const evaluation = await evaluate({
         detector,
         source: data.test,
@@ -137,15 +141,16 @@ export class StudyRunner {
         detail: onEvaluated ? 'defects' : 'pixels',
         batch: evaluationBatch(detector),
         onResult: (_, image) => {
+          sample ??= image.image;
           if (image.defect === GOOD) bias.add(image.prediction.cells);
           return onImage?.(image, detector);
         },
+        ...(onNotice && { onNotice }),
         ...(signal && { signal }),
       });
       await onEvaluated?.(evaluation, detector);
       const { auroc, image, pixel, overlap } = evaluation.metrics;
-      const { image: sample } = await data.test.load(0);
-      const time = (subject: Detector) => ({ name: '', run: () => subject.predict(sample) });
+      const time = (subject: Detector) => ({ name: '', run: () => subject.predict(sample!) });
       const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, ...(signal && { signal }) };
       const [ours, theirs] = await measure([time(detector), time(float)], rounds);
       const inference = await detector.warmUp();

@@ -128,6 +128,9 @@ export function checkFitSettings(settings: FitSettings): void {
   checkWhole(settings.seed, 'seed', 0);
 }
 
+/** More images in a step than any use of them needs: graphs and buffers grow with it. */
+const MAX_BATCH = 256;
+
 /** What every kind of training needs. @throws UserError for a setting that cannot be used */
 export function checkSteps({
   iterations,
@@ -137,6 +140,8 @@ export function checkSteps({
 }: Pick<FitSettings, 'iterations' | 'batch' | 'learningRate' | 'weightDecay'>): void {
   checkWhole(iterations, 'iterations', 1);
   checkWhole(batch, 'batch', 1);
+  if (batch > MAX_BATCH)
+    throw new UserError(`batch ${batch} cannot be used.`, `At most ${MAX_BATCH} images fit into a step.`);
   if (!(learningRate > 0))
     throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
   if (!(weightDecay >= 0))

@@ -181,6 +181,10 @@ export class TrainingSession {
           throw signal.reason;
         }
         const data = Object.entries(await this.#batchData(step));
+        if (signal?.aborted) {
+          await save(step);
+          throw signal.reason;
+        }
         const accepted = engine.submit('a training step', (encoder) => {
           for (const [name, values] of data) plan.write(name, values);
           plan.encode(encoder);
@@ -235,7 +239,7 @@ export class TrainingSession {
   }
 
   async #batchData(step: number) {
-    const { networks, batch, seed, train, penalty, earlierSteps = 0 } = this.#run;
+    const { networks, batch, seed, train, penalty, earlierSteps = 0, signal } = this.#run;
     const { side, channels, cells } = networks;
     const plane = side * side;
     const featureSize = channels * cells * cells;
@@ -247,7 +251,8 @@ export class TrainingSession {
       teacherFeatures: new Float32Array(batch * featureSize),
     };
     this.#order ??= trainingOrder(train.count, seed);
-    for (let b = 0; b < batch; b++) {
+    // A batch that is not read to its end is not trained on.
+    for (let b = 0; b < batch && !signal?.aborted; b++) {
       const k = (earlierSteps + step) * batch + b;
       const image = this.#order(k);
       data.images.set(await this.#imagePixels(image), b * plane);

@@ -72,7 +72,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const repeats = wholeNumber(args, 'repeats', 0, 0);
   const chart = args.text('chart');
   for (const file of [output, chart]) if (file) await assertWritable(file);
-  const set = await openModelDataset(args, folder);
+  const set = await openModelDataset(args, folder, signal);
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, model, set);
     if (detector.state.quantisation)

@@ -8,7 +8,7 @@ import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panel
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
-import { withEngine } from '../session.ts';
+import { notice, withEngine } from '../session.ts';
 
 export const usage = `raad bias MODEL DATA
   Draws the average heat map of normal and of anomalous test images (the paper's Figure 1) and prints the bias index: variance
@@ -28,7 +28,7 @@ const DRAWN = 256;
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model || !folder) throw new UsageError('bias needs a model and a data set.', 'raad bias MODEL DATA');
-  const set = await openModelDataset(args, folder);
+  const set = await openModelDataset(args, folder, signal);
   const source = testSource(set.root, set.dataset);
   const output = args.text('output') ?? `${set.dataset.name}.bias.png`;
   await assertWritable(output);
@@ -38,9 +38,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const progress = startProgress(set.dataset.name, source.count, 'images');
     for (let i = 0; i < source.count; i++) {
       signal.throwIfAborted();
-      const { image } = await source.load(i);
-      const { cells } = await detector.predict(image);
-      kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(cells);
+      try {
+        const { image } = await source.load(i);
+        const { cells } = await detector.predict(image);
+        kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(cells);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        notice(`left out: ${error.message}`);
+      }
       progress.update(i + 1);
     }
     progress.stop();

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset, TestSample } from '../../data/dataset.ts';
+import { belowCommonFolder, distinctFileNames, lastPart, stem } from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
@@ -9,9 +10,10 @@ import { openDatasets, testSource } from '../../node/datasets.ts';
 import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { chooseCategories } from '../datasets.ts';
+import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
+import { namedFolders } from './data.ts';
 import { writeHeatmap } from './predict.ts';
 
 export const usage = `raad eval MODEL DATA
@@ -20,8 +22,10 @@ export const usage = `raad eval MODEL DATA
 
   --good DIR --bad DIR --masks DIR   folders of test images instead of DATA
   --category NAME        one of several data sets
-  --out DIR              scores.csv, metrics.json and heatmaps/
-  --json                 metrics as JSON`;
+  --out DIR              scores.csv, metrics.json and heatmaps/, one for each image
+  --json                 metrics as JSON
+  --dry-run              only say what would be read; see raad data
+  An image that fails is named; all others are evaluated, and the exit code is 1.`;
 
 export const options: OptionTable = {
   good: { type: 'string' },
@@ -29,19 +33,16 @@ export const options: OptionTable = {
   masks: { type: 'string' },
   category: { type: 'string' },
   out: { type: 'string' },
-  json: { type: 'boolean' },
+  ...DRY_RUN_OPTIONS,
 };
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model) throw new UsageError('eval needs a model and a data set.', 'raad eval MODEL DATA');
-  const plain = Object.fromEntries(
-    ['good', 'bad', 'masks'].flatMap((name) => (args.text(name) ? [[name, args.text(name)!]] : [])),
-  );
-  const { root, datasets } = await openDatasets(folder, plain);
+  const { root, datasets, leftOut } = await openDatasets(folder, namedFolders(args));
   const chosen = chooseCategories(datasets, args.text('category'));
-  const out = args.text('out');
-  if (out) await assertWritable(join(out, 'metrics.json'));
+  const sets = chosen.map((dataset) => ({ root, dataset }));
+  const between = args.text('category') ? [] : leftOut;
   const models = (await stat(model).catch(() => undefined))?.isDirectory();
   if (chosen.length > 1 && !models) {
     throw new UserError(
@@ -49,25 +50,57 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       `Choose one with --category (${chosen.map(({ name }) => name).join(', ')}), or give a folder of models.`,
     );
   }
+  const fileOf = ({ name }: Dataset) => (models ? join(model, `${name}.safetensors`) : model);
+  for (const dataset of chosen) await readBytes(fileOf(dataset));
+  if (args.flag('dry-run')) return printDatasets(args, sets, between, signal);
+  const out = args.text('out');
+  if (out) await assertWritable(join(out, 'metrics.json'));
+  for (const dataset of chosen) assertTested(dataset);
+  await announceDatasets(sets, { isEvaluated: true, between, signal });
   const all: (Evaluation & { readonly name: string })[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       const { name } = dataset;
-      const file = models ? join(model, `${name}.safetensors`) : model;
       const target = out && (chosen.length > 1 ? join(out, name) : out);
-      all.push({ name, ...(await evaluateOne({ engine, file, root, dataset, signal }, target)) });
+      const job = { engine, file: fileOf(dataset), root, dataset, signal };
+      all.push({ name, ...(await evaluateOne(job, target)) });
       if (!args.flag('json')) printOne(all.at(-1)!);
     }
   });
   if (args.flag('json')) {
     console.log(JSON.stringify(Object.fromEntries(all.map(({ name, metrics }) => [name, metrics])), null, 2));
   } else if (all.length > 1) console.log(`\n${collectionTable(all)}`);
+  const failed = all.reduce((sum, evaluation) => sum + evaluation.leftOut.length, 0);
+  if (failed > 0)
+    throw new UserError(
+      `${failed} ${failed === 1 ? 'image' : 'images'} could not be evaluated.`,
+      'They are named above; the figures are of the others.',
+    );
+}
+
+/** @throws UserError for a data set that cannot be evaluated */
+function assertTested({ name, test }: Dataset): void {
+  if (test.length === 0)
+    throw new UserError(`${name} holds no test images.`, 'Add a test folder, or give --good and --bad.');
 }
 
 function printOne(evaluation: Evaluation & { readonly name: string }): void {
   console.log(`\n${evaluation.name}`);
   console.log(evaluationTable(evaluation));
   for (const line of evaluationNotes(evaluation)) console.log(`  ${line}`);
+}
+
+/** A file for each heat map: `KIND/NAME.png`, with folders in front of names that would be another's, too. */
+export function heatmapFiles(test: readonly TestSample[]): string[] {
+  const files: string[] = [];
+  for (const kind of new Set(test.map(({ defect }) => defect))) {
+    const indices = [...test.keys()].filter((i) => test[i]!.defect === kind);
+    const names = distinctFileNames(belowCommonFolder(indices.map((i) => test[i]!.image)), (path) =>
+      stem(lastPart(path)),
+    );
+    for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}.png`;
+  }
+  return files;
 }
 
 export interface EvaluationJob {
@@ -84,11 +117,10 @@ export async function evaluateOne(
   out: string | undefined,
   onImage?: (image: EvaluatedImage) => void,
 ): Promise<Evaluation> {
+  assertTested(dataset);
   const detector = await loadDetector(engine, await readBytes(file), file);
   const source = testSource(root, dataset);
-  if (source.count === 0) {
-    throw new UserError(`${dataset.name} holds no test images.`, 'Add a test folder, or give --good and --bad.');
-  }
+  const files = heatmapFiles(dataset.test);
   const progress = startProgress(`evaluating ${dataset.name}`, source.count, 'images');
   try {
     const evaluation = await evaluate({
@@ -97,8 +129,14 @@ export async function evaluateOne(
       async onResult(index, result) {
         if (out) {
           const { name, defect, image, prediction, truth } = result;
-          const file = join(out, 'heatmaps', defect, `${basename(name).replace(/\.[^.]+$/, '')}.png`);
-          await writeHeatmap(file, `${defect} ${basename(name)}`, image, prediction, detector, truth?.mask);
+          await writeHeatmap(
+            join(out, 'heatmaps', files[index]!),
+            `${defect} ${basename(name)}`,
+            image,
+            prediction,
+            detector,
+            truth?.mask,
+          );
         }
         onImage?.(result);
         progress.update(index + 1);

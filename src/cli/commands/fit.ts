@@ -8,10 +8,10 @@ import { PDN_SIZES } from '../../model/pdn.ts';
 import { loadImages, openDatasets } from '../../node/datasets.ts';
 import { assertWritable, imagesBelow, removeFile, writeAtomically } from '../../node/files.ts';
 import { readTeacher } from '../../node/teachers.ts';
-import { type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
+import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { chooseCategories } from '../datasets.ts';
+import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 
@@ -31,7 +31,8 @@ export const usage = `raad fit DATA -o MODEL.safetensors
   --alpha RATE           wanted false-alarm rate of the threshold, 0.01
   --checkpoint-every N   steps between checkpoints, 100; the file is MODEL.safetensors.checkpoint
   --resume               continue from that file
-  --log FILE             losses as JSON lines`;
+  --log FILE             losses as JSON lines
+  --dry-run [--json]     only say what would be read; see raad data`;
 
 /** Options that define a training, for every command that trains. */
 export const TRAINING_OPTIONS: OptionTable = {
@@ -55,20 +56,29 @@ export const options: OptionTable = {
   'checkpoint-every': { type: 'string' },
   resume: { type: 'boolean' },
   log: { type: 'string' },
+  ...DRY_RUN_OPTIONS,
 };
 
 const CHECKPOINT_EVERY = 100;
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const output = args.text('output');
-  if (!output) throw new UsageError('fit needs -o MODEL.safetensors.', 'Say where the model goes.');
+  const isDry = args.flag('dry-run');
+  if (!output && !isDry) throw new UsageError('fit needs -o MODEL.safetensors.', 'Say where the model goes.');
   const settings = readSettings(args);
   const good = args.text('good');
-  const { root, datasets } = await openDatasets(args.positionals[0], good ? { good } : {});
+  const { root, datasets, leftOut } = await openDatasets(args.positionals[0], good ? { good } : {});
   const chosen = chooseCategories(datasets, args.text('category'));
+  const sets = chosen.map((dataset) => ({ root, dataset }));
+  const between = args.text('category') ? [] : leftOut;
+  if (isDry || !output) return printDatasets(args, sets, between, signal);
+  checkFitSettings(settings);
+  // What one of several would be refused for is found before the first is trained.
+  for (const dataset of chosen) splitHeldOut(dataset, settings.seed);
   const single = chosen.length === 1;
   const target = ({ name }: Dataset) => (single ? output : join(output, `${name}.safetensors`));
   for (const dataset of chosen) await assertWritable(target(dataset));
+  await announceDatasets(sets, { isEvaluated: false, between, signal });
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       if (!single) console.error(`\n${dataset.name}`);
@@ -114,6 +124,8 @@ export async function fitOne(
         skipped.push(reason);
         notice(reason);
       },
+      undefined,
+      signal,
     );
   const train = await load(split.train);
   const heldOut = await load(split.heldOut);
@@ -184,7 +196,7 @@ export async function openPenalty(
 ): Promise<PenaltySource & { destroy?(): void }> {
   const folder = args.text('penalty');
   if (!folder) return generatedPenalty(seed);
-  const images = await loadImages(await imagesBelow(folder), notice);
+  const images = await loadImages(await imagesBelow(folder, notice), notice);
   return photographPenalty(engine, images, basename(resolve(folder)));
 }
 

@@ -1,9 +1,10 @@
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
+import { distinctFileNames } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
 import type { Detector, Prediction } from '../../model/detector.ts';
 import { loadDetector } from '../../model/modelFile.ts';
-import { expandImages, readBytes, writeAtomically } from '../../node/files.ts';
+import { assertWritable, expandImages, readBytes, writeAtomically } from '../../node/files.ts';
 import { encodePng, readImage } from '../../node/images.ts';
 import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
@@ -13,8 +14,10 @@ import { verdictOf } from '../verdict.ts';
 
 export const usage = `raad predict MODEL IMAGE...
   Scores images, files or folders or patterns, and draws where the defects are.
+  Folders and patterns leave out heat maps that were written before. An image that fails is named; all others are scored,
+  and the exit code is 1.
 
-  --out DIR              where the heat maps go (IMAGE.heatmap.png), the current folder by default
+  --out DIR              where the heat maps go, one for each image (IMAGE.heatmap.png), the current folder by default
   --no-heatmap           scores only
   --json                 a JSON line per image`;
 
@@ -29,59 +32,69 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!modelFile || patterns.length === 0)
     throw new UsageError('predict needs a model and images.', 'raad predict MODEL IMAGE...');
   const bytes = await readBytes(modelFile);
-  const paths = await expandImages(patterns);
-  const names = heatmapNames(paths);
+  const paths = await expandImages(patterns, notice);
+  const names = distinctFileNames(paths.map((path) => path.replaceAll('\\', '/')));
   const out = args.text('out') ?? '.';
+  const heatmapOf = (index: number) => (args.flag('no-heatmap') ? undefined : join(out, `${names[index]}.heatmap.png`));
+  const first = heatmapOf(0);
+  if (first) await assertWritable(first);
+  const inputs = new Set(paths.map((path) => resolve(path)));
+  for (const index of paths.keys()) {
+    const file = heatmapOf(index);
+    if (file && inputs.has(resolve(file)))
+      throw new UserError(
+        `the heat map of ${paths[index]} would replace ${file}, an image to score.`,
+        'Give --out DIR.',
+      );
+  }
   await withEngine(args, async (engine) => {
     const detector = await loadDetector(engine, bytes, modelFile);
     let done = 0;
     for (const [index, path] of paths.entries()) {
       signal.throwIfAborted();
-      let image: RgbImage;
+      const heatmap = heatmapOf(index);
+      let prediction: Prediction;
+      let picture: Uint8Array | undefined;
       try {
-        image = await readImage(path);
+        const image = await readImage(path);
+        prediction = await detector.predict(image);
+        picture = heatmap ? await drawHeatmap(basename(path), image, prediction, detector) : undefined;
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
-        notice(`left out: ${error.message}`);
+        notice(`left out: ${error.message.includes(path) ? '' : `${path}: `}${error.message}`);
         continue;
       }
-      const prediction = await detector.predict(image);
+      if (heatmap && picture) await writeAtomically(heatmap, picture);
       done++;
-      const heatmap = args.flag('no-heatmap') ? undefined : join(out, names[index]!);
-      if (heatmap) await writeHeatmap(heatmap, basename(path), image, prediction, detector);
       print(args.flag('json'), path, prediction, heatmap);
     }
     detector.destroy();
+    const failed = paths.length - done;
     if (done === 0) throw new UserError('none of the images could be read.', 'Give whole image files.');
-    if (done < paths.length) notice(`${paths.length - done} of ${paths.length} images were left out.`);
+    if (failed > 0)
+      throw new UserError(
+        `${failed} of ${paths.length} images were left out.`,
+        'They are named above; all others are done.',
+      );
   });
 }
 
-/** Draws a prediction: score, verdict, map with colour bar and contour. @throws UserError */
-export async function writeHeatmap(
-  file: string,
+/** Draws a prediction into a file: score, verdict, map with colour bar and contour. @throws UserError */
+export async function writeHeatmap(file: string, ...drawn: Parameters<typeof drawHeatmap>): Promise<void> {
+  await writeAtomically(file, await drawHeatmap(...drawn));
+}
+
+async function drawHeatmap(
   title: string,
   image: RgbImage,
   prediction: Prediction,
   { state }: Detector,
   mask?: Uint8Array,
-): Promise<void> {
+): Promise<Uint8Array> {
   const { map, score } = prediction;
   const verdict = verdictOf(prediction);
   const optional = { ...(verdict && { verdict }), ...(mask && { mask }) };
-  const picture = renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional });
-  await writeAtomically(file, await encodePng(picture));
-}
-
-/** File names for the heat maps, with the folder's name in front where two images have the same one. */
-function heatmapNames(paths: readonly string[]): string[] {
-  const count = new Map<string, number>();
-  for (const path of paths) count.set(basename(path), (count.get(basename(path)) ?? 0) + 1);
-  return paths.map((path) => {
-    const unique = count.get(basename(path)) === 1;
-    const parts = path.split(/[\\/]/).filter((part) => part !== '' && part !== '.' && part !== '..');
-    return `${unique ? basename(path) : parts.join('_')}.heatmap.png`;
-  });
+  return encodePng(renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional }));
 }
 
 function print(json: boolean, path: string, prediction: Prediction, heatmap: string | undefined): void {

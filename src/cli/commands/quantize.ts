@@ -58,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if ((args.text('bits') === undefined) === (args.text('plan') === undefined))
     throw new UsageError('quantize needs either --bits or --plan.', USAGE);
   if (!args.text('calibrate') && !args.text('good')) throw new UsageError('quantize needs --calibrate DATA.', USAGE);
-  const set = await openModelDataset(args, args.text('calibrate'));
+  const set = await openModelDataset(args, args.text('calibrate'), signal);
   await assertWritable(output);
   const method = args.choice('range', RANGE_METHODS);
   const alpha = args.number('alpha');

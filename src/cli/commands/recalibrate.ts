@@ -48,7 +48,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const text = await readFile(planFile, 'utf8').catch(() => {
     throw new UserError(`${planFile} cannot be read.`, 'Make a plan with `raad allocate`.');
   });
-  const set = await openModelDataset(args, folder);
+  const set = await openModelDataset(args, folder, signal);
   const [iterations, batch, learningRate, alpha] = ['iterations', 'batch', 'lr', 'alpha'].map((name) =>
     args.number(name),
   );

@@ -1,14 +1,15 @@
 import { basename, join, resolve } from 'node:path';
+import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { assertWritable } from '../../node/files.ts';
 import { runSteps } from '../../node/run.ts';
-import { folderStore, keepSettings, openStudyData, openStudySets } from '../../node/study.ts';
+import { folderStore, keepSettings, namedSets, openStudyData, openStudySets } from '../../node/study.ts';
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { StepRecord } from '../../study/record.ts';
 import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
-import { chooseCategories } from '../datasets.ts';
+import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, studyRunner } from '../study.ts';
 import { STUDY_OPTIONS, studySettings } from './study.ts';
@@ -23,23 +24,30 @@ export const usage = `raad run DATA -o DIR
   --map attention|ridge|cka --contribution separability|literal   how layers are scored
   --recalibrate-iterations N --recalibrate-lr RATE   a tenth of the training; 1e-5
   --penalty DIR          photographs for the penalty loss; generated pictures by default
-  --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is standard by default`;
+  --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is standard by default
+  --dry-run [--json]     only say what would be read; see raad data`;
 
 export const options: OptionTable = {
   output: { type: 'string', short: 'o' },
   seed: { type: 'string' },
   category: { type: 'string' },
   ...STUDY_OPTIONS,
+  ...DRY_RUN_OPTIONS,
 };
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('output');
-  if (!out || args.positionals.length === 0)
+  const isDry = args.flag('dry-run');
+  if ((!out && !isDry) || args.positionals.length === 0)
     throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
   const settings = studySettings(args, 'standard');
   checkStudySettings(settings);
   const seed = wholeNumber(args, 'seed', 0, 0);
-  const sets = chooseCategories(await openStudySets(args.positionals), args.text('category'));
+  const between: LeftOut[] = [];
+  const sets = chooseCategories(await openStudySets(args.positionals, between), args.text('category'));
+  if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);
+  for (const { dataset } of sets) splitHeldOut(dataset, seed);
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   const folder = args.text('penalty');
   const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
   await withEngine(args, async (engine) => {
@@ -50,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         const target = sets.length === 1 ? out : join(out, set.name);
         await assertWritable(join(target, 'run.json'));
         if (sets.length > 1) console.error(`\n${set.name}`);
-        const data = await openStudyData(set, seed, notice);
+        const data = await openStudyData(set, seed, notice, signal);
         const runner = await studyRunner({
           engine,
           settings,
@@ -71,7 +79,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
             adapter: engine.caps.description,
             versions: { 'raad-webgpu': await ownVersion(), node: process.version },
             onStep: ({ step, result }) =>
-              console.error(`${step}: ${(100 * (result.metrics.auroc ?? 0)).toFixed(2)} AUROC`),
+              console.error(
+                result.metrics.auroc === undefined
+                  ? `${step}: no AUROC, which needs good and defective test images`
+                  : `${step}: ${(100 * result.metrics.auroc).toFixed(2)} AUROC`,
+              ),
           });
           console.log(`\n${set.name}\n${stepsTable(steps)}`);
         } finally {

@@ -45,7 +45,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
   const method = args.choice('range', RANGE_METHODS);
-  const set = await openModelDataset(args, folder);
+  const set = await openModelDataset(args, folder, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');
   for (const file of [csv, chart]) if (file) await assertWritable(file);

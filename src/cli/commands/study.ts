@@ -1,10 +1,18 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { splitHeldOut } from '../../data/dataset.ts';
+import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
-import { folderStore, keepSettings, openStudySets, ResultLog, type StudySet, studyDigest } from '../../node/study.ts';
+import {
+  folderStore,
+  keepSettings,
+  namedSets,
+  openStudySets,
+  ResultLog,
+  type StudySet,
+  studyDigest,
+} from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
@@ -13,6 +21,7 @@ import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../stud
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { announceDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 import { readSettings, TRAINING_OPTIONS } from './fit.ts';
@@ -83,7 +92,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
   const settings = { ...studySettings(args, 'quick'), averageBits: args.number('average-bits') ?? AVERAGE_BITS };
   checkStudySettings(settings);
-  const sets = await openStudySets(args.positionals);
+  const between: LeftOut[] = [];
+  const sets = await openStudySets(args.positionals, between);
+  for (const { dataset } of sets) for (const seed of seeds) splitHeldOut(dataset, seed);
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
   const folder = args.text('penalty');
   // Only when nothing else can be refused: a folder that was never begun takes other settings.

@@ -1,11 +1,13 @@
 import { hostname } from 'node:os';
+import type { LeftOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { openStudySets, studyDigest } from '../../node/study.ts';
+import { namedSets, openStudySets, studyDigest } from '../../node/study.ts';
 import { openStudyQueue, type StudyTask } from '../../node/studyQueue.ts';
 import { cellId } from '../../study/cells.ts';
 import type { StudyRunner, StudyStore } from '../../study/runner.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { announceDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 
@@ -29,7 +31,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!url || args.positionals.length === 0)
     throw new UsageError('study-worker needs a data set and --redis.', 'raad study-worker DATA... --redis URL');
   const lease = wholeNumber(args, 'lease', 60, 1);
-  const sets = await openStudySets(args.positionals);
+  const between: LeftOut[] = [];
+  const sets = await openStudySets(args.positionals, between);
+  await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
   try {
     await withEngine(args, async (engine) => {
