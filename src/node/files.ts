@@ -12,7 +12,11 @@ export async function readFolder(folder: string): Promise<FileTree> {
   if (!found) throw new UserError(`the folder ${folder} does not exist.`, 'Check the path.');
   if (!found.isDirectory()) throw new UserError(`${folder} is a file, not a folder.`, 'Give the folder that holds it.');
   const files = await glob('**/*', { cwd: folder, onlyFiles: true, dot: false, expandDirectories: false });
-  return { name: resolve(folder), files, readText: (path) => readFile(join(folder, path), 'utf8') };
+  return {
+    name: resolve(folder),
+    files,
+    readText: async (path) => new TextDecoder().decode(await readBytes(join(folder, path))),
+  };
 }
 
 /** Paths of all images below a folder, in natural order. @throws UserError when there is none */
@@ -26,24 +30,31 @@ export async function imagesBelow(folder: string): Promise<string[]> {
 
 /** Image files from paths, folders and glob patterns, in the order given. @throws UserError for one that names nothing */
 export async function expandImages(patterns: readonly string[]): Promise<string[]> {
-  const all: string[] = [];
+  const all: string[][] = [];
   for (const pattern of patterns) {
     const found = await stat(pattern).catch(() => undefined);
-    if (found?.isDirectory()) all.push(...(await imagesBelow(pattern)));
-    else if (found) all.push(pattern);
+    if (found?.isDirectory()) all.push(await imagesBelow(pattern));
+    else if (found) all.push([pattern]);
     else {
       const matches = (await glob(pattern, { absolute: false })).filter(isImageFile).sort(naturally);
       if (matches.length === 0)
         throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
-      all.push(...matches);
+      all.push(matches);
     }
   }
-  return [...new Set(all)];
+  return [...new Set(all.flat())];
 }
 
-/** @throws UserError when the file cannot be read */
+/** Longer files are refused before they take memory. */
+const MAX_FILE_BYTES = 2 ** 30;
+
+/** @throws UserError when the file cannot be read, is no file but a pipe or a device, or is too long */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
+    const found = await stat(path);
+    // Pipes and devices may never end, or never begin.
+    if (!found.isFile() && !found.isDirectory()) throw new Error('it is a pipe or a device, not a file');
+    if (found.size > MAX_FILE_BYTES) throw new Error(`it has ${found.size} bytes, more than ${MAX_FILE_BYTES}`);
     return await readFile(path);
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${reasonOf(error)}.`, 'Check the path and its permissions.');
