@@ -5,8 +5,6 @@ export interface TiffPicture {
   /** Compressed with losses. */
   readonly lossy: boolean;
   readonly tiled: boolean;
-  /** Colours have been multiplied by alpha. */
-  readonly premultiplied: boolean;
 }
 
 const TAG = {
@@ -14,12 +12,10 @@ const TAG = {
   compression: 259,
   tileOffsets: 324,
   tileBytes: 325,
-  extraSamples: 338,
   sampleFormat: 339,
 } as const;
 
 const OLD_JPEG = 6;
-const ASSOCIATED_ALPHA = 1;
 /** JPEG, WebP. */
 const LOSSY = [7, 50001];
 /** Names of sample formats other than unsigned integers (1) and unknown ones (4). */
@@ -55,11 +51,7 @@ export function inspectTiff(bytes: Uint8Array): TiffPicture {
     if (offset + length > bytes.length)
       throw damaged(`it ends at byte ${bytes.length}, within tile ${i + 1} of ${count}`);
   });
-  return {
-    lossy: LOSSY.includes(compression),
-    tiled: count > 0,
-    premultiplied: directory.numbers(TAG.extraSamples)[0] === ASSOCIATED_ALPHA,
-  };
+  return { lossy: LOSSY.includes(compression), tiled: count > 0 };
 }
 
 interface Directory {

@@ -130,10 +130,6 @@ async function decodeByVips(
     const values = sixteen ? Uint8Array.from(words(data), (value) => value >> 8) : data;
     return { width: info.width, height: info.height, channels: 3, data: mixInks(values) };
   }
-  if (tiff?.premultiplied && !wide) {
-    const { data, info } = await image.toColourspace('srgb').raw(raw).toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, ...divideByAlpha(data, info.channels) };
-  }
   const colours = image
     .removeAlpha()
     .toColourspace(wide && sixteen ? 'rgb16' : 'srgb')
@@ -165,17 +161,6 @@ function mixInks(inks: Uint8Array): Uint8Array {
     }
   }
   return rgb;
-}
-
-/** Colours that were multiplied by alpha, the last channel, as they were before; without it. */
-function divideByAlpha(data: Uint8Array, channels: number): Pick<Decoded, 'channels' | 'data'> {
-  const colours = channels - 1;
-  const result = new Uint8Array((data.length / channels) * colours);
-  for (let i = 0, k = 0; k < result.length; i += channels, k += colours) {
-    const alpha = data[i + colours]! || 255;
-    for (let c = 0; c < colours; c++) result[k + c] = Math.min(Math.floor((255 * data[i + c]!) / alpha), 255);
-  }
-  return { channels: colours, data: result };
 }
 
 function spreadGray(data: Uint8Array, channels: number): Uint8Array {
