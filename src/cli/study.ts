@@ -38,6 +38,7 @@ export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): 
     penalty: (seed) => penalty ?? generatedPenalty(seed),
     teacher: await readTeacher(options.settings.fit.size),
     onProgress: startPhases(),
+    onNotice: notice,
   });
 }
 
