@@ -125,7 +125,6 @@ describe('fit', () => {
     ['not a number', 'conv1.weight', Number.NaN, 'conv1.weight holds values that are not finite'],
     ['infinite', 'conv2.bias', Number.NEGATIVE_INFINITY, 'conv2.bias holds values that are not finite'],
     ['zero', 'conv3.weight', 0, 'conv3.weight is all zero'],
-    ['too large', 'conv1.weight', 1e38, "the teacher's features of the training images are not finite"],
   ])('a teacher that is %s is refused before training', async (_, name, value, message) => {
     const tensors = new Map(teacher.tensors);
     const { shape, data } = tensors.get(name)!;

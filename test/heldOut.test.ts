@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { extent } from '../src/extent.ts';
-import { farAbove, imageNames, mapRange } from '../src/train/heldOut.ts';
+import { farAbove, imageNames, mapLevel, mapRange } from '../src/train/heldOut.ts';
 
 describe('held-out images far above the others', () => {
   test.each([
@@ -12,7 +12,17 @@ describe('held-out images far above the others', () => {
     ['the only one, without any', [25], [], []],
     ['maps of zeros', [0, 0, 1], [], []],
   ])('%s', (_, levels, others, far) => {
-    expect(farAbove(levels, others).far).toEqual(far);
+    const varied = (level: number) => ({ level, flat: false });
+    expect(farAbove(levels.map(varied), others.map(varied)).far).toEqual(far);
+  });
+
+  test('maps without structure, sooner', () => {
+    const blank = mapLevel(new Float32Array(100).fill(5));
+    const good = mapLevel(Float32Array.from({ length: 100 }, (_, i) => i / 100));
+    expect([blank.flat, good.flat]).toEqual([true, false]);
+    expect(farAbove([good, blank, good]).far).toEqual([1]);
+    expect(farAbove([good, { level: 5, flat: false }, good]).far).toEqual([]);
+    expect(farAbove([blank, blank, blank]).far).toEqual([]);
   });
 
   test('quantiles that nearly coincide are refused', () => {

@@ -2,7 +2,7 @@ import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
 import { conformalThreshold } from '../model/conformal.ts';
 import type { Detector, MapQuantiles, RawMaps } from '../model/detector.ts';
-import { farAbove, imageNames, mapLevel, mapRange } from './heldOut.ts';
+import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
 
 /** Images by index, of any size. */
 export interface ImageSource {
@@ -46,7 +46,7 @@ export async function calibrate(
     studentTeacher: new Float32Array(plane * heldOut.count),
     autoencoder: new Float32Array(plane * heldOut.count),
   };
-  const levels = { studentTeacher: [] as number[], autoencoder: [] as number[] };
+  const levels = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
   for (let i = 0; i < heldOut.count; i++) {
     signal?.throwIfAborted();
     const maps = await detector.rawMaps(await heldOut.image(i));
@@ -55,7 +55,7 @@ export async function calibrate(
       levels[map].push(mapLevel(maps[map]));
     }
   }
-  const usual = { studentTeacher: [] as number[], autoencoder: [] as number[] };
+  const usual = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
   for (let i = 0; train && i < Math.min(train.count, ENOUGH - heldOut.count); i++) {
     signal?.throwIfAborted();
     const maps = await detector.rawMaps(await train.image(i));
@@ -68,7 +68,7 @@ export async function calibrate(
       if (left.has(i)) continue;
       left.add(i);
       onNotice?.(
-        `${imageNames(heldOut, [i])[0]} is left out of map quantiles and threshold: its ${MAP_NAMES[map]} map reaches ${levels[map][i]!.toPrecision(3)} where ${judged.usual.toPrecision(3)} is usual.`,
+        `${imageNames(heldOut, [i])[0]} is left out of map quantiles and threshold: its ${MAP_NAMES[map]} map reaches ${levels[map][i]!.level.toPrecision(3)} where ${judged.usual.toPrecision(3)} is usual.`,
       );
     }
   }

@@ -10,12 +10,26 @@ const HIGH = 0.995;
  * blank frames and noise reach 11 to 36 times the usual level, good parts twice.
  */
 const FAR = 10;
+/** The same of maps without structure, which only a blank frame has: after 4 steps it reaches 9 times the usual level. */
+const FAR_AND_FLAT = 2;
 /** Quantiles that differ by a smaller share are those of a map without structure. */
 const LEAST_SPREAD = 0.01;
 
-/** What a map reaches on most of an image: one speck does not raise it. */
-export function mapLevel(map: Float32Array): number {
-  return exactQuantile(map, LOW);
+/** A map in short. */
+export interface MapLevel {
+  /** What it reaches on most of an image: one speck does not raise it. */
+  readonly level: number;
+  /** It hardly varies. */
+  readonly flat: boolean;
+}
+
+export function mapLevel(map: Float32Array): MapLevel {
+  const [level, high] = [exactQuantile(map, LOW), exactQuantile(map, HIGH)];
+  return { level, flat: isFlat(level, high) };
+}
+
+function isFlat(low: number, high: number): boolean {
+  return high > 0 && high - low < LEAST_SPREAD * high;
 }
 
 /**
@@ -25,12 +39,12 @@ export function mapLevel(map: Float32Array): number {
  * @returns the usual level, and the indices of those that are far above it
  */
 export function farAbove(
-  levels: readonly number[],
-  others: readonly number[] = [],
+  levels: readonly MapLevel[],
+  others: readonly MapLevel[] = [],
 ): { readonly usual: number; readonly far: readonly number[] } {
-  const sorted = [...levels, ...others].sort((a, b) => a - b);
+  const sorted = [...levels, ...others].map(({ level }) => level).sort((a, b) => a - b);
   const usual = sorted[(sorted.length - 1) >> 1] ?? 0;
-  const far = levels.flatMap((level, i) => (level > FAR * usual ? [i] : []));
+  const far = levels.flatMap(({ level, flat }, i) => (level > (flat ? FAR_AND_FLAT : FAR) * usual ? [i] : []));
   return { usual, far: usual > 0 ? far : [] };
 }
 
@@ -40,7 +54,7 @@ export function farAbove(
  */
 export function mapRange(values: Float32Array, map: string, names: readonly string[]): readonly [number, number] {
   const [low, high] = [exactQuantile(values, LOW), exactQuantile(values, HIGH)];
-  if (high > 0 && high - low < LEAST_SPREAD * high)
+  if (isFlat(low, high))
     throw new UserError(
       `the ${map} map of the held-out images is nearly constant (${low.toPrecision(4)} .. ${high.toPrecision(4)}), as that of a blank frame is: ${names.join(', ')}.`,
       'Take blank frames out of the good images, or add good images.',
