@@ -6,7 +6,7 @@ import { UserError } from '../src/errors.ts';
 import type { Detector } from '../src/model/detector.ts';
 import { saveDetector } from '../src/model/modelFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import type { ImageSource } from '../src/train/calibrate.ts';
+import { calibrate, type ImageSource } from '../src/train/calibrate.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { trainingOrder } from '../src/train/session.ts';
@@ -97,6 +97,42 @@ describe('fit', () => {
     damaged[damaged.length - 5]! ^= 1;
     await expect(fit(options({ resume: damaged }))).rejects.toThrow(/is damaged/);
     await expect(fit(options({ resume: bytes }))).rejects.toThrow(/is not a training checkpoint/);
+  });
+
+  test('a blank frame among held-out images changes nothing and is named', async () => {
+    const blank = { width: 128, height: 128, data: new Uint8Array(128 * 128 * 3) };
+    const [clean, heldOut] = [specimens(5, 2), specimens(5, 3)];
+    const spoiled: ImageSource = {
+      count: 3,
+      paths: ['a.png', 'blank.png', 'b.png'],
+      image: async (i) => (i === 1 ? blank : clean.image(i >> 1)),
+    };
+    const notices: string[] = [];
+    const detector = await fit(options({ heldOut: spoiled, onNotice: (message) => notices.push(message) }));
+    expect(detector.state.quantiles).toEqual(uninterrupted.state.quantiles);
+    expect(detector.state.threshold).toEqual(uninterrupted.state.threshold);
+    expect(notices).toEqual([expect.stringMatching(/^blank.png is left out of map quantiles and threshold/)]);
+    await expect(fit(options({ heldOut: { count: 1, image: async () => blank } }))).rejects.toThrow(
+      'the held-out good images are blank: held-out image 1.',
+    );
+    const far = calibrate(detector, { count: 1, image: async () => blank }, { train: heldOut });
+    await expect(far).rejects.toThrow('unlike those that were trained on: held-out image 1.');
+    const alone = calibrate(detector, { count: 1, image: async () => blank });
+    await expect(alone).rejects.toThrow(/map of the held-out images is nearly constant/);
+  });
+
+  test.each([
+    ['not a number', 'conv1.weight', Number.NaN, 'conv1.weight holds values that are not finite'],
+    ['infinite', 'conv2.bias', Number.NEGATIVE_INFINITY, 'conv2.bias holds values that are not finite'],
+    ['zero', 'conv3.weight', 0, 'conv3.weight is all zero'],
+  ])('a teacher that is %s is refused before training', async (_, name, value, message) => {
+    const tensors = new Map(teacher.tensors);
+    const { shape, data } = tensors.get(name)!;
+    tensors.set(name, { shape, data: new Float32Array(data.length).fill(value) });
+    const phases: string[] = [];
+    const spoiled = options({ teacher: { ...teacher, tensors }, onProgress: ({ phase }) => phases.push(phase) });
+    await expect(fit(spoiled)).rejects.toThrow(message);
+    expect(phases).not.toContain('train');
   });
 
   test.each([

@@ -153,6 +153,37 @@ describe('heat map', () => {
     expect(at(2, 2)).toEqual([20, 22, 26]);
   });
 
+  test.each([
+    [1, 500, 16],
+    [1, 8000, 1],
+    [4, 8192, 1],
+    [1, 2 ** 20, 2 ** -5],
+    [2 ** 20, 1, 2 ** -5],
+    [8000, 6000, undefined],
+    [20000, 13000, undefined],
+    [100, 80, 4],
+    [1, 1, 400],
+  ])('%i x %i is drawn within bounds', (width, height, zoom) => {
+    const layout = heatmapLayout(width, height);
+    if (zoom !== undefined) expect(layout.zoom).toBe(zoom);
+    expect(layout.overlay.width * layout.overlay.height).toBeLessThanOrEqual(2 ** 24);
+    expect(Math.max(layout.overlay.width, layout.overlay.height)).toBeLessThanOrEqual(2 ** 15);
+    expect(layout.width).toBeGreaterThanOrEqual(400);
+    const proportion = layout.overlay.width / layout.overlay.height / (width / height);
+    if (Math.min(layout.overlay.width, layout.overlay.height) > 50) expect(proportion).toBeCloseTo(1, 2);
+  });
+
+  test('strips are drawn, long ones shrunk', () => {
+    for (const [width, height] of [
+      [4, 800],
+      [4, 2 ** 16],
+    ] as const) {
+      const strip = renderHeatmap(ramp(width, height));
+      const layout = heatmapLayout(width, height);
+      expect([strip.width, strip.height]).toEqual([layout.width, layout.height]);
+    }
+  });
+
   test('refuses maps of another size and empty ranges', () => {
     const input = ramp(20, 20);
     expect(() => overlayHeatmap({ ...input, map: new Float32Array(10) })).toThrow(UserError);

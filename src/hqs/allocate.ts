@@ -1,5 +1,6 @@
 import { Random } from '../data/random.ts';
 import { UserError } from '../errors.ts';
+import { extent } from '../extent.ts';
 import type { Networks } from '../model/networks.ts';
 import { type BitPlan, type LayerPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import { dequantiseWeights, quantiseWeights, WEIGHT_BITS, type WeightBits } from '../quantisation/weights.ts';
@@ -146,13 +147,12 @@ function psi(
     );
   if (thresholds.some((threshold, i) => !(threshold > (thresholds[i - 1] ?? Number.NEGATIVE_INFINITY))))
     throw new UserError(`the thresholds ${thresholds.join(', ')} do not ascend.`, 'Sort them.');
-  const given = scores.filter((score) => score !== undefined);
-  const least = Math.min(...given);
-  const spread = Math.max(...given) - least;
+  const { low, high } = extent(scores.filter((score) => score !== undefined));
+  const spread = high - low;
   return items.map((_, i) => {
     const score = scores[i];
     if (score === undefined) return otherBits;
-    const scaled = spread > 0 ? (score - least) / spread : 1;
+    const scaled = spread > 0 ? (score - low) / spread : 1;
     return bits[thresholds.filter((threshold) => scaled >= threshold).length]!;
   });
 }

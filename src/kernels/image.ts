@@ -110,7 +110,7 @@ export const imageLumaOp: Op<None> = {
 };
 
 /** Fractional bits of Pillow's 8-bit resampling. */
-const PRECISION = 22;
+export const RESIZE_PRECISION = 22;
 
 /** Taps of a triangle filter that widens when shrinking, as Pillow computes them. */
 export function resizeCoefficients(
@@ -134,7 +134,7 @@ export function resizeCoefficients(
     }
     for (let i = 0; i < row.length; i++) {
       const share = sum === 0 ? row[i]! : row[i]! / sum;
-      weights[o * taps + i] = Math.trunc(0.5 + share * (1 << PRECISION));
+      weights[o * taps + i] = Math.trunc(0.5 + share * (1 << RESIZE_PRECISION));
     }
     bounds[2 * o] = first;
     bounds[2 * o + 1] = row.length;
@@ -191,13 +191,13 @@ export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: nu
       const o = horizontal ? ox : oy;
       let word = 0;
       for (let c = 0; c < 4; c++) {
-        let sum = 1 << (PRECISION - 1);
+        let sum = 1 << (RESIZE_PRECISION - 1);
         for (let t = 0; t < bounds![2 * o + 1]!; t++) {
           const s = bounds![2 * o]! + t;
           const at = horizontal ? (b * h + oy) * w + s : (b * h + s) * w + ox;
           sum += (weights![o * taps + t]! | 0) * ((image![at]! >>> (8 * c)) & 255);
         }
-        word |= Math.min(Math.max(sum >> PRECISION, 0), 255) << (8 * c);
+        word |= Math.min(Math.max(sum >> RESIZE_PRECISION, 0), 255) << (8 * c);
       }
       y[i] = word;
     }

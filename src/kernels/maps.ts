@@ -123,6 +123,47 @@ export interface PlaceAttrs {
   readonly placement: Placement;
 }
 
+/**
+ * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too.
+ * @param x [N, 1, cells, cells]
+ * @param y [N, 1, height, width], receives the map
+ */
+export function placeOnHost(
+  x: ArrayLike<number>,
+  cells: number,
+  { height, width, side, placement }: PlaceAttrs,
+  y: Float32Array | Float64Array,
+): void {
+  const exact = placement === 'exact';
+  const limit = (v: number) => Math.min(Math.max(v, 0), cells - 1);
+  const cell = (b: number, row: number, column: number): number => {
+    if (exact) return x[(b * cells + limit(row)) * cells + limit(column)]!;
+    const [r, c] = [row - 4, column - 4];
+    return r < 0 || c < 0 || r >= cells || c >= cells ? 0 : x[(b * cells + r) * cells + c]!;
+  };
+  const position = (p: number, extent: number): number => {
+    const unit = (p + 0.5) / extent;
+    const raw = exact ? (unit * side - 16.5) / 4 : unit * (cells + 8) - 0.5;
+    return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 7);
+  };
+  const images = y.length / (height * width);
+  let at = 0;
+  for (let b = 0; b < images; b++) {
+    for (let oy = 0; oy < height; oy++) {
+      const fy = position(oy, height);
+      const row = Math.floor(fy);
+      for (let ox = 0; ox < width; ox++) {
+        const fx = position(ox, width);
+        const column = Math.floor(fx);
+        const tx = fx - column;
+        const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
+        const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
+        y[at++] = top + (fy - row) * (bottom - top);
+      }
+    }
+  }
+}
+
 export const placeMapOp: Op<PlaceAttrs> = {
   name: 'placeMap',
   infer(inputs, { height, width }) {
@@ -132,36 +173,8 @@ export const placeMapOp: Op<PlaceAttrs> = {
     return { shape: [x!.shape[0]!, 1, height, width], dtype: 'f32' };
   },
   reference([x], node) {
-    const { height, width, side, placement } = node.attrs;
-    const exact = placement === 'exact';
-    const [n, , cells] = nchw(inputType(node, 0));
-    const cell = (b: number, row: number, column: number): number => {
-      const limit = (v: number) => Math.min(Math.max(v, 0), cells - 1);
-      if (exact) return x![(b * cells + limit(row)) * cells + limit(column)]!;
-      const [r, c] = [row - 4, column - 4];
-      return r < 0 || c < 0 || r >= cells || c >= cells ? 0 : x![(b * cells + r) * cells + c]!;
-    };
-    const position = (p: number, extent: number): number => {
-      const unit = (p + 0.5) / extent;
-      const raw = exact ? (unit * side - 16.5) / 4 : unit * (cells + 8) - 0.5;
-      return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 7);
-    };
     const y = new Float64Array(size(node.type));
-    let at = 0;
-    for (let b = 0; b < n; b++) {
-      for (let oy = 0; oy < height; oy++) {
-        const fy = position(oy, height);
-        const row = Math.floor(fy);
-        for (let ox = 0; ox < width; ox++) {
-          const fx = position(ox, width);
-          const column = Math.floor(fx);
-          const tx = fx - column;
-          const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
-          const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
-          y[at++] = top + (fy - row) * (bottom - top);
-        }
-      }
-    }
+    placeOnHost(x!, inputType(node, 0).shape[2]!, node.attrs, y);
     return y;
   },
   variants: [

@@ -43,6 +43,9 @@ export interface PixelMetrics {
   readonly curve: OverlapCurve;
 }
 
+/** Numbers of sets from here on take 32 bits. */
+const SETS_OF_16_BITS = 2 ** 16;
+
 /** Points that the curve for drawing is thinned to. */
 const CURVE_POINTS = 1000;
 
@@ -54,7 +57,7 @@ const CURVE_POINTS = 1000;
 export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undefined {
   const total = images.reduce((sum, { map }) => sum + map.length, 0);
   const scores = new Float32Array(total);
-  const members = new Uint32Array(total);
+  let members: Uint16Array | Uint32Array = new Uint16Array(total);
   const sets = new RegionSets();
   const saturations: number[] = [];
   let offset = 0;
@@ -62,7 +65,11 @@ export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undef
     scores.set(map, offset);
     for (const { pixels, saturation } of regions) {
       const region = saturations.push(saturation) - 1;
-      for (const pixel of pixels) members[offset + pixel] = sets.add(members[offset + pixel]!, region);
+      for (const pixel of pixels) {
+        const set = sets.add(members[offset + pixel]!, region);
+        if (set === SETS_OF_16_BITS) members = Uint32Array.from(members);
+        members[offset + pixel] = set;
+      }
     }
     offset += map.length;
   }
@@ -70,7 +77,7 @@ export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undef
   for (let i = 0; i < total; i++) if (members[i] === 0) normal++;
   if (saturations.length === 0 || normal === 0) return undefined;
 
-  const ranking = new Ranking(scores, members);
+  const ranking = Ranking.inPlace(scores, members);
   const curve = sweep(ranking, sets, saturations, normal);
   return {
     pixel: rankedMetrics(ranking),

@@ -5,9 +5,11 @@ const RADIX = 2 ** RADIX_BITS;
 /** What a score stands for: a class (0: normal), or a number of the caller's. */
 type Labels = ArrayLike<number | boolean>;
 
+type LabelArray = Uint16Array | Uint32Array;
+
 /**
- * Scores in descending order with their labels. Float32 scores are radix sorted, in linear time and 16 bytes per score, for
- * hundreds of millions of pixels; labels move along, so that what follows reads memory in order.
+ * Scores in descending order with their labels. Float32 scores are radix sorted, in linear time, for hundreds of millions of
+ * pixels; labels move along, so that what follows reads memory in order.
  */
 export class Ranking {
   /** Highest first. */
@@ -15,17 +17,21 @@ export class Ranking {
   /** Of each score. */
   readonly labels: Labels;
 
+  private constructor({ scores, labels }: { readonly scores: ArrayLike<number>; readonly labels: Labels }) {
+    this.scores = scores;
+    this.labels = labels;
+  }
+
   /** @param scores finite numbers @param labels one per score */
-  constructor(scores: ArrayLike<number>, labels: Labels) {
-    if (scores instanceof Float32Array) {
-      const sorted = radixSorted(scores, labels);
-      this.scores = sorted.scores;
-      this.labels = sorted.labels;
-    } else {
-      const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
-      this.scores = order.map((i) => scores[i]!);
-      this.labels = order.map((i) => labels[i]!);
-    }
+  static of(scores: ArrayLike<number>, labels: Labels): Ranking {
+    if (scores instanceof Float32Array) return Ranking.inPlace(scores.slice(), Uint32Array.from(labels, Number));
+    const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+    return new Ranking({ scores: order.map((i) => scores[i]!), labels: order.map((i) => labels[i]!) });
+  }
+
+  /** As {@link of}, in the arrays that are given: they are overwritten, and no copies of them take memory. */
+  static inPlace(scores: Float32Array, labels: LabelArray): Ranking {
+    return new Ranking(radixSorted(scores, labels));
   }
 
   /**
@@ -44,19 +50,19 @@ export class Ranking {
   }
 }
 
-function radixSorted(scores: Float32Array, given: Labels): { scores: Float32Array; labels: Uint32Array } {
+/** Overwrites both arrays. */
+function radixSorted(scores: Float32Array, given: LabelArray): { scores: Float32Array; labels: LabelArray } {
   const n = scores.length;
-  let keys = new Uint32Array(n);
-  const bits = new Uint32Array(scores.buffer, scores.byteOffset, n);
+  let keys: Uint32Array = new Uint32Array(scores.buffer, scores.byteOffset, n);
   for (let i = 0; i < n; i++) {
-    const word = bits[i]!;
+    const word = keys[i]!;
     // Ascending keys of descending floats: the sign bit turns the order of the magnitude round. Both zeros are equal.
     const unsigned = word === 0x80000000 ? 0 : word;
     keys[i] = unsigned >>> 31 ? unsigned : ~(unsigned | 0x80000000);
   }
-  let labels = given instanceof Uint32Array ? given.slice() : Uint32Array.from(given, Number);
-  let otherKeys = new Uint32Array(n);
-  let otherLabels = new Uint32Array(n);
+  let labels = given;
+  let otherKeys: Uint32Array = new Uint32Array(n);
+  let otherLabels: LabelArray = given instanceof Uint16Array ? new Uint16Array(n) : new Uint32Array(n);
   const starts = new Uint32Array(RADIX);
   for (let shift = 0; shift < 32; shift += RADIX_BITS) {
     starts.fill(0);
@@ -80,7 +86,7 @@ function radixSorted(scores: Float32Array, given: Labels): { scores: Float32Arra
     const key = keys[i]!;
     keys[i] = key >>> 31 ? key : ~key & 0x7fffffff;
   }
-  return { scores: new Float32Array(keys.buffer), labels };
+  return { scores: new Float32Array(keys.buffer, keys.byteOffset, n), labels };
 }
 
 /** Metrics of a two-class ranking; undefined ones need both classes. */
@@ -101,7 +107,7 @@ export interface BinaryMetrics {
  * @returns undefined unless both classes are there
  */
 export function binaryMetrics(scores: ArrayLike<number>, labels: Labels): BinaryMetrics | undefined {
-  return rankedMetrics(new Ranking(scores, labels));
+  return rankedMetrics(Ranking.of(scores, labels));
 }
 
 /** {@link binaryMetrics} of a ranking that is there already. */
@@ -151,7 +157,7 @@ export interface RocCurve {
  * @returns undefined unless both classes are there
  */
 export function rocCurve(scores: ArrayLike<number>, given: Labels): RocCurve | undefined {
-  const ranking = new Ranking(scores, given);
+  const ranking = Ranking.of(scores, given);
   const { labels } = ranking;
   const positives = Array.from(labels).filter(Boolean).length;
   const negatives = labels.length - positives;

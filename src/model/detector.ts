@@ -3,7 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
-import { type Placement, placeMap } from '../kernels/maps.ts';
+import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
 import type { Quantisation } from '../quantisation/layers.ts';
@@ -11,7 +11,7 @@ import type { Threshold } from './conformal.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
-import { Resizer } from './pixels.ts';
+import { bindable, Resizer } from './pixels.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
@@ -213,6 +213,12 @@ export class Detector {
 
   /** A raw or combined map on the grid, placed on an image of the given size [height, width]. */
   async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    if (!bindable(this.engine, width * height)) {
+      const { networks, placement } = this.state;
+      const placed = new Float32Array(width * height);
+      placeOnHost(cells, networks.cells, { width, height, side: networks.side, placement }, placed);
+      return placed;
+    }
     const { map } = await (await this.#placer(width, height)).run({ cells }, ['map']);
     return map as Float32Array;
   }

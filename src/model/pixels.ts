@@ -4,21 +4,27 @@ import { input } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { imageResize } from '../kernels/image.ts';
+import { resizeOnHost } from './hostResize.ts';
 import { Lru } from './lru.ts';
 
 /** [height, width] words, bytes R, G, B, A from the lowest. @throws UserError when the data has the wrong length */
-export function packPixels({ width, height, data }: RgbImage): Uint32Array {
+export function packPixels(image: RgbImage): Uint32Array {
+  checkPixels(image);
+  const { width, height, data } = image;
+  const words = new Uint32Array(width * height);
+  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
+    words[i] = (0xff000000 | (data[k + 2]! << 16) | (data[k + 1]! << 8) | data[k]!) >>> 0;
+  }
+  return words;
+}
+
+function checkPixels({ width, height, data }: RgbImage): void {
   if (data.length !== width * height * 3 || data.length === 0) {
     throw new UserError(
       `an image of ${width}x${height} has ${data.length} bytes, expected ${width * height * 3}.`,
       'Pass RGB triples, row by row.',
     );
   }
-  const words = new Uint32Array(width * height);
-  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
-    words[i] = (0xff000000 | (data[k + 2]! << 16) | (data[k + 1]! << 8) | data[k]!) >>> 0;
-  }
-  return words;
 }
 
 /** The image of [height, width] pixel words. */
@@ -35,6 +41,11 @@ export function unpackPixels(words: Uint32Array, width: number, height: number):
 
 /** Plans for this many image sizes are kept. */
 const SIZES_KEPT = 8;
+
+/** Whether a device binds this many words at once. */
+export function bindable({ caps: { limits } }: Engine, words: number): boolean {
+  return 4 * words <= Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+}
 
 /** Resizes images of any size to the network's input, exactly as Pillow's antialiased bilinear filter does. */
 export class Resizer {
@@ -61,9 +72,13 @@ export class Resizer {
 
   /** @returns [side, side] pixel words */
   async resize(image: RgbImage): Promise<Uint32Array> {
+    const { width, height } = image;
+    checkPixels(image);
+    // The first pass leaves rows of the network's width.
+    if (!bindable(this.#engine, height * Math.max(width, this.#side))) return resizeOnHost(image, this.#side);
     const words = packPixels(image);
-    if (image.width === this.#side && image.height === this.#side) return words;
-    const plan = await this.plan(image.width, image.height);
+    if (width === this.#side && height === this.#side) return words;
+    const plan = await this.plan(width, height);
     const { pixels } = await plan.run({ image: words }, ['pixels']);
     return pixels as Uint32Array;
   }

@@ -23,7 +23,7 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const BYTES = { F32: 4, F16: 2, U32: 4, U8: 1 } as const;
+const BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, U32: 4, U8: 1 } as const;
 export type StoredType = keyof typeof BYTES;
 
 /** A tensor as it lies in a file. */
@@ -77,6 +77,11 @@ export function openSafetensors(bytes: Uint8Array, name: string): OpenedFile {
   for (const [key, value] of Object.entries(described)) {
     const entry = parseEntry(value);
     if (!entry) throw damaged(`tensor ${quote(key)} has a malformed entry`);
+    if ('unread' in entry)
+      throw new UserError(
+        `${name} holds the tensor ${quote(key)} of type ${entry.unread}, which is not read.`,
+        `Convert it to one of ${Object.keys(BYTES).join(', ')}.`,
+      );
     const { dtype, shape, from, to } = entry;
     const size = shape.reduce((product, n) => product * n, BYTES[dtype]);
     // Sizes that overflow are no length of anything in the file.
@@ -100,11 +105,14 @@ interface Entry {
   readonly to: number;
 }
 
-function parseEntry(value: unknown): Entry | undefined {
+/** The format's other types: of whole numbers, truth values and small floats. */
+const UNREAD = /^(BOOL|[IU](8|16|32|64)|C64|F8_E\w{1,8}|F[46]_E\w{1,8})$/;
+
+function parseEntry(value: unknown): Entry | { readonly unread: string } | undefined {
   if (!isRecord(value)) return undefined;
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype) || !isSizes(shape) || !isSizes(offsets))
-    return undefined;
+  if (typeof dtype !== 'string' || !isSizes(shape) || !isSizes(offsets)) return undefined;
+  if (!Object.hasOwn(BYTES, dtype)) return UNREAD.test(dtype) ? { unread: dtype } : undefined;
   const [from, to] = offsets;
   if (offsets.length !== 2 || from! > to!) return undefined;
   return { dtype: dtype as StoredType, shape, from: from!, to: to! };
@@ -114,14 +122,18 @@ function isSizes(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
 }
 
-/** A copy of the tensor's values; half floats as numbers. */
+/** A copy of the tensor's values; floats of every width as float32, halves exactly and doubles rounded. */
 export function decodeTensor({ dtype, bytes }: TensorEntry): TensorData {
   // Neither `slice`, which is a view where the file is a Buffer, nor a view, whose place may be no multiple of 4.
   const copy = new Uint8Array(bytes);
   if (dtype === 'F32') return new Float32Array(copy.buffer);
   if (dtype === 'U32') return new Uint32Array(copy.buffer);
   if (dtype === 'U8') return copy;
-  return Float32Array.from(new Uint16Array(copy.buffer), halfToFloat);
+  if (dtype === 'F64') return Float32Array.from(new Float64Array(copy.buffer));
+  const halves = new Uint16Array(copy.buffer);
+  // The upper half of a float32.
+  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
+  return Float32Array.from(halves, halfToFloat);
 }
 
 /** Copies of all tensors. */

@@ -1,3 +1,8 @@
+import { UserError } from '../errors.ts';
+
+/** Channels of no larger deviation say nothing. */
+const DEAD = 1e-6;
+
 /** Mean and variance per channel of feature maps, one image at a time: Welford's algorithm, never E[x^2] - E[x]^2. */
 export class ChannelStatistics {
   readonly #mean: Float64Array;
@@ -28,10 +33,18 @@ export class ChannelStatistics {
     this.#count = total;
   }
 
-  /** Mean and population standard deviation; a dead channel gets deviation 1, so that it contributes zeros. */
+  /**
+   * Mean and population standard deviation; a dead channel gets deviation 1, so that it contributes zeros.
+   * @throws UserError when features are not finite, or no channel varies
+   */
   result(): { readonly mean: Float32Array; readonly std: Float32Array } {
     const std = Float32Array.from(this.#squares, (squares) => Math.sqrt(squares / this.#count));
-    for (let c = 0; c < std.length; c++) if (!(std[c]! > 1e-6)) std[c] = 1;
+    const fix = 'Use another teacher, or images that are not all blank.';
+    if (![...std, ...this.#mean].every(Number.isFinite))
+      throw new UserError("the teacher's features of the training images are not finite.", fix);
+    if (!std.some((deviation) => deviation > DEAD))
+      throw new UserError("the teacher's features are the same all over the training images.", fix);
+    for (let c = 0; c < std.length; c++) if (!(std[c]! > DEAD)) std[c] = 1;
     return { mean: Float32Array.from(this.#mean), std };
   }
 }

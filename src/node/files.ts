@@ -16,7 +16,7 @@ export async function readFolder(folder: string): Promise<FileTree> {
   return {
     name: resolve(folder).replaceAll(sep, '/'),
     files,
-    readText: (path) => readFile(join(folder, path), 'utf8'),
+    readText: async (path) => new TextDecoder().decode(await readBytes(join(folder, path))),
   };
 }
 
@@ -97,9 +97,16 @@ async function splitPattern(pattern: string): Promise<readonly [folder: string, 
   return [folder, parts.join('/')];
 }
 
-/** @throws UserError when the file cannot be read */
+/** Longer files are refused before they take memory. */
+const MAX_FILE_BYTES = 2 ** 30;
+
+/** @throws UserError when the file cannot be read, is no file but a pipe or a device, or is too long */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
+    const found = await stat(path);
+    // Pipes and devices may never end, or never begin.
+    if (!found.isFile() && !found.isDirectory()) throw new Error('it is a pipe or a device, not a file');
+    if (found.size > MAX_FILE_BYTES) throw new Error(`it has ${found.size} bytes, more than ${MAX_FILE_BYTES}`);
     return await readFile(path);
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${reasonOf(error)}.`, 'Check the path and its permissions.');

@@ -125,7 +125,9 @@ async function writePictures(
   const path = (kind: string) => `gallery/${String(index).padStart(4, '0')}-${kind}.webp`;
   const write = async (kind: string, picture: RgbImage) => {
     const raw = { width: picture.width, height: picture.height, channels: 3 } as const;
-    const resized = sharp(picture.data, { raw }).resize(PICTURE_SIDE, PICTURE_SIDE, { fit: 'inside' });
+    const resized = sharp(picture.data, { raw, limitInputPixels: false }).resize(PICTURE_SIDE, PICTURE_SIDE, {
+      fit: 'inside',
+    });
     await writeAtomically(join(folder, path(kind)), await resized.webp({ quality: 72 }).toBuffer());
     return path(kind);
   };

@@ -106,22 +106,40 @@ export function resample(
   toWidth: number,
   toHeight: number,
 ): Float32Array {
-  const narrow = new Float32Array(toWidth * height * channels);
-  // First along the rows, then along the columns, for which a whole row counts as one pixel of many channels.
-  for (let y = 0; y < height; y++) average(source, y * width, width, channels, narrow, y * toWidth, toWidth);
   const result = new Float32Array(toWidth * toHeight * channels);
-  average(narrow, 0, height, toWidth * channels, result, 0, toHeight);
+  // First along the rows, then along the columns. Narrowed rows are kept while rows of the result still need them.
+  const narrowed = new Map<number, Float32Array>();
+  const narrow = (y: number): Float32Array => {
+    let row = narrowed.get(y);
+    if (!row) {
+      row = new Float32Array(toWidth * channels);
+      average(source, y * width, width, channels, row, toWidth);
+      narrowed.set(y, row);
+    }
+    return row;
+  };
+  const support = Math.max(1, height / toHeight);
+  for (let y = 0; y < toHeight; y++) {
+    const top = ((y + 0.5) * height) / toHeight - support / 2;
+    const bottom = top + support;
+    const target = result.subarray(y * toWidth * channels, (y + 1) * toWidth * channels);
+    for (const row of narrowed.keys()) if (row < Math.min(Math.floor(top), height - 1)) narrowed.delete(row);
+    for (let at = Math.floor(top); at < bottom; at++) {
+      const weight = (Math.min(at + 1, bottom) - Math.max(at, top)) / support;
+      const row = narrow(Math.min(Math.max(at, 0), height - 1));
+      for (let i = 0; i < row.length; i++) target[i]! += weight * row[i]!;
+    }
+  }
   return result;
 }
 
-/** Resamples one line of pixels; `start` and `toStart` are the lines' first pixels. */
+/** Resamples one line of pixels from the pixel `start` of the source on. */
 function average(
   source: ArrayLike<number>,
   start: number,
   from: number,
   channels: number,
   target: Float32Array,
-  toStart: number,
   to: number,
 ): void {
   const support = Math.max(1, from / to);
@@ -132,7 +150,7 @@ function average(
       const weight = (Math.min(at + 1, right) - Math.max(at, left)) / support;
       // Beyond the border its pixel repeats.
       const read = (start + Math.min(Math.max(at, 0), from - 1)) * channels;
-      const write = (toStart + x) * channels;
+      const write = x * channels;
       for (let channel = 0; channel < channels; channel++) target[write + channel]! += weight * source[read + channel]!;
     }
   }

@@ -1,4 +1,5 @@
 import * as Plot from '@observablehq/plot';
+import { extent } from '../extent.ts';
 import type { AllocationRow } from '../hqs/allocate.ts';
 import { isNumber, percent } from './format.ts';
 import { formatScore } from './heatmap.ts';
@@ -255,7 +256,7 @@ export function bars(all: readonly Bar[], label: string, left = 84, bottom = 6):
   return plotSvg(
     {
       ...rows(all.length, left, bottom),
-      x: { domain: [0, 1.35 * (Math.max(...all.map(({ value }) => value)) || 1)], axis: null },
+      x: { domain: [0, 1.35 * (extent(all.map(({ value }) => value)).high || 1)], axis: null },
       y: { domain: all.map(({ name }) => name), label: null },
       marks: [
         Plot.barX(all, { x: 'value', y: 'name', fill: 'fill', insetTop: 3, insetBottom: 3, rx: 1 }),
@@ -286,7 +287,7 @@ export function layerBars(all: readonly Omit<Bar, 'fill'>[], label: string): str
 export function layerScoreChart(allocation: readonly AllocationRow[], label: string): string {
   const scored = allocation.filter(({ score }) => isNumber(score));
   const ends = scored.flatMap(({ score, low, high }) => [score, low, high]).filter(isNumber);
-  const [least, most] = [Math.min(...ends), Math.max(...ends)];
+  const { low: least, high: most } = extent(ends);
   const room = 0.05 * (most - least || 1);
   return plotSvg(
     {

@@ -113,19 +113,33 @@ const LINE_HEIGHT = 26;
 const BAR_WIDTH = 18;
 const BAR_GAP = 16;
 const LABELS = 96;
-/** Narrower pictures are enlarged by a whole factor, for the text to have room. */
+/** Narrower pictures are enlarged by a whole factor, for the text to have room ... */
 const MIN_WIDTH = 400;
+/** ... as long as that leaves them within these pixels and this side: strips would become endless. */
+const MAX_ENLARGED = 2 ** 22;
+const MAX_ENLARGED_SIDE = 2 ** 13;
+/** Larger pictures are shrunk to these pixels and this side. */
+const MAX_DRAWN = 2 ** 24;
+const MAX_DRAWN_SIDE = 2 ** 15;
 
-/** Where the parts of a rendered heat map lie: the whole picture's size and the overlay's place and enlargement in it. */
+/**
+ * Where the parts of a rendered heat map lie: the whole picture's size, and place, size and enlargement of the overlay in it.
+ * Whatever the picture's size, this one is bounded.
+ */
 export function heatmapLayout(width: number, height: number) {
-  const zoom = Math.max(1, Math.ceil(MIN_WIDTH / width));
+  const fits = Math.min(Math.sqrt(MAX_ENLARGED / (width * height)), MAX_ENLARGED_SIDE / Math.max(width, height));
+  const enlarged = Math.min(Math.ceil(MIN_WIDTH / width), Math.floor(fits));
+  const shrunk = Math.min(1, Math.sqrt(MAX_DRAWN / (width * height)), MAX_DRAWN_SIDE / Math.max(width, height));
+  const zoom = enlarged > 1 ? enlarged : shrunk;
+  const overlay = { width: Math.max(1, Math.floor(width * zoom)), height: Math.max(1, Math.floor(height * zoom)) };
   const top = MARGIN + 2 * LINE_HEIGHT + 6;
   return {
     zoom,
     left: MARGIN,
     top,
-    width: MARGIN + width * zoom + BAR_GAP + BAR_WIDTH + LABELS,
-    height: top + height * zoom + MARGIN,
+    overlay,
+    width: MARGIN + Math.max(overlay.width, MIN_WIDTH) + BAR_GAP + BAR_WIDTH + LABELS,
+    height: top + overlay.height + MARGIN,
   };
 }
 
@@ -140,8 +154,7 @@ export function renderHeatmap(options: HeatmapOptions): RgbImage {
   const { image, title, score, verdict, threshold, low, high } = options;
   const layout = heatmapLayout(image.width, image.height);
   const canvas = new Canvas(layout.width, layout.height, THEME.ground);
-  const width = image.width * layout.zoom;
-  const height = image.height * layout.zoom;
+  const { width, height } = layout.overlay;
   canvas.drawImage(overlayHeatmap(resizeHeatmap(options, width, height)), layout.left, layout.top);
 
   const room = layout.width - 2 * MARGIN;

@@ -1,4 +1,5 @@
 import * as Plot from '@observablehq/plot';
+import { extent } from '../extent.ts';
 import { byteSize, fixed, isNumber } from './format.ts';
 import { plotSvg } from './plot.ts';
 
@@ -133,7 +134,7 @@ function inPercent(share: number): string {
 
 function domain(values: readonly number[], room: number): [number, number] {
   if (values.length === 0) return [0, 1];
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const { low: least, high: most } = extent(values);
   const margin = room * (most - least || Math.abs(most) || 1);
   return [least - margin, most + margin];
 }

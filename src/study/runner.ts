@@ -49,7 +49,7 @@ export interface StudyOptions {
   readonly store: StudyStore;
   /** Told what is being done: training takes long. */
   readonly onProgress?: (phase: string, done: number, total: number) => void;
-  /** Told of test images that are left out, in every cell. */
+  /** Told of test images and held-out images that are left out. */
   readonly onNotice?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -209,7 +209,7 @@ export class StudyRunner {
 
   /** @returns the model as the store has it: another runner may have been first */
   async #fit(set: string, seed: number, data: StudyData): Promise<Uint8Array> {
-    const { engine, settings, penalty, teacher, store, onProgress, signal } = this.#options;
+    const { engine, settings, penalty, teacher, store, onProgress, onNotice, signal } = this.#options;
     const key = sharedKey(set, seed);
     const resume = await store.load(key + CHECKPOINT);
     const detector = await fit({
@@ -223,6 +223,7 @@ export class StudyRunner {
       checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(key + CHECKPOINT, bytes) },
       ...(resume && resume.length > 0 && { resume }),
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
+      ...(onNotice && { onNotice }),
       ...(signal && { signal }),
     });
     await store.save(modelFile(set, seed), await saveDetector(detector));
@@ -322,8 +323,8 @@ export class StudyRunner {
   }
 
   #images({ data: { train, heldOut } }: Shared) {
-    const { signal } = this.#options;
-    return { train, heldOut, ...(signal && { signal }) };
+    const { onNotice, signal } = this.#options;
+    return { train, heldOut, ...(onNotice && { onNotice }), ...(signal && { signal }) };
   }
 
   async #postprocess({ float, data }: Shared, arm: Arm): Promise<((cells: Float32Array) => Float32Array) | undefined> {

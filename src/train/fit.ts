@@ -9,6 +9,7 @@ import type { PdnSize } from '../model/pdn.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { calibrate, type ImageSource } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
+import { checkHeldOut } from './heldOut.ts';
 import type { PenaltySource } from './penalty.ts';
 import { type StepGraph, type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 import { LOSS_NAMES, lossGraph, optimiser, stepInputs } from './step.ts';
@@ -60,6 +61,8 @@ export interface FitOptions extends TrainingControl {
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
   readonly onProgress?: (progress: FitProgress) => void;
+  /** Called with one sentence for everything that is left out. */
+  readonly onNotice?: (message: string) => void;
 }
 
 /**
@@ -73,6 +76,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
   if (heldOut.count === 0)
     throw new UserError('there are no held-out good images for the threshold.', 'Keep some good images apart.');
+  await checkHeldOut(heldOut, train);
   const networks = new Networks(settings.size, settings.resolution);
   loadTeacher(networks, options.teacher, options.teacher.name);
   networks.initialise(settings.seed);
@@ -101,7 +105,8 @@ export async function fit(options: FitOptions): Promise<Detector> {
     placement: 'exact',
     provenance: provenance(options),
   });
-  const calibrated = await calibrate(detector, heldOut, options.alpha, signal);
+  const { alpha, onNotice } = options;
+  const calibrated = await calibrate(detector, heldOut, { alpha, train, onNotice, signal });
   detector.destroy();
   options.onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return calibrated;

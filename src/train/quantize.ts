@@ -39,6 +39,8 @@ export interface QuantizeOptions {
   /** Wanted false-alarm rate of the threshold; that of the detector by default. */
   readonly alpha?: number;
   readonly onProgress?: (progress: QuantizeProgress) => void;
+  /** Called with one sentence for everything that is left out. */
+  readonly onNotice?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -75,7 +77,8 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
   await teacherStatistics(engine, networks, { quantisation, train, onProgress, signal });
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
   const quantised = new Detector(engine, { ...state, networks, ...(quantisation.size > 0 && { quantisation }) });
-  const result = await calibrate(quantised, heldOut, options.alpha ?? state.threshold?.alpha, signal);
+  const { alpha = state.threshold?.alpha, onNotice } = options;
+  const result = await calibrate(quantised, heldOut, { alpha, train, onNotice, signal });
   quantised.destroy();
   onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return result;

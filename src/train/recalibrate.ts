@@ -132,7 +132,8 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
       recalibrationImages: train.count,
     },
   });
-  const calibrated = await calibrate(recalibrated, heldOut, options.alpha ?? state.threshold?.alpha, signal);
+  const { alpha = state.threshold?.alpha, onNotice } = options;
+  const calibrated = await calibrate(recalibrated, heldOut, { alpha, train, onNotice, signal });
   recalibrated.destroy();
   onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return calibrated;

@@ -4,7 +4,8 @@ import type { TensorFile } from '../model/safetensors.ts';
 
 /**
  * Copies a teacher's weights (`conv1.weight`, `conv1.bias`, ...) into the networks.
- * @throws UserError naming the tensor that is missing or has another shape
+ * @throws UserError naming the tensor that is missing, has another shape, or would teach nothing: values that are not finite,
+ * weights that are all zero
  */
 export function loadTeacher(networks: Networks, file: TensorFile, name: string): void {
   for (const parameter of networks.teacher.parameters) {
@@ -18,6 +19,11 @@ export function loadTeacher(networks: Networks, file: TensorFile, name: string):
         'Choose the network size that fits the teacher, or another teacher file.',
       );
     }
+    const fix = 'Make or copy the teacher again.';
+    if (!tensor.data.every(Number.isFinite))
+      throw new UserError(`teacher ${name}: ${key} holds values that are not finite.`, fix);
+    if (key.endsWith('.weight') && tensor.data.every((value) => value === 0))
+      throw new UserError(`teacher ${name}: ${key} is all zero.`, fix);
     parameter.data = tensor.data;
   }
 }

@@ -1,4 +1,5 @@
 import { UserError } from '../../errors.ts';
+import { extent } from '../../extent.ts';
 import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type SizeLimit } from '../../hqs/allocate.ts';
 import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
@@ -120,9 +121,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
 /** Scores of the autoencoder, whose unit is another, spread over the range of those of teacher and student. */
 function onOneScale(scores: readonly LayerScore[], others: readonly LayerScore[]): LayerScore[] {
-  const range = (values: readonly number[]) => [Math.min(...values), Math.max(...values)] as const;
-  const [low, high] = range(scores.map(({ score }) => score));
-  const [from, to] = range(others.map(({ score }) => score));
+  const { low, high } = extent(scores.map(({ score }) => score));
+  const { low: from, high: to } = extent(others.map(({ score }) => score));
   const place = (value: number) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : to);
   return scores.map((each) => ({ ...each, score: place(each.score), low: place(each.low), high: place(each.high) }));
 }

@@ -1,6 +1,7 @@
 import { GOOD } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
+import { extent } from '../../extent.ts';
 import { testSource } from '../../node/datasets.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
 import { encodePng } from '../../node/images.ts';
@@ -55,10 +56,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const side = detector.state.networks.cells;
     const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
     // One scale for both, over what the means hold: single images reach far beyond it.
-    const range = {
-      low: Math.min(...shown.flatMap(({ mean }) => [...mean])),
-      high: Math.max(...shown.flatMap(({ mean }) => [...mean])),
-    };
+    const ends = shown.map(({ mean }) => extent(mean));
+    const range = extent(ends.flatMap(({ low, high }) => [low, high]));
     const panels = shown.map(({ name, mean, count }): Panel => {
       const drawn = enlarge(Float32Array.from(mean), side, DRAWN);
       return { title: `${name}, mean`, note: `${count} images`, picture: colourMap(drawn, DRAWN, DRAWN, range) };

@@ -153,6 +153,7 @@ export async function fitOne(
       },
       ...(resume && { resume }),
       onProgress: (progress) => show.report(progress),
+      onNotice: notice,
       signal,
     });
     await writeAtomically(output, await saveDetector(detector));

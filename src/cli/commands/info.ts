@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { extent } from '../../extent.ts';
 import type { DetectorState } from '../../model/detector.ts';
 import { readModel } from '../../model/modelFile.ts';
 import { parameterCount } from '../../model/networks.ts';
@@ -73,7 +74,7 @@ function layerRows(state: DetectorState) {
   const bytes = layerBytesOf(state);
   return [...quantisableLayers(state.networks)].map(([layer, { weight }]) => {
     const { plan = FLOAT_LAYER, weights, input } = state.quantisation?.get(layer) ?? {};
-    const scales = weights ? [...weights.scales] : [];
+    const scales = extent(weights?.scales ?? []);
     const shown = (value: number) => value.toPrecision(3);
     return {
       layer,
@@ -82,7 +83,7 @@ function layerRows(state: DetectorState) {
       weights: plan.weights,
       activations: plan.activations,
       bytes: bytes.get(layer)!,
-      scales: scales.length > 0 ? `${shown(Math.min(...scales))} .. ${shown(Math.max(...scales))}` : '-',
+      scales: weights ? `${shown(scales.low)} .. ${shown(scales.high)}` : '-',
       input: input ? `${shown(input.scale)}, zero ${input.zeroPoint}` : (plan.range ?? '-'),
     };
   });

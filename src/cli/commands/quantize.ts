@@ -75,6 +75,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ...(method && { method }),
         ...(alpha !== undefined && { alpha }),
         onProgress: (progress) => report.show(progress),
+        onNotice: notice,
         signal,
       });
       const bytes = await saveDetector(quantised);

@@ -77,6 +77,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         },
         ...(resume && { resume }),
         onProgress: ({ phase, done, total }) => showPhase(phase, done, total),
+        onNotice: notice,
         signal,
       });
       const bytes = await saveDetector(result);
