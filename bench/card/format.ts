@@ -13,6 +13,8 @@ export interface CardFile {
   /** Of the last run, `2030-01-31`. */
   readonly date: string;
   readonly steps: Readonly<Record<string, CardStep>>;
+  /** What somebody has to say of the figures, as Markdown; not part of the file. */
+  readonly notes?: string;
 }
 
 export interface CardStep {

@@ -22,10 +22,11 @@ export function cardsMarkdown(files: readonly CardFile[]): string {
 }
 
 function cardSection(file: CardFile): string {
-  const { card, steps } = file;
+  const { card, steps, notes = '' } = file;
   const parts = [
     `## ${card.name}\n`,
     heading(file),
+    part('What stands out', notes),
     part(
       'Do the kernels compute the right thing?',
       doctor(fields(steps['doctor-full']?.result === undefined ? steps['doctor'] : steps['doctor-full'])),
@@ -201,17 +202,22 @@ function onDevice(steps: CardFile['steps'], batch: number): string {
   if (torch.length === 0) return '';
   const measured = ['bench', 'batch16'].flatMap((name) => list(fields(steps[name])['results']));
   const row = measured.find(({ name }) => /^detector /.test(String(name)) && String(name).endsWith(` x ${batch}`));
-  const alone = number(row?.['device ms']);
+  const alone = number(row?.['device ms']) ?? number(runOnDevice(fields(steps['bench']), batch)?.['median']);
   const median = alone ?? number(row?.['median ms']);
   const ours: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch }, ...quantised(steps, batch)];
   const head = `With the input on the card already${alone === undefined ? '' : ', and the map left there'}`;
   return `${head}:\n\n${timeTable([...ours, ...torch], { perSecond: 'images/s' })}`;
 }
 
+/** The device's time of a run, as `raad bench protocol` measures it. */
+function runOnDevice(result: Fields, batch: number): Fields | undefined {
+  return list(result['protocol']).find(({ name }) => name === `a run, batch ${batch}, on the device`);
+}
+
 /** A run on the device of the detector with quantised weights. */
 function quantised(steps: CardFile['steps'], batch: number): TimeRow[] {
   const result = fields(steps['quantised']);
-  const row = list(result['protocol']).find(({ name }) => name === `a run, batch ${batch}, on the device`);
+  const row = runOnDevice(result, batch);
   const { weights } = asFields(result['settings']);
   return row ? [{ name: `${OURS} w${weights}a8`, median: number(row['median']), batch }] : [];
 }
@@ -403,6 +409,13 @@ function missing(steps: CardFile['steps']): string {
 }
 
 function commands(steps: CardFile['steps']): string {
-  const lines = Object.values(steps).flatMap(({ command }) => (command === '' ? [] : [command]));
-  return lines.length === 0 ? '' : `\`\`\`sh\n${lines.join('\n')}\n\`\`\`\n`;
+  const lines = Object.entries(steps).flatMap(([name, { command }]) =>
+    command === '' || name === 'torch' ? [] : [command],
+  );
+  const torch =
+    fields(steps['torch'])['rows'] === undefined
+      ? ''
+      : "PyTorch's rows are those of a program outside this project: the same networks of `torch.nn` with cuDNN, random weights,\n" +
+        'medians of many runs. `npm run bench:card -- --torch FILE` reads its JSON in.\n';
+  return lines.length === 0 ? torch : [`\`\`\`sh\n${lines.join('\n')}\n\`\`\`\n`, torch].filter(Boolean).join('\n');
 }
