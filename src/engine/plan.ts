@@ -313,11 +313,18 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   };
 
   const build = async (): Promise<Plan> => {
+    const fresh = order.flatMap((node) => parameterOf(node) ?? []).filter((each) => !engine.hasParameter(each));
     const { result: uniforms, accepted: allocated } = scoped(device, describePlan(outputs), () => {
       allocate();
       return allocateUniforms();
     });
-    await allocated;
+    try {
+      await allocated;
+    } catch (error) {
+      // Their buffers may be invalid.
+      engine.release(fresh);
+      throw error;
+    }
 
     const compiled = new Map<Node, CompiledKernel>();
     const keys = new Set(requests.map(({ request }) => request.key));
