@@ -164,8 +164,8 @@ function isQuick({ full, perf, bits }: Case): boolean {
   return !full && !perf && (bits === undefined || QUICK_WIDTHS.has(bits));
 }
 
-/** 2 bits stand for odd numbers, codes of 3 lie across words, those of 8 are taken as they are. */
-const QUICK_WIDTHS: ReadonlySet<number> = new Set([2, 3, 8]);
+/** 2 bits stand for odd numbers, codes of 3 lie across words. */
+const QUICK_WIDTHS: ReadonlySet<number> = new Set([2, 3]);
 
 /** Cases row by row, so that what a row computes is needed for a short time. */
 function* jobsOf(

@@ -42,7 +42,7 @@ export function variantPaths(node: Node, target: Target, isTested: (op: string) 
 }
 
 /** Rows that a variant is run on where it would not be chosen, unless all are wanted. */
-const FEW_ROWS = 5;
+const FEW_ROWS = 2;
 
 /**
  * Leaves out most of what would not be chosen on a device: a variant made for other devices keeps a few rows there, spread over
