@@ -50,8 +50,8 @@ describe('prediction', () => {
     const graph = detector.graph(1);
     const values = new Map([[graph.image, packPixels(square) as Values]]);
     const [st, ae] = evaluateReference([graph.studentTeacher, graph.autoencoder], values);
-    toBeAllclose(studentTeacher, st!, { rtol: 1e-5 });
-    toBeAllclose(autoencoder, ae!, { rtol: 1e-5 });
+    toBeAllclose(studentTeacher, st!, { relative: 1e-5 });
+    toBeAllclose(autoencoder, ae!, { relative: 1e-5 });
     detector.destroy();
   });
 
@@ -74,7 +74,7 @@ describe('prediction', () => {
     }
     const [whole, parts] = results;
     expect(parts!.dispatches).toBeGreaterThan(whole!.dispatches);
-    toBeAllclose(parts!.map, Float64Array.from(whole!.map), { rtol: 1e-5 });
+    toBeAllclose(parts!.map, Float64Array.from(whole!.map), { relative: 1e-5 });
   });
 
   test('a batch of images of different sizes gives what they give one by one', async () => {
@@ -83,8 +83,8 @@ describe('prediction', () => {
     const together = await detector.predictBatch(images);
     for (const [i, image] of images.entries()) {
       const alone = await detector.predict(image);
-      toBeAllclose(together[i]!.map, alone.map, { rtol: 1e-4 });
-      toBeAllclose(Float32Array.of(together[i]!.score), Float32Array.of(alone.score), { rtol: 1e-4 });
+      toBeAllclose(together[i]!.map, alone.map, { relative: 1e-4 });
+      toBeAllclose(Float32Array.of(together[i]!.score), Float32Array.of(alone.score), { relative: 1e-4 });
       expect(together[i]!.width).toBe(image.width);
     }
     detector.destroy();

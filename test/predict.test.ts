@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { countOperations, type OperationCounts } from '../src/bench/count.ts';
+import { COUNTED, countOperations, type OperationCounts } from '../src/bench/count.ts';
 import { CARDS, f32GFlops, MACHINES, measuredMachine } from '../src/bench/machines.ts';
 import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
@@ -197,16 +197,7 @@ const ELEMENTS: readonly Case[] = [
   { name: 'poolWords', root: poolWords(input('x', [1, 2, 9, 7], 'u32'), range('r'), range('s')) },
 ];
 
-const NAMES = [
-  'workgroups',
-  'loads',
-  'stores',
-  'multiplyAdds',
-  'packedProducts',
-  'matrixMultiplyAdds',
-  'workgroupReads',
-  'workgroupWrites',
-] as const;
+const NAMES = ['workgroups', ...COUNTED] as const;
 const only = (counts: Pick<OperationCounts, (typeof NAMES)[number]>) =>
   Object.fromEntries(NAMES.map((name) => [name, counts[name]]));
 

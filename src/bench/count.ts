@@ -27,7 +27,7 @@ export interface OperationCounts {
 
 const COUNTERS = 'counts_';
 /** What is counted, in the order of the buffer. */
-const COUNTED = [
+export const COUNTED = [
   'loads',
   'stores',
   'multiplyAdds',

@@ -117,7 +117,7 @@ export const MACHINES: Readonly<Record<Card, Machine>> = {
     lanesPerCore: 128, // data sheet: 12.7 TFLOP/s at the boost clock
     clockGHz: 1.777, // data sheet, boost
     dotSlots: 2, // data sheet: 64 packed products per clock and multiprocessor
-    matrixGOps: 102_000, // data sheet: INT8 tensor core, dense
+    matrixGOps: 102_000, // computed from the data sheet: tensor cores and clock, INT8 dense
     dramGBs: 360, // data sheet
     cacheBytes: 3 * MIB, // data sheet
     cacheGBs: 1100, // assumed
@@ -187,6 +187,8 @@ export interface MeasuredCeilings {
   readonly dot4I8GOps: number;
   /** Read and written bytes, 10^9 per second. */
   readonly copyGBs: number;
+  /** Bytes that kernels read, where drivers copy by a slower engine. */
+  readonly readGBs?: number;
 }
 
 /**
@@ -200,6 +202,7 @@ export function measuredMachine(caps: Caps, ceilings: MeasuredCeilings, launchMi
   // A packed product is 4 multiply-adds, 8 operations.
   const dotSlots =
     ceilings.dot4I8GOps > 0 ? (8 * near.cores * near.lanesPerCore * clockGHz) / ceilings.dot4I8GOps : near.dotSlots;
+  const dramGBs = Math.max(ceilings.copyGBs, ceilings.readGBs ?? 0);
   return {
     ...near,
     name: caps.description || caps.vendor || 'this adapter',
@@ -207,8 +210,8 @@ export function measuredMachine(caps: Caps, ceilings: MeasuredCeilings, launchMi
     clockGHz,
     dotSlots,
     matrixGOps: (near.matrixGOps * clockGHz) / near.clockGHz,
-    dramGBs: ceilings.copyGBs,
-    cacheGBs: Math.max(ceilings.copyGBs, (near.cacheGBs * clockGHz) / near.clockGHz),
+    dramGBs,
+    cacheGBs: Math.max(dramGBs, (near.cacheGBs * clockGHz) / near.clockGHz),
     launchMicroseconds: launchMicroseconds ?? near.launchMicroseconds,
   };
 }

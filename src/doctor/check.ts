@@ -67,13 +67,24 @@ export function compareResult({ row, output, expected }: PreparedCase, actual: T
     const message = `${actual.length} values came back, expected ${size(output.type)}`;
     return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message };
   }
-  return output.type.dtype === 'u32' ? compareWords(row, actual, reference) : compareFloats(row, actual, reference);
+  return output.type.dtype === 'u32' ? compareWords(row, actual, reference) : compareFloats(actual, reference, row);
 }
 
-function compareFloats({ reduction = 1 }: Case, actual: ArrayLike<number>, expected: Values): Comparison {
+/** What is allowed relative to the largest value, per element of the sum that was rounded: grows with its square root. */
+export interface FloatTolerance {
+  readonly relative?: number;
+  /** Length of the longest sum behind an element. */
+  readonly reduction?: number | undefined;
+}
+
+export function compareFloats(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { relative = RELATIVE, reduction = 1 }: FloatTolerance,
+): Comparison {
   let largest = 0;
   for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
-  const limit = ABSOLUTE + RELATIVE * Math.sqrt(reduction) * largest;
+  const limit = ABSOLUTE + relative * Math.sqrt(reduction) * largest;
   const { worst, at } = worstDifference(expected.length, (i) => Math.abs(actual[i]! - expected[i]!));
   return verdict(worst, limit, largest || 1, `element ${at}: got ${actual[at]}, expected ${expected[at]}`);
 }

@@ -91,8 +91,8 @@ interface Finding extends Job {
 export async function doctor(engine: Engine, options: DoctorOptions = {}): Promise<DoctorReport> {
   const { full = false, ops, rows: wanted = [], onProgress, signal } = options;
   const started = performance.now();
-  const { device, caps, variants, shaders, memoryBytes } = engine;
-  const bare = new Engine({ device, caps, variants, shaders, memoryBytes, tuning: new Tuning('none') });
+  const { caps } = engine;
+  const bare = untuned(engine);
   const known = table.map(prepareCase);
   const tested = new Set(known.map(({ output }) => output.op.name));
   const unknown = ops?.find((op) => !tested.has(op));
@@ -253,9 +253,14 @@ function healthOf(findings: readonly Finding[]): VariantHealth[] {
   });
 }
 
-async function smokeOf(engine: Engine, name: SmokeResult['name'], excluded: ReadonlySet<string>): Promise<SmokeResult> {
+/** The same device, kernels and memory, with the ops' own choices of variants. */
+function untuned(engine: Engine, excluded: ReadonlySet<string> = new Set()): Engine {
   const { device, caps, variants, shaders, memoryBytes } = engine;
-  const own = new Engine({ device, caps, variants, shaders, memoryBytes, excluded, tuning: new Tuning('none') });
+  return new Engine({ device, caps, variants, shaders, memoryBytes, excluded, tuning: new Tuning('none') });
+}
+
+async function smokeOf(engine: Engine, name: SmokeResult['name'], excluded: ReadonlySet<string>): Promise<SmokeResult> {
+  const own = untuned(engine, excluded);
   try {
     return await (name === 'inference' ? runInferenceSmoke(own, golden) : runTrainingSmoke(own, golden));
   } catch (error) {

@@ -69,8 +69,7 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
 /** Widths at which all rows run by default: at others the first one alone, since kernels differ by the width's decoder only. */
 const DEFAULT_WIDTHS: ReadonlySet<number> = new Set([2, 3, 5, 8]);
 
-/** Every width over odd shapes, all storages on both sides, groups, strides, padding and pooling. What takes seconds to compile
- * runs at a few widths by default. */
+/** Odd shapes, all storages on both sides, groups, strides, padding and pooling. */
 const convolutions = WEIGHT_BITS.flatMap((bits) =>
   atWidth(bits).map((row, i): Case => (i === 0 || DEFAULT_WIDTHS.has(bits) ? row : { ...row, full: true })),
 );

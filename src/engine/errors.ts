@@ -31,6 +31,6 @@ export class UnsupportedError extends UserError {
 }
 
 /** Whether a device refuses one kernel or plan, where another may do. */
-export function isRefusal(error: unknown): error is ShapeError | ShaderError | OutOfMemoryError {
-  return error instanceof ShapeError || error instanceof ShaderError || error instanceof OutOfMemoryError;
+export function isRefusal(error: unknown): error is ShapeError | ShaderError | OutOfMemoryError | DeviceError {
+  return [ShapeError, ShaderError, OutOfMemoryError, DeviceError].some((kind) => error instanceof kind);
 }

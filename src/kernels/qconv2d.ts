@@ -24,6 +24,7 @@ import {
   BLOCK_IN,
   BLOCK_OUT,
   common,
+  convolutionCost,
   geometry,
   outputShape,
   packedWords,
@@ -153,12 +154,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     return storedType(shape, output);
   },
   reference: qconv2dReference,
-  cost(node) {
-    const g = geometry(node);
-    const outputs = g.batch * g.outChannels * g.convHeight * g.convWidth;
-    const words = node.inputs.reduce((sum, input) => sum + size(input.type), size(node.type));
-    return { flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth, bytes: 4 * words };
-  },
+  cost: convolutionCost,
   variants: [
     {
       name: 'rows',

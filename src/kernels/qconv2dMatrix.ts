@@ -4,7 +4,15 @@ import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
 import { foldedGrid, nchw, WORKGROUP } from './common.ts';
-import { BLOCK_IN, common, geometry, outputShape, type Qconv2dAttrs, spatial } from './qconv2dShape.ts';
+import {
+  BLOCK_IN,
+  common,
+  convolutionCost,
+  geometry,
+  outputShape,
+  type Qconv2dAttrs,
+  spatial,
+} from './qconv2dShape.ts';
 import { storedType } from './storage.ts';
 
 /*
@@ -168,12 +176,7 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
   name: 'qconv2dMatrix',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
   reference: testedThrough('qconv2dMatrix'),
-  cost(node) {
-    const g = geometry(node);
-    const outputs = g.batch * g.outChannels * g.convHeight * g.convWidth;
-    const words = node.inputs.reduce((sum, input) => sum + size(input.type), size(node.type));
-    return { flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth, bytes: 4 * words };
-  },
+  cost: convolutionCost,
   variants: [
     {
       name: 'block',

@@ -1,4 +1,4 @@
-import { type Node, type TensorType, u32 } from '../engine/graph.ts';
+import { type Cost, type Node, size, type TensorType, u32 } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
 import { nchw } from './common.ts';
 import { convOutput } from './conv2d.ts';
@@ -40,6 +40,13 @@ export function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] },
   const convHeight = convOutput(height, kernelHeight, stride, padding);
   const convWidth = convOutput(width, kernelWidth, stride, padding);
   return { batch, xWords, height, width, outChannels, inChannels, kernelHeight, kernelWidth, convHeight, convWidth };
+}
+
+export function convolutionCost(node: Node<Qconv2dAttrs>): Cost {
+  const g = geometry(node);
+  const outputs = g.batch * g.outChannels * g.convHeight * g.convWidth;
+  const words = node.inputs.reduce((sum, input) => sum + size(input.type), size(node.type));
+  return { flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth, bytes: 4 * words };
 }
 
 /** Of the result as numbers, however it is stored. */
