@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compareResult, prepareCase } from '../src/doctor/check.ts';
-import { leaveOutUnlikely, pathName, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
+import { pathName, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
 import { table } from '../src/doctor/table.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
@@ -12,6 +12,7 @@ import { Tuning } from '../src/engine/tuning.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { engine } from './gpu.ts';
+import { plannedRows } from './planned.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();
@@ -68,10 +69,8 @@ const EXECUTED: Readonly<Record<string, Caps>> = {
 
 describe('the table under masked capabilities, executed', () => {
   // Kernels in the same grid are the same run: those of ops.test.ts are not run again.
-  const planned = rows.map(({ output }) => ({ output, paths: variantPaths(output, { caps: gpu.caps }, isTested) }));
-  if (!full && gpu.caps.isCpu) leaveOutUnlikely(planned, { caps: gpu.caps });
   const seen = new Set(
-    planned.flatMap(({ output, paths }) =>
+    plannedRows({ caps: gpu.caps }).flatMap(({ prepared: { output }, paths }) =>
       paths.map(({ variants }) => signature(requestsOf(output, gpu.caps, variants))),
     ),
   );

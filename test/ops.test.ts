@@ -1,34 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { compareResult, prepareCase } from '../src/doctor/check.ts';
-import { leaveOutUnlikely } from '../src/doctor/paths.ts';
+import { pathName } from '../src/doctor/paths.ts';
 import { table } from '../src/doctor/table.ts';
 import { randomValues } from '../src/doctor/values.ts';
 import { gradient } from '../src/engine/gradient.ts';
 import { evaluateReference, Parameter, size } from '../src/engine/graph.ts';
-import { supportedVariants } from '../src/engine/variants.ts';
 import { add, squaredDifference } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
+import { plannedRows } from './planned.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const cases = table.filter((row) => full || !(row.perf || row.full));
 const gpu = await engine();
 
 describe('every variant of every op equals its float64 reference', () => {
-  const planned = cases.map(prepareCase).map((prepared) => {
-    const { output } = prepared;
-    const paths = supportedVariants(output, gpu).map(({ name }) => ({
-      steps: [`${output.op.name}/${name}`],
-      variants: { [output.op.name]: name },
-    }));
-    return { prepared, output, paths };
-  });
-  if (!full && gpu.caps.isCpu) leaveOutUnlikely(planned, gpu);
-  for (const { prepared, output, paths } of planned) {
-    for (const { steps, variants } of paths) {
-      it(`${prepared.row.name} [${steps}]`, async () => {
-        const plan = await gpu.compile({ outputs: { y: output }, variants });
+  for (const { prepared, paths } of plannedRows(gpu)) {
+    for (const path of paths) {
+      it(`${prepared.row.name} [${pathName(path)}]`, async () => {
+        const plan = await gpu.compile({ outputs: { y: prepared.output }, variants: path.variants });
         const { y } = await plan.run(prepared.data(), ['y']);
         plan.destroy();
         const { isRight, message } = compareResult(prepared, y!);

@@ -5,7 +5,7 @@ import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { UserError } from '../errors.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
-import { leaveOutUnlikely, pathName, type VariantPath, variantPaths } from './paths.ts';
+import { pathName, type RowLimits, thinOut, type VariantPath, variantPaths } from './paths.ts';
 import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
 import { type Case, table } from './table.ts';
 
@@ -107,14 +107,14 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
       const { output } = prepared;
       return { prepared, output, paths: variantPaths(output, bare, (op) => tested.has(op)) };
     });
-  // A CPU adapter compiles kernels of GPUs for seconds each.
   if (caps.isCpu && !full) {
-    leaveOutUnlikely(
+    thinOut(
       planned.filter(({ prepared }) => !wanted.includes(prepared.row.name)),
       bare,
+      QUICK_ROWS_ON_CPU,
     );
   }
-  const rows = planned.length;
+  const rows = planned.filter(({ paths }) => paths.length > 0).length;
   const total = planned.reduce((sum, { paths }) => sum + paths.length, 0);
   const jobs = jobsOf(planned);
   let referenceTime = 0;
@@ -166,6 +166,9 @@ function isQuick({ full, perf, bits }: Case): boolean {
 
 /** 2 bits stand for odd numbers, codes of 3 lie across words. */
 const QUICK_WIDTHS: ReadonlySet<number> = new Set([2, 3]);
+
+/** A CPU adapter compiles one kernel after the other, for up to seconds each. */
+const QUICK_ROWS_ON_CPU: RowLimits = { likely: 3, unlikely: 1 };
 
 /** Cases row by row, so that what a row computes is needed for a short time. */
 function* jobsOf(

@@ -41,35 +41,51 @@ export function variantPaths(node: Node, target: Target, isTested: (op: string) 
   });
 }
 
-/** Rows that a variant is run on where it would not be chosen, unless all are wanted. */
-const FEW_ROWS = 2;
+/** How many rows of the table a variant runs on. */
+export interface RowLimits {
+  /** Where a device may choose it. */
+  readonly likely: number;
+  /** Where it would not: a variant made for other devices. */
+  readonly unlikely: number;
+}
 
 /**
- * Leaves out most of what would not be chosen on a device: a variant made for other devices keeps a few rows there, spread over
- * those that it can run. What may be chosen keeps all rows.
+ * Leaves out rows until every variant has few, spread over those that it can run. Variants inside those of other ops count
+ * wherever they are: Winograd's products once for all its tiles and gradients. What encloses them runs with what is chosen there.
  * @param rows outputs with their paths, which are changed
  */
-export function leaveOutUnlikely<T extends { readonly output: Node; paths: readonly VariantPath[] }>(
+export function thinOut<T extends { readonly output: Node; paths: readonly VariantPath[] }>(
   rows: readonly T[],
   target: Target,
+  limits: RowLimits,
 ): void {
-  const unlikely = new Map<string, T[]>();
-  const isLikely = ({ output }: T, { steps }: VariantPath) => {
-    const [first] = steps as [string];
-    const variant = supportedVariants(output, target).find(({ name }) => first === `${output.op.name}/${name}`)!;
-    return steps.length === 1 && (variant.suits?.(target.caps, output) ?? true);
-  };
+  const kept = new Map<T, VariantPath[]>();
+  const keep = (row: T, path: VariantPath) => kept.set(row, [...(kept.get(row) ?? []), path]);
+  const inner = new Map<string, { row: T; path: VariantPath }[]>();
+  const outer = new Map<string, { row: T; path: VariantPath }[]>();
+  const likely = new Set<string>();
   for (const row of rows) {
-    for (const path of row.paths) {
-      if (isLikely(row, path)) continue;
-      const name = pathName(path);
-      unlikely.set(name, [...(unlikely.get(name) ?? []), row]);
+    const { name: op } = row.output.op;
+    for (const variant of supportedVariants(row.output, target)) {
+      const step = `${op}/${variant.name}`;
+      if (variant.suits?.(target.caps, row.output) ?? true) likely.add(step);
+      append(outer, step, { row, path: { steps: [step], variants: { [op]: variant.name } } });
     }
+    for (const path of row.paths) if (path.steps.length > 1) append(inner, path.steps.at(-1)!, { row, path });
   }
-  const dropped = new Map<T, Set<string>>();
-  for (const [name, all] of unlikely) {
-    const kept = new Set(Array.from({ length: FEW_ROWS }, (_, i) => all[Math.floor((i * all.length) / FEW_ROWS)]));
-    for (const row of all) if (!kept.has(row)) dropped.set(row, (dropped.get(row) ?? new Set()).add(name));
+  for (const [step, candidates] of [...outer, ...inner]) {
+    const limit = likely.has(step) ? limits.likely : limits.unlikely;
+    for (const { row, path } of spread(candidates, limit)) keep(row, path);
   }
-  for (const [row, names] of dropped) row.paths = row.paths.filter((path) => !names.has(pathName(path)));
+  for (const row of rows) row.paths = kept.get(row) ?? [];
+}
+
+function append<T>(lists: Map<string, T[]>, key: string, value: T): void {
+  lists.set(key, [...(lists.get(key) ?? []), value]);
+}
+
+/** Elements at equal distances. */
+function spread<T>(all: readonly T[], count: number): T[] {
+  if (all.length <= count) return [...all];
+  return Array.from({ length: count }, (_, i) => all[Math.floor(((i + 0.5) * all.length) / count)]!);
 }

@@ -195,8 +195,6 @@ export const winogradProductOp: Op<ProductAttrs> = {
   variants: [
     ...(
       [
-        [64, 8],
-        [64, 4],
         [32, 8],
         [32, 4],
         [16, 4],
@@ -208,6 +206,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
         supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows),
         suits: (caps, node) =>
           caps.isCpu &&
+          (columns === 4 || columns * lanes(caps) <= COLUMNS) &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
           columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * outputColumns(node)),
         lower: (node) => packed(node, { algorithm: 'lanes', rows, columns }),
@@ -223,6 +222,9 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ),
   ],
 };
+
+/** Of a block on CPU adapters. Wider ones take no less time, and compile for many times as long. */
+const COLUMNS = 32;
 
 function outputRows(node: Node<ProductAttrs>): number {
   return node.type.shape[0]! / node.attrs.groups;

@@ -1,0 +1,27 @@
+import { type PreparedCase, prepareCase } from '../src/doctor/check.ts';
+import { thinOut, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
+import { table } from '../src/doctor/table.ts';
+import type { Target } from '../src/engine/plan.ts';
+
+const full = process.env['RAAD_TEST'] === 'full';
+
+/** A CPU adapter compiles one kernel after the other, for up to seconds each. */
+const ROWS_ON_CPU = { likely: 10, unlikely: 1 };
+
+export interface PlannedRow {
+  readonly prepared: PreparedCase;
+  paths: readonly VariantPath[];
+}
+
+/** The rows of the table that are tested, with the ways to compute them that are run: all of them in the full run. */
+export function plannedRows(target: Target): PlannedRow[] {
+  const rows = table.filter((row) => full || !(row.perf || row.full)).map(prepareCase);
+  const tested = new Set(rows.map(({ output }) => output.op.name));
+  const planned = rows.map((prepared) => ({
+    prepared,
+    output: prepared.output,
+    paths: variantPaths(prepared.output, target, (op) => tested.has(op)),
+  }));
+  if (!full && target.caps.isCpu) thinOut(planned, target, ROWS_ON_CPU);
+  return planned;
+}
