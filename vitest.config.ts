@@ -16,11 +16,12 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Long ones belong to `npm run test:full`.
     exclude: process.env['RAAD_TEST'] === 'full' ? [] : ['test/**/*.full.test.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    // One Dawn instance per worker process; two workers would share two cores with the software driver.
+    // A software driver with an empty shader cache compiles for minutes what a test then runs in a second.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    // One Dawn instance per worker process. The driver compiles in one thread: with a second worker it uses two.
     pool: 'forks',
-    maxWorkers: 1,
+    maxWorkers: 2,
     isolate: false,
   },
 });

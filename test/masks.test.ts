@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareResult, prepareCase } from '../src/doctor/check.ts';
+import { compareResult, type PreparedCase, prepareCase } from '../src/doctor/check.ts';
 import { pathName, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
 import { table } from '../src/doctor/table.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
@@ -74,39 +74,43 @@ describe('the table under masked capabilities, executed', () => {
       paths.map(({ variants }) => signature(requestsOf(output, gpu.caps, variants))),
     ),
   );
-  // What is chosen runs on every shape. Of what is forced every shader runs once in a folded grid, and once in another one.
+  // By default every shader runs once in a folded grid and once in another one, those that are chosen first; in the full run all.
   const shaders = new Set<string>();
   for (const [name, caps] of Object.entries(EXECUTED)) {
     it(name, { timeout: 600_000 }, async () => {
       const masked = new Engine({ device: gpu.device, caps, tuning });
       let [cases, run, refused, worst] = [0, 0, 0, 0];
       // The grid of activationRange is 64 workgroups at most, for any device.
-      const folding = rows.filter(({ output }) => output.op.name !== 'activationRange');
-      for (const prepared of caps.limits.maxComputeWorkgroupsPerDimension < 64 ? folding : rows) {
-        const chosen: VariantPath = { steps: ['what is chosen'], variants: {} };
-        for (const path of [chosen, ...variantPaths(prepared.output, masked, isTested)]) {
-          cases++;
-          const requests = requestsOrRefusal(prepared.output, caps, path.variants);
-          if (!requests) {
-            refused++;
-            continue;
-          }
-          const key = signature(requests);
-          const ways = requests.map(shaderWay);
-          if (seen.has(key) || (!full && path !== chosen && ways.every((way) => shaders.has(way)))) continue;
-          seen.add(key);
-          for (const way of ways) shaders.add(way);
-          run++;
-          const plan = await masked.compile({ outputs: { y: prepared.output }, variants: path.variants });
-          for (const { grid } of plan.dispatches) {
-            expect(Math.max(...grid)).toBeLessThanOrEqual(caps.limits.maxComputeWorkgroupsPerDimension);
-          }
-          const { y } = await plan.run(prepared.data(), ['y']);
-          plan.destroy();
-          const { isRight, message, error, limit } = compareResult(prepared, y!);
-          if (!isRight) expect.fail(`${pathName(path)} on '${prepared.row.name}': ${message}`);
-          if (limit > 0) worst = Math.max(worst, error / limit);
+      const fitting = rows.filter(
+        ({ output }) => caps.limits.maxComputeWorkgroupsPerDimension >= 64 || output.op.name !== 'activationRange',
+      );
+      const chosen: VariantPath = { steps: ['what is chosen'], variants: {} };
+      const forced = (prepared: PreparedCase) => variantPaths(prepared.output, masked, isTested);
+      for (const { prepared, path } of [
+        ...fitting.map((prepared) => ({ prepared, path: chosen })),
+        ...fitting.flatMap((prepared) => forced(prepared).map((path) => ({ prepared, path }))),
+      ]) {
+        cases++;
+        const requests = requestsOrRefusal(prepared.output, caps, path.variants);
+        if (!requests) {
+          refused++;
+          continue;
         }
+        const key = signature(requests);
+        const ways = requests.map(shaderWay);
+        if (seen.has(key) || (!full && ways.every((way) => shaders.has(way)))) continue;
+        seen.add(key);
+        for (const way of ways) shaders.add(way);
+        run++;
+        const plan = await masked.compile({ outputs: { y: prepared.output }, variants: path.variants });
+        for (const { grid } of plan.dispatches) {
+          expect(Math.max(...grid)).toBeLessThanOrEqual(caps.limits.maxComputeWorkgroupsPerDimension);
+        }
+        const { y } = await plan.run(prepared.data(), ['y']);
+        plan.destroy();
+        const { isRight, message, error, limit } = compareResult(prepared, y!);
+        if (!isRight) expect.fail(`${pathName(path)} on '${prepared.row.name}': ${message}`);
+        if (limit > 0) worst = Math.max(worst, error / limit);
       }
       masked.destroy();
       // What exceeds the square of the limit, which no real device's grid does.

@@ -6,7 +6,7 @@ import type { Target } from '../src/engine/plan.ts';
 const full = process.env['RAAD_TEST'] === 'full';
 
 /** A CPU adapter compiles one kernel after the other, for up to seconds each. */
-const ROWS_ON_CPU = { likely: 10, unlikely: 1 };
+const ROWS_ON_CPU = { likely: 6, unlikely: 1 };
 
 export interface PlannedRow {
   readonly prepared: PreparedCase;
