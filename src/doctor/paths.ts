@@ -1,6 +1,6 @@
 import { isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { Target, VariantChoice } from '../engine/plan.ts';
-import { supportedVariants } from '../engine/variants.ts';
+import { mayBeDefault, supportedVariants } from '../engine/variants.ts';
 
 /** One way to compute a node: its variant, and where that consists of ops with variants of their own, one of these. */
 export interface VariantPath {
@@ -68,7 +68,7 @@ export function thinOut<T extends { readonly output: Node; paths: readonly Varia
     const { name: op } = row.output.op;
     for (const variant of supportedVariants(row.output, target)) {
       const step = `${op}/${variant.name}`;
-      if (variant.suits?.(target.caps, row.output) ?? true) likely.add(step);
+      if (mayBeDefault(variant, target.caps, row.output)) likely.add(step);
       append(outer, step, { row, path: { steps: [step], variants: { [op]: variant.name } } });
     }
     for (const path of row.paths) if (path.steps.length > 1) append(inner, path.steps.at(-1)!, { row, path });

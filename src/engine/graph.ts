@@ -44,6 +44,8 @@ export interface Shader {
 
 export interface Variant<A> {
   readonly name: string;
+  /** The kind of adapter that it is made for: on others it is neither a default nor tried by the tuner, but can be forced. */
+  readonly madeFor?: 'cpu' | 'gpu';
   /** What the variant cannot do without. Forcing a variant that is not supported is an error. */
   supports?(caps: Caps, node: Node<A>): boolean;
   /** Whether it is the default choice there, given that it is supported; true when absent. */

@@ -18,7 +18,7 @@ import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
 import { scoped } from './scopes.ts';
 import type { Tuning } from './tuning.ts';
-import { supportedVariants, type VariantTarget, variantsOf } from './variants.ts';
+import { mayBeDefault, supportedVariants, type VariantTarget, variantsOf } from './variants.ts';
 
 /**
  * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
@@ -85,7 +85,7 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
   const measured = target.tuning?.get(node);
   const tuned = measured && supported.find((variant) => variant.name === measured);
   if (tuned) return tuned;
-  const best = supported.find((variant) => variant.suits?.(target.caps, node) ?? true) ?? supported[0];
+  const best = supported.find((variant) => mayBeDefault(variant, target.caps, node)) ?? supported[0];
   if (!best) {
     const failed = [...(target.excluded ?? [])].filter((each) => each.startsWith(`${op.name}/`));
     const but =

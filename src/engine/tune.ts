@@ -1,11 +1,21 @@
 import type { Engine } from './engine.ts';
 import { isRefusal, ShaderError } from './errors.ts';
-import { input, isInput, makeNode, type Node, Parameter, parameterOf, size, topologicalOrder } from './graph.ts';
+import {
+  input,
+  isInput,
+  makeNode,
+  type Node,
+  Parameter,
+  parameterOf,
+  size,
+  topologicalOrder,
+  type Variant,
+} from './graph.ts';
 import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
 import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
-import { supportedVariants } from './variants.ts';
+import { isMadeFor, supportedVariants } from './variants.ts';
 
 export interface TuneProgress {
   readonly done: number;
@@ -58,7 +68,7 @@ export async function tune(
   const open = new Map<string, Node>();
   for (const node of topologicalOrder(roots)) {
     if (isInput(node) || parameterOf(node) || node.op.updates) continue;
-    if (supportedVariants(node, engine).length > 1) open.set(tuningKey(node), node);
+    if (candidatesOf(node, engine).length > 1) open.set(tuningKey(node), node);
   }
   let done = 0;
   for (const node of open.values()) {
@@ -66,6 +76,13 @@ export async function tune(
     done++;
     if (result) options.onProgress?.({ ...result, done, total: open.size, label: node.label });
   }
+}
+
+/** The variants that are made for the adapter, if any are. */
+function candidatesOf(node: Node, engine: Engine): Variant<unknown>[] {
+  const supported = supportedVariants(node, engine);
+  const made = supported.filter((variant) => isMadeFor(variant, engine.caps));
+  return made.length > 0 ? made : supported;
 }
 
 /** The node over inputs of its own: parameters stay such, so that what depends on them alone is not timed. */
@@ -85,7 +102,7 @@ async function tuneNode(
   options.signal?.throwIfAborted();
   if (tuning.get(original) && !options.again) return undefined;
   const node = standalone(original);
-  const variants = supportedVariants(node, engine);
+  const variants = candidatesOf(node, engine);
   if (variants.length < 2) return undefined;
   for (const variant of variants) {
     // What the variant consists of may have variants itself.

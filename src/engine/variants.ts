@@ -33,6 +33,16 @@ export interface VariantTarget {
   readonly excluded?: ExcludedVariants | undefined;
 }
 
+/** Whether a variant is for such adapters. */
+export function isMadeFor({ madeFor }: Pick<Variant<unknown>, 'madeFor'>, { isCpu }: Pick<Caps, 'isCpu'>): boolean {
+  return madeFor === undefined || madeFor === (isCpu ? 'cpu' : 'gpu');
+}
+
+/** Whether a variant that is supported may be the default choice for a node on a device. */
+export function mayBeDefault<A>(variant: Variant<A>, caps: Caps, node: Node<A>): boolean {
+  return isMadeFor(variant, caps) && (variant.suits?.(caps, node) ?? true);
+}
+
 /** Those that can run a node on a device. @see variantsOf */
 export function supportedVariants<A>(node: Node<A>, { caps, variants, excluded }: VariantTarget): Variant<A>[] {
   return variantsOf(node.op, variants).filter(

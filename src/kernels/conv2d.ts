@@ -144,14 +144,15 @@ export const conv2dOp: Op<Conv2dAttrs> = {
         return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS);
       },
       // With 4 lanes a row is all edges: the plain lane kernel is faster there.
-      suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && node.type.shape[3]! >= 4,
+      madeFor: 'cpu',
+      suits: (caps, node) => lanes(caps) >= 8 && node.type.shape[3]! >= 4,
       lower: (node) => lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
     },
     {
       name: 'lanes',
       supports: (caps, node) =>
         lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
-      suits: (caps) => caps.isCpu,
+      madeFor: 'cpu',
       lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
     splitVariant(BLOCK_16x4, (node) => pixelsOf(node) <= 16 && isStarved(node)),
@@ -229,7 +230,8 @@ function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): 
   return {
     name: `tile${blockName(block)}`,
     supports: (caps, node) => tileSupports(caps, node) && wholeGroups(node, block.channels),
-    suits: (caps, node) => !caps.isCpu && suits(node),
+    madeFor: 'gpu',
+    suits: (_, node) => suits(node),
     lower: (node) => tiled(node, block),
   };
 }

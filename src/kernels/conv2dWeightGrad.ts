@@ -110,19 +110,20 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     {
       name: 'taps',
       supports: (caps, node) => lanes(caps) >= 4 && tapsOf(node.attrs.shape) <= MOST_TAPS,
-      suits: (caps, node) => caps.isCpu && node.attrs.shape[1]! <= lanes(caps) / 2,
+      madeFor: 'cpu',
+      suits: (caps, node) => node.attrs.shape[1]! <= lanes(caps) / 2,
       lower: (node) => lowerPartial(node, 'taps'),
     },
     {
       name: 'lanes',
       supports: (caps, node) => lanes(caps) >= 4 && node.attrs.shape[3]! <= 16,
-      suits: (caps) => caps.isCpu,
+      madeFor: 'cpu',
       lower: (node) => lowerPartial(node, 'lanes'),
     },
     {
       name: 'tile',
       supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
-      suits: (caps) => !caps.isCpu,
+      madeFor: 'gpu',
       lower: (node) => lowerPartial(node, 'tile'),
     },
     {

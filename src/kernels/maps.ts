@@ -64,7 +64,7 @@ export const channelDistanceOp: Op<None> = {
       // A GPU has more invocations than a map has pixels.
       name: 'shared',
       supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP,
-      suits: (caps) => !caps.isCpu,
+      madeFor: 'gpu',
       kernel(node) {
         const [, c, h, w] = nchw(inputType(node, 0));
         return {

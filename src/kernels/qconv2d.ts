@@ -164,7 +164,8 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
         const fits = kernelHeight <= 5 && kernelWidth <= 5 && kernelWidth < s;
         return s >= 4 && node.attrs.stride === 1 && fits;
       },
-      suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && geometry(node).convWidth >= 4,
+      madeFor: 'cpu',
+      suits: (caps, node) => lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
       kernel: rowsKernel,
     },
@@ -174,7 +175,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
         const s = lanes(caps);
         return s >= 4 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
       },
-      suits: (caps) => caps.isCpu,
+      madeFor: 'cpu',
       lower(node) {
         return unpooled(node) ?? prepadded(node);
       },
@@ -191,7 +192,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
           caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && whole && !(node.attrs.pool && node.attrs.stride > 1)
         );
       },
-      suits: (caps) => !caps.isCpu,
+      madeFor: 'gpu',
       kernel: tileKernel,
     },
     {

@@ -97,12 +97,13 @@ export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((bloc
     const isWhole = groupSize === weights[1];
     return input === 'u8' && isWhole && !(pool && stride > 1) && tilingOf(caps, block) !== undefined;
   },
+  madeFor: 'gpu',
   suits(caps, node) {
     const { inChannels, outChannels } = geometry(node);
     const { channels, pixels } = tilingOf(caps, block)!;
     const workgroups = Math.ceil(outChannels / channels) * Math.ceil(blockPixels(node) / pixels);
     const isSmallest = block.rows * block.columns === 4;
-    return !caps.isCpu && inChannels >= STEP && (isSmallest || workgroups >= MANY_WORKGROUPS);
+    return inChannels >= STEP && (isSmallest || workgroups >= MANY_WORKGROUPS);
   },
   lower(node, caps) {
     const [x, w, ...rest] = node.inputs as [Node, Node, ...Node[]];

@@ -50,7 +50,7 @@ export const quantileOp: Op<QuantileAttrs> = {
     });
   },
   variants: [
-    { name: 'private', suits: (caps) => caps.isCpu, lower: (node) => chain(node, false) },
+    { name: 'private', madeFor: 'cpu', lower: (node) => chain(node, false) },
     {
       name: 'shared',
       supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,

@@ -203,9 +203,9 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ).map(
       ([rows, columns]): Variant<ProductAttrs> => ({
         name: `lanes${rows}x${columns}`,
+        madeFor: 'cpu',
         supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows),
         suits: (caps, node) =>
-          caps.isCpu &&
           (columns === 4 || columns * lanes(caps) <= COLUMNS) &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
           columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * outputColumns(node)),
@@ -216,7 +216,8 @@ export const winogradProductOp: Op<ProductAttrs> = {
       (block): Variant<ProductAttrs> => ({
         name: blockName(block),
         supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
-        suits: (caps, node) => !caps.isCpu && blockOf(node, caps) === block,
+        madeFor: 'gpu',
+        suits: (caps, node) => blockOf(node, caps) === block,
         lower: (node) => packed(node, { algorithm: 'block', ...block }),
       }),
     ),

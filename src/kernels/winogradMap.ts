@@ -57,7 +57,7 @@ const winogradMapOp: Op<MapAttrs> = {
       supports: ({ limits }, { attrs }) =>
         limits.maxComputeInvocationsPerWorkgroup >= MEAN_WORKGROUP &&
         limits.maxComputeWorkgroupStorageSize >= 4 * attrs.m ** 2 * MEAN_WORKGROUP,
-      suits: (caps) => !caps.isCpu,
+      madeFor: 'gpu',
       lower: (node) =>
         overChunks(node, (inputs, chunk) => {
           const { m, k, target, shape } = node.attrs;
