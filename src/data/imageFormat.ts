@@ -1,3 +1,4 @@
+import { UserError } from '../errors.ts';
 import { isBmp } from './bmp.ts';
 
 /** What images may be. */
@@ -46,6 +47,22 @@ export function sniffImage(bytes: Uint8Array): SniffedImage {
   if (SVG.test(head)) return { other: 'an SVG drawing' };
   const other = OTHERS.find(([, at, starts]) => starts.some((start) => head.startsWith(start, at)));
   return other && { other: other[0] };
+}
+
+/** What the program reads, for messages. */
+export const IMAGE_FORMATS = 'PNG, JPEG, WebP, BMP or TIFF';
+
+/**
+ * The format of a file that can be read.
+ * @throws UserError saying what the file is instead
+ */
+export function imageFormat(bytes: Uint8Array): ImageFormat {
+  const sniffed = sniffImage(bytes);
+  if (sniffed && 'format' in sniffed) return sniffed.format;
+  throw new UserError(
+    bytes.length === 0 ? 'the file is empty.' : `it is ${sniffed?.other ?? 'none of the pictures that are read'}.`,
+    `Give a ${IMAGE_FORMATS} file.`,
+  );
 }
 
 /** Whether a WebP file holds a picture that was compressed with losses. */

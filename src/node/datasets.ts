@@ -161,6 +161,16 @@ export function testSource(root: string, dataset: Dataset, memory = 0): TestSour
   };
 }
 
+/** Indices of the pixels that are not zero. */
+function marked(mask: Uint8Array | Uint16Array): Uint32Array {
+  let count = 0;
+  for (const value of mask) if (value !== 0) count++;
+  const pixels = new Uint32Array(count);
+  count = 0;
+  for (const [i, value] of mask.entries()) if (value !== 0) pixels[count++] = i;
+  return pixels;
+}
+
 /** LOCO keeps a folder of files per image, called like it; other layouts a file. */
 function isPart(mask: string, image: string): boolean {
   return basename(dirname(mask)).toLowerCase() === stem(basename(image)).toLowerCase();
@@ -184,12 +194,10 @@ async function readTruth(
       );
     const isSame = mask.width === width && mask.height === height;
     const data = isSame ? mask.data : resizeNearest(mask.data, mask, { width, height });
-    const pixels: number[] = [];
-    data.forEach((value, i) => {
-      if (value !== 0) pixels.push(i);
-    });
-    for (const pixel of pixels) union[pixel] = 255;
-    if (!defects || pixels.length === 0) continue;
+    for (const [i, value] of data.entries()) if (value !== 0) union[i] = 255;
+    if (!defects) continue;
+    const pixels = marked(data);
+    if (pixels.length === 0) continue;
     const value = data[pixels[0]!]!;
     const config = defects.find(({ pixelValue }) => pixelValue === value);
     if (!config) {
@@ -200,7 +208,7 @@ async function readTruth(
     }
     const { saturationThreshold, relativeSaturation } = config;
     const saturation = saturationArea(pixels.length, saturationThreshold, relativeSaturation);
-    regions.push({ pixels: Uint32Array.from(pixels), saturation });
+    regions.push({ pixels, saturation });
   }
   return { mask: union, regions: defects ? regions : componentRegions(union, width, height) };
 }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { access, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
@@ -16,7 +16,7 @@ export async function readFolder(folder: string): Promise<FileTree> {
   return {
     name: resolve(folder).replaceAll(sep, '/'),
     files,
-    readText: async (path) => new TextDecoder().decode(await readBytes(join(folder, path))),
+    readText: (path) => readText(join(folder, path)),
   };
 }
 
@@ -111,6 +111,24 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${reasonOf(error)}.`, 'Check the path and its permissions.');
   }
+}
+
+/**
+ * A checkpoint to go on from; undefined, which is told, where there is none.
+ * @throws UserError for one that cannot be read
+ */
+export async function readCheckpoint(
+  path: string,
+  onMissing: (sentence: string) => void,
+): Promise<Uint8Array | undefined> {
+  if (existsSync(path)) return readBytes(path);
+  onMissing(`${path} is not there: starting from the beginning.`);
+  return undefined;
+}
+
+/** A text file, as UTF-8. @throws UserError as {@link readBytes} does */
+export async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readBytes(path));
 }
 
 /**

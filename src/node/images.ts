@@ -1,7 +1,7 @@
-import sharp from 'sharp';
+import sharp, { type Metadata } from 'sharp';
 import { decodeBmp } from '../data/bmp.ts';
 import type { RgbImage } from '../data/image.ts';
-import { isLossyWebp, sniffImage } from '../data/imageFormat.ts';
+import { IMAGE_FORMATS, imageFormat, isLossyWebp } from '../data/imageFormat.ts';
 import { inspectTiff, type TiffPicture } from '../data/tiff.ts';
 import { UserError } from '../errors.ts';
 import { readBytes } from './files.ts';
@@ -12,7 +12,6 @@ sharp.concurrency(1);
 
 /** Larger images are refused before they take memory. */
 export const MAX_PIXELS = 2 ** 28;
-const FORMATS = 'PNG, JPEG, WebP, BMP or TIFF';
 /** Spaces whose black and white are known. */
 const SPACES = ['b-w', 'grey16', 'srgb', 'rgb', 'rgb16', 'cmyk'];
 /** From here on a pixel of a mask counts where compression has changed values. */
@@ -85,13 +84,7 @@ interface Decoded {
 async function decode(path: string, wide: boolean): Promise<Decoded> {
   const bytes = await readBytes(path);
   try {
-    const sniffed = sniffImage(bytes);
-    if (!sniffed || 'other' in sniffed)
-      throw new UserError(
-        bytes.length === 0 ? 'the file is empty.' : `it is ${sniffed?.other ?? 'none of the pictures that are read'}.`,
-        `Give a ${FORMATS} file.`,
-      );
-    const { format } = sniffed;
+    const format = imageFormat(bytes);
     if (format === 'bmp') return { ...decodeBmp(bytes, MAX_PIXELS), channels: 3, lossy: false };
     const tiff = format === 'tiff' ? inspectTiff(bytes) : undefined;
     const lossy = tiff?.lossy ?? (format === 'jpeg' || (format === 'webp' && isLossyWebp(bytes)));
@@ -99,6 +92,22 @@ async function decode(path: string, wide: boolean): Promise<Decoded> {
   } catch (error) {
     throw cannotDecode(path, error);
   }
+}
+
+/** @throws UserError for a header of what is too large or not decoded as it is meant */
+export function assertDecodable({ width, height, depth, space, channels }: Metadata): void {
+  assertPixels(width, height);
+  if ((depth !== 'uchar' && depth !== 'ushort') || !SPACES.includes(space) || channels > 4)
+    throw new UserError(
+      `it has ${channels} channels of type ${depth} in the space ${space}.`,
+      'Save it as gray or RGB of 8 bits.',
+    );
+}
+
+/** @throws UserError for more than {@link MAX_PIXELS} */
+export function assertPixels(width: number, height: number): void {
+  if (width * height > MAX_PIXELS)
+    throw new UserError(`it has ${width}x${height} pixels.`, `At most ${MAX_PIXELS} are read: cut or shrink it.`);
 }
 
 async function decodeByVips(
@@ -113,14 +122,9 @@ async function decodeByVips(
     ignoreIcc: true,
     limitInputPixels: MAX_PIXELS,
   });
-  const { width, height, depth, space, channels } = await image.metadata();
-  if (width * height > MAX_PIXELS)
-    throw new UserError(`it has ${width}x${height} pixels.`, `At most ${MAX_PIXELS} are read: cut or shrink it.`);
-  if ((depth !== 'uchar' && depth !== 'ushort') || !SPACES.includes(space) || channels > 4)
-    throw new UserError(
-      `it has ${channels} channels of type ${depth} in the space ${space}.`,
-      'Save it as gray or RGB of 8 bits.',
-    );
+  const metadata = await image.metadata();
+  assertDecodable(metadata);
+  const { depth, space } = metadata;
   const sixteen = depth === 'ushort';
   const raw = { depth: wide && sixteen ? 'ushort' : 'uchar' } as const;
   if (space === 'cmyk') {
@@ -143,11 +147,12 @@ function words(data: Buffer): Uint16Array {
   return new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
 }
 
-function cannotDecode(path: string, error: unknown): UserError {
+/** The error of a file that is no picture, or none that is read. */
+export function cannotDecode(path: string, error: unknown): UserError {
   const said = (error as Error).message.split('\n')[0]!.replace(/\.$/, '');
   const reason = said.startsWith('Warning treated') ? 'it is damaged' : said;
   const fix = error instanceof UserError ? error.fix : undefined;
-  return new UserError(`${path} cannot be decoded: ${reason}.`, fix ?? `Give a whole ${FORMATS} file.`);
+  return new UserError(`${path} cannot be decoded: ${reason}.`, fix ?? `Give a whole ${IMAGE_FORMATS} file.`);
 }
 
 /** RGB of cyan, magenta, yellow and black, as Pillow mixes them: (255 - ink) (255 - black) / 255, rounded. */

@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
 import { loadImages, openDatasets } from '../../node/datasets.ts';
-import { assertWritable, imagesBelow, removeFile, writeAtomically } from '../../node/files.ts';
+import { assertWritable, imagesBelow, readCheckpoint, removeFile, writeAtomically } from '../../node/files.ts';
 import { readTeacher } from '../../node/teachers.ts';
 import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
@@ -134,7 +133,7 @@ export async function fitOne(
   console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
 
   const checkpointFile = `${output}.checkpoint`;
-  const resume = args.flag('resume') ? await readCheckpointFile(checkpointFile) : undefined;
+  const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const alpha = args.number('alpha');
   const show = new FitReport(args.text('log'));
   try {
@@ -177,15 +176,6 @@ export async function fitOne(
   } finally {
     await show.stop();
     penalty.destroy?.();
-  }
-}
-
-async function readCheckpointFile(path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await readFile(path);
-  } catch {
-    notice(`${path} is not there: starting from the beginning.`);
-    return undefined;
   }
 }
 

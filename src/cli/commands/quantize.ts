@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { detectorName } from '../../bench/detectors.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { UserError } from '../../errors.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
 import {
   ACTIVATION_BITS,
   type ActivationBits,
@@ -107,10 +105,7 @@ async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
     for (const name of ['activations', 'group']) {
       if (args.text(name) !== undefined) throw new UsageError(`--${name} does not go with --plan.`, 'Write it there.');
     }
-    const text = await readFile(file, 'utf8').catch(() => {
-      throw new UserError(`${file} cannot be read.`, 'Give the file of a bit plan.');
-    });
-    return parseBitPlan(text, networks);
+    return parseBitPlan(await readText(file), networks);
   }
   const weights = args.number('bits')!;
   const activations = args.number('activations') ?? 8;

@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { UserError } from '../../errors.ts';
 import { saveDetector } from '../../model/modelFile.ts';
-import { assertWritable, readBytes, removeFile, writeAtomically } from '../../node/files.ts';
+import { assertWritable, readCheckpoint, readText, removeFile, writeAtomically } from '../../node/files.ts';
 import { parseBitPlan } from '../../quantisation/bitPlan.ts';
 import { recalibrate } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
@@ -45,16 +43,13 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !output || !planFile || (!folder && !args.text('good')))
     throw new UsageError('recalibrate needs a model, --plan, a data set and -o.', USAGE);
   await assertWritable(output);
-  const text = await readFile(planFile, 'utf8').catch(() => {
-    throw new UserError(`${planFile} cannot be read.`, 'Make a plan with `raad allocate`.');
-  });
+  const text = await readText(planFile);
   const set = await openModelDataset(args, folder, signal);
   const [iterations, batch, learningRate, alpha] = ['iterations', 'batch', 'lr', 'alpha'].map((name) =>
     args.number(name),
   );
   const checkpointFile = `${output}.checkpoint`;
-  const resume = args.flag('resume') && existsSync(checkpointFile) ? await readBytes(checkpointFile) : undefined;
-  if (args.flag('resume') && !resume) notice(`${checkpointFile} is not there: starting from the beginning.`);
+  const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, model, set);
     const penalty = await openPenalty(args, engine, detector.state.provenance.seed);

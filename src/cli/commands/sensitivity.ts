@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
@@ -49,7 +48,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const csv = args.text('csv');
   const chart = args.text('chart');
   for (const file of [csv, chart]) if (file) await assertWritable(file);
-  const rows: Row[] = csv && existsSync(csv) ? parse(await readFile(csv, 'utf8'), { columns: true }) : [];
+  const rows: Row[] = csv && existsSync(csv) ? parse(await readText(csv), { columns: true }) : [];
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, model, set);
     const layers = readLayers(args.text('layers'), [...quantisableLayers(detector.state.networks).keys()]);

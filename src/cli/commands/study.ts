@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
 import {
   folderStore,
   keepSettings,
@@ -233,5 +232,5 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
 
 /** What {@link keepSettings} wrote. */
 async function readSettingsFile(path: string): Promise<(StudySettings & { readonly penalty: string }) | undefined> {
-  return existsSync(path) ? JSON.parse(await readFile(path, 'utf8')) : undefined;
+  return existsSync(path) ? JSON.parse(await readText(path)) : undefined;
 }

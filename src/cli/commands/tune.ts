@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { detectorName, timeDetectors } from '../../bench/detectors.ts';
 import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -6,11 +5,10 @@ import { input, type Node } from '../../engine/graph.ts';
 import { spin } from '../../engine/sample.ts';
 import { type TuneProgress, tune } from '../../engine/tune.ts';
 import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
-import { UserError } from '../../errors.ts';
 import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
-import { writeAtomically } from '../../node/files.ts';
+import { readText, writeAtomically } from '../../node/files.ts';
 import { loadTuning, saveTuning } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { PRESETS, trainingGraph } from '../../train/fit.ts';
@@ -99,10 +97,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const identity = adapterIdentity(caps);
       const tuning = await loadTuning(caps, notice);
       if (given) {
-        const text = await readFile(given, 'utf8').catch(() => {
-          throw new UserError(`${given} cannot be read.`, 'Check the path.');
-        });
-        const imported = Tuning.parse(text, identity);
+        const imported = Tuning.parse(await readText(given), identity);
         imported.addMissing(tuning);
         console.log(`kept in ${await saveTuning(caps, imported)}`);
         return;
