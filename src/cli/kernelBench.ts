@@ -13,7 +13,7 @@ import { measurePeaks, type Peaks } from '../bench/peak.ts';
 import { boundOf, peakOf } from '../bench/roofline.ts';
 import type { Engine } from '../engine/engine.ts';
 import { convOutput } from '../kernels/conv2d.ts';
-import { assertWritable, writeAtomically } from '../node/files.ts';
+import { assertWritable, writeAtomically } from '../node/output.ts';
 import { WEIGHT_BITS } from '../quantisation/weights.ts';
 import { barChart } from '../report/barChart.ts';
 import { toCsv } from '../report/csv.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { generateInspectionSet, type InspectionSetOptions } from '../data/synthetic/generate.ts';
-import { writeAtomically } from './files.ts';
 import { encodeMaskPng, encodePng } from './images.ts';
+import { writeAtomically } from './output.ts';
 
 /**
  * Writes a generated data set in the layout of MVTec AD.

@@ -9,7 +9,8 @@ import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
-import { readBytes, writeAtomically } from './files.ts';
+import { readBytes } from './files.ts';
+import { writeAtomically } from './output.ts';
 
 /** A data set of a study and where it lies. */
 export interface StudySet {

@@ -3,7 +3,7 @@ import { extent } from '../../extent.ts';
 import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type SizeLimit } from '../../hqs/allocate.ts';
 import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import type { LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';

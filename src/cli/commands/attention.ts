@@ -3,8 +3,9 @@ import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerM
 import { separability } from '../../hqs/scores.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { Resizer, unpackPixels } from '../../model/pixels.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { readBytes } from '../../node/files.ts';
 import { encodePng, readImage, readMask } from '../../node/images.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { resample } from '../../report/canvas.ts';
 import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';

@@ -12,7 +12,7 @@ import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
-import { writeAtomically } from '../../node/files.ts';
+import { writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS, type WeightBits } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';

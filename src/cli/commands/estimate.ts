@@ -12,7 +12,8 @@ import {
 } from '../../bench/predictTables.ts';
 import { UserError } from '../../errors.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
-import { readBytes, writeAtomically } from '../../node/files.ts';
+import { readBytes } from '../../node/files.ts';
+import { writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';

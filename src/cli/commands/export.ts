@@ -1,5 +1,6 @@
 import { readModel } from '../../model/modelFile.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { readBytes } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 

@@ -2,7 +2,8 @@ import { detectorName } from '../../bench/detectors.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { readText } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import {
   ACTIVATION_BITS,
   type ActivationBits,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { saveDetector } from '../../model/modelFile.ts';
-import { assertWritable, readCheckpoint, readText, removeFile, writeAtomically } from '../../node/files.ts';
+import { readCheckpoint, readText, removeFile } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { parseBitPlan } from '../../quantisation/bitPlan.ts';
 import { recalibrate } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { byteSize } from '../../report/format.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice } from '../session.ts';

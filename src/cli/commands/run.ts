@@ -1,6 +1,6 @@
 import { basename, join, resolve } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
-import { assertWritable } from '../../node/files.ts';
+import { assertWritable } from '../../node/output.ts';
 import { runSteps } from '../../node/run.ts';
 import { folderStore, keepSettings, namedSets, openStudyData, openStudySets } from '../../node/study.ts';
 import { ownVersion } from '../../node/version.ts';

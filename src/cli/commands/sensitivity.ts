@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { readText } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { readText } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import {
   folderStore,
   keepSettings,
