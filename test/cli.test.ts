@@ -104,7 +104,7 @@ describe('the main job', () => {
     expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
     expectRefusal(
       ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
-      /the detector is quantised already. Quantise the float model/,
+      /is quantised already. Give the float model/,
     );
     writeFileSync(at('plan.json'), '{"format":"raad-bit-plan","version":1,"layers":{"teacher.conv9":{}}}');
     expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer "teacher.conv9"/);

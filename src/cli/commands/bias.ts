@@ -2,12 +2,12 @@ import { GOOD } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
 import { extent } from '../../extent.ts';
-import { testSource } from '../../node/datasets.ts';
+import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
+import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 
@@ -32,9 +32,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const set = await openModelDataset(args, folder, signal);
   const source = testSource(set.root, set.dataset);
   const output = args.text('output') ?? `${set.dataset.name}.bias.png`;
-  await assertWritable(output);
+  const state = await readModelFile(model);
+  if (!set.dataset.test.some(({ defect }) => defect === GOOD)) throw withoutNormal(set.dataset.name);
+  await assertWritable(output, [model, ...datasetFiles(set)]);
   await withEngine(args, async (engine) => {
-    const { detector } = await openModel(engine, model, set);
+    const { detector } = await openModel(engine, state, set);
     const kinds = { normal: new MapStatistics(), anomalous: new MapStatistics() };
     const progress = startProgress(set.dataset.name, source.count, 'images');
     for (let i = 0; i < source.count; i++) {
@@ -51,8 +53,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     progress.stop();
     const { biasIndex } = kinds.normal;
-    if (biasIndex === undefined)
-      throw new UserError(`${set.dataset.name} has no normal test images.`, 'Put good images into test/good.');
+    if (biasIndex === undefined) throw withoutNormal(set.dataset.name);
     const side = detector.state.networks.cells;
     const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
     // One scale for both, over what the means hold: single images reach far beyond it.
@@ -72,4 +73,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     console.log(output);
     detector.destroy();
   });
+}
+
+function withoutNormal(name: string): UserError {
+  return new UserError(`${name} has no normal test images.`, 'Put good images into test/good.');
 }

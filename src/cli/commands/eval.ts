@@ -6,12 +6,13 @@ import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
 import { loadDetector } from '../../model/modelFile.ts';
-import { openDatasets, testSource } from '../../node/datasets.ts';
+import { datasetFiles, openDatasets, testSource } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
-import { assertWritable, writeAtomically } from '../../node/output.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 import { namedFolders } from './data.ts';
@@ -52,19 +53,22 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     );
   }
   const fileOf = ({ name }: Dataset) => (models ? join(model, `${name}.safetensors`) : model);
-  for (const dataset of chosen) await readBytes(fileOf(dataset));
+  for (const dataset of chosen) await readModelFile(fileOf(dataset));
   if (args.flag('dry-run')) return printDatasets(args, sets, between, signal);
   const out = args.text('out');
-  if (out) await assertWritable(join(out, 'metrics.json'));
+  const target = ({ name }: Dataset) => out && (chosen.length > 1 ? join(out, name) : out);
+  await assertOutputs(
+    chosen.flatMap((dataset) => outputsOf(target(dataset), dataset)),
+    [...chosen.map(fileOf), ...sets.flatMap(datasetFiles)],
+  );
   for (const dataset of chosen) assertTested(dataset);
   await announceDatasets(sets, { isEvaluated: true, between, signal });
   const all: (Evaluation & { readonly name: string })[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       const { name } = dataset;
-      const target = out && (chosen.length > 1 ? join(out, name) : out);
       const job = { engine, file: fileOf(dataset), root, dataset, signal };
-      all.push({ name, ...(await evaluateOne(job, target)) });
+      all.push({ name, ...(await evaluateOne(job, target(dataset))) });
       if (!args.flag('json')) printOne(all.at(-1)!);
     }
   });
@@ -89,6 +93,13 @@ function printOne(evaluation: Evaluation & { readonly name: string }): void {
   console.log(`\n${evaluation.name}`);
   console.log(evaluationTable(evaluation));
   for (const line of evaluationNotes(evaluation)) console.log(`  ${line}`);
+}
+
+/** The files of an evaluation. */
+export function outputsOf(out: string | undefined, { test }: Dataset): string[] {
+  if (!out) return [];
+  const heatmaps = heatmapFiles(test).map((file) => join('heatmaps', file));
+  return ['scores.csv', 'metrics.json', ...heatmaps].map((name) => join(out, name));
 }
 
 /** A file for each heat map: `KIND/NAME.png`, with folders in front of names that would be another's, too. */

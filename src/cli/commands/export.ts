@@ -21,7 +21,7 @@ export async function run(args: Arguments): Promise<void> {
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch ${batch} cannot be used.`, 'Give a whole number from 1 on.');
   const state = await readModel(await readBytes(path), path);
-  await assertWritable(output);
+  await assertWritable(output, [path]);
   const bytes = exportDetector(state, batch);
   await writeAtomically(output, bytes);
   console.log(

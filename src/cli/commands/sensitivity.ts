@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
+import { datasetFiles } from '../../node/datasets.ts';
 import { readText } from '../../node/files.ts';
-import { assertWritable, writeAtomically } from '../../node/output.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
@@ -10,7 +11,7 @@ import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
 import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
+import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
@@ -45,14 +46,16 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
   const method = args.choice('range', RANGE_METHODS);
+  const state = await readModelFile(model);
+  assertFloat(state, model);
+  const layers = readLayers(args.text('layers'), [...quantisableLayers(state.networks).keys()]);
   const set = await openModelDataset(args, folder, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');
-  for (const file of [csv, chart]) if (file) await assertWritable(file);
+  await assertOutputs([csv, chart], [model, ...datasetFiles(set)]);
   const rows: Row[] = csv && existsSync(csv) ? parse(await readText(csv), { columns: true }) : [];
   await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, model, set);
-    const layers = readLayers(args.text('layers'), [...quantisableLayers(detector.state.networks).keys()]);
+    const { detector, data } = await openModel(engine, state, set);
     await sensitivity({
       detector,
       train: data.train,
