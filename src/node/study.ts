@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
 import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
-import { distinctEnds } from '../data/names.ts';
+import { distinctEnds, safeFileNames } from '../data/names.ts';
 import { quote, UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
@@ -43,10 +43,10 @@ export async function openStudySets(folders: readonly string[], between: LeftOut
     throw new UserError(`the data set ${repeated} was given twice.`, 'Give each folder once.');
   const names = distinctEnds(places).map((name) => name.replaceAll('/', '-'));
   const isTaken = (i: number) => names.some((name, k) => k !== i && name.toLowerCase() === names[i]!.toLowerCase());
-  return all.map((set, i) => ({
-    ...set,
-    name: isTaken(i) ? places[i]!.replace(/^\/+/, '').replaceAll('/', '-') : names[i]!,
-  }));
+  const safe = safeFileNames(
+    names.map((name, i) => (isTaken(i) ? places[i]!.replace(/^\/+/, '').replaceAll('/', '-') : name)),
+  );
+  return all.map((set, i) => ({ ...set, name: safe[i]! }));
 }
 
 function placeOf(root: string, { name, layout, folder }: Dataset): string {

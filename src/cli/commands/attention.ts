@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { safeFileName } from '../../data/names.ts';
 import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
 import { separability } from '../../hqs/scores.ts';
 import { Detector } from '../../model/detector.ts';
@@ -32,7 +33,7 @@ export async function run(args: Arguments): Promise<void> {
   const [model, file] = args.positionals;
   if (!model || !file) throw new UsageError('attention needs a model and an image.', 'raad attention MODEL IMAGE');
   const kind = args.choice('map', LAYER_MAP_KINDS) ?? 'attention';
-  const output = args.text('output') ?? `${basename(file)}.attention.png`;
+  const output = args.text('output') ?? `${safeFileName(basename(file))}.attention.png`;
   const image = await readImage(file);
   const maskFile = args.text('mask');
   const mask = maskFile ? await readMask(maskFile) : undefined;

@@ -1,4 +1,5 @@
 import { GOOD } from '../../data/dataset.ts';
+import { safeFileName } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
 import { extent } from '../../extent.ts';
@@ -31,7 +32,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !folder) throw new UsageError('bias needs a model and a data set.', 'raad bias MODEL DATA');
   const set = await openModelDataset(args, folder, signal);
   const source = testSource(set.root, set.dataset);
-  const output = args.text('output') ?? `${set.dataset.name}.bias.png`;
+  const output = args.text('output') ?? `${safeFileName(set.dataset.name)}.bias.png`;
   const state = await readModelFile(model);
   if (!set.dataset.test.some(({ defect }) => defect === GOOD)) throw withoutNormal(set.dataset.name);
   await assertWritable(output, [model, ...datasetFiles(set)]);

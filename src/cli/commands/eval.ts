@@ -1,7 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Dataset, TestSample } from '../../data/dataset.ts';
-import { belowCommonFolder, distinctFileNames, lastPart, stem } from '../../data/names.ts';
+import {
+  belowCommonFolder,
+  distinctFileNames,
+  lastPart,
+  safeFileNames,
+  safeFileNamesOf,
+  stem,
+} from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
@@ -52,11 +59,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       `Choose one with --category (${chosen.map(({ name }) => name).join(', ')}), or give a folder of models.`,
     );
   }
-  const fileOf = ({ name }: Dataset) => (models ? join(model, `${name}.safetensors`) : model);
+  const nameOf = safeFileNamesOf(datasets);
+  const fileOf = (dataset: Dataset) => (models ? join(model, `${nameOf(dataset)}.safetensors`) : model);
   for (const dataset of chosen) await readModelFile(fileOf(dataset));
   if (args.flag('dry-run')) return printDatasets(args, sets, between, signal);
   const out = args.text('out');
-  const target = ({ name }: Dataset) => out && (chosen.length > 1 ? join(out, name) : out);
+  const target = (dataset: Dataset) => out && (chosen.length > 1 ? join(out, nameOf(dataset)) : out);
   await assertOutputs(
     chosen.flatMap((dataset) => outputsOf(target(dataset), dataset)),
     [...chosen.map(fileOf), ...sets.flatMap(datasetFiles)],
@@ -110,9 +118,9 @@ export function heatmapFiles(test: readonly TestSample[]): string[] {
     const names = distinctFileNames(belowCommonFolder(indices.map((i) => test[i]!.image)), (path) =>
       stem(lastPart(path)),
     );
-    for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}.png`;
+    for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}`;
   }
-  return files;
+  return safeFileNames(files).map((name) => `${name}.png`);
 }
 
 export interface EvaluationJob {

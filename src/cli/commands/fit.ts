@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
+import { safeFileNamesOf } from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
@@ -83,7 +84,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   // What one of several would be refused for is found before the first is trained.
   for (const dataset of chosen) splitHeldOut(dataset, settings.seed);
   const single = chosen.length === 1;
-  const target = ({ name }: Dataset) => (single ? output : join(output, `${name}.safetensors`));
+  const nameOf = safeFileNamesOf(datasets);
+  const target = (dataset: Dataset) => (single ? output : join(output, `${nameOf(dataset)}.safetensors`));
   const photographs = await findPhotographs(args);
   const teacher = await readTeacher(settings.size, args.text('teacher'));
   loadTeacher(new Networks(settings.size, settings.resolution), teacher, teacher.name);

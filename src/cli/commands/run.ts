@@ -15,6 +15,7 @@ import {
   type StudySet,
   studyDigest,
 } from '../../node/study.ts';
+import { readTeacher } from '../../node/teachers.ts';
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
 import { STEPS, type StepRecord } from '../../study/record.ts';
@@ -61,6 +62,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);
   for (const { dataset } of sets) splitHeldOut(dataset, seed);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
+  await readTeacher(settings.fit.size);
   const found = await findPhotographs(args);
   const targetOf = ({ name }: StudySet) => (sets.length === 1 ? out : join(out, name));
   await assertOutputs(

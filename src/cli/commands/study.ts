@@ -18,6 +18,7 @@ import {
   studyDigest,
 } from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
+import { readTeacher } from '../../node/teachers.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
 import { CHART_FILES } from '../../study/chartFiles.ts';
@@ -102,6 +103,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const sets = await openStudySets(args.positionals, between);
   for (const { dataset } of sets) for (const seed of seeds) splitHeldOut(dataset, seed);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
+  if (!url) await readTeacher(settings.fit.size);
   const found = await findPhotographs(args);
   await assertOutputs(
     [
