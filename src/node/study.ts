@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
 import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
 import { distinctEnds, safeFileNames } from '../data/names.ts';
@@ -110,13 +110,10 @@ export function folderStore(folder: string): StudyStore {
 export class ResultLog {
   readonly #path: string;
   readonly results: CellResult[];
-  /** Whether lines have to go before others follow. */
-  #isTorn: boolean;
 
-  private constructor(path: string, results: CellResult[], isTorn = false) {
+  private constructor(path: string, results: CellResult[]) {
     this.#path = path;
     this.results = results;
-    this.#isTorn = isTorn;
   }
 
   /** Nothing is written before a result is added. @throws UserError for a file that is something else */
@@ -125,7 +122,6 @@ export class ResultLog {
     const lines = (await readFile(path, 'utf8')).split('\n');
     const results: CellResult[] = [];
     const numbers = new Map<string, number>();
-    let isTorn = lines.at(-1) !== '';
     for (const [i, line] of lines.entries()) {
       if (line === '') continue;
       const result = parseResult(line);
@@ -136,14 +132,13 @@ export class ResultLog {
             `${path}: lines ${numbers.get(result.id)} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
             'Remove the one that does not count.',
           );
-        isTorn = true;
       } else if (result) {
         results.push(result);
         numbers.set(result.id, i + 1);
       } else if (i !== lines.length - 1)
         throw new UserError(`${path}: line ${i + 1} is no result of a cell.`, 'Restore or remove the file.');
     }
-    return new ResultLog(path, results, isTorn);
+    return new ResultLog(path, results);
   }
 
   has(id: string): boolean {
@@ -153,11 +148,8 @@ export class ResultLog {
   /** A cell that is there already is not added again. */
   async add(result: CellResult): Promise<void> {
     if (this.has(result.id)) return;
-    // A whole file again, before anything is appended to it.
-    if (this.#isTorn)
-      await writeAtomically(this.#path, this.results.map((each) => `${JSON.stringify(each)}\n`).join(''));
-    this.#isTorn = false;
-    await appendFile(this.#path, `${JSON.stringify(result)}\n`);
+    const lines = [...this.results, result].map((each) => `${JSON.stringify(each)}\n`);
+    await writeAtomically(this.#path, lines.join(''));
     this.results.push(result);
   }
 }

@@ -25,8 +25,8 @@ export async function writeReport(folder: string, output: string): Promise<void>
     import('../../node/report.ts'),
     import('../../report/html.ts'),
   ]);
-  await assertWritable(output, [join(folder, 'run.json')]);
   const { record, pictures } = await openRun(folder, notice);
+  await assertWritable(output, [join(folder, 'run.json')]);
   const html = reportHtml(record, pictures);
   await writeAtomically(output, html);
   console.log(`${output}: ${byteSize(Buffer.byteLength(html))}`);

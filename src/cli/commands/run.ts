@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
+import { UserError } from '../../errors.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { lockFolder } from '../../node/lock.ts';
 import { assertOutputs } from '../../node/output.ts';
@@ -69,6 +71,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     sets.flatMap((set) => outputsOf(targetOf(set), set.name, seed)),
     [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? [])],
   );
+  for (const set of sets) assertOwn(targetOf(set), set.name, seed);
   const photographs = await loadPhotographs(found);
   const recorded = { ...settings, penalty: photographs?.name ?? 'generated' };
   const locks: (() => Promise<void>)[] = [];
@@ -127,6 +130,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   } finally {
     for (const unlock of locks) await unlock();
   }
+}
+
+/** @throws UserError for a folder that no run has begun, and that holds files a run would replace */
+function assertOwn(folder: string, set: string, seed: number): void {
+  if (existsSync(join(folder, 'settings.json'))) return;
+  const other = outputsOf(folder, set, seed).find((file) => existsSync(file));
+  if (other !== undefined)
+    throw new UserError(`${other} is there already, and ${folder} is not the folder of a run.`, 'Use another folder.');
 }
 
 /** The files that a run leaves, but for its gallery, of which the first stands for all. */

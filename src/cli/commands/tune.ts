@@ -103,6 +103,7 @@ function show({ label, variant, times, failed, done, total }: TuneProgress): voi
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const given = args.text('import');
   const text = given === undefined ? undefined : await readText(given);
+  if (text !== undefined) Tuning.parse(text);
   const target = args.text('export');
   await assertOutputs([target], [given, ...inputFiles(args)]);
   const choices = readChoices(args);
