@@ -109,6 +109,7 @@ describe('checking outputs early', () => {
   test('a path below a file, and places where nothing can be made', async () => {
     writeFileSync(at('file'), '');
     await expect(assertWritable(at('file/below'))).rejects.toThrow(/a part of the path is a file/);
+    await expect(assertWritable(`${at('not-there')}/`)).rejects.toThrow(/it is a folder/);
     await expect(assertWritable(at('file/far/below'))).rejects.toThrow(/a part of the path is a file/);
     if (process.platform === 'linux')
       await expect(assertWritable('/proc/raad.png')).rejects.toThrow(/^\/proc\/raad\.png cannot be written/);

@@ -73,3 +73,8 @@ async function readMark(path: string): Promise<InspectionSetOptions | undefined>
     return undefined;
   }
 }
+
+/** Whether a folder holds a data set that {@link writeInspectionSet} wrote. */
+export async function isGenerated(folder: string): Promise<boolean> {
+  return (await readMark(join(folder, MARK))) !== undefined;
+}

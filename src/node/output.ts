@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { access, lstat, mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../errors.ts';
 import { systemReason } from './files.ts';
 
@@ -116,6 +116,8 @@ const MOST_LINKS = 40;
 
 /** Where a path leads, whether or not a file is there yet. */
 async function followLinks(path: string): Promise<string> {
+  // Of a folder that is not there yet, it would become a file.
+  if (path.endsWith('/') || path.endsWith(sep)) throw Object.assign(new Error(), { code: 'EISDIR' });
   let place = resolve(path);
   for (let links = 0; links <= MOST_LINKS; links++) {
     if (!(await present(place, lstat))?.isSymbolicLink()) return place;

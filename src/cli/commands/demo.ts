@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GOOD } from '../../data/dataset.ts';
 import { PART_NAMES } from '../../data/synthetic/generate.ts';
+import { UserError } from '../../errors.ts';
 import type { EvaluatedImage } from '../../evaluation/evaluate.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { openDatasets } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
-import { writeInspectionSet } from '../../node/generated.ts';
+import { isGenerated, writeInspectionSet } from '../../node/generated.ts';
 import { encodePng, readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { readTeacher } from '../../node/teachers.ts';
@@ -48,6 +50,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   checkFitSettings(settings);
   const teacher = await readTeacher(settings.size);
   await assertOutputs([model, checkpointOf(model), picture, sheet, join(results, 'metrics.json')]);
+  if (existsSync(model) && !(await isGenerated(data)))
+    throw new UserError(`${model} is there already, and is not of a demo.`, 'Give --out another folder.');
   const count = await writeInspectionSet(
     data,
     { part, seed: 1, ...IMAGES },

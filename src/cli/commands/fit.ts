@@ -98,10 +98,21 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       if (existsSync(file)) await parseCheckpoint(await readBytes(file), file);
   }
   await announceDatasets(sets, { isEvaluated: false, between, signal });
+  const log: string[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       if (!single) console.error(`\n${dataset.name}`);
-      await fitOne(args, { engine, settings, root, dataset, output: target(dataset), photographs, teacher, signal });
+      await fitOne(args, {
+        engine,
+        settings,
+        root,
+        dataset,
+        output: target(dataset),
+        photographs,
+        teacher,
+        log,
+        signal,
+      });
     }
   });
 }
@@ -128,6 +139,8 @@ export interface FitJob {
   readonly output: string;
   readonly photographs?: Photographs | undefined;
   readonly teacher: Awaited<ReturnType<typeof readTeacher>>;
+  /** Lines of `--log` from the data sets before; takes further ones. */
+  readonly log?: string[];
   readonly signal: AbortSignal;
 }
 
@@ -137,7 +150,7 @@ export const checkpointOf = (output: string) => `${output}.checkpoint`;
 /** Trains on one data set, with the options of `fit`, and writes the model file. */
 export async function fitOne(
   args: Arguments,
-  { engine, settings, root, dataset, output, photographs, teacher, signal }: FitJob,
+  { engine, settings, root, dataset, output, photographs, teacher, log = [], signal }: FitJob,
 ): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
@@ -160,7 +173,7 @@ export async function fitOne(
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const alpha = args.number('alpha');
-  const show = new FitReport(args.text('log'));
+  const show = new FitReport(args.text('log'), log, dataset.name);
   try {
     const detector = await fit({
       engine,
@@ -214,12 +227,15 @@ const LABELS: Record<FitProgress['phase'], readonly [string, string]> = {
 /** Shows a run's phases one after the other and keeps its losses. */
 class FitReport {
   readonly #log: string | undefined;
-  readonly #lines: string[] = [];
+  readonly #lines: string[];
+  readonly #set: string;
   #phase: FitProgress['phase'] | undefined;
   #progress: Progress | undefined;
 
-  constructor(log: string | undefined) {
+  constructor(log: string | undefined, lines: string[], set: string) {
     this.#log = log;
+    this.#lines = lines;
+    this.#set = set;
   }
 
   report({ phase, done, total, losses }: FitProgress): void {
@@ -233,7 +249,7 @@ class FitReport {
       Object.entries(losses)
         .map(([name, value]) => `${name} ${value.toFixed(3)}`)
         .join(' ');
-    if (losses) this.#lines.push(JSON.stringify({ step: done, ...losses }));
+    if (losses) this.#lines.push(JSON.stringify({ set: this.#set, step: done, ...losses }));
     this.#progress!.update(done, note);
   }
 
