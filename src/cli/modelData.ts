@@ -1,3 +1,4 @@
+import { splitHeldOut } from '../data/dataset.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';
 import { Detector, type DetectorState } from '../model/detector.ts';
@@ -12,11 +13,12 @@ import { notice } from './session.ts';
 
 /**
  * Finds the data set of a command that takes one model: DATA with `--category`, or `--good`; and says what is read of it.
- * @throws UserError when there are none or several, or one with masks that cannot be used
+ * @throws UserError when there are none or several, or one without good images or with masks that cannot be used
  */
 export async function openModelDataset(
   args: Arguments,
   folder: string | undefined,
+  { provenance }: DetectorState,
   signal: AbortSignal,
 ): Promise<PlacedDataset> {
   const good = args.text('good');
@@ -29,6 +31,7 @@ export async function openModelDataset(
     );
   }
   const set = { root, dataset: chosen[0]! };
+  splitHeldOut(set.dataset, provenance.seed);
   await announceDatasets([set], { isEvaluated: false, signal });
   return set;
 }

@@ -90,7 +90,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const state = await readModelFile(model);
   assertFloat(state, model);
   checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
-  const set = await openModelDataset(args, folder, signal);
+  const set = await openModelDataset(args, folder, state, signal);
   await assertOutputs([output, chart], [model, ...datasetFiles(set)]);
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, state, set);

@@ -30,10 +30,10 @@ const DRAWN = 256;
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model || !folder) throw new UsageError('bias needs a model and a data set.', 'raad bias MODEL DATA');
-  const set = await openModelDataset(args, folder, signal);
+  const state = await readModelFile(model);
+  const set = await openModelDataset(args, folder, state, signal);
   const source = testSource(set.root, set.dataset);
   const output = args.text('output') ?? `${safeFileName(set.dataset.name)}.bias.png`;
-  const state = await readModelFile(model);
   if (!set.dataset.test.some(({ defect }) => defect === GOOD)) throw withoutNormal(set.dataset.name);
   await assertWritable(output, [model, ...datasetFiles(set)]);
   await withEngine(args, async (engine) => {

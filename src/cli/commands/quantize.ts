@@ -64,7 +64,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const state = await readModelFile(model);
   assertFloat(state, model);
   const plan = await readPlan(args, state.networks);
-  const set = await openModelDataset(args, args.text('calibrate'), signal);
+  const set = await openModelDataset(args, args.text('calibrate'), state, signal);
   await assertWritable(output, [model, args.text('plan'), ...datasetFiles(set)]);
   const method = args.choice('range', RANGE_METHODS);
   await withEngine(args, async (engine) => {

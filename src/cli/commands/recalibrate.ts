@@ -61,7 +61,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   };
   recalibrateSettings(state.provenance, settings);
   const every = wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
-  const set = await openModelDataset(args, folder, signal);
+  const set = await openModelDataset(args, folder, state, signal);
   const photographs = await findPhotographs(args);
   const checkpointFile = checkpointOf(output);
   await assertOutputs([output, checkpointFile], [model, planFile, ...datasetFiles(set), ...(photographs?.paths ?? [])]);

@@ -55,7 +55,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const state = await readModelFile(model);
   assertFloat(state, model);
   const layers = readLayers(args.text('layers'), [...quantisableLayers(state.networks).keys()]);
-  const set = await openModelDataset(args, folder, signal);
+  const set = await openModelDataset(args, folder, state, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');
   await assertOutputs([csv, chart], [model, ...datasetFiles(set)]);
