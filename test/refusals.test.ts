@@ -6,6 +6,7 @@ import { saveDetector } from '../src/model/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
 import { CLI } from './commandLine.ts';
+import { fakeResult } from './fakeCells.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -23,6 +24,28 @@ if (process.platform !== 'win32') {
   linkSync(at('m.safetensors'), at('hard.safetensors'));
   symlinkSync('m.safetensors', at('soft.safetensors'));
 }
+const settings = {
+  fit: { size: 'xs', resolution: 128, iterations: 600, batch: 4, learningRate: 0.001, weightDecay: 0.00001 },
+  recalibration: {},
+  scoring: {},
+  penalty: 'generated',
+};
+const ofRun = (set: string) => JSON.stringify({ ...settings, seed: 0, set, data: { [set]: 'digest' } });
+const cell = fakeResult({ set: 'data', seed: 0, arm: 'float', recalibrated: false });
+const lines = [cell, { ...cell, metrics: { auroc: 1 } }].map((each) => JSON.stringify(each)).join('\n');
+const lock = JSON.stringify({ pid: 1, host: 'elsewhere', since: '2026-01-02T03:04:05.000Z' });
+const row = '../../X,train,normal,X';
+writeTree(folder, {
+  'ofOther/settings.json': ofRun('other'),
+  'ofChanged/settings.json': ofRun('data'),
+  'study2/settings.json': JSON.stringify({ ...settings, averageBits: 5, data: { data: 'digest' } }),
+  'twice/cells.jsonl': `${lines}\n`,
+  'busy/raad.lock': lock,
+  'models/float.safetensors': 'precious',
+  'visa/split_csv/1cls.csv': `object,split,label,image,mask\n${row}/0.png,\n${row}/1.png,\n../../X,test,normal,X/0.png,\n`,
+  'visa/X/0.png': photo,
+  'visa/X/1.png': photo,
+});
 const good = 'data/train/good/000.png';
 const bad = 'data/test/scratch/000.png';
 const long = 'n'.repeat(250);
@@ -42,6 +65,7 @@ function refusal(args: readonly string[]): string {
 }
 
 const inputs = ['m.safetensors', 'plan.json', good, bad, 'photos/0.png', 'measured.json', 'data/generated.json'];
+inputs.push('models/float.safetensors');
 const before = inputs.map((path) => readFileSync(at(path)));
 
 const calibrating = ['quantize', 'm.safetensors', '--bits', '8', '--calibrate', 'data'];
@@ -73,6 +97,15 @@ test.each<[args: string[], message: RegExp]>([
   [['bench', '--model', 'm.safetensors', '--json', 'm.safetensors'], /would replace/],
   [['study', 'data', '--out', 'study', '--markdown', good], /would replace/],
   [['generate', '-o', 'data', '--part', 'bracket', '--resolution', '64'], /000\.png is there already/],
+  [['run', 'data', '-o', 'models', '--preset', 'quick'], /float\.safetensors is there already, and models is not the/],
+  // Another data set, other images, another process.
+  [['run', 'data', '-o', 'ofOther', '--preset', 'quick'], /was made with set "other", this run has "data"/],
+  [['run', 'data', '-o', 'ofChanged', '--preset', 'quick'], /was made with other images in data/],
+  [['study', 'data', '--out', 'study2', '--arms', 'float'], /was made with other images in data/],
+  [['study', 'data', '--out', 'twice', '--tables'], /lines 1 and 2 are both "data\/0\/float", with different figures/],
+  [['study', 'data', '--out', 'busy'], /busy is in use by process 1 on elsewhere since 2026/],
+  [['run', 'data', '-o', 'busy'], /busy is in use by process 1 on elsewhere/],
+  [['eval', 'models', 'visa'], /models\/X-[0-9a-f]{8}\.safetensors cannot be read: it does not exist/],
   // What used to be refused after the work.
   [['fit', 'data', '-o', 'x', '--alpha', '1'], /a false-alarm rate of 1 cannot be used/],
   [[...calibrating, '-o', 'x', '--alpha', '0'], /a false-alarm rate of 0 cannot be used/],
