@@ -17,7 +17,7 @@ export function isHidden(path: string): boolean {
 
 /** Endings of files that lie beside images and are none: their absence from a data set needs no words. */
 const COMPANION =
-  /(^|\/)[^./]*$|\.(txt|md|json|jsonl|csv|tsv|xml|ya?ml|toml|ini|html?|pdf|docx?|xlsx?|rtf|log|db|py|ipynb|sh|bat|mjs|[jt]s|zip|t?gz|tar|safetensors|checkpoint|onnx|pth?|ckpt|part)$/i;
+  /(^|\/)[^./]*$|\.(txt|md|json|jsonl|csv|tsv|xml|ya?ml|toml|ini|html?|pdf|docx?|xlsx?|rtf|log|db|py|ipynb|sh|bat|mjs|[jt]s|zip|t?gz|tar|safetensors|checkpoint|onnx|pth?|ckpt|part|lock)$/i;
 
 /** Whether a file that is no image to us might be one to its owner: it is listed as left out. */
 export function mayBeImage(path: string): boolean {
