@@ -25,7 +25,7 @@ import { metricsTable } from '../../report/table.ts';
 import type { ImageSource } from '../../train/calibrate.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
-import { withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad allocate MODEL DATA -o plan.json
   Hierarchical quantization scoring: gives every layer a bit-width from what its attention says about defects, by normal
@@ -91,7 +91,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   assertFloat(state, model);
   checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
   const set = await openModelDataset(args, folder, state, signal);
-  await assertOutputs([output, chart], [model, ...datasetFiles(set)]);
+  await assertOutputs([output, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, state, set);
     const allocateFor = async (images: ImageChoice, seed: number): Promise<Allocation> => {

@@ -10,7 +10,7 @@ import { resample } from '../../report/canvas.ts';
 import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
-import { withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad attention MODEL IMAGE
   Draws what each layer of teacher and student looks at differently (the paper's Figure 2): the image, the ground truth, and
@@ -40,7 +40,7 @@ export async function run(args: Arguments): Promise<void> {
   const referenceFile = args.text('reference');
   const reference = referenceFile ? await readImage(referenceFile) : image;
   const state = await readModelFile(model);
-  await assertWritable(output, [model, file, maskFile, referenceFile]);
+  await assertWritable(output, [model, file, maskFile, referenceFile, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
     const detector = new Detector(engine, state);
     const { side } = detector.state.networks;

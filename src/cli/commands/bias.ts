@@ -10,7 +10,7 @@ import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panel
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bias MODEL DATA
   Draws the average heat map of normal and of anomalous test images (the paper's Figure 1) and prints the bias index: variance
@@ -35,7 +35,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const source = testSource(set.root, set.dataset);
   const output = args.text('output') ?? `${safeFileName(set.dataset.name)}.bias.png`;
   if (!set.dataset.test.some(({ defect }) => defect === GOOD)) throw withoutNormal(set.dataset.name);
-  await assertWritable(output, [model, ...datasetFiles(set)]);
+  await assertWritable(output, [model, ...datasetFiles(set), ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
     const { detector } = await openModel(engine, state, set);
     const kinds = { normal: new MapStatistics(), anomalous: new MapStatistics() };

@@ -21,7 +21,7 @@ import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { namedFolders } from './data.ts';
 import { writeHeatmap } from './predict.ts';
 
@@ -67,7 +67,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const target = (dataset: Dataset) => out && (chosen.length > 1 ? join(out, nameOf(dataset)) : out);
   await assertOutputs(
     chosen.flatMap((dataset) => outputsOf(target(dataset), dataset)),
-    [...chosen.map(fileOf), ...sets.flatMap(datasetFiles)],
+    [...chosen.map(fileOf), ...sets.flatMap(datasetFiles), ...inputFiles(args)],
   );
   for (const dataset of chosen) assertTested(dataset);
   await announceDatasets(sets, { isEvaluated: true, between, signal });

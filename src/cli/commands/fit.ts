@@ -17,7 +17,7 @@ import { loadTeacher } from '../../train/teacher.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, openPenalty, type Photographs } from '../study.ts';
 
 export const usage = `raad fit DATA -o MODEL.safetensors
@@ -91,7 +91,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   loadTeacher(new Networks(settings.size, settings.resolution), teacher, teacher.name);
   await assertOutputs(
     [...chosen.flatMap((dataset) => [target(dataset), checkpointOf(target(dataset))]), args.text('log')],
-    [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher')],
+    [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher'), ...inputFiles(args)],
   );
   if (args.flag('resume')) {
     for (const file of chosen.map((dataset) => checkpointOf(target(dataset))))

@@ -10,7 +10,7 @@ import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 
 export const usage = `raad predict MODEL IMAGE...
@@ -38,7 +38,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out') ?? '.';
   const heatmapOf = (index: number) => (args.flag('no-heatmap') ? undefined : join(out, `${names[index]}.heatmap.png`));
   const heatmaps = [...paths.keys()].map(heatmapOf);
-  await assertOutputs(heatmaps, [modelFile, ...paths]);
+  await assertOutputs(heatmaps, [modelFile, ...paths, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
     const detector = new Detector(engine, state);
     let done = 0;

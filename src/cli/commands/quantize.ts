@@ -20,7 +20,7 @@ import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 
 export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
   Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
@@ -65,7 +65,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   assertFloat(state, model);
   const plan = await readPlan(args, state.networks);
   const set = await openModelDataset(args, args.text('calibrate'), state, signal);
-  await assertWritable(output, [model, args.text('plan'), ...datasetFiles(set)]);
+  await assertWritable(output, [model, args.text('plan'), ...datasetFiles(set), ...inputFiles(args)]);
   const method = args.choice('range', RANGE_METHODS);
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, state, set);

@@ -9,7 +9,7 @@ import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { recalibrate, recalibrateSettings } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, openPenalty, startPhases } from '../study.ts';
 import { CHECKPOINT_EVERY, checkpointOf } from './fit.ts';
 
@@ -64,7 +64,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const set = await openModelDataset(args, folder, state, signal);
   const photographs = await findPhotographs(args);
   const checkpointFile = checkpointOf(output);
-  await assertOutputs([output, checkpointFile], [model, planFile, ...datasetFiles(set), ...(photographs?.paths ?? [])]);
+  await assertOutputs(
+    [output, checkpointFile],
+    [model, planFile, ...datasetFiles(set), ...(photographs?.paths ?? []), ...inputFiles(args)],
+  );
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   if (resume) await parseCheckpoint(resume, checkpointFile);
   await withEngine(args, async (engine) => {

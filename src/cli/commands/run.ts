@@ -26,7 +26,7 @@ import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, studyRunner } from '../study.ts';
 import { STUDY_OPTIONS, studySettings } from './study.ts';
 
@@ -69,7 +69,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const targetOf = ({ name }: StudySet) => (sets.length === 1 ? out : join(out, name));
   await assertOutputs(
     sets.flatMap((set) => outputsOf(targetOf(set), set.name, seed)),
-    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? [])],
+    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? []), ...inputFiles(args)],
   );
   for (const set of sets) assertOwn(targetOf(set), set.name, seed);
   const photographs = await loadPhotographs(found);

@@ -16,7 +16,7 @@ import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sens
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
 import type { PlacedDataset } from '../datasets.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
-import { withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
   Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's
@@ -58,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const set = await openModelDataset(args, folder, state, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');
-  await assertOutputs([csv, chart], [model, ...datasetFiles(set)]);
+  await assertOutputs([csv, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
   const of = csv ? await sourceOf(model, set, method) : '';
   const rows = csv && existsSync(csv) ? await readRows(csv, of) : [];
   await withEngine(args, async (engine) => {

@@ -28,7 +28,7 @@ import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, type Photographs, printCell, studyOpener, studyRunner } from '../study.ts';
 import { readSettings, TRAINING_OPTIONS } from './fit.ts';
 
@@ -113,7 +113,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         seeds.flatMap((seed) => sharedFiles(name, seed).map((file) => join(out, 'models', file))),
       ),
     ],
-    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? [])],
+    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? []), ...inputFiles(args)],
   );
   const unlock = await lockFolder(out);
   try {
