@@ -119,6 +119,8 @@ async function followLinks(path: string): Promise<string> {
   // Of a folder that is not there yet, it would become a file.
   if (path.endsWith('/') || path.endsWith(sep)) throw Object.assign(new Error(), { code: 'EISDIR' });
   let place = resolve(path);
+  // Links such as /dev/stdout lead to what has no path.
+  await regularFile(place);
   for (let links = 0; links <= MOST_LINKS; links++) {
     if (!(await present(place, lstat))?.isSymbolicLink()) return place;
     place = resolve(await realpath(dirname(place)), await readlink(place));
