@@ -110,6 +110,8 @@ export function folderStore(folder: string): StudyStore {
 export class ResultLog {
   readonly #path: string;
   readonly results: CellResult[];
+  /** One write follows the other. */
+  #written: Promise<void> = Promise.resolve();
 
   private constructor(path: string, results: CellResult[]) {
     this.#path = path;
@@ -148,9 +150,12 @@ export class ResultLog {
   /** A cell that is there already is not added again. */
   async add(result: CellResult): Promise<void> {
     if (this.has(result.id)) return;
-    const lines = [...this.results, result].map((each) => `${JSON.stringify(each)}\n`);
-    await writeAtomically(this.#path, lines.join(''));
     this.results.push(result);
+    const text = () => this.results.map((each) => `${JSON.stringify(each)}\n`).join('');
+    const written = this.#written.then(() => writeAtomically(this.#path, text()));
+    // The next one writes all of them again.
+    this.#written = written.catch(() => {});
+    await written;
   }
 }
 
