@@ -104,7 +104,7 @@ describe('the main job', () => {
     expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
     expectRefusal(
       ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
-      /the detector is quantised already. Quantise the float model/,
+      /is quantised already. Give the float model/,
     );
     writeFileSync(at('plan.json'), '{"format":"raad-bit-plan","version":1,"layers":{"teacher.conv9":{}}}');
     expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer "teacher.conv9"/);
@@ -209,7 +209,11 @@ describe('the main job', () => {
   });
 });
 
-test('Ctrl-C saves the state', async () => {
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)('%s saves the state', async (signal, expected) => {
   const args = [
     'fit',
     'data',
@@ -227,10 +231,10 @@ test('Ctrl-C saves the state', async () => {
   child.stderr.on('data', (chunk) => {
     const before = stderr.includes('training:');
     stderr += chunk;
-    if (!before && stderr.includes('training:')) child.kill('SIGINT');
+    if (!before && stderr.includes('training:')) child.kill(signal);
   });
   const code = await new Promise((resolve) => child.once('exit', resolve));
-  expect(code, stderr).toBe(130);
+  expect(code, stderr).toBe(expected);
   expect(stderr).toContain('the state is in stopped.safetensors.checkpoint, go on with --resume');
   expect(readdirSync(folder).filter((file) => file.startsWith('stopped'))).toEqual(['stopped.safetensors.checkpoint']);
 });
@@ -419,7 +423,7 @@ describe('the bench', () => {
     expectRefusal(['bench', '--toggles', 'a,,b'], /--toggles has '', which is no name/, 2);
     expectRefusal(['bench', '--toggles=-a,a'], /switches a on and off/, 2);
     expectRefusal(['bench', '--batch', '0'], /--batch 0 cannot be used/, 2);
-    expectRefusal(['bench', '--shader', 'missing.wgsl'], /the shader missing.wgsl cannot be read/);
+    expectRefusal(['bench', '--shader', 'missing.wgsl'], /missing.wgsl cannot be read/);
     expectRefusal(['tune', '--bits', '4,9'], /--bits 9 does not exist/, 2);
     expectRefusal(['tune', '--import', 'text.safetensors'], /the tuning table is not JSON/);
     expectRefusal(['tune', '--import', 'missing.json'], /missing.json cannot be read/);

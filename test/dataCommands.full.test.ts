@@ -252,7 +252,7 @@ describe('predict', () => {
       'a.png',
       'a.png.heatmap.png',
     );
-    expect(stderr).toMatch(/the heat map of a.png would replace a.png.heatmap.png/);
+    expect(stderr).toMatch(/a\.png\.heatmap\.png would replace a file that this command reads/);
     expect(status).toBe(1);
   });
 

@@ -412,6 +412,10 @@ describe('what is said', () => {
       'a/1.jpg.png',
       'a/cam_1.jpg.png',
     ]);
+    const hostile = ['../..', '/', 'Hole', 'hole', 'con', 'x\n'].map((kind) => sample('test/x/0.png', kind));
+    const safe = heatmapFiles(hostile);
+    expect(new Set(safe.map((file) => file.toLowerCase())).size).toBe(hostile.length);
+    for (const file of safe) expect(file).toMatch(/^([\w-]+\/)?[\w-]+\.png$/);
     expect(belowCommonFolder(['a/b/0.png', 'a/b/c/1.png', 'a/b2/2.png'])).toEqual(['b/0.png', 'b/c/1.png', 'b2/2.png']);
   });
 });

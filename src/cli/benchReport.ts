@@ -1,6 +1,6 @@
 import type { Peaks } from '../bench/peak.ts';
 import type { Caps } from '../engine/caps.ts';
-import { writeAtomically } from '../node/files.ts';
+import { writeAtomically } from '../node/output.ts';
 import { ownVersion } from '../node/version.ts';
 import type { Arguments } from './arguments.ts';
 import { MEASURING, readToggles } from './session.ts';

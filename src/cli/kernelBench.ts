@@ -13,14 +13,14 @@ import { measurePeaks, type Peaks } from '../bench/peak.ts';
 import { boundOf, peakOf } from '../bench/roofline.ts';
 import type { Engine } from '../engine/engine.ts';
 import { convOutput } from '../kernels/conv2d.ts';
-import { assertWritable, writeAtomically } from '../node/files.ts';
+import { assertOutputs, writeAtomically } from '../node/output.ts';
 import { WEIGHT_BITS } from '../quantisation/weights.ts';
 import { barChart } from '../report/barChart.ts';
 import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, readWidths, UsageError, wholeNumber } from './arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
-import { MEASURING, notice, withEngine } from './session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from './session.ts';
 
 /** Options that go with --kernel only. */
 export const KERNEL_OPTIONS = ['bits', 'shape', 'activations', 'group-size', 'csv'] as const;
@@ -41,7 +41,7 @@ export async function runKernelBench(args: Arguments, signal: AbortSignal): Prom
     );
   const chosen = readOptions(args);
   const [csv, json, svg] = ['csv', 'json', 'svg'].map((name) => args.text(name));
-  for (const file of [csv, json, svg]) if (file) await assertWritable(file);
+  await assertOutputs([csv, json, svg], inputFiles(args));
   await withEngine(
     args,
     async (engine) => {

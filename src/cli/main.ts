@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { constants } from 'node:os';
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
 import * as allocating from './commands/allocate.ts';
@@ -71,9 +72,13 @@ const COMMON_USAGE = `Options of every command:
                          Write --toggles=-B where the first is switched off
   --help
 
-Exit codes: 0 done, 1 the input or machine was at fault, 2 wrong usage, 70 a bug, 130 stopped by Ctrl-C.`;
+Exit codes: 0 done, 1 the input or machine was at fault, 2 wrong usage, 70 a bug, 130 stopped by Ctrl-C, 143 by SIGTERM,
+129 by SIGHUP.`;
 
-const EXIT = { failed: 1, usage: 2, bug: 70, interrupted: 130 } as const;
+const EXIT = { failed: 1, usage: 2, bug: 70 } as const;
+
+/** What ends a command in order: its state is saved. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function help(name: string | undefined): string {
   const command = name === undefined ? undefined : COMMANDS[name];
@@ -101,19 +106,28 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const interrupt = new AbortController();
-  process.once('SIGINT', () => {
-    console.error('\nstopping; press Ctrl-C again to stop at once');
-    interrupt.abort(new Interrupted());
-    process.once('SIGINT', () => process.exit(EXIT.interrupted));
-  });
+  for (const name of SIGNALS)
+    process.on(name, () => {
+      const reason = new Interrupted(128 + constants.signals[name]);
+      if (interrupt.signal.aborted) process.exit(reason.exitCode);
+      interrupt.abort(reason);
+      console.error(name === 'SIGINT' ? '\nstopping; press Ctrl-C again to stop at once' : `stopping on ${name}`);
+    });
   await command.run(args, interrupt.signal);
   return 0;
 }
 
-class Interrupted extends Error {}
+class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super();
+    this.exitCode = exitCode;
+  }
+}
 
 function exitCode(error: unknown): number {
-  if (error instanceof Interrupted) return EXIT.interrupted;
+  if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof UserError) {
     console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
@@ -125,7 +139,11 @@ function exitCode(error: unknown): number {
 // `head` and the like close the pipe early: that is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code !== 'EIO') throw error;
+});
+// A terminal that was closed takes no words any more, and the state is saved all the same.
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EIO' && error.code !== 'EPIPE') throw error;
 });
 
 process.exitCode = await main(process.argv.slice(2)).catch(exitCode);

@@ -1,13 +1,14 @@
+import { stat } from 'node:fs/promises';
 import { type BenchCase, measure, type Timing } from '../bench/measure.ts';
 import { renderSpecimen } from '../data/synthetic/generate.ts';
 import { spin } from '../engine/sample.ts';
-import type { Detector } from '../model/detector.ts';
-import { loadDetector } from '../model/modelFile.ts';
-import { readBytes } from '../node/files.ts';
+import { Detector, type DetectorState } from '../model/detector.ts';
+import { assertOutputs } from '../node/output.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
 import { reportHead, writeJson } from './benchReport.ts';
-import { MEASURING, withEngine } from './session.ts';
+import { readModelFile } from './modelData.ts';
+import { inputFiles, MEASURING, withEngine } from './session.ts';
 
 /** Options of the other kinds of bench: a model file says them itself. */
 const OTHER_OPTIONS = ['size', 'resolution', 'batch', 'kernel', 'variants', 'svg', 'csv', 'trace', 'share'] as const;
@@ -26,21 +27,24 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
   const files = args.texts('model');
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
+  const json = args.text('json');
+  await assertOutputs([json], [...files, ...inputFiles(args)]);
+  const states: DetectorState[] = [];
+  for (const file of files) states.push(await readModelFile(file));
   await withEngine(
     args,
     async (engine) => {
       const detectors: Detector[] = [];
       try {
         const models: (Pick<ModelTiming, 'fileBytes' | 'deviceBytes'> & { readonly case: BenchCase })[] = [];
-        for (const file of files) {
-          const bytes = await readBytes(file);
-          const detector = await loadDetector(engine, bytes, file);
+        for (const [i, file] of files.entries()) {
+          const detector = new Detector(engine, states[i]!);
           detectors.push(detector);
           const plan = await detector.warmUp();
           const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
           models.push({
             case: { name: file, run: () => detector.predict(image) },
-            fileBytes: bytes.length,
+            fileBytes: (await stat(file)).size,
             deviceBytes: plan.memoryBytes + plan.parameterBytes,
           });
         }
@@ -67,7 +71,6 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
             { digits: 2 },
           ),
         );
-        const json = args.text('json');
         if (json)
           await writeJson(json, {
             ...(await reportHead(args, engine.caps)),

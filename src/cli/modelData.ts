@@ -1,7 +1,8 @@
+import { splitHeldOut } from '../data/dataset.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';
-import type { Detector } from '../model/detector.ts';
-import { loadDetector } from '../model/modelFile.ts';
+import { Detector, type DetectorState } from '../model/detector.ts';
+import { readModel } from '../model/modelFile.ts';
 import { openDatasets } from '../node/datasets.ts';
 import { readBytes } from '../node/files.ts';
 import { openStudyData } from '../node/study.ts';
@@ -12,11 +13,12 @@ import { notice } from './session.ts';
 
 /**
  * Finds the data set of a command that takes one model: DATA with `--category`, or `--good`; and says what is read of it.
- * @throws UserError when there are none or several, or one with masks that cannot be used
+ * @throws UserError when there are none or several, or one without good images or with masks that cannot be used
  */
 export async function openModelDataset(
   args: Arguments,
   folder: string | undefined,
+  { provenance }: DetectorState,
   signal: AbortSignal,
 ): Promise<PlacedDataset> {
   const good = args.text('good');
@@ -29,17 +31,28 @@ export async function openModelDataset(
     );
   }
   const set = { root, dataset: chosen[0]! };
+  splitHeldOut(set.dataset, provenance.seed);
   await announceDatasets([set], { isEvaluated: false, signal });
   return set;
 }
 
-/** Reads a model, and its data set in the split that it was trained with. */
+/** Reads a model file without a device. @throws UserError */
+export async function readModelFile(file: string): Promise<DetectorState> {
+  return readModel(await readBytes(file), file);
+}
+
+/** @throws UserError for a model that no bits can be taken from */
+export function assertFloat({ quantisation }: DetectorState, file: string): void {
+  if (quantisation) throw new UserError(`${file} is quantised already.`, 'Give the float model that it was made from.');
+}
+
+/** A model on a device, and its data set in the split that it was trained with. */
 export async function openModel(
   engine: Engine,
-  file: string,
+  state: DetectorState,
   { root, dataset }: PlacedDataset,
 ): Promise<{ readonly detector: Detector; readonly data: StudyData }> {
-  const detector = await loadDetector(engine, await readBytes(file), file);
-  const data = await openStudyData({ name: dataset.name, root, dataset }, detector.state.provenance.seed, notice);
+  const detector = new Detector(engine, state);
+  const data = await openStudyData({ name: dataset.name, root, dataset }, state.provenance.seed, notice);
   return { detector, data };
 }

@@ -52,6 +52,11 @@ function togglesText({ on, off }: Toggles): string {
   return `Dawn's toggles: ${parts.filter(Boolean).join('; ')}.`;
 }
 
+/** Files that any command may be given. */
+export function inputFiles(args: Arguments): (string | undefined)[] {
+  return [args.text('shader'), args.text('variant-module')];
+}
+
 export interface SessionOptions {
   /** What the command asks Dawn for itself. @see readToggles */
   readonly toggles?: string;

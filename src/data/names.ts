@@ -17,7 +17,7 @@ export function isHidden(path: string): boolean {
 
 /** Endings of files that lie beside images and are none: their absence from a data set needs no words. */
 const COMPANION =
-  /(^|\/)[^./]*$|\.(txt|md|json|jsonl|csv|tsv|xml|ya?ml|toml|ini|html?|pdf|docx?|xlsx?|rtf|log|db|py|ipynb|sh|bat|mjs|[jt]s|zip|t?gz|tar|safetensors|checkpoint|onnx|pth?|ckpt|part)$/i;
+  /(^|\/)[^./]*$|\.(txt|md|json|jsonl|csv|tsv|xml|ya?ml|toml|ini|html?|pdf|docx?|xlsx?|rtf|log|db|py|ipynb|sh|bat|mjs|[jt]s|zip|t?gz|tar|safetensors|checkpoint|onnx|pth?|ckpt|part|lock)$/i;
 
 /** Whether a file that is no image to us might be one to its owner: it is listed as left out. */
 export function mayBeImage(path: string): boolean {
@@ -134,7 +134,7 @@ export function distinctEnds(paths: readonly string[]): string[] {
 
 /**
  * A file name for each of some paths, all of them different, case aside: the wanted name where no other has it, else the
- * path's parts joined by `_`, with a number behind where even those are equal.
+ * path's parts joined by `_`, with a number behind where even those are equal; safe as {@link safeFileNames} makes them.
  * @param wanted the name of a path that is alone with it, without an ending
  */
 export function distinctFileNames(
@@ -146,7 +146,7 @@ export function distinctFileNames(
   for (const name of names) count.set(name.toLowerCase(), (count.get(name.toLowerCase()) ?? 0) + 1);
   const isAlone = (name: string) => count.get(name.toLowerCase()) === 1;
   const taken = new Set(names.filter(isAlone).map((name) => name.toLowerCase()));
-  return paths.map((path, i) => {
+  const distinct = paths.map((path, i) => {
     if (isAlone(names[i]!)) return names[i]!;
     const parts = path.split('/').filter((part) => part !== '' && part !== '.' && part !== '..');
     const joined = parts.join('_');
@@ -156,4 +156,85 @@ export function distinctFileNames(
     taken.add(name.toLowerCase());
     return name;
   });
+  return safeFileNames(distinct);
+}
+
+/** Longest part of a file name that is made from data, in bytes: endings of ours follow it, and systems take 255. */
+const NAME_BYTES = 120;
+
+/** What some file system takes for something else: separators, wildcards, control characters, marks of text direction. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff<>:"|?*\\/]/g;
+const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)/i;
+
+/**
+ * File names made from names in data, in which anything may stand: every such file is named here. A name may have folders
+ * before it, divided by `/`. Names that are safe stay as they are; others lose what is unsafe and get a digest of the whole name
+ * behind, as do names that a file system may take for one. No name leads upwards, is hidden or reserved, and all are different.
+ * @param names all that a command uses beside each other
+ */
+export function safeFileNames(names: readonly string[]): readonly string[] {
+  const safe = names.map(safeName);
+  const groups = groupBy(safe.keys(), (i) => alike(safe[i]!));
+  const taken = new Set<string>();
+  return safe.map((name, i) => {
+    let chosen = groups.get(alike(name))!.length > 1 ? withDigest(name, names[i]!) : name;
+    for (let n = 2; taken.has(alike(chosen)); n++) chosen = `${withDigest(name, names[i]!)}-${n}`;
+    taken.add(alike(chosen));
+    return chosen;
+  });
+}
+
+/** {@link safeFileNames} for things with names, such as all data sets below a folder. */
+export function safeFileNamesOf<T extends { readonly name: string }>(all: readonly T[]): (one: T) => string {
+  const names = safeFileNames(all.map(({ name }) => name));
+  const byThing = new Map(all.map((one, i) => [one, names[i]!]));
+  return (one) => byThing.get(one)!;
+}
+
+/** {@link safeFileNames} for a name that is alone. */
+export function safeFileName(name: string): string {
+  return safeFileNames([name])[0]!;
+}
+
+/** Equal for names that are one on some file system. */
+function alike(name: string): string {
+  return name.normalize('NFC').toLowerCase();
+}
+
+function safeName(name: string): string {
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.' && part !== '..');
+  const safe = (parts.length > 0 ? parts : ['_']).map(safePart).join('/');
+  return safe === name ? safe : withDigest(safe, name);
+}
+
+function safePart(part: string): string {
+  const cleaned = part
+    .replace(UNSAFE, '_')
+    .replace(/[\ud800-\udfff]/gu, '_')
+    .replace(/^[.\s]+|[.\s]+$/g, '')
+    .replace(RESERVED, '_$1');
+  return shortened(cleaned) || '_';
+}
+
+/** As many whole characters as fit. */
+function shortened(text: string): string {
+  const encoder = new TextEncoder();
+  if (encoder.encode(text).length <= NAME_BYTES) return text;
+  let short = '';
+  let bytes = 0;
+  for (const character of text) {
+    bytes += encoder.encode(character).length;
+    if (bytes > NAME_BYTES) break;
+    short += character;
+  }
+  return short.replace(/[.\s]+$/, '');
+}
+
+/** A digest of a name (FNV-1a over its UTF-16 units) behind a safe one. */
+function withDigest(safe: string, name: string): string {
+  let digest = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) digest = Math.imul(digest ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  const text = `-${digest.toString(16).padStart(8, '0')}`;
+  return safe.endsWith(text) ? safe : `${safe}${text}`;
 }

@@ -19,11 +19,13 @@ export async function readVisa(tree: FileTree): Promise<Dataset[]> {
     const { object, split, label, image, mask } = record;
     const [subset, kind] = [split?.toLowerCase(), label?.toLowerCase()];
     const paths = [image, mask].flatMap((path) => (path ? [path.replaceAll('\\', '/')] : []));
-    const isOutside = paths.some((path) => path.startsWith('/') || path.split('/').includes('..'));
+    const outside = paths.find((path) => /^(\/|[a-z]:)/i.test(path) || path.split('/').includes('..'));
+    if (outside !== undefined)
+      throw new UserError(`${VISA_SPLIT} names a file outside of the data set, line ${line}: ${quote(outside)}.`, FIX);
     if (
       !object ||
       !image ||
-      isOutside ||
+      paths.some((path) => path.includes('\0')) ||
       !/^(train|test)$/.test(subset ?? '') ||
       !/^(normal|anomaly)$/.test(kind ?? '')
     )

@@ -80,14 +80,9 @@ const PSI_BITS: readonly LayerPlan['weights'][] = [4, 6, 8];
  */
 export function allocate(options: AllocateOptions): Allocation {
   const { method = 'hqs', mode = 'psi', limit, seed = 0 } = options;
+  checkAllocation(options);
   const items = itemsOf(options);
-  if (mode === 'budget' && !limit)
-    throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');
-  if (limit && smallest(items, limit) > allowed(items, limit)) throw impossible(items, limit);
-  if (method === 'uniform') {
-    if (!limit) throw new UserError('uniform widths need a limit.', 'Give bytes or an average of bits.');
-    return result(options, items, uniform(items, limit));
-  }
+  if (method === 'uniform') return result(options, items, uniform(items, limit!));
   const scores = rankedScores(items, method, seed);
   const bits =
     mode === 'budget'
@@ -96,7 +91,32 @@ export function allocate(options: AllocateOptions): Allocation {
   return result(options, items, bits);
 }
 
-function itemsOf({ networks, scores }: AllocateOptions): Item[] {
+/** What can be told before there are scores. @throws UserError for choices that no allocation can follow */
+export function checkAllocation({
+  networks,
+  method = 'hqs',
+  mode = 'psi',
+  limit,
+  thresholds = THRESHOLDS,
+  bits = PSI_BITS,
+}: Omit<AllocateOptions, 'scores'>): void {
+  if (mode === 'budget' && !limit)
+    throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');
+  const items = itemsOf({ networks, scores: [] });
+  if (limit && smallest(items, limit) > allowed(items, limit)) throw impossible(items, limit);
+  if (method === 'uniform' && !limit)
+    throw new UserError('uniform widths need a limit.', 'Give bytes or an average of bits.');
+  if (method === 'uniform' || mode === 'budget') return;
+  if (bits.length !== thresholds.length + 1)
+    throw new UserError(
+      `${thresholds.length} thresholds divide scores into ${thresholds.length + 1} classes, and there are ${bits.length} widths.`,
+      'Give one width more than thresholds.',
+    );
+  if (thresholds.some((threshold, i) => !(threshold > (thresholds[i - 1] ?? Number.NEGATIVE_INFINITY))))
+    throw new UserError(`the thresholds ${thresholds.join(', ')} do not ascend.`, 'Sort them.');
+}
+
+function itemsOf({ networks, scores }: Pick<AllocateOptions, 'networks' | 'scores'>): Item[] {
   const byName = new Map(scores.map((score) => [score.layer, score]));
   const groups = new Map<string, { names: string[]; shapes: (readonly number[])[] }>();
   for (const [name, { weight }] of quantisableLayers(networks)) {
@@ -140,13 +160,6 @@ function psi(
   scores: readonly (number | undefined)[],
   { thresholds = THRESHOLDS, bits = PSI_BITS, otherBits = 8 }: AllocateOptions,
 ): LayerPlan['weights'][] {
-  if (bits.length !== thresholds.length + 1)
-    throw new UserError(
-      `${thresholds.length} thresholds divide scores into ${thresholds.length + 1} classes, and there are ${bits.length} widths.`,
-      'Give one width more than thresholds.',
-    );
-  if (thresholds.some((threshold, i) => !(threshold > (thresholds[i - 1] ?? Number.NEGATIVE_INFINITY))))
-    throw new UserError(`the thresholds ${thresholds.join(', ')} do not ascend.`, 'Sort them.');
   const { low, high } = extent(scores.filter((score) => score !== undefined));
   const spread = high - low;
   return items.map((_, i) => {

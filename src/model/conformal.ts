@@ -23,9 +23,14 @@ export function conformalThreshold(scores: readonly number[], alpha = DEFAULT_AL
   const n = scores.length;
   if (n === 0)
     throw new UserError('no held-out normal images to take a threshold from.', 'Give at least two good images.');
-  if (!(alpha > 0 && alpha < 1))
-    throw new UserError(`a false-alarm rate of ${alpha} cannot be used.`, 'Give a number between 0 and 1.');
+  checkAlpha(alpha);
   const rank = Math.ceil((n + 1) * (1 - alpha));
   const sorted = [...scores].sort((a, b) => a - b);
   return { value: sorted[Math.min(rank, n) - 1]!, alpha, promised: rank <= n ? alpha : 1 / (n + 1), images: n };
+}
+
+/** @throws UserError for a rate of false alarms that no threshold can have */
+export function checkAlpha(alpha = DEFAULT_ALPHA): void {
+  if (!(alpha > 0 && alpha < 1))
+    throw new UserError(`a false-alarm rate of ${alpha} cannot be used.`, 'Give a number between 0 and 1.');
 }

@@ -76,6 +76,14 @@ async function visaCategory(folder: string, tree: FileTree): Promise<OpenedDatas
   return { root, datasets, leftOut: [] };
 }
 
+/** Every file that is read of a data set: nothing is written over them. */
+export function datasetFiles({ root, dataset }: { readonly root: string; readonly dataset: Dataset }): string[] {
+  const { layout, train, validation, test, folder = '.', defects } = dataset;
+  const described = [layout === 'visa' && VISA_SPLIT, defects && join(folder, 'defects_config.json')];
+  const images = test.flatMap(({ image, masks }) => [image, ...masks]);
+  return [...described, ...train, ...validation, ...images].flatMap((path) => (path ? [resolve(root, path)] : []));
+}
+
 /** Decoded images are kept up to this many bytes; the others are read again. */
 export const DEFAULT_MEMORY = 2 ** 29;
 

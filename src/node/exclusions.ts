@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Caps } from '../engine/caps.ts';
 import { adapterIdentity } from '../engine/tuning.ts';
-import { writeAtomically } from './files.ts';
+import { writeAtomically } from './output.ts';
 import { cacheFolder } from './tuning.ts';
 
 const FORMAT = 'raad-exclusions';

@@ -1,6 +1,6 @@
-import { constants, existsSync } from 'node:fs';
-import { access, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve, sep } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readFile, rm, stat } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import type { FileTree, LeftOut } from '../data/dataset.ts';
 import { leftOutText } from '../data/leftOut.ts';
@@ -109,7 +109,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
     if (found.size > MAX_FILE_BYTES) throw new Error(`it has ${found.size} bytes, more than ${MAX_FILE_BYTES}`);
     return await readFile(path);
   } catch (error) {
-    throw new UserError(`${path} cannot be read: ${reasonOf(error)}.`, 'Check the path and its permissions.');
+    throw new UserError(`${path} cannot be read: ${systemReason(error)}.`, 'Check the path and its permissions.');
   }
 }
 
@@ -131,51 +131,9 @@ export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readBytes(path));
 }
 
-/**
- * Writes a file so that a reader, or a crash, sees the old contents or the new, never a part.
- * @throws UserError for a full disk or a place that cannot be written
- */
-export async function writeAtomically(path: string, bytes: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.${process.pid}.part`;
-  try {
-    await makeFolder(dirname(resolve(path)));
-    const file = await open(temporary, 'w');
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw new UserError(`${path} cannot be written: ${reasonOf(error)}.`, 'Free space or choose another place.');
-  }
-}
-
-/** Makes a folder and those above it. Node's own recursive `mkdir` never returns in places such as /proc. */
-async function makeFolder(folder: string): Promise<void> {
-  if ((await stat(folder).catch(() => undefined))?.isDirectory()) return;
-  if (dirname(folder) !== folder) await makeFolder(dirname(folder));
-  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-}
-
 /** Removes a file if it is there. */
 export function removeFile(path: string): Promise<void> {
   return rm(path, { force: true });
-}
-
-/** Fails early, before hours of work, when a file could not be written in the end. @throws UserError */
-export async function assertWritable(path: string): Promise<void> {
-  try {
-    if ((await stat(path).catch(() => undefined))?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-    await makeFolder(dirname(resolve(path)));
-    await access(dirname(resolve(path)), constants.W_OK);
-  } catch (error) {
-    throw new UserError(`${path} cannot be written: ${reasonOf(error)}.`, 'Choose another place.');
-  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -188,9 +146,13 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of the path is a file',
   EEXIST: 'a part of the path is a file',
+  ENAMETOOLONG: 'a name in it is too long',
+  EBUSY: 'it is in use or mounted',
+  ELOOP: 'its symbolic links lead round in a circle',
 };
 
-function reasonOf(error: unknown): string {
+/** Why the system refused something, in words. */
+export function systemReason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return (code && REASONS[code]) ?? code ?? message;
 }

@@ -12,7 +12,7 @@ import type { StudyCell } from '../study/cells.ts';
 import type { GalleryItem, RunRecord, Step, StepRecord } from '../study/record.ts';
 import { STEPS } from '../study/record.ts';
 import type { StudyData, StudyRunner } from '../study/runner.ts';
-import { writeAtomically } from './files.ts';
+import { writeAtomically } from './output.ts';
 
 export interface RunOptions {
   /** Runs the cells; its store has to be in the run's folder for the run to be continued. */

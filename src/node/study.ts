@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
 import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
-import { distinctEnds } from '../data/names.ts';
-import { UserError } from '../errors.ts';
+import { distinctEnds, safeFileNames } from '../data/names.ts';
+import { quote, UserError } from '../errors.ts';
 import { type CellResult, cellId } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
-import { readBytes, writeAtomically } from './files.ts';
+import { readBytes } from './files.ts';
+import { writeAtomically } from './output.ts';
 
 /** A data set of a study and where it lies. */
 export interface StudySet {
@@ -42,10 +43,10 @@ export async function openStudySets(folders: readonly string[], between: LeftOut
     throw new UserError(`the data set ${repeated} was given twice.`, 'Give each folder once.');
   const names = distinctEnds(places).map((name) => name.replaceAll('/', '-'));
   const isTaken = (i: number) => names.some((name, k) => k !== i && name.toLowerCase() === names[i]!.toLowerCase());
-  return all.map((set, i) => ({
-    ...set,
-    name: isTaken(i) ? places[i]!.replace(/^\/+/, '').replaceAll('/', '-') : names[i]!,
-  }));
+  const safe = safeFileNames(
+    names.map((name, i) => (isTaken(i) ? places[i]!.replace(/^\/+/, '').replaceAll('/', '-') : name)),
+  );
+  return all.map((set, i) => ({ ...set, name: safe[i]! }));
 }
 
 function placeOf(root: string, { name, layout, folder }: Dataset): string {
@@ -109,26 +110,36 @@ export function folderStore(folder: string): StudyStore {
 export class ResultLog {
   readonly #path: string;
   readonly results: CellResult[];
+  /** One write follows the other. */
+  #written: Promise<void> = Promise.resolve();
 
   private constructor(path: string, results: CellResult[]) {
     this.#path = path;
     this.results = results;
   }
 
-  /** @throws UserError for a file that is something else */
+  /** Nothing is written before a result is added. @throws UserError for a file that is something else */
   static async open(path: string): Promise<ResultLog> {
     if (!existsSync(path)) return new ResultLog(path, []);
     const lines = (await readFile(path, 'utf8')).split('\n');
     const results: CellResult[] = [];
+    const numbers = new Map<string, number>();
     for (const [i, line] of lines.entries()) {
       if (line === '') continue;
       const result = parseResult(line);
-      if (result) results.push(result);
-      else if (i !== lines.length - 1)
+      const earlier = result && results.find(({ id }) => id === result.id);
+      if (result && earlier) {
+        if (figures(result) !== figures(earlier))
+          throw new UserError(
+            `${path}: lines ${numbers.get(result.id)} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
+            'Remove the one that does not count.',
+          );
+      } else if (result) {
+        results.push(result);
+        numbers.set(result.id, i + 1);
+      } else if (i !== lines.length - 1)
         throw new UserError(`${path}: line ${i + 1} is no result of a cell.`, 'Restore or remove the file.');
     }
-    // A whole file again, before anything is appended to it.
-    await writeAtomically(path, results.map((result) => `${JSON.stringify(result)}\n`).join(''));
     return new ResultLog(path, results);
   }
 
@@ -139,9 +150,18 @@ export class ResultLog {
   /** A cell that is there already is not added again. */
   async add(result: CellResult): Promise<void> {
     if (this.has(result.id)) return;
-    await appendFile(this.#path, `${JSON.stringify(result)}\n`);
     this.results.push(result);
+    const text = () => this.results.map((each) => `${JSON.stringify(each)}\n`).join('');
+    const written = this.#written.then(() => writeAtomically(this.#path, text()));
+    // The next one writes all of them again.
+    this.#written = written.catch(() => {});
+    await written;
   }
+}
+
+/** What two results of one cell have in common; times differ from run to run. */
+function figures({ set, seed, arm, recalibrated, layout, metrics, size, bits, images }: CellResult): string {
+  return JSON.stringify([set, seed, arm, recalibrated, layout, metrics, size, bits, images]);
 }
 
 function parseResult(line: string): CellResult | undefined {
@@ -153,19 +173,42 @@ function parseResult(line: string): CellResult | undefined {
   }
 }
 
+/** What the results of a study or a run depend on. */
+export interface KeptSettings extends StudySettings {
+  readonly penalty: string;
+  /** Of the photographs' contents. */
+  readonly photographs?: string;
+  /** Digests of data sets by name: a study may go on with further ones. @see studyDigest */
+  readonly data: Readonly<Record<string, string>>;
+  /** Of a run, which has one. */
+  readonly seed?: number;
+  readonly set?: string;
+}
+
+/** Files of earlier versions tell nothing of these, and take them. */
+const ADDED = ['photographs', 'data', 'set'];
+
 /**
  * Writes what defines a study beside its results, or checks that it is the same as before.
  * @throws UserError naming the first difference
  */
-export async function keepSettings(
-  path: string,
-  settings: StudySettings & { readonly penalty: string; readonly seed?: number },
-): Promise<void> {
-  const text = `${JSON.stringify(settings, null, 2)}\n`;
-  if (!existsSync(path)) return writeAtomically(path, text);
-  const known = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
-  const now = JSON.parse(text) as Record<string, unknown>;
+export async function keepSettings(path: string, settings: KeptSettings): Promise<void> {
+  const text = await mergeSettings(path, settings);
+  if (text !== undefined) await writeAtomically(path, text);
+}
+
+/**
+ * Checks what {@link keepSettings} would write.
+ * @returns the file's new text, undefined when it stays
+ * @throws UserError naming the first difference
+ */
+export async function mergeSettings(path: string, settings: KeptSettings): Promise<string | undefined> {
+  const textOf = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
+  if (!existsSync(path)) return textOf(settings);
+  const known = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown> & Partial<KeptSettings>;
+  const now = JSON.parse(textOf(settings)) as Record<string, unknown> & KeptSettings;
   for (const key of new Set([...Object.keys(known), ...Object.keys(now)])) {
+    if (key === 'data' || (ADDED.includes(key) && known[key] === undefined)) continue;
     const [before, after] = [JSON.stringify(known[key]), JSON.stringify(now[key])];
     if (before !== after)
       throw new UserError(
@@ -173,4 +216,13 @@ export async function keepSettings(
         'Use the same settings, or another folder.',
       );
   }
+  for (const [set, digest] of Object.entries(now.data)) {
+    if (Object.hasOwn(known.data ?? {}, set) && known.data?.[set] !== digest)
+      throw new UserError(
+        `the study in ${path} was made with other images in ${set}.`,
+        'Restore them, or use another folder.',
+      );
+  }
+  const merged = { ...known, ...now, data: { ...known.data, ...now.data } };
+  return JSON.stringify(merged) === JSON.stringify(known) ? undefined : textOf(merged);
 }

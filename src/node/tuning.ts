@@ -6,7 +6,7 @@ import type { Caps } from '../engine/caps.ts';
 import { shippedTuning } from '../engine/shippedTuning.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { UserError } from '../errors.ts';
-import { writeAtomically } from './files.ts';
+import { writeAtomically } from './output.ts';
 
 /** The user's folder for what can be made again: `RAAD_CACHE`, or where the system keeps such things. */
 export function cacheFolder(): string {

@@ -1,22 +1,20 @@
 import { type ParetoPoint, paretoChart } from '../report/pareto.ts';
 import type { CellResult } from './cells.ts';
+import { CHART_FILES } from './chartFiles.ts';
 import { armName, summariseArms } from './comparisons.ts';
 
 /** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency, as a share of the float detector's in the same run. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {
   const arms = summariseArms(results);
   const charts = new Map<string, string>();
-  for (const y of ['auroc', 'overlap'] as const) {
-    for (const x of ['weightBytes', 'relativeTime'] as const) {
-      const points = arms.flatMap((arm): ParetoPoint[] => {
-        const cost = arm[x];
-        const quality = arm[y];
-        if (cost === undefined || quality === undefined) return [];
-        return [{ label: arm.arm, x: cost, y: quality / 100, ...spread(results, arm.arm, y) }];
-      });
-      if (points.length > 0)
-        charts.set(`pareto-${y}-${x === 'weightBytes' ? 'bytes' : 'latency'}.svg`, paretoChart(points, { x, y }));
-    }
+  for (const { y, x, file } of CHART_FILES) {
+    const points = arms.flatMap((arm): ParetoPoint[] => {
+      const cost = arm[x];
+      const quality = arm[y];
+      if (cost === undefined || quality === undefined) return [];
+      return [{ label: arm.arm, x: cost, y: quality / 100, ...spread(results, arm.arm, y) }];
+    });
+    if (points.length > 0) charts.set(file, paretoChart(points, { x, y }));
   }
   return charts;
 }

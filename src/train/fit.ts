@@ -3,6 +3,7 @@ import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, imageToTensor } from '../kernels/image.ts';
+import { checkAlpha } from '../model/conformal.ts';
 import { Detector, type Provenance } from '../model/detector.ts';
 import { Networks } from '../model/networks.ts';
 import type { PdnSize } from '../model/pdn.ts';
@@ -72,6 +73,7 @@ export interface FitOptions extends TrainingControl {
 export async function fit(options: FitOptions): Promise<Detector> {
   const { engine, settings, train, heldOut, signal } = options;
   checkFitSettings(settings);
+  checkAlpha(options.alpha);
   if (train.count === 0)
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
   if (heldOut.count === 0)

@@ -3,6 +3,7 @@ import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import type { Conv2dAttrs } from '../kernels/conv2d.ts';
 import { imageToTensor } from '../kernels/image.ts';
+import { checkAlpha } from '../model/conformal.ts';
 import { Detector } from '../model/detector.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
@@ -70,6 +71,7 @@ type Shape = readonly [batch: number, channels: number, height: number, width: n
 export async function quantize(options: QuantizeOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, onProgress, signal } = options;
   const { state, engine } = detector;
+  checkAlpha(options.alpha);
   const { base, inputs } = await prepareQuantisation(options);
   const { networks, quantisation } = quantiseNetworks(base.state.networks, plan, inputs.ranges);
   correctBiases(base.state.networks, networks, quantisation, inputs.means);

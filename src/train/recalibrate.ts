@@ -1,4 +1,5 @@
 import type { Parameter } from '../engine/graph.ts';
+import { checkAlpha } from '../model/conformal.ts';
 import { Detector } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
 import type { BitPlan } from '../quantisation/bitPlan.ts';
@@ -79,6 +80,7 @@ export function recalibrateSettings(
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
   const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
   const settings = recalibrateSettings(detector.state.provenance, options.settings);
+  checkAlpha(options.alpha);
   const { base, inputs } = await prepareQuantisation(options);
   const quantised =
     options.quantised ?? (await quantize({ ...options, detector: base, inputs, ...(onProgress && { onProgress }) }));

@@ -1,17 +1,31 @@
-import { UserError } from '../../errors.ts';
 import { extent } from '../../extent.ts';
-import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type SizeLimit } from '../../hqs/allocate.ts';
-import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
+import {
+  ALLOCATIONS,
+  type Allocation,
+  type AllocationMethod,
+  allocate,
+  checkAllocation,
+  type SizeLimit,
+} from '../../hqs/allocate.ts';
+import {
+  autoencoderScores,
+  CONTRIBUTIONS,
+  checkScoring,
+  type LayerScore,
+  layerScores,
+  ompqScores,
+} from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import type { LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { ImageSource } from '../../train/calibrate.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
-import { withEngine } from '../session.ts';
+import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad allocate MODEL DATA -o plan.json
   Hierarchical quantization scoring: gives every layer a bit-width from what its attention says about defects, by normal
@@ -72,12 +86,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const which: ImageChoice = args.choice('images', IMAGE_CHOICES) ?? 'held-out';
   const repeats = wholeNumber(args, 'repeats', 0, 0);
   const chart = args.text('chart');
-  for (const file of [output, chart]) if (file) await assertWritable(file);
-  const set = await openModelDataset(args, folder, signal);
+  checkScoring({ map: scoring.map, ...(contribution && { contribution }) });
+  const state = await readModelFile(model);
+  assertFloat(state, model);
+  checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
+  const set = await openModelDataset(args, folder, state, signal);
+  await assertOutputs([output, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, model, set);
-    if (detector.state.quantisation)
-      throw new UserError(`${model} is quantised.`, 'Allocate for the float model that it was made from.');
+    const { detector, data } = await openModel(engine, state, set);
     const allocateFor = async (images: ImageChoice, seed: number): Promise<Allocation> => {
       const common = {
         detector,

@@ -1,14 +1,16 @@
 import { basename } from 'node:path';
+import { safeFileName } from '../../data/names.ts';
 import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
 import { separability } from '../../hqs/scores.ts';
-import { loadDetector } from '../../model/modelFile.ts';
+import { Detector } from '../../model/detector.ts';
 import { Resizer, unpackPixels } from '../../model/pixels.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
 import { encodePng, readImage, readMask } from '../../node/images.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { resample } from '../../report/canvas.ts';
 import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { withEngine } from '../session.ts';
+import { readModelFile } from '../modelData.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad attention MODEL IMAGE
   Draws what each layer of teacher and student looks at differently (the paper's Figure 2): the image, the ground truth, and
@@ -31,15 +33,16 @@ export async function run(args: Arguments): Promise<void> {
   const [model, file] = args.positionals;
   if (!model || !file) throw new UsageError('attention needs a model and an image.', 'raad attention MODEL IMAGE');
   const kind = args.choice('map', LAYER_MAP_KINDS) ?? 'attention';
-  const output = args.text('output') ?? `${basename(file)}.attention.png`;
-  await assertWritable(output);
+  const output = args.text('output') ?? `${safeFileName(basename(file))}.attention.png`;
   const image = await readImage(file);
   const maskFile = args.text('mask');
   const mask = maskFile ? await readMask(maskFile) : undefined;
   const referenceFile = args.text('reference');
   const reference = referenceFile ? await readImage(referenceFile) : image;
+  const state = await readModelFile(model);
+  await assertWritable(output, [model, file, maskFile, referenceFile, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
-    const detector = await loadDetector(engine, await readBytes(model), model);
+    const detector = new Detector(engine, state);
     const { side } = detector.state.networks;
     const resizer = new Resizer(engine, side);
     const pixels = await resizer.resize(image);

@@ -12,7 +12,7 @@ import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
-import { writeAtomically } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS, type WeightBits } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
@@ -20,7 +20,7 @@ import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../ar
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
-import { MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
   Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
@@ -238,6 +238,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
   const width = args.choice('weights', WEIGHT_BITS.map(String));
   const weights = width === undefined ? undefined : (Number(width) as WeightBits);
+  await assertOutputs(
+    ['json', 'share', 'svg', 'trace'].map((name) => args.text(name)),
+    inputFiles(args),
+  );
+  // Sides that no network takes are refused here.
+  for (const size of sizes) for (const side of sides) new Networks(size, side);
   await withEngine(
     args,
     async (engine) => {

@@ -1,15 +1,16 @@
 import { GOOD } from '../../data/dataset.ts';
+import { safeFileName } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
 import { extent } from '../../extent.ts';
-import { testSource } from '../../node/datasets.ts';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
+import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bias MODEL DATA
   Draws the average heat map of normal and of anomalous test images (the paper's Figure 1) and prints the bias index: variance
@@ -29,12 +30,14 @@ const DRAWN = 256;
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model || !folder) throw new UsageError('bias needs a model and a data set.', 'raad bias MODEL DATA');
-  const set = await openModelDataset(args, folder, signal);
+  const state = await readModelFile(model);
+  const set = await openModelDataset(args, folder, state, signal);
   const source = testSource(set.root, set.dataset);
-  const output = args.text('output') ?? `${set.dataset.name}.bias.png`;
-  await assertWritable(output);
+  const output = args.text('output') ?? `${safeFileName(set.dataset.name)}.bias.png`;
+  if (!set.dataset.test.some(({ defect }) => defect === GOOD)) throw withoutNormal(set.dataset.name);
+  await assertWritable(output, [model, ...datasetFiles(set), ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
-    const { detector } = await openModel(engine, model, set);
+    const { detector } = await openModel(engine, state, set);
     const kinds = { normal: new MapStatistics(), anomalous: new MapStatistics() };
     const progress = startProgress(set.dataset.name, source.count, 'images');
     for (let i = 0; i < source.count; i++) {
@@ -51,8 +54,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     progress.stop();
     const { biasIndex } = kinds.normal;
-    if (biasIndex === undefined)
-      throw new UserError(`${set.dataset.name} has no normal test images.`, 'Put good images into test/good.');
+    if (biasIndex === undefined) throw withoutNormal(set.dataset.name);
     const side = detector.state.networks.cells;
     const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
     // One scale for both, over what the means hold: single images reach far beyond it.
@@ -72,4 +74,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     console.log(output);
     detector.destroy();
   });
+}
+
+function withoutNormal(name: string): UserError {
+  return new UserError(`${name} has no normal test images.`, 'Put good images into test/good.');
 }

@@ -1,22 +1,25 @@
-import { rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GOOD } from '../../data/dataset.ts';
 import { PART_NAMES } from '../../data/synthetic/generate.ts';
+import { UserError } from '../../errors.ts';
 import type { EvaluatedImage } from '../../evaluation/evaluate.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { openDatasets } from '../../node/datasets.ts';
-import { readBytes, writeAtomically } from '../../node/files.ts';
-import { writeInspectionSet } from '../../node/generated.ts';
+import { readBytes } from '../../node/files.ts';
+import { isGenerated, writeInspectionSet } from '../../node/generated.ts';
 import { encodePng, readImage } from '../../node/images.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
+import { readTeacher } from '../../node/teachers.ts';
 import { type ContactSheetRow, contactSheet } from '../../report/contactSheet.ts';
 import { heatmapRange } from '../../report/range.ts';
 import { evaluationNotes, evaluationTable } from '../../report/summary.ts';
-import { PRESETS } from '../../train/fit.ts';
+import { checkFitSettings, PRESETS } from '../../train/fit.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
-import { evaluateOne } from './eval.ts';
-import { fitOne } from './fit.ts';
+import { evaluateOne, outputsOf } from './eval.ts';
+import { checkpointOf, fitOne } from './fit.ts';
 import { writeHeatmap } from './predict.ts';
 
 export const usage = `raad demo
@@ -41,31 +44,36 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out') ?? 'demo';
   const data = join(out, part);
   const model = join(out, `${part}.safetensors`);
-  // What an earlier run with other settings has left would mix with this one.
-  await rm(data, { recursive: true, force: true });
-  const count = await writeInspectionSet(data, { part, seed: 1, ...IMAGES });
+  const [picture, sheet, results] = ['prediction.png', 'contact-sheet.png', 'results'].map((name) =>
+    join(out, name),
+  ) as [string, string, string];
+  checkFitSettings(settings);
+  const teacher = await readTeacher(settings.size);
+  await assertOutputs([model, checkpointOf(model), picture, sheet, join(results, 'metrics.json')]);
+  if (existsSync(model) && !(await isGenerated(data)))
+    throw new UserError(`${model} is there already, and is not of a demo.`, 'Give --out another folder.');
+  const count = await writeInspectionSet(
+    data,
+    { part, seed: 1, ...IMAGES },
+    { replace: 'generated', onImage: () => signal.throwIfAborted() },
+  );
   console.log(`${data}: ${count} generated images of part '${part}'`);
   const { root, datasets } = await openDatasets(data);
   const dataset = datasets[0]!;
+  await assertOutputs(outputsOf(results, dataset));
   await withEngine(args, async (engine) => {
-    await fitOne(args, { engine, settings, root, dataset, output: model, signal });
+    await fitOne(args, { engine, settings, root, dataset, output: model, teacher, signal });
     const shown: EvaluatedImage[] = [];
-    const evaluation = await evaluateOne(
-      { engine, file: model, root, dataset, signal },
-      join(out, 'results'),
-      (image) => {
-        // Two of each kind are enough to look at.
-        if (shown.filter(({ defect }) => defect === image.defect).length < 2) shown.push(image);
-      },
-    );
+    const evaluation = await evaluateOne({ engine, file: model, root, dataset, signal }, results, (image) => {
+      // Two of each kind are enough to look at.
+      if (shown.filter(({ defect }) => defect === image.defect).length < 2) shown.push(image);
+    });
     const sample = dataset.test.find(({ defect }) => defect !== GOOD)!;
-    const picture = join(out, 'prediction.png');
     const detector = await loadDetector(engine, await readBytes(model), model);
     const image = await readImage(join(root, sample.image));
     await writeHeatmap(picture, sample.image, image, await detector.predict(image), detector);
     const range = heatmapRange(detector.state);
     detector.destroy();
-    const sheet = join(out, 'contact-sheet.png');
     await writeAtomically(
       sheet,
       await encodePng(contactSheet(shown.map(toRow), { ...range, heading: `generated part: ${part}` })),

@@ -2,11 +2,12 @@ import { measurePeaks } from '../../bench/peak.ts';
 import { type DoctorReport, doctor } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';
-import { type Exclusion, loadExclusions, saveExclusions } from '../../node/exclusions.ts';
+import { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from '../../node/exclusions.ts';
+import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
-import { MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad doctor
   Verifies every variant of every op on this adapter against a float64 reference, then a whole network and a training step; measures
@@ -106,10 +107,20 @@ function exclusionsOf({ excluded, failures }: DoctorReport): Exclusion[] {
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const json = args.text('json');
+  await assertOutputs([json], inputFiles(args));
   const report = await withEngine(
     args,
     async (engine) => {
       const { caps } = engine;
+      // An adapter can be checked where nothing can be kept, too.
+      const isKept = await assertWritable(exclusionFile(caps)).then(
+        () => true,
+        (error: Error) => {
+          notice(`${error.message} What is wrong is not remembered.`);
+          return false;
+        },
+      );
       console.log(metricsTable(capabilities(caps), { digits: 0 }));
       const before = await loadExclusions(caps, notice);
       let shown = performance.now();
@@ -128,12 +139,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const peaks = args.flag('no-peaks') ? undefined : await measurePeaks(engine);
       if (peaks) console.log(peaksText(peaks));
       const exclusions = exclusionsOf(found);
-      const file = await saveExclusions(caps, exclusions);
-      if (exclusions.length > 0) console.log(`exclusions are kept in ${file}`);
+      const file = isKept ? await saveExclusions(caps, exclusions) : undefined;
+      if (file && exclusions.length > 0) console.log(`exclusions are kept in ${file}`);
       const lifted = before.filter(({ variant }) => !found.excluded.includes(variant));
       for (const { variant } of new Map(lifted.map((each) => [each.variant, each])).values())
         console.log(`${variant} is right again and used from now on`);
-      const json = args.text('json');
       if (json) await writeJson(json, { ...(await reportHead(args, caps)), limits: caps.limits, ...found, peaks });
       console.log(verdictText(found));
       return found;

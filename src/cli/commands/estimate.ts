@@ -12,7 +12,8 @@ import {
 } from '../../bench/predictTables.ts';
 import { UserError } from '../../errors.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
-import { readBytes, writeAtomically } from '../../node/files.ts';
+import { readBytes } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
@@ -85,6 +86,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const file = args.text('measured');
   const measured = file === undefined ? [] : await readMeasured(file);
   const into = args.text('into');
+  const json = args.text('json');
+  await assertOutputs([json, into], [file]);
   if (into !== undefined) return writeTables(into, predictionsMarkdown({ size, side }));
   if (args.flag('markdown')) {
     console.log(predictionsMarkdown({ size, side }));
@@ -108,7 +111,6 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   console.log(`\nlatency at batch 1, throughput at batch ${THROUGHPUT_BATCH}`);
   console.log(metricsTable(totalRows(all)));
 
-  const json = args.text('json');
   if (!json) return;
   const predictions = all.flatMap(({ bits, of }) =>
     of.map(({ machine, dispatches, latency, imagesPerSecond }) => ({

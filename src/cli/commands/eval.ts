@@ -1,18 +1,27 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Dataset, TestSample } from '../../data/dataset.ts';
-import { belowCommonFolder, distinctFileNames, lastPart, stem } from '../../data/names.ts';
+import {
+  belowCommonFolder,
+  distinctFileNames,
+  lastPart,
+  safeFileNames,
+  safeFileNamesOf,
+  stem,
+} from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
 import { loadDetector } from '../../model/modelFile.ts';
-import { openDatasets, testSource } from '../../node/datasets.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { datasetFiles, openDatasets, testSource } from '../../node/datasets.ts';
+import { readBytes } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { readModelFile } from '../modelData.ts';
 import { startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { namedFolders } from './data.ts';
 import { writeHeatmap } from './predict.ts';
 
@@ -50,20 +59,24 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       `Choose one with --category (${chosen.map(({ name }) => name).join(', ')}), or give a folder of models.`,
     );
   }
-  const fileOf = ({ name }: Dataset) => (models ? join(model, `${name}.safetensors`) : model);
-  for (const dataset of chosen) await readBytes(fileOf(dataset));
+  const nameOf = safeFileNamesOf(datasets);
+  const fileOf = (dataset: Dataset) => (models ? join(model, `${nameOf(dataset)}.safetensors`) : model);
+  for (const dataset of chosen) await readModelFile(fileOf(dataset));
   if (args.flag('dry-run')) return printDatasets(args, sets, between, signal);
   const out = args.text('out');
-  if (out) await assertWritable(join(out, 'metrics.json'));
+  const target = (dataset: Dataset) => out && (chosen.length > 1 ? join(out, nameOf(dataset)) : out);
+  await assertOutputs(
+    chosen.flatMap((dataset) => outputsOf(target(dataset), dataset)),
+    [...chosen.map(fileOf), ...sets.flatMap(datasetFiles), ...inputFiles(args)],
+  );
   for (const dataset of chosen) assertTested(dataset);
   await announceDatasets(sets, { isEvaluated: true, between, signal });
   const all: (Evaluation & { readonly name: string })[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       const { name } = dataset;
-      const target = out && (chosen.length > 1 ? join(out, name) : out);
       const job = { engine, file: fileOf(dataset), root, dataset, signal };
-      all.push({ name, ...(await evaluateOne(job, target)) });
+      all.push({ name, ...(await evaluateOne(job, target(dataset))) });
       if (!args.flag('json')) printOne(all.at(-1)!);
     }
   });
@@ -90,6 +103,13 @@ function printOne(evaluation: Evaluation & { readonly name: string }): void {
   for (const line of evaluationNotes(evaluation)) console.log(`  ${line}`);
 }
 
+/** The files of an evaluation. */
+export function outputsOf(out: string | undefined, { test }: Dataset): string[] {
+  if (!out) return [];
+  const heatmaps = heatmapFiles(test).map((file) => join('heatmaps', file));
+  return ['scores.csv', 'metrics.json', ...heatmaps].map((name) => join(out, name));
+}
+
 /** A file for each heat map: `KIND/NAME.png`, with folders in front of names that would be another's, too. */
 export function heatmapFiles(test: readonly TestSample[]): string[] {
   const files: string[] = [];
@@ -98,9 +118,9 @@ export function heatmapFiles(test: readonly TestSample[]): string[] {
     const names = distinctFileNames(belowCommonFolder(indices.map((i) => test[i]!.image)), (path) =>
       stem(lastPart(path)),
     );
-    for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}.png`;
+    for (const [k, i] of indices.entries()) files[i] = `${kind}/${names[k]}`;
   }
-  return files;
+  return safeFileNames(files).map((name) => `${name}.png`);
 }
 
 export interface EvaluationJob {

@@ -1,5 +1,6 @@
 import { readModel } from '../../model/modelFile.ts';
-import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
+import { readBytes } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 
@@ -20,7 +21,7 @@ export async function run(args: Arguments): Promise<void> {
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch ${batch} cannot be used.`, 'Give a whole number from 1 on.');
   const state = await readModel(await readBytes(path), path);
-  await assertWritable(output);
+  await assertWritable(output, [path]);
   const bytes = exportDetector(state, batch);
   await writeAtomically(output, bytes);
   console.log(

@@ -1,18 +1,24 @@
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../../data/dataset.ts';
+import { safeFileNamesOf } from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
+import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
-import { loadImages, openDatasets } from '../../node/datasets.ts';
-import { assertWritable, imagesBelow, readCheckpoint, removeFile, writeAtomically } from '../../node/files.ts';
+import { datasetFiles, loadImages, openDatasets } from '../../node/datasets.ts';
+import { readBytes, readCheckpoint, removeFile } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { readTeacher } from '../../node/teachers.ts';
+import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
-import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { loadTeacher } from '../../train/teacher.ts';
+import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
+import { findPhotographs, openPenalty, type Photographs } from '../study.ts';
 
 export const usage = `raad fit DATA -o MODEL.safetensors
   Learns from the good parts of a data set: MVTec AD, LOCO or 3D layout, VisA, or a folder of images.
@@ -58,7 +64,8 @@ export const options: OptionTable = {
   ...DRY_RUN_OPTIONS,
 };
 
-const CHECKPOINT_EVERY = 100;
+/** Steps between checkpoints. */
+export const CHECKPOINT_EVERY = 100;
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const output = args.text('output');
@@ -72,16 +79,40 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const between = args.text('category') ? [] : leftOut;
   if (isDry || !output) return printDatasets(args, sets, between, signal);
   checkFitSettings(settings);
+  checkAlpha(args.number('alpha'));
+  wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
   // What one of several would be refused for is found before the first is trained.
   for (const dataset of chosen) splitHeldOut(dataset, settings.seed);
   const single = chosen.length === 1;
-  const target = ({ name }: Dataset) => (single ? output : join(output, `${name}.safetensors`));
-  for (const dataset of chosen) await assertWritable(target(dataset));
+  const nameOf = safeFileNamesOf(datasets);
+  const target = (dataset: Dataset) => (single ? output : join(output, `${nameOf(dataset)}.safetensors`));
+  const photographs = await findPhotographs(args);
+  const teacher = await readTeacher(settings.size, args.text('teacher'));
+  loadTeacher(new Networks(settings.size, settings.resolution), teacher, teacher.name);
+  await assertOutputs(
+    [...chosen.flatMap((dataset) => [target(dataset), checkpointOf(target(dataset))]), args.text('log')],
+    [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher'), ...inputFiles(args)],
+  );
+  if (args.flag('resume')) {
+    for (const file of chosen.map((dataset) => checkpointOf(target(dataset))))
+      if (existsSync(file)) await parseCheckpoint(await readBytes(file), file);
+  }
   await announceDatasets(sets, { isEvaluated: false, between, signal });
+  const log: string[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       if (!single) console.error(`\n${dataset.name}`);
-      await fitOne(args, { engine, settings, root, dataset, output: target(dataset), signal });
+      await fitOne(args, {
+        engine,
+        settings,
+        root,
+        dataset,
+        output: target(dataset),
+        photographs,
+        teacher,
+        log,
+        signal,
+      });
     }
   });
 }
@@ -106,13 +137,20 @@ export interface FitJob {
   readonly root: string;
   readonly dataset: Dataset;
   readonly output: string;
+  readonly photographs?: Photographs | undefined;
+  readonly teacher: Awaited<ReturnType<typeof readTeacher>>;
+  /** Lines of `--log` from the data sets before; takes further ones. */
+  readonly log?: string[];
   readonly signal: AbortSignal;
 }
+
+/** Where the state of a training is kept until it ends. */
+export const checkpointOf = (output: string) => `${output}.checkpoint`;
 
 /** Trains on one data set, with the options of `fit`, and writes the model file. */
 export async function fitOne(
   args: Arguments,
-  { engine, settings, root, dataset, output, signal }: FitJob,
+  { engine, settings, root, dataset, output, photographs, teacher, log = [], signal }: FitJob,
 ): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
@@ -128,14 +166,14 @@ export async function fitOne(
     );
   const train = await load(split.train);
   const heldOut = await load(split.heldOut);
-  const penalty = await openPenalty(args, engine, settings.seed);
+  const penalty = await openPenalty(photographs, engine, settings.seed);
   if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
   console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
 
-  const checkpointFile = `${output}.checkpoint`;
+  const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const alpha = args.number('alpha');
-  const show = new FitReport(args.text('log'));
+  const show = new FitReport(args.text('log'), log, dataset.name);
   try {
     const detector = await fit({
       engine,
@@ -144,10 +182,10 @@ export async function fitOne(
       train,
       heldOut,
       penalty,
-      teacher: await readTeacher(settings.size, args.text('teacher')),
+      teacher,
       ...(alpha !== undefined && { alpha }),
       checkpoint: {
-        every: args.number('checkpoint-every') ?? CHECKPOINT_EVERY,
+        every: wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1),
         save: (bytes) => writeAtomically(checkpointFile, bytes),
       },
       ...(resume && { resume }),
@@ -179,18 +217,6 @@ export async function fitOne(
   }
 }
 
-/** The photographs of `--penalty`, or generated pictures. */
-export async function openPenalty(
-  args: Arguments,
-  engine: Engine,
-  seed: number,
-): Promise<PenaltySource & { destroy?(): void }> {
-  const folder = args.text('penalty');
-  if (!folder) return generatedPenalty(seed);
-  const images = await loadImages(await imagesBelow(folder, notice), notice);
-  return photographPenalty(engine, images, basename(resolve(folder)));
-}
-
 const LABELS: Record<FitProgress['phase'], readonly [string, string]> = {
   compile: ['compiling', 'kernels'],
   statistics: ['teacher statistics', 'images'],
@@ -201,12 +227,15 @@ const LABELS: Record<FitProgress['phase'], readonly [string, string]> = {
 /** Shows a run's phases one after the other and keeps its losses. */
 class FitReport {
   readonly #log: string | undefined;
-  readonly #lines: string[] = [];
+  readonly #lines: string[];
+  readonly #set: string;
   #phase: FitProgress['phase'] | undefined;
   #progress: Progress | undefined;
 
-  constructor(log: string | undefined) {
+  constructor(log: string | undefined, lines: string[], set: string) {
     this.#log = log;
+    this.#lines = lines;
+    this.#set = set;
   }
 
   report({ phase, done, total, losses }: FitProgress): void {
@@ -220,7 +249,7 @@ class FitReport {
       Object.entries(losses)
         .map(([name, value]) => `${name} ${value.toFixed(3)}`)
         .join(' ');
-    if (losses) this.#lines.push(JSON.stringify({ step: done, ...losses }));
+    if (losses) this.#lines.push(JSON.stringify({ set: this.#set, step: done, ...losses }));
     this.#progress!.update(done, note);
   }
 

@@ -9,7 +9,8 @@ export const usage = `raad generate -o DIR
   --part bracket|biscuit|denim    what is inspected, bracket by default
   --train N --test-good N --test-per-defect N    numbers of images: 200, 40, 15
   --resolution PX        side of the square images, 256
-  --seed N`;
+  --seed N
+  --force                replace images that are there; without it, only those of equal settings`;
 
 export const options: OptionTable = {
   output: { type: 'string', short: 'o' },
@@ -19,9 +20,10 @@ export const options: OptionTable = {
   'test-per-defect': { type: 'string' },
   resolution: { type: 'string' },
   seed: { type: 'string' },
+  force: { type: 'boolean' },
 };
 
-export async function run(args: Arguments): Promise<void> {
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const output = args.text('output');
   if (!output) throw new UsageError('generate needs -o DIR.', 'Say where the images go.');
   const part = args.choice('part', PART_NAMES) ?? 'bracket';
@@ -34,7 +36,13 @@ export async function run(args: Arguments): Promise<void> {
   const progress = startProgress('generating', total, 'images');
   const settings = { part, seed: args.number('seed') ?? 0, size: args.number('resolution') ?? 256, ...counts };
   try {
-    await writeInspectionSet(output, settings, (done) => progress.update(done));
+    await writeInspectionSet(output, settings, {
+      replace: args.flag('force') ? 'all' : 'none',
+      onImage(done) {
+        progress.update(done);
+        signal.throwIfAborted();
+      },
+    });
   } finally {
     progress.stop();
   }

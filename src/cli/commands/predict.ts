@@ -1,15 +1,16 @@
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
 import { distinctFileNames } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
-import type { Detector, Prediction } from '../../model/detector.ts';
-import { loadDetector } from '../../model/modelFile.ts';
-import { assertWritable, expandImages, readBytes, writeAtomically } from '../../node/files.ts';
+import { Detector, type Prediction } from '../../model/detector.ts';
+import { expandImages } from '../../node/files.ts';
 import { encodePng, readImage } from '../../node/images.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { notice, withEngine } from '../session.ts';
+import { readModelFile } from '../modelData.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 
 export const usage = `raad predict MODEL IMAGE...
@@ -31,28 +32,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [modelFile, ...patterns] = args.positionals;
   if (!modelFile || patterns.length === 0)
     throw new UsageError('predict needs a model and images.', 'raad predict MODEL IMAGE...');
-  const bytes = await readBytes(modelFile);
+  const state = await readModelFile(modelFile);
   const paths = await expandImages(patterns, notice);
   const names = distinctFileNames(paths.map((path) => path.replaceAll('\\', '/')));
   const out = args.text('out') ?? '.';
   const heatmapOf = (index: number) => (args.flag('no-heatmap') ? undefined : join(out, `${names[index]}.heatmap.png`));
-  const first = heatmapOf(0);
-  if (first) await assertWritable(first);
-  const inputs = new Set(paths.map((path) => resolve(path)));
-  for (const index of paths.keys()) {
-    const file = heatmapOf(index);
-    if (file && inputs.has(resolve(file)))
-      throw new UserError(
-        `the heat map of ${paths[index]} would replace ${file}, an image to score.`,
-        'Give --out DIR.',
-      );
-  }
+  const heatmaps = [...paths.keys()].map(heatmapOf);
+  await assertOutputs(heatmaps, [modelFile, ...paths, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
-    const detector = await loadDetector(engine, bytes, modelFile);
+    const detector = new Detector(engine, state);
     let done = 0;
     for (const [index, path] of paths.entries()) {
       signal.throwIfAborted();
-      const heatmap = heatmapOf(index);
+      const heatmap = heatmaps[index];
       let prediction: Prediction;
       let picture: Uint8Array | undefined;
       try {

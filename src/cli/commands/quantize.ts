@@ -1,8 +1,11 @@
 import { detectorName } from '../../bench/detectors.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { readText } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import {
   ACTIVATION_BITS,
   type ActivationBits,
@@ -15,9 +18,9 @@ import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
+import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import { notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
 
 export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
   Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
@@ -56,13 +59,16 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if ((args.text('bits') === undefined) === (args.text('plan') === undefined))
     throw new UsageError('quantize needs either --bits or --plan.', USAGE);
   if (!args.text('calibrate') && !args.text('good')) throw new UsageError('quantize needs --calibrate DATA.', USAGE);
-  const set = await openModelDataset(args, args.text('calibrate'), signal);
-  await assertWritable(output);
-  const method = args.choice('range', RANGE_METHODS);
   const alpha = args.number('alpha');
+  checkAlpha(alpha);
+  const state = await readModelFile(model);
+  assertFloat(state, model);
+  const plan = await readPlan(args, state.networks);
+  const set = await openModelDataset(args, args.text('calibrate'), state, signal);
+  await assertWritable(output, [model, args.text('plan'), ...datasetFiles(set), ...inputFiles(args)]);
+  const method = args.choice('range', RANGE_METHODS);
   await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, model, set);
-    const plan = await readPlan(args, detector.state.networks);
+    const { detector, data } = await openModel(engine, state, set);
     const report = new Report();
     try {
       const quantised = await quantize({

@@ -1,13 +1,17 @@
 import { existsSync } from 'node:fs';
+import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
-import { assertWritable, readCheckpoint, readText, removeFile, writeAtomically } from '../../node/files.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { readCheckpoint, readText, removeFile } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { parseBitPlan } from '../../quantisation/bitPlan.ts';
-import { recalibrate } from '../../train/recalibrate.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
-import { notice, withEngine } from '../session.ts';
-import { startPhases } from '../study.ts';
-import { openPenalty } from './fit.ts';
+import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
+import { recalibrate, recalibrateSettings } from '../../train/recalibrate.ts';
+import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
+import { findPhotographs, openPenalty, startPhases } from '../study.ts';
+import { CHECKPOINT_EVERY, checkpointOf } from './fit.ts';
 
 export const usage = `raad recalibrate MODEL --plan plan.json DATA -o OUT
   Quantises a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantised
@@ -42,32 +46,44 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const planFile = args.text('plan');
   if (!model || !output || !planFile || (!folder && !args.text('good')))
     throw new UsageError('recalibrate needs a model, --plan, a data set and -o.', USAGE);
-  await assertWritable(output);
   const text = await readText(planFile);
-  const set = await openModelDataset(args, folder, signal);
+  const state = await readModelFile(model);
+  assertFloat(state, model);
+  const plan = parseBitPlan(text, state.networks);
   const [iterations, batch, learningRate, alpha] = ['iterations', 'batch', 'lr', 'alpha'].map((name) =>
     args.number(name),
   );
-  const checkpointFile = `${output}.checkpoint`;
+  checkAlpha(alpha);
+  const settings = {
+    ...(iterations !== undefined && { iterations }),
+    ...(batch !== undefined && { batch }),
+    ...(learningRate !== undefined && { learningRate }),
+  };
+  recalibrateSettings(state.provenance, settings);
+  const every = wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
+  const set = await openModelDataset(args, folder, state, signal);
+  const photographs = await findPhotographs(args);
+  const checkpointFile = checkpointOf(output);
+  await assertOutputs(
+    [output, checkpointFile],
+    [model, planFile, ...datasetFiles(set), ...(photographs?.paths ?? []), ...inputFiles(args)],
+  );
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
+  if (resume) await parseCheckpoint(resume, checkpointFile);
   await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, model, set);
-    const penalty = await openPenalty(args, engine, detector.state.provenance.seed);
+    const { detector, data } = await openModel(engine, state, set);
+    const penalty = await openPenalty(photographs, engine, state.provenance.seed);
     try {
       const result = await recalibrate({
         detector,
-        plan: parseBitPlan(text, detector.state.networks),
+        plan,
         train: data.train,
         heldOut: data.heldOut,
         penalty,
-        settings: {
-          ...(iterations !== undefined && { iterations }),
-          ...(batch !== undefined && { batch }),
-          ...(learningRate !== undefined && { learningRate }),
-        },
+        settings,
         ...(alpha !== undefined && { alpha }),
         checkpoint: {
-          every: args.number('checkpoint-every') ?? 100,
+          every,
           save: (bytes) => writeAtomically(checkpointFile, bytes),
         },
         ...(resume && { resume }),

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { byteSize } from '../../report/format.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { notice } from '../session.ts';
@@ -26,7 +26,7 @@ export async function writeReport(folder: string, output: string): Promise<void>
     import('../../report/html.ts'),
   ]);
   const { record, pictures } = await openRun(folder, notice);
-  await assertWritable(output);
+  await assertWritable(output, [join(folder, 'run.json')]);
   const html = reportHtml(record, pictures);
   await writeAtomically(output, html);
   console.log(`${output}: ${byteSize(Buffer.byteLength(html))}`);

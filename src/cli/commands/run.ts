@@ -1,17 +1,33 @@
-import { basename, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
-import { assertWritable } from '../../node/files.ts';
+import { UserError } from '../../errors.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { lockFolder } from '../../node/lock.ts';
+import { assertOutputs } from '../../node/output.ts';
 import { runSteps } from '../../node/run.ts';
-import { folderStore, keepSettings, namedSets, openStudyData, openStudySets } from '../../node/study.ts';
+import {
+  folderStore,
+  type KeptSettings,
+  keepSettings,
+  mergeSettings,
+  namedSets,
+  openStudyData,
+  openStudySets,
+  type StudySet,
+  studyDigest,
+} from '../../node/study.ts';
+import { readTeacher } from '../../node/teachers.ts';
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
-import type { StepRecord } from '../../study/record.ts';
+import { STEPS, type StepRecord } from '../../study/record.ts';
+import { sharedFiles } from '../../study/runner.ts';
 import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
-import { notice, withEngine } from '../session.ts';
-import { loadPhotographs, studyRunner } from '../study.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
+import { findPhotographs, loadPhotographs, studyRunner } from '../study.ts';
 import { STUDY_OPTIONS, studySettings } from './study.ts';
 
 export const usage = `raad run DATA -o DIR
@@ -48,52 +64,93 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);
   for (const { dataset } of sets) splitHeldOut(dataset, seed);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
-  const folder = args.text('penalty');
-  const recorded = { ...settings, penalty: folder ? basename(resolve(folder)) : 'generated' };
-  await withEngine(args, async (engine) => {
-    const photographs = await loadPhotographs(folder);
-    const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
-    try {
-      for (const set of sets) {
-        const target = sets.length === 1 ? out : join(out, set.name);
-        await assertWritable(join(target, 'run.json'));
-        if (sets.length > 1) console.error(`\n${set.name}`);
-        const data = await openStudyData(set, seed, notice, signal);
-        const runner = await studyRunner({
-          engine,
-          settings,
-          open: async () => data,
-          penalty,
-          store: folderStore(join(target, 'models')),
-          signal,
-        });
-        try {
-          await keepSettings(join(target, 'settings.json'), { ...recorded, seed });
-          const { steps } = await runSteps({
-            runner,
-            folder: target,
-            set: set.name,
-            seed,
-            settings: recorded,
-            data,
-            adapter: engine.caps.description,
-            versions: { 'raad-webgpu': await ownVersion(), node: process.version },
-            onStep: ({ step, result }) =>
-              console.error(
-                result.metrics.auroc === undefined
-                  ? `${step}: no AUROC, which needs good and defective test images`
-                  : `${step}: ${(100 * result.metrics.auroc).toFixed(2)} AUROC`,
-              ),
-          });
-          console.log(`\n${set.name}\n${stepsTable(steps)}`);
-        } finally {
-          runner.destroy();
-        }
-      }
-    } finally {
-      penalty?.destroy();
+  await readTeacher(settings.fit.size);
+  const found = await findPhotographs(args);
+  const targetOf = ({ name }: StudySet) => (sets.length === 1 ? out : join(out, name));
+  await assertOutputs(
+    sets.flatMap((set) => outputsOf(targetOf(set), set.name, seed)),
+    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? []), ...inputFiles(args)],
+  );
+  for (const set of sets) assertOwn(targetOf(set), set.name, seed);
+  const photographs = await loadPhotographs(found);
+  const recorded = { ...settings, penalty: photographs?.name ?? 'generated' };
+  const locks: (() => Promise<void>)[] = [];
+  try {
+    const runs: { readonly set: StudySet; readonly target: string; readonly kept: KeptSettings }[] = [];
+    for (const set of sets) {
+      const target = targetOf(set);
+      locks.push(await lockFolder(target));
+      // What cannot be read is told when the images are opened.
+      const data = { [set.name]: await studyDigest(set, () => {}) };
+      const kept = { ...recorded, seed, set: set.name, data, ...(photographs && { photographs: photographs.digest }) };
+      await mergeSettings(join(target, 'settings.json'), kept);
+      runs.push({ set, target, kept });
     }
-  });
+    await withEngine(args, async (engine) => {
+      const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
+      try {
+        for (const { set, target, kept } of runs) {
+          if (sets.length > 1) console.error(`\n${set.name}`);
+          const data = await openStudyData(set, seed, notice, signal);
+          const runner = await studyRunner({
+            engine,
+            settings,
+            open: async () => data,
+            penalty,
+            store: folderStore(join(target, 'models')),
+            signal,
+          });
+          try {
+            await keepSettings(join(target, 'settings.json'), kept);
+            const { steps } = await runSteps({
+              runner,
+              folder: target,
+              set: set.name,
+              seed,
+              settings: recorded,
+              data,
+              adapter: engine.caps.description,
+              versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+              onStep: ({ step, result }) =>
+                console.error(
+                  result.metrics.auroc === undefined
+                    ? `${step}: no AUROC, which needs good and defective test images`
+                    : `${step}: ${(100 * result.metrics.auroc).toFixed(2)} AUROC`,
+                ),
+            });
+            console.log(`\n${set.name}\n${stepsTable(steps)}`);
+          } finally {
+            runner.destroy();
+          }
+        }
+      } finally {
+        penalty?.destroy();
+      }
+    });
+  } finally {
+    for (const unlock of locks) await unlock();
+  }
+}
+
+/** @throws UserError for a folder that no run has begun, and that holds files a run would replace */
+function assertOwn(folder: string, set: string, seed: number): void {
+  if (existsSync(join(folder, 'settings.json'))) return;
+  const other = outputsOf(folder, set, seed).find((file) => existsSync(file));
+  if (other !== undefined)
+    throw new UserError(`${other} is there already, and ${folder} is not the folder of a run.`, 'Use another folder.');
+}
+
+/** The files that a run leaves, but for its gallery, of which the first stands for all. */
+function outputsOf(folder: string, set: string, seed: number): string[] {
+  return [
+    'settings.json',
+    'run.json',
+    'plan.json',
+    ...STEPS.flatMap((step) => [`${step}.safetensors`, `steps/${step}.json`]),
+    'steps/gallery.json',
+    'gallery/0000-image.webp',
+    ...sharedFiles(set, seed).map((name) => `models/${name}`),
+  ].map((name) => join(folder, name));
 }
 
 function stepsTable(steps: readonly StepRecord[]): string {

@@ -1,6 +1,11 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { UserError } from '../../errors.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { readBytes, readText } from '../../node/files.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
+import { studyDigest } from '../../node/study.ts';
 import { type LayerPlan, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
@@ -9,8 +14,9 @@ import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
 import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
-import { openModel, openModelDataset } from '../modelData.ts';
-import { withEngine } from '../session.ts';
+import type { PlacedDataset } from '../datasets.ts';
+import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
   Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's
@@ -35,7 +41,9 @@ export const options: OptionTable = {
 };
 
 type Row = Readonly<Record<(typeof COLUMNS)[number], string>>;
-const COLUMNS = ['layer', 'weights', 'activations', 'auroc', 'overlap', 'mapSnr'] as const;
+const FIGURES = ['auroc', 'overlap', 'mapSnr'] as const;
+/** `of` tells model, images and ranges. */
+const COLUMNS = ['layer', 'weights', 'activations', ...FIGURES, 'of'] as const;
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
@@ -44,14 +52,17 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
   const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
   const method = args.choice('range', RANGE_METHODS);
-  const set = await openModelDataset(args, folder, signal);
+  const state = await readModelFile(model);
+  assertFloat(state, model);
+  const layers = readLayers(args.text('layers'), [...quantisableLayers(state.networks).keys()]);
+  const set = await openModelDataset(args, folder, state, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');
-  for (const file of [csv, chart]) if (file) await assertWritable(file);
-  const rows: Row[] = csv && existsSync(csv) ? parse(await readText(csv), { columns: true }) : [];
+  await assertOutputs([csv, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
+  const of = csv ? await sourceOf(model, set, method) : '';
+  const rows = csv && existsSync(csv) ? await readRows(csv, of) : [];
   await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, model, set);
-    const layers = readLayers(args.text('layers'), [...quantisableLayers(detector.state.networks).keys()]);
+    const { detector, data } = await openModel(engine, state, set);
     await sensitivity({
       detector,
       train: data.train,
@@ -69,18 +80,18 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
             (layer === 'none' || row.activations === String(activations)),
         ),
       async onCell(cell) {
-        rows.push(toRow(cell));
+        rows.push(toRow(cell, of));
         console.error(
-          `${cell.layer} w${cell.weights}a${cell.activations}: ${COLUMNS.slice(3)
-            .map((c) => `${c} ${toRow(cell)[c]}`)
-            .join(', ')}`,
+          `${cell.layer} w${cell.weights}a${cell.activations}: ${FIGURES.map((c) => `${c} ${toRow(cell, of)[c]}`).join(
+            ', ',
+          )}`,
         );
         if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
       },
       signal,
     });
   });
-  console.log(metricsTable(rows));
+  console.log(metricsTable(rows.map(({ of: _, ...shown }) => shown)));
   if (chart) {
     const bars = rows.flatMap((row) =>
       row.auroc === '' ? [] : [{ label: `${row.layer} w${row.weights}a${row.activations}`, value: Number(row.auroc) }],
@@ -89,7 +100,32 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   }
 }
 
-function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: SensitivityCell): Row {
+/** What the figures depend on besides layer and widths. */
+async function sourceOf(model: string, set: PlacedDataset, method = 'minmax'): Promise<string> {
+  // What cannot be read is told when the images are opened.
+  const digest = await studyDigest({ ...set, name: set.dataset.name }, () => {});
+  const hash = createHash('sha256').update(await readBytes(model));
+  return hash.update(`${digest} ${method}`).digest('hex').slice(0, 16);
+}
+
+/** @throws UserError for a file that is something else, or of another model */
+async function readRows(csv: string, of: string): Promise<Row[]> {
+  let rows: Row[];
+  try {
+    rows = parse(await readText(csv), { columns: true });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${csv} is no table of raad sensitivity.`, 'Give --csv another file.');
+  }
+  if (rows.some((row) => row.of !== of))
+    throw new UserError(
+      `${csv} has cells of another model, other images or another --range.`,
+      'Give --csv another file.',
+    );
+  return rows;
+}
+
+function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: SensitivityCell, of: string): Row {
   const percent = (value: number | undefined) => (value === undefined ? '' : (100 * value).toFixed(3));
   return {
     layer,
@@ -98,6 +134,7 @@ function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: Sensitiv
     auroc: percent(auroc),
     overlap: percent(overlap),
     mapSnr: mapSnr === undefined ? '' : mapSnr.toFixed(2),
+    of,
   };
 }
 

@@ -1,11 +1,16 @@
 import { existsSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { readText } from '../../node/files.ts';
+import { lockFolder } from '../../node/lock.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import {
   folderStore,
+  type KeptSettings,
   keepSettings,
+  mergeSettings,
   namedSets,
   openStudySets,
   ResultLog,
@@ -13,16 +18,18 @@ import {
   studyDigest,
 } from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
+import { readTeacher } from '../../node/teachers.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
-import { modelFile, type StudyStore } from '../../study/runner.ts';
+import { CHART_FILES } from '../../study/chartFiles.ts';
+import { modelFile, type StudyStore, sharedFiles } from '../../study/runner.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
-import { notice, withEngine } from '../session.ts';
-import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
+import { findPhotographs, loadPhotographs, type Photographs, printCell, studyOpener, studyRunner } from '../study.ts';
 import { readSettings, TRAINING_OPTIONS } from './fit.ts';
 
 export const usage = `raad study DATA... --out DIR
@@ -69,11 +76,12 @@ export const options: OptionTable = {
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out');
   if (!out) throw new UsageError('study needs --out DIR.', 'Say where results go.');
-  const log = await ResultLog.open(join(out, 'cells.jsonl'));
   const markdown = args.text('markdown') ?? join(out, 'study.md');
   if (args.flag('tables')) {
+    const log = await ResultLog.open(join(out, 'cells.jsonl'));
     if (log.results.length === 0)
       throw new UserError(`${join(out, 'cells.jsonl')} has no finished cell.`, 'Give the folder of a study.');
+    await assertOutputs(tablesOf(out, markdown), [join(out, 'cells.jsonl'), join(out, 'settings.json')]);
     return writeTables(out, markdown, log);
   }
   if (args.positionals.length === 0) throw new UsageError('study needs a data set.', 'raad study DATA... --out DIR');
@@ -95,18 +103,61 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const sets = await openStudySets(args.positionals, between);
   for (const { dataset } of sets) for (const seed of seeds) splitHeldOut(dataset, seed);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
-  for (const file of [join(out, 'cells.jsonl'), markdown]) await assertWritable(file);
-  const folder = args.text('penalty');
+  if (!url) await readTeacher(settings.fit.size);
+  const found = await findPhotographs(args);
+  await assertOutputs(
+    [
+      ...tablesOf(out, markdown),
+      ...['cells.jsonl', 'settings.json'].map((name) => join(out, name)),
+      ...sets.flatMap(({ name }) =>
+        seeds.flatMap((seed) => sharedFiles(name, seed).map((file) => join(out, 'models', file))),
+      ),
+    ],
+    [...namedSets(sets).flatMap(datasetFiles), ...(found?.paths ?? []), ...inputFiles(args)],
+  );
+  const unlock = await lockFolder(out);
+  try {
+    await runCells(args, { out, markdown, settings, sets, seeds, arms, photographs: found, url, signal });
+  } finally {
+    await unlock();
+  }
+}
+
+interface CellsJob {
+  readonly out: string;
+  readonly markdown: string;
+  readonly settings: StudySettings;
+  readonly sets: readonly StudySet[];
+  readonly seeds: readonly number[];
+  readonly arms: readonly Arm[];
+  readonly photographs: Photographs | undefined;
+  readonly url: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Runs the cells that are left, here or by workers, and writes the tables. */
+async function runCells(
+  args: Arguments,
+  { out, markdown, settings, sets, seeds, arms, photographs: found, url, signal }: CellsJob,
+): Promise<void> {
+  const log = await ResultLog.open(join(out, 'cells.jsonl'));
+  const photographs = await loadPhotographs(found, url ? 0 : undefined);
+  const digests = new Map<string, string>();
+  // Else what cannot be read is told when the images are opened.
+  for (const set of sets) digests.set(set.name, await studyDigest(set, url ? notice : () => {}));
+  const kept: KeptSettings = {
+    ...settings,
+    penalty: photographs?.name ?? 'generated',
+    ...(photographs && { photographs: photographs.digest }),
+    data: Object.fromEntries(digests),
+  };
+  await mergeSettings(join(out, 'settings.json'), kept);
   // Only when nothing else can be refused: a folder that was never begun takes other settings.
-  const begin = () =>
-    keepSettings(join(out, 'settings.json'), {
-      ...settings,
-      penalty: folder ? basename(resolve(folder)) : 'generated',
-    });
+  const begin = () => keepSettings(join(out, 'settings.json'), kept);
   const cells = studyCells(
     sets.map(({ name }) => name),
     seeds,
-    arms as Arm[],
+    arms,
   ).filter((cell) => !log.has(cellId(cell)));
   const models = folderStore(join(out, 'models'));
   console.error(
@@ -118,12 +169,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   };
   try {
     if (url) {
-      const photographs = await loadPhotographs(folder, 0);
       const penalty = photographs ? { name: photographs.name, digest: photographs.digest } : { name: 'generated' };
-      await coordinate(args, { url, sets, begin, terms: { settings, penalty }, cells, models, onResult: keep, signal });
+      await coordinate(args, {
+        url,
+        begin,
+        digests,
+        terms: { settings, penalty },
+        cells,
+        models,
+        onResult: keep,
+        signal,
+      });
     } else {
       await withEngine(args, async (engine) => {
-        const photographs = await loadPhotographs(folder);
         const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
         const runner = await studyRunner({ engine, open: studyOpener(sets), settings, penalty, store: models, signal });
         try {
@@ -167,22 +225,16 @@ async function budgetText(
 
 interface StudyStart {
   readonly url: string;
-  readonly sets: readonly StudySet[];
   readonly begin: () => Promise<void>;
 }
 
 /** Leaves the cells to workers, and takes the study out of Redis when all are there. @throws UserError if some failed */
-async function coordinate(
-  args: Arguments,
-  { url, sets, begin, ...options }: Omit<CoordinateOptions, 'digests'> & StudyStart,
-): Promise<void> {
+async function coordinate(args: Arguments, { url, begin, ...options }: CoordinateOptions & StudyStart): Promise<void> {
   const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
   try {
     if (args.flag('clear')) await queue.clear();
-    const digests = new Map<string, string>();
-    for (const set of sets) digests.set(set.name, await studyDigest(set, notice));
     await begin();
-    const failures = await queue.coordinate({ ...options, digests });
+    const failures = await queue.coordinate(options);
     for (const [id, reason] of failures) console.error(`${id} failed: ${reason}`);
     if (failures.size > 0)
       throw new UserError(
@@ -214,6 +266,11 @@ export function studySettings(args: Arguments, preset: 'quick' | 'standard'): St
 
 function list(args: Arguments, name: string, fallback: string): string[] {
   return [...new Set((args.text(name) ?? fallback).split(','))];
+}
+
+/** The files of {@link writeTables}. */
+function tablesOf(out: string, markdown: string): string[] {
+  return [...CHART_FILES.map(({ file }) => join(out, file)), join(out, 'study.csv'), markdown];
 }
 
 async function writeTables(out: string, markdown: string, log: ResultLog): Promise<void> {

@@ -9,7 +9,7 @@ import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
-import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
+import { findPhotographs, loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 
 export const usage = `raad study-worker DATA... --redis URL
   Takes cells of a study from the queue of raad study --redis, runs them on data sets of this machine, and gives their results
@@ -34,10 +34,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const between: LeftOut[] = [];
   const sets = await openStudySets(args.positionals, between);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
+  const photographs = await loadPhotographs(await findPhotographs(args));
   const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
   try {
     await withEngine(args, async (engine) => {
-      const photographs = await loadPhotographs(args.text('penalty'));
       const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
       const digests = new Map<string, string>();
       let current: { readonly study: string; readonly runner: StudyRunner } | undefined;

@@ -8,12 +8,13 @@ import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
 import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
-import { readText, writeAtomically } from '../../node/files.ts';
-import { loadTuning, saveTuning } from '../../node/tuning.ts';
+import { readText } from '../../node/files.ts';
+import { assertOutputs, assertWritable, writeAtomically } from '../../node/output.ts';
+import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { PRESETS, trainingGraph } from '../../train/fit.ts';
-import { type Arguments, type OptionTable, readWidths } from '../arguments.ts';
-import { MEASURING, notice, withEngine } from '../session.ts';
+import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad tune
   Times the kernels' variants on this adapter and keeps the fastest for later runs. Let nothing else run meanwhile.
@@ -48,12 +49,23 @@ interface Subject {
   readonly outputs: Readonly<Record<string, Node>>;
 }
 
-function subjects(args: Arguments, engine: Engine, networks: Networks): Subject[] {
-  const { side } = networks;
-  const batch = args.number('batch');
+/** What is tuned. @throws UserError for choices that do not exist */
+function readChoices(args: Arguments) {
   const bits = args.text('bits') ?? '8,4';
-  const widths = bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS);
-  const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
+  return {
+    networks: new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128),
+    batch: args.text('batch') === undefined ? undefined : wholeNumber(args, 'batch', 1, 1),
+    widths: bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS),
+    activations: Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32,
+    training: args.flag('training'),
+  };
+}
+
+function subjects(
+  { networks, batch, widths, activations, training: isTraining }: ReturnType<typeof readChoices>,
+  engine: Engine,
+): Subject[] {
+  const { side } = networks;
   const maps = (detector: Detector) => {
     const { studentTeacher, autoencoder, combined } = detector.fusedGraph(batch ?? 1);
     return { studentTeacher, autoencoder, combined };
@@ -68,7 +80,7 @@ function subjects(args: Arguments, engine: Engine, networks: Networks): Subject[
       subject(`w${weights}a${activations}`, untrainedQuantised(engine, networks, { weights, activations })),
     ),
   ];
-  if (args.flag('training')) {
+  if (isTraining) {
     const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch: batch ?? 4 });
     const gradients = [...training.gradients.values()];
     const outputs = Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node]));
@@ -89,36 +101,40 @@ function show({ label, variant, times, failed, done, total }: TuneProgress): voi
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const given = args.text('import');
+  const text = given === undefined ? undefined : await readText(given);
+  if (text !== undefined) Tuning.parse(text);
+  const target = args.text('export');
+  await assertOutputs([target], [given, ...inputFiles(args)]);
+  const choices = readChoices(args);
   await withEngine(
     args,
     async (engine: Engine) => {
       const { caps } = engine;
-      const given = args.text('import');
+      if (target === undefined) await assertWritable(tuningFile(caps), [given]);
       const identity = adapterIdentity(caps);
       const tuning = await loadTuning(caps, notice);
-      if (given) {
-        const imported = Tuning.parse(await readText(given), identity);
+      if (text !== undefined) {
+        const imported = Tuning.parse(text, identity);
         imported.addMissing(tuning);
         console.log(`kept in ${await saveTuning(caps, imported)}`);
         return;
       }
       await spin(engine, WARM_UP);
-      const networks = new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128);
-      const graphs = subjects(args, engine, networks);
+      const graphs = subjects(choices, engine);
       try {
         for (const { title, outputs } of graphs) {
           console.log(`${title}:`);
           await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
         }
         const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
-        for (const { name, median } of await timeDetectors(engine, whole, args.number('batch') ?? 1, tuning, {
+        for (const { name, median } of await timeDetectors(engine, whole, choices.batch ?? 1, tuning, {
           ...TIMING,
           signal,
         })) {
           console.log(`${name}: ${median.toPrecision(3)} ms`);
         }
       } finally {
-        const target = args.text('export');
         if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
         console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
       }

@@ -84,11 +84,14 @@ function rendererOf(part: PartName): Renderer {
   throw new UserError(`There is no generated part "${part}".`, `Use one of: ${PART_NAMES.join(', ')}.`);
 }
 
+/** Of one kind: more take days. */
+const MOST_IMAGES = 1_000_000;
+
 function requireCount(name: string, value: number): void {
-  if (Number.isInteger(value) && value >= 0) return;
+  if (Number.isInteger(value) && value >= 0 && value <= MOST_IMAGES) return;
   throw new UserError(
     `${name} is ${value}, which is not a number of images.`,
-    `Give ${name} as an integer of 0 or more.`,
+    `Give ${name} as an integer from 0 to ${MOST_IMAGES}.`,
   );
 }
 
@@ -148,6 +151,43 @@ export interface InspectionSample {
   readonly maskPath?: string;
 }
 
+interface Place {
+  readonly split: 'train' | 'test';
+  readonly defect: string;
+  readonly index: number;
+  readonly group: number;
+  readonly imagePath: string;
+  /** Of defective pictures. */
+  readonly maskPath?: string;
+}
+
+/** @throws UserError as {@link generateInspectionSet} does */
+function* places({ part, size = 256, train, testGood, testPerDefect }: InspectionSetOptions): Generator<Place> {
+  const { defects } = rendererOf(part);
+  requireSize(size);
+  requireCount('train', train);
+  requireCount('testGood', testGood);
+  requireCount('testPerDefect', testPerDefect);
+  const sequences = [
+    { split: 'train', defect: 'good', count: train },
+    { split: 'test', defect: 'good', count: testGood },
+    ...defects.map((defect) => ({ split: 'test', defect, count: testPerDefect }) as const),
+  ] as const;
+  for (const [group, { split, defect, count }] of sequences.entries()) {
+    for (let index = 0; index < count; index++) {
+      const stem = String(index).padStart(3, '0');
+      const maskPath = `ground_truth/${defect}/${stem}_mask.png`;
+      const imagePath = `${split}/${defect}/${stem}.png`;
+      yield { split, defect, index, group, imagePath, ...(defect !== 'good' && { maskPath }) };
+    }
+  }
+}
+
+/** The paths of all images and masks of a generated data set, without rendering them. @throws UserError */
+export function inspectionPaths(options: InspectionSetOptions): string[] {
+  return [...places(options)].flatMap(({ imagePath, maskPath }) => (maskPath ? [imagePath, maskPath] : [imagePath]));
+}
+
 /**
  * Generates a data set for anomaly detection, picture by picture: `train/good`, then `test/good`, then the defects. Every
  * picture depends on the options' part, seed and size and on its own place alone, so sets of different counts agree where they overlap.
@@ -155,26 +195,17 @@ export interface InspectionSample {
  * @throws UserError for an unknown part, a count that is no natural number, or a size outside 64..2048.
  */
 export function generateInspectionSet(options: InspectionSetOptions): Generator<InspectionSample, void, undefined> {
-  const { part, seed, size = 256, train, testGood, testPerDefect } = options;
-  const { defects, render } = rendererOf(part);
-  requireSize(size);
-  requireCount('train', train);
-  requireCount('testGood', testGood);
-  requireCount('testPerDefect', testPerDefect);
-
-  function* sequence(split: 'train' | 'test', defect: string, count: number, group: number) {
-    for (let index = 0; index < count; index++) {
-      const { image, mask } = render(defect === 'good' ? undefined : defect, hash(index, group, seed), size);
-      const stem = String(index).padStart(3, '0');
-      const imagePath = `${split}/${defect}/${stem}.png`;
-      const sample: InspectionSample = { split, defect, index, image, imagePath };
-      yield mask ? { ...sample, mask, maskPath: `ground_truth/${defect}/${stem}_mask.png` } : sample;
-    }
-  }
-
+  const { part, seed, size = 256 } = options;
+  const { render } = rendererOf(part);
+  const all = [...places(options)];
   return (function* () {
-    yield* sequence('train', 'good', train, 0);
-    yield* sequence('test', 'good', testGood, 1);
-    for (const [kind, defect] of defects.entries()) yield* sequence('test', defect, testPerDefect, 2 + kind);
+    for (const { group, maskPath, ...place } of all) {
+      const { image, mask } = render(
+        place.defect === 'good' ? undefined : place.defect,
+        hash(place.index, group, seed),
+        size,
+      );
+      yield { ...place, image, ...(mask && maskPath && { mask, maskPath }) };
+    }
   })();
 }
