@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import { Random } from '../data/random.ts';
 import { UserError } from '../errors.ts';
 import { extent } from '../extent.ts';
@@ -80,6 +81,7 @@ const PSI_BITS: readonly LayerPlan['weights'][] = [4, 6, 8];
  */
 export function allocate(options: AllocateOptions): Allocation {
   const { method = 'hqs', mode = 'psi', limit, seed = 0 } = options;
+  checkSeed(seed);
   const items = itemsOf(options);
   if (mode === 'budget' && !limit)
     throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');

@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -130,7 +131,7 @@ function provenance({ settings, dataset, train, heldOut, teacher, penalty }: Fit
 /** @throws UserError for a setting that cannot be used */
 export function checkFitSettings(settings: FitSettings): void {
   checkSteps(settings);
-  checkWhole(settings.seed, 'seed', 0);
+  checkSeed(settings.seed);
 }
 
 /** More images in a step than any use of them needs: graphs and buffers grow with it. */
@@ -147,14 +148,14 @@ export function checkSteps({
   checkWhole(batch, 'batch', 1);
   if (batch > MAX_BATCH)
     throw new UserError(`batch ${batch} cannot be used.`, `At most ${MAX_BATCH} images fit into a step.`);
-  if (!(learningRate > 0))
-    throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
-  if (!(weightDecay >= 0))
-    throw new UserError(`weight decay ${weightDecay} cannot be used.`, 'It has to be at least 0.');
+  if (!(learningRate > 0 && Number.isFinite(learningRate)))
+    throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be a number above 0.');
+  if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+    throw new UserError(`weight decay ${weightDecay} cannot be used.`, 'It has to be a number of at least 0.');
 }
 
 function checkWhole(value: number, name: string, least: number): void {
-  if (!Number.isInteger(value) || value < least)
+  if (!Number.isSafeInteger(value) || value < least)
     throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number of at least ${least}.`);
 }
 

@@ -9,7 +9,15 @@ import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { ImageSource } from '../../train/calibrate.ts';
-import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
+import {
+  type Arguments,
+  type OptionTable,
+  readSeed,
+  readWidths,
+  seedOf,
+  UsageError,
+  wholeNumber,
+} from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
 import { withEngine } from '../session.ts';
 
@@ -63,7 +71,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const limit = readLimit(args);
   const scoring = {
     map: args.choice('map', ['attention', 'ridge', 'cka']) ?? 'attention',
-    seed: wholeNumber(args, 'seed', 0, 0),
+    seed: readSeed(args),
     images: wholeNumber(args, 'max-images', 64, 1),
     plantings: wholeNumber(args, 'plantings', 2, 1),
   } as const;
@@ -71,6 +79,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const own = (args.choice('autoencoder', ['fixed', 'own']) ?? 'fixed') === 'own';
   const which: ImageChoice = args.choice('images', IMAGE_CHOICES) ?? 'held-out';
   const repeats = wholeNumber(args, 'repeats', 0, 0);
+  seedOf('seed', scoring.seed + 2 * repeats);
   const chart = args.text('chart');
   for (const file of [output, chart]) if (file) await assertWritable(file);
   const set = await openModelDataset(args, folder, signal);

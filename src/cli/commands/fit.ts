@@ -9,7 +9,7 @@ import { assertWritable, imagesBelow, readCheckpoint, removeFile, writeAtomicall
 import { readTeacher } from '../../node/teachers.ts';
 import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
@@ -96,7 +96,7 @@ export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = '
     batch: args.number('batch') ?? preset.batch,
     learningRate: args.number('lr') ?? preset.learningRate,
     weightDecay: preset.weightDecay,
-    seed: args.number('seed') ?? preset.seed,
+    seed: readSeed(args, preset.seed),
   };
 }
 

@@ -8,7 +8,7 @@ import { metricsTable } from '../../report/table.ts';
 import type { StepRecord } from '../../study/record.ts';
 import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, studyRunner } from '../study.ts';
@@ -42,7 +42,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
   const settings = studySettings(args, 'standard');
   checkStudySettings(settings);
-  const seed = wholeNumber(args, 'seed', 0, 0);
+  const seed = readSeed(args);
   const between: LeftOut[] = [];
   const sets = chooseCategories(await openStudySets(args.positionals, between), args.text('category'));
   if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);

@@ -19,7 +19,7 @@ import { modelFile, type StudyStore } from '../../study/runner.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
@@ -79,7 +79,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.positionals.length === 0) throw new UsageError('study needs a data set.', 'raad study DATA... --out DIR');
   const seeds = list(args, 'seeds', '0,1,2').map((text) => {
     if (!/^\d+$/.test(text)) throw new UsageError(`--seeds ${text} cannot be used.`, 'Give whole numbers.');
-    return Number(text);
+    return seedOf('seeds', Number(text));
   });
   const arms = list(args, 'arms', ARMS.join(',')).map((text) => {
     const arm = ARMS.find((each) => each === text);
