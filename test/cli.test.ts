@@ -279,7 +279,7 @@ describe('bad input', () => {
     [['eval', 'nowhere.safetensors', 'data'], /nowhere.safetensors cannot be read: it does not exist/],
     [['eval', 'text.safetensors', 'data'], /text.safetensors/],
     [['predict', 'models/biscuit.safetensors', 'nowhere.png'], /nowhere.png does not exist/],
-    [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be read/],
+    [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be scored/],
     [['info', 'text.safetensors'], /text.safetensors/],
     [['report', 'nowhere'], /the folder nowhere does not exist/],
     [['report', 'empty'], /empty holds no run.json/],
