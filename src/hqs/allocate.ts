@@ -21,6 +21,9 @@ export type SizeLimit =
   /** Mean width of a weight. */
   | { readonly averageBits: number };
 
+/** How widths are chosen. */
+export const ALLOCATION_MODES = ['psi', 'budget'] as const;
+
 export interface AllocateOptions {
   readonly networks: Networks;
   /**
@@ -33,7 +36,7 @@ export interface AllocateOptions {
    * `psi` (the default): a piecewise constant function from the score, scaled to [0, 1], to bits. `budget`: the widths of the
    * least sum of score x relative squared rounding error under the limit.
    */
-  readonly mode?: 'psi' | 'budget';
+  readonly mode?: (typeof ALLOCATION_MODES)[number];
   /** Of the scaled score, ascending; [1/3, 2/3]. */
   readonly thresholds?: readonly number[];
   /** Widths from below the first threshold to above the last; [4, 6, 8]. `budget` chooses between 2 and 8. */

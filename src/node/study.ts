@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
+import { jsonText } from '../checks/shape.ts';
 import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
 import { distinctEnds } from '../data/names.ts';
 import { UserError } from '../errors.ts';
-import { type CellResult, cellId } from '../study/cells.ts';
+import type { CellResult } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
+import { CELL_RESULT, checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
-import { readBytes, writeAtomically } from './files.ts';
+import { readBytes, readText, writeAtomically } from './files.ts';
+import { readJson, writeJson } from './jsonFile.ts';
 
 /** A data set of a study and where it lies. */
 export interface StudySet {
@@ -99,7 +102,7 @@ export function folderStore(folder: string): StudyStore {
   return {
     async load(name) {
       const path = join(folder, name);
-      return existsSync(path) ? readFile(path) : undefined;
+      return existsSync(path) ? readBytes(path) : undefined;
     },
     save: (name, bytes) => writeAtomically(join(folder, name), bytes),
   };
@@ -118,14 +121,15 @@ export class ResultLog {
   /** @throws UserError for a file that is something else */
   static async open(path: string): Promise<ResultLog> {
     if (!existsSync(path)) return new ResultLog(path, []);
-    const lines = (await readFile(path, 'utf8')).split('\n');
+    const lines = (await readText(path)).split('\n');
     const results: CellResult[] = [];
     for (const [i, line] of lines.entries()) {
       if (line === '') continue;
-      const result = parseResult(line);
-      if (result) results.push(result);
-      else if (i !== lines.length - 1)
-        throw new UserError(`${path}: line ${i + 1} is no result of a cell.`, 'Restore or remove the file.');
+      try {
+        results.push(parseCellResult(line, `${path}, line ${i + 1},`, LOG_FIX));
+      } catch (error) {
+        if (!(error instanceof UserError) || i !== lines.length - 1) throw error;
+      }
     }
     // A whole file again, before anything is appended to it.
     await writeAtomically(path, results.map((result) => `${JSON.stringify(result)}\n`).join(''));
@@ -139,19 +143,13 @@ export class ResultLog {
   /** A cell that is there already is not added again. */
   async add(result: CellResult): Promise<void> {
     if (this.has(result.id)) return;
-    await appendFile(this.#path, `${JSON.stringify(result)}\n`);
+    checkCellResult(result, 'the result of a cell', 'Nothing is written.');
+    await appendFile(this.#path, `${jsonText(result, CELL_RESULT, 'the result of a cell')}\n`);
     this.results.push(result);
   }
 }
 
-function parseResult(line: string): CellResult | undefined {
-  try {
-    const result = JSON.parse(line) as CellResult;
-    return result.id === cellId(result) && Array.isArray(result.images) ? result : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const LOG_FIX = 'Restore the file, or remove the line: its cell is run again then.';
 
 /**
  * Writes what defines a study beside its results, or checks that it is the same as before.
@@ -161,10 +159,9 @@ export async function keepSettings(
   path: string,
   settings: StudySettings & { readonly penalty: string; readonly seed?: number },
 ): Promise<void> {
-  const text = `${JSON.stringify(settings, null, 2)}\n`;
-  if (!existsSync(path)) return writeAtomically(path, text);
-  const known = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
-  const now = JSON.parse(text) as Record<string, unknown>;
+  if (!existsSync(path)) return writeJson(path, settings, SETTINGS_FILE, 2);
+  const known = await readJson<Record<string, unknown>>(path, SETTINGS_FILE);
+  const now: Record<string, unknown> = { ...settings };
   for (const key of new Set([...Object.keys(known), ...Object.keys(now)])) {
     const [before, after] = [JSON.stringify(known[key]), JSON.stringify(now[key])];
     if (before !== after)

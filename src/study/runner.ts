@@ -1,4 +1,5 @@
 import { measure } from '../bench/measure.ts';
+import { jsonText, parseShape } from '../checks/shape.ts';
 import { type Dataset, GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -24,6 +25,7 @@ import { type LayerInputs, prepareQuantisation, quantize } from '../train/quanti
 import { recalibrate } from '../train/recalibrate.ts';
 import { type Arm, type CellResult, cellId, isQuantised, isSimulated, type StudyCell } from './cells.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from './settings.ts';
+import { LAYER_SCORES } from './shapes.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
@@ -236,14 +238,14 @@ export class StudyRunner {
     const { settings, store, signal } = this.#options;
     const name = shared.key + SCORES[kind];
     const known = await store.load(name);
-    if (known) return JSON.parse(new TextDecoder().decode(known));
+    if (known) return parseShape(new TextDecoder().decode(known), LAYER_SCORES, name, 'Restore or remove the file.');
     const { float: detector, data } = shared;
     const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
     const scores =
       kind === 'hqs'
         ? await layerScores({ ...options, normal: data.heldOut, reference: data.train })
         : await ompqScores({ ...options, normal: data.train });
-    await store.save(name, new TextEncoder().encode(JSON.stringify(scores)));
+    await store.save(name, new TextEncoder().encode(jsonText(scores, LAYER_SCORES, name)));
     return scores;
   }
 

@@ -4,7 +4,7 @@ import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, type Siz
 import { autoencoderScores, CONTRIBUTIONS, type LayerScore, layerScores, ompqScores } from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
 import { assertWritable, writeAtomically } from '../../node/files.ts';
-import type { LayerPlan } from '../../quantisation/bitPlan.ts';
+import { bitPlanText, type LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
@@ -103,7 +103,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       return allocate({ networks, scores, method, ...choices, ...(limit && { limit }), seed });
     };
     const allocation = await allocateFor(which, scoring.seed);
-    await writeAtomically(output, `${JSON.stringify(allocation.plan, null, 2)}\n`);
+    await writeAtomically(output, bitPlanText(allocation.plan, detector.state.networks));
     console.log(table(allocation));
     console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
     if (chart) {

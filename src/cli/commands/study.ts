@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
-import { assertWritable, readText, writeAtomically } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/files.ts';
+import { readJson } from '../../node/jsonFile.ts';
 import {
   folderStore,
   keepSettings,
@@ -17,6 +18,7 @@ import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
 import { modelFile, type StudyStore } from '../../study/runner.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
+import { SETTINGS_FILE } from '../../study/shapes.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
@@ -232,5 +234,5 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
 
 /** What {@link keepSettings} wrote. */
 async function readSettingsFile(path: string): Promise<(StudySettings & { readonly penalty: string }) | undefined> {
-  return existsSync(path) ? JSON.parse(await readText(path)) : undefined;
+  return existsSync(path) ? readJson(path, SETTINGS_FILE) : undefined;
 }

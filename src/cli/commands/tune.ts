@@ -119,7 +119,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         }
       } finally {
         const target = args.text('export');
-        if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
+        if (target) await writeAtomically(target, tuning.text());
         console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
       }
     },
