@@ -15,10 +15,11 @@ import {
 } from '../hqs/allocate.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
 import { Detector } from '../model/detector.ts';
-import { loadDetector, saveDetector } from '../model/modelFile.ts';
+import { loadDetector, readModel, saveDetector } from '../model/modelFile.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { type BitPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import type { ImageSource } from '../train/calibrate.ts';
+import { readCheckpoint } from '../train/checkpoint.ts';
 import { fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
@@ -95,6 +96,18 @@ export function sharedFiles(set: string, seed: number): readonly string[] {
 /** Whether a name in the store is that of unfinished training, which is replaced often. */
 export function isCheckpoint(name: string): boolean {
   return name.endsWith(CHECKPOINT);
+}
+
+/** @throws UserError for contents of {@link sharedFiles} that no runner would take */
+export async function checkShared(name: string, bytes: Uint8Array): Promise<void> {
+  if (name.endsWith(MODEL)) await readModel(bytes, name);
+  // One without bytes says that training has ended.
+  else if (!isCheckpoint(name)) parseScores(bytes, name);
+  else if (bytes.length > 0) await readCheckpoint(bytes, name);
+}
+
+function parseScores(bytes: Uint8Array, name: string): LayerScore[] {
+  return parseShape(new TextDecoder().decode(bytes), LAYER_SCORES, name, 'Restore or remove the file.');
 }
 
 /** What the cells of one set and seed share. */
@@ -238,7 +251,7 @@ export class StudyRunner {
     const { settings, store, signal } = this.#options;
     const name = shared.key + SCORES[kind];
     const known = await store.load(name);
-    if (known) return parseShape(new TextDecoder().decode(known), LAYER_SCORES, name, 'Restore or remove the file.');
+    if (known) return parseScores(known, name);
     const { float: detector, data } = shared;
     const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
     const scores =

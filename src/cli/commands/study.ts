@@ -14,6 +14,7 @@ import {
   studyDigest,
 } from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
+import { ownVersion } from '../../node/version.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
 import { modelFile, type StudyStore } from '../../study/runner.ts';
@@ -42,7 +43,8 @@ export const usage = `raad study DATA... --out DIR
   --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is quick by default
   --tables               only write the tables anew
   --markdown FILE        where the text goes, DIR/study.md
-  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port
+  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port,
+                         the password in the address or in RAAD_REDIS_PASSWORD
   --name NAME            tells studies in one Redis apart, study by default
   --clear                remove what Redis has of an earlier study of this name`;
 
@@ -178,7 +180,12 @@ async function coordinate(
   args: Arguments,
   { url, sets, begin, ...options }: Omit<CoordinateOptions, 'digests'> & StudyStart,
 ): Promise<void> {
-  const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
+  const queue = await openStudyQueue({
+    url,
+    name: args.text('name') ?? 'study',
+    version: await ownVersion(),
+    onNotice: notice,
+  });
   try {
     if (args.flag('clear')) await queue.clear();
     const digests = new Map<string, string>();
