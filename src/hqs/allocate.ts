@@ -85,6 +85,12 @@ const PSI_BITS: readonly LayerPlan['weights'][] = [4, 6, 8];
 export function allocate(options: AllocateOptions): Allocation {
   const { method = 'hqs', mode = 'psi', limit, seed = 0 } = options;
   checkSeed(seed);
+  const unscored = options.scores.find(({ score }) => !Number.isFinite(score));
+  if (unscored)
+    throw new UserError(
+      `the score of ${unscored.layer} is ${unscored.score}.`,
+      "The networks' values overflow, or do not vary: train the model again.",
+    );
   const items = itemsOf(options);
   if (mode === 'budget' && !limit)
     throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');

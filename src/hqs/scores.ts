@@ -11,6 +11,7 @@ import type { Detector } from '../model/detector.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { packPixels, Resizer, unpackPixels } from '../model/pixels.ts';
+import { mapScore } from '../model/score.ts';
 import { type BitPlan, type LayerPlan, uniformPlan } from '../quantisation/bitPlan.ts';
 import { layerOf } from '../quantisation/integerGraph.ts';
 import { quantiseNetworks } from '../quantisation/layers.ts';
@@ -106,8 +107,9 @@ export function checkScoring({
     throw new UserError('cka is a number without a map.', 'Use the contribution literal with it.');
 }
 
-/** AUROC of a layer's map inside a mask against outside, on the input's pixels. */
+/** AUROC of a layer's map inside a mask against outside, on the input's pixels. @throws UserError for a map that is not finite */
 export function separability(map: Omit<LayerMap, 'layer'>, mask: Uint8Array, side: number): number {
+  mapScore(map.values, "layer's");
   return auroc(placeLayerMap(map, side), mask) ?? 0.5;
 }
 

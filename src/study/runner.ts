@@ -227,6 +227,7 @@ export class StudyRunner {
     const { engine, settings, penalty, teacher, store, onProgress, onNotice, signal } = this.#options;
     const key = sharedKey(set, seed);
     const resume = await store.load(key + CHECKPOINT);
+    if (resume) await checkShared(key + CHECKPOINT, resume);
     const detector = await fit({
       engine,
       settings: { ...settings.fit, seed },

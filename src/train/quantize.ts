@@ -1,3 +1,4 @@
+import { firstNotFinite } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -219,7 +220,14 @@ async function readInputs(
       const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
       const values = await plan.run({ image: pixels }, keys);
       nodes.forEach(([node, layers], k) => {
-        visit(layers, values[keys[k]!] as Float32Array, node.type.shape as Shape);
+        const own = values[keys[k]!] as Float32Array;
+        const at = firstNotFinite(own);
+        if (at >= 0)
+          throw new UserError(
+            `the input of ${layers[0]} is ${own[at]} on a training image, so it has no range.`,
+            "The networks' values overflow: train the model again.",
+          );
+        visit(layers, own, node.type.shape as Shape);
       });
       onProgress?.({ phase, done: i + 1, total });
     }

@@ -317,7 +317,7 @@ function meanLosses(ring: Float32Array, from: number, to: number): Record<LossNa
 }
 
 const DIVERGED =
-  'Use a smaller learning rate (--lr, --recalibrate-lr). A checkpoint from before is still there and has no such values.';
+  'Use a smaller learning rate (--lr, --recalibrate-lr). A checkpoint that was saved before has no such values and stays.';
 
 /** @throws UserError naming the first step of `from` to `to` whose losses are not finite */
 function assertConverging(ring: Float32Array, from: number, to: number): void {
