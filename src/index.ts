@@ -115,6 +115,7 @@ export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
 export { Networks, parameterCount } from './model/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
 export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
+export { mapScore } from './model/score.ts';
 export { exportDetector } from './onnx/detector.ts';
 export { exportOnnx } from './onnx/export.ts';
 export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantisation/bitPlan.ts';

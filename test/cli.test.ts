@@ -283,7 +283,7 @@ describe('bad input', () => {
     [['eval', 'nowhere.safetensors', 'data'], /nowhere.safetensors cannot be read: it does not exist/],
     [['eval', 'text.safetensors', 'data'], /text.safetensors/],
     [['predict', 'models/biscuit.safetensors', 'nowhere.png'], /nowhere.png does not exist/],
-    [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be read/],
+    [['predict', 'models/biscuit.safetensors', 'text.safetensors'], /none of the images could be scored/],
     [['info', 'text.safetensors'], /text.safetensors/],
     [['report', 'nowhere'], /the folder nowhere does not exist/],
     [['report', 'empty'], /empty holds no run.json/],
@@ -461,7 +461,7 @@ describe('estimate', () => {
     expectRefusal(['estimate', '--card', 'abacus'], /abacus is not known/, 2);
     expectRefusal(['estimate', '--bits', 'none,9'], /9 does not exist/, 2);
     expectRefusal(['estimate', '--resolution', '100'], /resolution 100 cannot be used/);
-    expectRefusal(['estimate', '--measured', 'empty.json'], /no measured dispatches/);
+    expectRefusal(['estimate', '--measured', 'empty.json'], /empty.json has no usable value at (the top|dispatches)/);
     expectRefusal(['estimate', '--into', 'empty.json'], /no markers/);
   });
 });

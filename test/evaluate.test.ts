@@ -4,6 +4,9 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { type EvaluateOptions, evaluate, type TestSource, UnreadableImageError } from '../src/evaluation/evaluate.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { Detector } from '../src/model/detector.ts';
+import { readModel, saveDetector } from '../src/model/modelFile.ts';
+import { mapScore } from '../src/model/score.ts';
+import { calibrate } from '../src/train/calibrate.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -94,4 +97,37 @@ test('an image that cannot be judged is left out by name, alone and in a batch',
     expect(results).toHaveLength(5);
     expect(metrics.goodImages).toBe(2);
   }
+});
+
+test('maps that overflow are no scores: predictions, calibration and evaluation refuse them', async () => {
+  for (const values of [[1, Number.NaN], [Number.POSITIVE_INFINITY], [Number.NEGATIVE_INFINITY]])
+    expect(() => mapScore(values)).toThrow(/the anomaly map has the value .*, so there is no score/);
+  expect(mapScore([-3, -2])).toBe(-2);
+  const state = await untrainedDetector();
+  const { bias } = state.networks.student.convolutions.at(-1)!;
+  // All weights are finite, so the file is one: only the squares overflow.
+  bias.data.fill(3e38);
+  const detector = new Detector(gpu, await readModel(await saveDetector({ state })));
+  const { image } = await source.load(0);
+  const refused = /the (student-teacher|autoencoder-student|anomaly) map has the value/;
+  await expect(detector.predict(image)).rejects.toThrow(refused);
+  await expect(detector.rawMaps(image)).rejects.toThrow(refused);
+  const cells = new Float32Array(state.networks.cells ** 2);
+  cells[5] = Number.NaN;
+  await expect(detector.place(cells, 9, 9)).rejects.toThrow(/the anomaly map has the value NaN/);
+  const heldOut = { count: 1, paths: ['one.png'], image: async () => image };
+  await expect(calibrate(detector, heldOut)).rejects.toThrow(/^one.png: the .* map has the value/);
+  const notices: string[] = [];
+  const options = { detector, source, onNotice: (message: string) => notices.push(message) };
+  await expect(evaluate(options)).rejects.toThrow('there are no test images that could be scored.');
+  expect(notices.filter((notice) => /^left out: \d.png: the .* map has the value/.test(notice))).toHaveLength(6);
+  detector.destroy();
+});
+
+test('a filter of maps that divides by nothing leaves the image out', async () => {
+  let calls = 0;
+  const postprocess = (cells: Float32Array) => (calls++ === 1 ? cells.map(() => Number.NaN) : cells);
+  const { results, leftOut } = await evaluation({ postprocess });
+  expect(results.map(({ name }) => name)).toEqual(['0.png', '2.png', '4.png', '5.png', '6.png']);
+  expect(leftOut).toEqual(['1.png: the anomaly map has the value NaN, so there is no score.', '3.png is no image.']);
 });

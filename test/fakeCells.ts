@@ -11,7 +11,7 @@ export function fakeResult(cell: StudyCell, adapter = 'fake'): CellResult {
     timing: { milliseconds: 1, floatMilliseconds: 1 },
     memoryBytes: 1,
     bits: {},
-    images: [],
+    images: [['good', 0.5]],
     adapter,
     seconds: 1,
   };

@@ -7,6 +7,7 @@ import type { Detector } from '../src/model/detector.ts';
 import { saveDetector } from '../src/model/modelFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { calibrate, type ImageSource } from '../src/train/calibrate.ts';
+import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { trainingOrder } from '../src/train/session.ts';
@@ -157,8 +158,27 @@ describe('fit', () => {
     await expect(fit(options({ settings }))).rejects.toThrow(/teacher teacher-pdn-xs: conv1.weight has shape 32x3x4x4/);
   });
 
-  test('divergence is an error, not a model', async () => {
-    await expect(fit(options({ settings: { ...SETTINGS, learningRate: 1e30 } }))).rejects.toThrow(/training diverged/);
+  test('divergence is an error that names the step, and no checkpoint of it is saved', async () => {
+    const saved: number[] = [];
+    const checkpoint = {
+      every: 1,
+      save: async (bytes: Uint8Array) => {
+        const file = await readCheckpoint(bytes);
+        saved.push(Number(file.metadata['step']));
+      },
+    };
+    const settings = { ...SETTINGS, learningRate: 1e30 };
+    const error = await fit(options({ settings, checkpoint })).catch((reason) => reason);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toMatch(/^training diverged: the loss \w+ is (NaN|Infinity) at step [2-4]\.$/);
+    expect(error.fix).toMatch(/smaller learning rate/);
+    // Values that a step has spoilt show in the next step's losses, or where the checkpoint is written.
+    for (const step of saved) expect(step).toBeLessThan(Number(/step (\d)/.exec(error.message)![1]));
+  });
+
+  test('seeds that generators cannot tell apart are refused', async () => {
+    for (const seed of [2 ** 32, -1, 0.5, Number.NaN])
+      await expect(fit(options({ settings: { ...SETTINGS, seed } }))).rejects.toThrow(`seed ${seed} cannot be used.`);
   });
 });
 

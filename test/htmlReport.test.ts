@@ -333,13 +333,13 @@ describe('reading a run', () => {
     });
     await expect(refused(join(wrong, 'empty', 'a.txt'))).rejects.toThrow(/is a file, not a folder/);
     await expect(refused(join(wrong, 'empty'))).rejects.toThrow(/holds no run.json/);
-    await expect(refused(join(wrong, 'text'))).rejects.toThrow(/is no JSON/);
+    await expect(refused(join(wrong, 'text'))).rejects.toThrow(/is not JSON/);
     await expect(refused(join(wrong, 'null'))).rejects.toThrow(/does not describe a run/);
     await expect(refused(join(wrong, 'other'))).rejects.toThrow(/does not describe a run/);
     await expect(refused(join(wrong, 'newer'))).rejects.toThrow(/has version 2, and this program reads 1/);
     await expect(refused(join(wrong, 'torn'))).rejects.toThrow(/no usable value at steps\./);
     await expect(refused(join(wrong, 'typed'))).rejects.toThrow(/no usable value at seed\./);
-    await expect(refused(join(wrong, 'deep'))).rejects.toThrow(/no usable value at steps.0.result.metrics\./);
+    await expect(refused(join(wrong, 'deep'))).rejects.toThrow(/no usable value at steps.0.result.set\./);
   });
 
   test('leaves out pictures that are missing, damaged or elsewhere', async () => {

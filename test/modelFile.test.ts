@@ -5,10 +5,12 @@ import { Parameter, size } from '../src/engine/graph.ts';
 import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
 import { sealChecksum } from '../src/model/checksum.ts';
+import type { DetectorState } from '../src/model/detector.ts';
 import { readModel, saveDetector } from '../src/model/modelFile.ts';
 import { Networks } from '../src/model/networks.ts';
 import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
-import { layerBytes, quantisableLayers } from '../src/quantisation/bitPlan.ts';
+import { layerBytes, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { quantiseNetworks } from '../src/quantisation/layers.ts';
 import { packCodes } from '../src/quantisation/weights.ts';
 import { checkpointTuning, readCheckpoint, restore, writeCheckpoint } from '../src/train/checkpoint.ts';
 import { judge, mixedDetector, type Subject, sameMeaning, subjectOf, Tally } from './modelFiles.ts';
@@ -496,6 +498,77 @@ describe('types of tensors', () => {
   test.each(['I64', 'BOOL', 'F8_E4M3'])('%s is refused by name', (dtype) => {
     expect(() => file(dtype, new Uint8Array(8), 1)).toThrow(
       `x holds the tensor "a" of type ${dtype}, which is not read.`,
+    );
+  });
+});
+
+describe('a writer refuses what the reader would', () => {
+  const cases: readonly [what: string, spoil: (state: DetectorState) => DetectorState, message: RegExp][] = [
+    [
+      'weights of NaN',
+      (state) => {
+        state.networks.parameters[0]!.data[3] = Number.NaN;
+        return state;
+      },
+      /holds values in teacher.conv1.weight that are not finite/,
+    ],
+    [
+      'weights that half floats do not hold',
+      (state) => {
+        state.networks.parameters[0]!.data[3] = 7e4;
+        const plan = { weights: 16, activations: 32, granularity: 'channel' } as const;
+        return { ...state, quantisation: new Map([['teacher.conv1', { plan }]]) };
+      },
+      /holds values in teacher.conv1.weight that are not finite/,
+    ],
+    [
+      'no deviation',
+      (state) => {
+        state.networks.teacherStd.data.fill(0);
+        return state;
+      },
+      /deviations in teacher.std that are not above 0/,
+    ],
+    [
+      'quantiles of NaN',
+      (state) => ({ ...state, quantiles: { ...state.quantiles, autoencoder: [Number.NaN, 1] } }),
+      /gives quantiles.autoencoder as null/,
+    ],
+    [
+      'an infinite threshold',
+      (state) => ({ ...state, threshold: { value: Number.POSITIVE_INFINITY, alpha: 0.1, promised: 0.1, images: 9 } }),
+      /gives threshold.value as null/,
+    ],
+    [
+      'a seed beyond the safe integers',
+      (state) => ({ ...state, provenance: { ...state.provenance, seed: 2 ** 60 } }),
+      /gives provenance.seed/,
+    ],
+    [
+      'a layer without its range',
+      (state) => {
+        const plan = { weights: 32, activations: 8, granularity: 'channel' } as const;
+        return { ...state, quantisation: new Map([['teacher.conv1', { plan }]]) };
+      },
+      /lacks input in layers.teacher.conv1/,
+    ],
+  ];
+  for (const [what, spoil, message] of cases) {
+    test(what, async () => {
+      const state = spoil(await untrainedDetector());
+      const error = await saveDetector({ state }).catch((reason) => reason);
+      expect(error).toBeInstanceOf(UserError);
+      expect(error.message).toMatch(message);
+      expect(error.message).toMatch(/^the model cannot be saved: /);
+    });
+  }
+
+  test('a plan of half floats for larger weights names the layer', async () => {
+    const { networks } = await untrainedDetector();
+    networks.parameters[0]!.data[3] = -7e4;
+    const plan = uniformPlan(networks, { weights: 16, activations: 32 });
+    expect(() => quantiseNetworks(networks, plan, new Map())).toThrow(
+      'half floats do not hold the weight -70000 of teacher.conv1.',
     );
   });
 });

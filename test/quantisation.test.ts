@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { randomSource } from '../src/doctor/values.ts';
 import { Networks } from '../src/model/networks.ts';
-import { layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
 import {
   codeRange,
   dequantiseWeights,
@@ -93,13 +93,17 @@ describe('weights', () => {
 
 describe('bit plans', () => {
   const plan = uniformPlan(networks, { weights: 4, activations: 8 });
+  const WIDTHS = { weights: 4, activations: 8, granularity: 'channel' } as const;
+  const twice = (name: string) => change('teacher.conv2', WIDTHS).replace('"layers":{', `"layers":{${name}:null,`);
   const change = (layer: string, value: unknown) =>
     JSON.stringify({ ...plan, layers: { ...plan.layers, [layer]: value } });
 
   test('name every convolution and survive their own text', () => {
     expect(Object.keys(plan.layers)).toEqual([...quantisableLayers(networks).keys()]);
     expect(Object.keys(plan.layers)).toHaveLength(4 + 4 + 6 + 8);
-    expect(parseBitPlan(JSON.stringify(plan), networks)).toEqual(plan);
+    expect(parseBitPlan(bitPlanText(plan, networks), networks)).toEqual(plan);
+    const spoilt = { ...plan, layers: { 'teacher.conv1': { ...WIDTHS, weights: Number.NaN as 4 } } };
+    expect(() => bitPlanText(spoilt, networks)).toThrow('weights of null');
   });
 
   test('bytes of a layer: bits / 32 of float, and a float per scale', () => {
@@ -129,6 +133,13 @@ describe('bit plans', () => {
       'a multiple of 4 that divides 32',
     ],
     ['nothing', change('teacher.conv2', null), 'weights of undefined'],
+    ['no layer', JSON.stringify({ ...plan, layers: {} }), 'the bit plan names no layer'],
+    ['a list of layers', JSON.stringify({ ...plan, layers: [] }), 'has layers [], which is no object'],
+    ['a field', JSON.stringify({ ...plan, bits: 4 }), 'has the unknown field "bits"'],
+    ['a group of more', change('teacher.conv2', { ...WIDTHS, granularity: { groupSize: 8, axis: 1 } }), '"axis":1'],
+    ['a field of a layer', change('teacher.conv2', { ...WIDTHS, bits: 4 }), 'teacher.conv2 the unknown field "bits"'],
+    ['a layer twice', twice('"teacher.conv2"'), 'has the key "teacher.conv2" twice'],
+    ['a layer twice in two spellings', twice('"teacher.conv\\u0032"'), 'has the key "teacher.conv2" twice'],
   ] as const) {
     test(`${what} is refused with a sentence`, () => {
       try {

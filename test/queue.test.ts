@@ -8,7 +8,9 @@ import { build } from 'esbuild';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { DeviceLostError } from '../src/engine/errors.ts';
 import { UserError } from '../src/errors.ts';
+import { saveDetector } from '../src/model/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
+import { RedisAddress } from '../src/node/redisAddress.ts';
 import { openStudySets, studyDigest } from '../src/node/study.ts';
 import { type CoordinateOptions, openStudyQueue, type StudyQueue, type WorkOptions } from '../src/node/studyQueue.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
@@ -19,6 +21,7 @@ import { CLI } from './commandLine.ts';
 import { fakeResult } from './fakeCells.ts';
 import { freePort, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
 import { temporaryFolder } from './temporary.ts';
+import { untrainedDetector } from './untrained.ts';
 
 const folder = temporaryFolder();
 if (withoutRedis) console.warn(`tests of the study queue left out: ${withoutRedis}`);
@@ -76,8 +79,8 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     };
   });
 
-  async function connect(name: string): Promise<StudyQueue> {
-    const queue = await openStudyQueue({ url, name, onNotice: (message) => notices.push(message) });
+  async function connect(name: string, version = 'test'): Promise<StudyQueue> {
+    const queue = await openStudyQueue({ url, name, version, onNotice: (message) => notices.push(message) });
     open.push(queue);
     return queue;
   }
@@ -135,17 +138,19 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     const cells = studyCells(['a', 'b'], [0, 1], ['float', 'hqs']);
     const { results, models, options } = coordinator(cells);
     const order: string[] = [];
+    const model = await saveDetector({ state: await untrainedDetector() });
     const handler: Partial<WorkOptions['handler']> = {
       async prepare({ set, seed, arms, settings: told }, store) {
         expect(arms).toEqual(['float', 'hqs']);
         expect(told).toEqual(settings);
         order.push(`${set}/${seed}`);
-        await store.save(`${set}-${seed}.safetensors`, Uint8Array.of(0, 255, order.length));
+        await store.save(`${set}-${seed}.safetensors`, model);
         await store.save(`${set}-${seed}.safetensors`, Uint8Array.of(9));
+        await store.save(`${set}-${seed}.hqs.json`, new TextEncoder().encode('[{"layer": "conv1"}]'));
       },
       async run(cell, _, store) {
         expect(order).toContain(`${cell.set}/${cell.seed}`);
-        expect((await store.load(`${cell.set}-${cell.seed}.safetensors`))![1]).toBe(255);
+        expect(Buffer.compare((await store.load(`${cell.set}-${cell.seed}.safetensors`))!, model)).toBe(0);
         return fakeResult(cell);
       },
     };
@@ -154,7 +159,8 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     expect(await queue.coordinate(options)).toEqual(new Map());
     expect(results.map(({ id }) => id).sort()).toEqual(cells.map(cellId).sort());
     expect([...models.files.keys()].sort()).toEqual(['a-0', 'a-1', 'b-0', 'b-1'].map((x) => `${x}.safetensors`));
-    expect([...models.files.get('a-0.safetensors')!].slice(0, 2)).toEqual([0, 255]);
+    expect(Buffer.compare(models.files.get('a-0.safetensors')!, model)).toBe(0);
+    expect(notices).toContain('a-0.hqs.json has no usable value at 0.score: it is not copied.');
     for (const worker of workers) expect(await worker.stop()).toBe(STOP);
     await queue.clear();
     expect(await keysOf(url)).toEqual([]);
@@ -341,6 +347,189 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     await kill(child);
   });
 
+  /** A driver of the test's own, for what nobody should do. */
+  async function intruder() {
+    const { RedisConnection, Queue } = await import('bullmq');
+    const connection = new RedisConnection({ url }, { blocking: false });
+    const client = (await connection.client) as unknown as Record<string, (...args: unknown[]) => Promise<string>>;
+    const queueOf = (name: string) => new Queue(name, { connection: { url }, prefix: 'raad' });
+    onTestFinished(() => connection.close());
+    return { client, queueOf };
+  }
+
+  test('results that nobody measured are not taken, and their cells are run again', async () => {
+    const name = study();
+    const cells = studyCells(['a'], [0], ['blur', 'locations']);
+    const { results, options } = coordinator(cells);
+    const { client } = await intruder();
+    const [first] = cells;
+    const good = fakeResult(first!);
+    const poison = [
+      'no JSON',
+      '[]',
+      '{"version": "test"}',
+      JSON.stringify({ version: 'test', result: { ...good, metrics: { auroc: 'high' } } }),
+      JSON.stringify({ version: 'test', result: { ...good, images: [] } }),
+      JSON.stringify({ version: 'test', result: fakeResult(cells[1]!) }),
+      JSON.stringify({ version: 'other', result: good }),
+    ];
+    const done = (await connect(name)).coordinate({ ...options, interval: 5 });
+    let key = '';
+    const put = async (text: string) => {
+      await client['hset']!(key, cellId(first!), text);
+      while (await client['hexists']!(key, cellId(first!))) await sleep(5);
+    };
+    while (key === '') {
+      const id = await client['hget']!(`raad:${name}:study`, 'id');
+      if (id) key = `raad:${name}:${id}:results`;
+    }
+    for (const text of poison.slice(0, 2)) await put(text);
+    const worker = await work(name);
+    expect(await done).toEqual(new Map());
+    expect(results.map(({ id }) => id).sort()).toEqual(cells.map(cellId).sort());
+    await worker.stop();
+    expect(notices).toContain('the result of a/0/blur is not JSON: it is not taken.');
+
+    const second = coordinator(cells);
+    await client['hset']!(key, cellId(first!), poison[3]!);
+    const again = await work(name);
+    // Its job counts as done, and only its result is missing.
+    expect(await (await connect(name)).coordinate(second.options)).toEqual(new Map());
+    expect(second.results).toHaveLength(2);
+    await again.stop();
+
+    for (const text of poison) {
+      const third = coordinator(cells.slice(0, 1), { interval: 5 });
+      const name = study();
+      const end = (await connect(name)).coordinate(third.options);
+      let id: string | null = null;
+      while (!id) id = await client['hget']!(`raad:${name}:study`, 'id');
+      key = `raad:${name}:${id}:results`;
+      for (let i = 0; i < 3; i++) await put(text);
+      const failures = await end;
+      expect(failures.get(cellId(first!))).toMatch(/^3 times its result could not be used: the result of a\/0\/blur /);
+    }
+  });
+
+  test('tasks that no study has are refused before anything is allocated, and the others go on', async () => {
+    const name = study();
+    const cells = studyCells(['a'], [0], ['blur']);
+    const { results, options } = coordinator(cells);
+    const { client, queueOf } = await intruder();
+    const queue = queueOf(name);
+    onTestFinished(() => queue.close());
+    const task = {
+      version: 'test',
+      settings,
+      penalty: { name: 'generated' },
+      study: 's',
+      set: 'a',
+      seed: 0,
+      arms: ['blur'],
+      digest: 'digest of a',
+    };
+    const cell = cells[0]!;
+    const poison: unknown[] = [
+      null,
+      5,
+      {},
+      { ...task, settings: { ...settings, fit: { ...settings.fit, batch: 1e9 } } },
+      { ...task, settings: { ...settings, fit: { ...settings.fit, resolution: 1e6 } } },
+      { ...task, settings: { ...settings, scoring: { plantings: 1e9 } } },
+      { ...task, seed: 2 ** 32 },
+      { ...task, set: 7 },
+      { ...task, arms: ['other'] },
+      { ...task, cell: { ...cell, set: 'b' } },
+      { ...task, more: 1 },
+    ];
+    await queue.addBulk(poison.map((data) => ({ name: 'cell', data })));
+    const torn = await queue.add('cell', task);
+    await client['hset']!(`raad:${name}:${torn.id}`, 'data', '{"torn');
+    const seen: unknown[] = [];
+    const handler = {
+      refusal: async (task: unknown) => {
+        seen.push(task);
+        return undefined;
+      },
+    };
+    const worker = await work(name, handler);
+    expect(await (await connect(name)).coordinate(options)).toEqual(new Map());
+    expect(results.map(({ id }) => id)).toEqual(['a/0/blur']);
+    expect(seen).toHaveLength(2);
+    await worker.stop();
+  });
+
+  test('a worker of another version leaves the study alone, a coordinator does not go on with it', async () => {
+    const name = study();
+    const { results, options } = coordinator(studyCells(['a'], [0], ['blur']));
+    const stop = new AbortController();
+    const old = (await connect(name, 'old')).work({
+      worker: 'old one',
+      signal: stop.signal,
+      rest: 20,
+      handler: {
+        refusal: async () => undefined,
+        prepare: async () => {},
+        run: async (cell) => fakeResult(cell, 'old'),
+      },
+    });
+    const end = old.catch((error) => error);
+    const done = (await connect(name)).coordinate(options);
+    const said = 'old one leaves a to others: the study is one of raad-webgpu "test", and it has "old".';
+    while (!notices.includes(said)) await sleep(20);
+    await expect((await connect(name, 'old')).coordinate(options)).rejects.toThrow(
+      /is one of raad-webgpu "test", and this is "old"/,
+    );
+    const worker = await work(name);
+    expect(await done).toEqual(new Map());
+    expect(results.map(({ adapter }) => adapter)).toEqual(['fake']);
+    stop.abort(STOP);
+    expect(await end).toBe(STOP);
+    await worker.stop();
+  });
+
+  test('a task that ends its workers is set aside and named', { timeout: 60_000 }, async () => {
+    const name = study();
+    const cells = studyCells(['a'], [0], ['blur']);
+    const { results, options } = coordinator(cells);
+    const done = (await connect(name)).coordinate(options);
+    for (let i = 0; i < 3; i++) {
+      const child = await standStill(name, 600);
+      await listen(child).until(/in work/);
+      await kill(child);
+    }
+    const worker = await work(name);
+    const failures = await done;
+    expect(failures.get('a/0/blur')).toMatch(/^it is set aside: 3 times a worker took it and fell silent/);
+    expect(results).toEqual([]);
+    await worker.stop();
+    // The next coordinator has it tried once more.
+    const again = await work(name);
+    expect(await (await connect(name)).coordinate(coordinator(cells).options)).toEqual(new Map());
+    await again.stop();
+  });
+
+  test('a worker whose clock is hours ahead holds up nobody', async () => {
+    const name = study();
+    const { results, options } = coordinator(studyCells(['a'], [0], ['blur']), { longestRest: 100 });
+    const done = (await connect(name)).coordinate(options);
+    const ahead = await work(name, { refusal: async () => 'it is elsewhere.' }, { worker: 'ahead', rest: 7_200_000 });
+    while (!notices.includes('ahead leaves a to others: it is elsewhere.')) await sleep(20);
+    await ahead.stop();
+    const worker = await work(name);
+    expect(await done).toEqual(new Map());
+    expect(results).toHaveLength(1);
+    await worker.stop();
+  });
+
+  test('a database that is not there is refused, another one is its own', async () => {
+    const at = (database: string) =>
+      openStudyQueue({ url: `${url}/${database}`, name: 'x', version: 'test', onNotice: () => {} });
+    await expect(at('99')).rejects.toThrow(/^Redis at 127.0.0.1:\d+ has no database 99.$/);
+    const queue = await at('3');
+    await queue.close();
+  });
+
   test('the command line says what is wrong in a sentence', { timeout: 120_000 }, async () => {
     await writeInspectionSet(join(folder, 'data'), {
       part: 'biscuit',
@@ -367,6 +556,9 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
         new RegExp(`Redis at 127.0.0.1:${port} cannot`),
         1,
       ],
+      [['study-worker', 'data', '--redis', `redis://:p%w@127.0.0.1:${port}`], /has a % in its name or password/, 1],
+      [['study', 'data', '--out', 'o', '--redis', `${url}/99`], /has no database 99. It has 0 to 15/, 1],
+      [['study', 'data', '--out', 'o', '--seeds', '4294967296'], /--seeds 4294967296 cannot be used/, 2],
       [['study-worker', 'data', '--redis', url, '--name', 'a b'], /a study cannot be called 'a b'/, 1],
       [['study-worker', 'data'], /study-worker needs a data set and --redis/, 2],
       [['study', 'data', '--out', 'o', '--name', 'x'], /--name and --clear go with --redis/, 2],
@@ -377,6 +569,28 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
       expectRefusal(result, new RegExp(`needs the package ${name}. Run .npm install bullmq ioredis`), 1);
     }
   });
+});
+
+test('addresses of Redis, and their passwords', () => {
+  const { options, place, database } = new RedisAddress('rediss://me:a%25b@host:7/3', 'other');
+  expect(options).toMatchObject({ host: 'host', port: 7, username: 'me', password: 'a%b', db: 3, tls: {} });
+  expect({ place, database }).toEqual({ place: 'Redis at host:7', database: 3 });
+  expect(new RedisAddress('redis://[::1]', 'p%w').options).toMatchObject({ host: '::1', port: 6379, password: 'p%w' });
+  expect(new RedisAddress('redis://host', undefined).options.password).toBeUndefined();
+  for (const text of ['redis://:p%w@host', 'redis://a%:b@host'])
+    expect(() => new RedisAddress(text)).toThrow(
+      "Redis's address has a % in its name or password that stands for nothing.",
+    );
+  for (const text of [
+    '',
+    'host',
+    'http://host',
+    'redis://:p#w@host',
+    'redis://host/x',
+    'redis://host/-1',
+    'redis://host?a',
+  ])
+    expect(() => new RedisAddress(text), text).toThrow("Redis's address cannot be used.");
 });
 
 test('a digest tells contents from others, wherever they lie', async () => {

@@ -3,7 +3,7 @@ import { fakeResult } from './fakeCells.ts';
 
 /** A worker whose event loop stands still during its first cell: node queueWorker.mjs URL NAME SECONDS */
 const [, , url, name, seconds] = process.argv;
-const queue = await openStudyQueue({ url: url!, name: name!, onNotice: console.error });
+const queue = await openStudyQueue({ url: url!, name: name!, version: 'test', onNotice: console.error });
 let wait = 1000 * Number(seconds);
 await queue.work({
   worker: 'still',

@@ -106,7 +106,34 @@ describe('recalibration', () => {
     result.destroy();
   });
 
+  test('divergence is an error that names the step', async () => {
+    const settings = { iterations: 4, learningRate: 1e30 };
+    await expect(recalibrate(options({ settings }))).rejects.toThrow(/^training diverged: .* (at|after) step [2-4]\.$/);
+  });
+
+  test('a plan of layers that are not there, or without widths, is refused', async () => {
+    const layer = { weights: 4, activations: 8, granularity: 'channel' } as const;
+    const of = (layers: typeof plan.layers) => recalibrate(options({ plan: { ...plan, layers } }));
+    await expect(of({ 'teacher.conv9': layer })).rejects.toThrow('names the layer "teacher.conv9"');
+    await expect(of({ 'teacher.conv1': { ...layer, weights: 9 as 8 } })).rejects.toThrow('weights of 9');
+  });
+
+  test('a network whose values overflow has no ranges', async () => {
+    const spoilt = await untrainedDetector();
+    spoilt.networks.teacher.convolutions[0]!.bias.data.fill(3e38);
+    const overflowing = new Detector(detector.engine, spoilt);
+    await expect(recalibrate(options({ detector: overflowing }))).rejects.toThrow(
+      /the input of \S+ is (Infinity|-Infinity|NaN) on a training image/,
+    );
+    overflowing.destroy();
+  });
+
   test('unusable settings are refused', async () => {
+    for (const learningRate of [1e-60, 1e60, Number.NaN])
+      await expect(recalibrate(options({ settings: { learningRate } }))).rejects.toThrow('learning rate');
+    await expect(recalibrate(options({ settings: { iterations: 2 ** 40 } }))).rejects.toThrow(
+      'iterations 1099511627776 cannot',
+    );
     await expect(recalibrate(options({ settings: { iterations: 0 } }))).rejects.toThrow('iterations 0 cannot be used');
     await expect(recalibrate(options({ settings: { learningRate: -1 } }))).rejects.toThrow('learning rate -1');
   });

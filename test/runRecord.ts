@@ -89,7 +89,7 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
       seed: 3,
       arm: quantised ? 'hqs' : 'float',
       recalibrated: step === 'recalibrated',
-      id: `bracket/3/${step}`,
+      id: `bracket/3/${['float', 'hqs', 'hqs+recalibrated'][k]}`,
       layout: 'mvtec-ad',
       metrics: {
         ...(image && { auroc: image.auroc, ap: image.ap }),

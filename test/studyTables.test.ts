@@ -230,7 +230,7 @@ test('results survive a crash in the middle of a line, and come once', async () 
   await second.add(b);
   expect(readFileSync(path, 'utf8')).toBe(text);
   writeFileSync(path, `{"id":"x"}\n${text}`);
-  await expect(ResultLog.open(path)).rejects.toThrow(/line 1 is no result of a cell/);
+  await expect(ResultLog.open(path)).rejects.toThrow(/cells.jsonl, line 1, has no usable value at set\./);
 });
 
 test('collections in the layouts of MVTec AD, LOCO and VisA, each trained and measured', async () => {

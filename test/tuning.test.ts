@@ -148,6 +148,13 @@ describe('the table', () => {
   for (const [what, text, message] of [
     ['no JSON', '{', 'is not JSON'],
     ['something else', '{"a": 1}', 'not a tuning table'],
+    ['no choices', JSON.stringify({ ...table, choices: null }), 'lacks its choices'],
+    [
+      'a choice twice',
+      JSON.stringify(table).replace('"choices":{', '"choices":{"a":"b","a":"c",'),
+      'the key "a" twice',
+    ],
+    ['no time', JSON.stringify(table).replace('"choices"', '"times":{"a":1e999},"choices"'), 'not positive numbers'],
     ['null', 'null', 'not a tuning table'],
     ['a newer one', JSON.stringify({ ...table, version: 2 }), 'has version 2, expected 1'],
     ['numbers for names', JSON.stringify({ ...table, choices: { a: 1 } }), 'not names'],

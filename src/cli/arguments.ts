@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { MAX_SEED } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
 
 /** A mistake on the command line: exit code 2. */
@@ -90,7 +91,19 @@ export function readWidths<T extends number>(name: string, text: string, known: 
 /** A whole number of at least `least`. @throws UsageError */
 export function wholeNumber(args: Arguments, name: string, fallback: number, least: number): number {
   const value = args.number(name) ?? fallback;
-  if (!Number.isInteger(value) || value < least)
+  if (!Number.isSafeInteger(value) || value < least)
     throw new UsageError(`--${name} ${value} cannot be used.`, `Give a whole number of at least ${least}.`);
   return value;
+}
+
+/** The option --seed. @throws UsageError unless it is a 32-bit word */
+export function readSeed(args: Arguments, fallback = 0): number {
+  return seedOf('seed', args.number('seed') ?? fallback);
+}
+
+/** A seed that was given with an option. @throws UsageError as {@link readSeed} */
+export function seedOf(option: string, seed: number): number {
+  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
+    throw new UsageError(`--${option} ${seed} cannot be used.`, `Give a whole number from 0 to ${MAX_SEED}.`);
+  return seed;
 }

@@ -1,3 +1,4 @@
+import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import type { Caps } from './caps.ts';
 import { isInput, type Node, parameterOf } from './graph.ts';
@@ -89,30 +90,35 @@ export class Tuning {
     return { format: FORMAT, version: VERSION, adapter: this.adapter, choices, ...times };
   }
 
+  /** The table as text that {@link Tuning.parse} takes. @throws UserError as it does */
+  text(): string {
+    const text = `${JSON.stringify(this, null, 1)}\n`;
+    Tuning.parse(text, this.adapter);
+    return text;
+  }
+
   /**
    * @param text a {@link TuningTable}
    * @param adapter the identity that the table has to be for; absent: any
    * @throws UserError for anything else
    */
   static parse(text: string, adapter?: string): Tuning {
-    let table: Partial<TuningTable>;
-    try {
-      table = JSON.parse(text);
-    } catch {
-      throw new UserError('the tuning table is not JSON.', 'Run `raad tune` to make a new one.');
-    }
-    if (typeof table !== 'object' || table === null || table.format !== FORMAT || typeof table.adapter !== 'string')
+    const table = parseJson(text, 'the tuning table', 'Run `raad tune` to make a new one.') as Partial<TuningTable>;
+    if (!isRecord(table) || table.format !== FORMAT || typeof table.adapter !== 'string')
       throw new UserError('this is not a tuning table.', 'Run `raad tune` to make one.');
     if (table.version !== VERSION)
       throw new UserError(
         `the tuning table has version ${quote(table.version)}, expected ${VERSION}.`,
         'Run `raad tune`.',
       );
-    const choices = Object.entries(table.choices ?? {});
+    const { choices: chosen, times: timed = {} } = table;
+    if (!isRecord(chosen) || !isRecord(timed))
+      throw new UserError('the tuning table lacks its choices or times.', 'Run `raad tune`.');
+    const choices = Object.entries(chosen);
     if (choices.some(([, variant]) => typeof variant !== 'string'))
       throw new UserError('the tuning table has choices that are not names.', 'Run `raad tune`.');
-    const times = Object.entries(table.times ?? {});
-    if (times.some(([, time]) => !(typeof time === 'number' && time > 0)))
+    const times = Object.entries(timed);
+    if (times.some(([, time]) => !(Number.isFinite(time) && time > 0)))
       throw new UserError('the tuning table has times that are not positive numbers.', 'Run `raad tune`.');
     if (adapter !== undefined && table.adapter !== adapter)
       throw new UserError(`the tuning table is for '${table.adapter}', not for '${adapter}'.`, 'Run `raad tune`.');

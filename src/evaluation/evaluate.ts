@@ -4,6 +4,7 @@ import { UserError } from '../errors.ts';
 import { type OverlapCurve, type PixelMetrics, pixelMetrics, type Region, type ScoredMap } from '../metrics/overlap.ts';
 import { auroc, type BinaryMetrics, binaryMetrics } from '../metrics/ranking.ts';
 import type { Detector, Prediction } from '../model/detector.ts';
+import { mapScore } from '../model/score.ts';
 
 /** Limits of the false-positive rate for the overlap metrics: MVTec AD's, and LOCO's stricter one. */
 export const FPR_LIMITS = [0.3, 0.05] as const;
@@ -149,7 +150,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     }
   }
   if (results.length === 0) {
-    throw new UserError('there are no test images that could be read.', 'Give a data set with a test folder.');
+    throw new UserError('there are no test images that could be scored.', 'Give a data set with a test folder.');
   }
   if (leftOut.length > 0) onNotice?.(`${leftOut.length} of ${source.count} images were left out.`);
   return { ...summarise(results, maps, source, detail !== 'pixels' || source.averageKinds), leftOut };
@@ -206,11 +207,15 @@ async function predictSome(
       predictions.push(new UserError(`${name}: ${prediction.message}`, prediction.fix));
     } else if (!postprocess) predictions.push(prediction);
     else {
-      const cells = postprocess(prediction.cells);
-      const map = await detector.place(cells, prediction.width, prediction.height);
-      const score = map.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
-      // The threshold is one of unprocessed maps.
-      predictions.push({ ...prediction, cells, map, score, isAnomalous: undefined });
+      const processed = await attempt(async () => {
+        const cells = postprocess(prediction.cells);
+        const map = await detector.place(cells, prediction.width, prediction.height);
+        // The threshold is one of unprocessed maps.
+        return { ...prediction, cells, map, score: mapScore(map), isAnomalous: undefined };
+      });
+      predictions.push(
+        processed instanceof UserError ? new UserError(`${name}: ${processed.message}`, processed.fix) : processed,
+      );
     }
   }
   return predictions;

@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import { Random } from '../data/random.ts';
 import { UserError } from '../errors.ts';
 import { extent } from '../extent.ts';
@@ -20,6 +21,9 @@ export type SizeLimit =
   /** Mean width of a weight. */
   | { readonly averageBits: number };
 
+/** How widths are chosen. */
+export const ALLOCATION_MODES = ['psi', 'budget'] as const;
+
 export interface AllocateOptions {
   readonly networks: Networks;
   /**
@@ -32,7 +36,7 @@ export interface AllocateOptions {
    * `psi` (the default): a piecewise constant function from the score, scaled to [0, 1], to bits. `budget`: the widths of the
    * least sum of score x relative squared rounding error under the limit.
    */
-  readonly mode?: 'psi' | 'budget';
+  readonly mode?: (typeof ALLOCATION_MODES)[number];
   /** Of the scaled score, ascending; [1/3, 2/3]. */
   readonly thresholds?: readonly number[];
   /** Widths from below the first threshold to above the last; [4, 6, 8]. `budget` chooses between 2 and 8. */
@@ -81,6 +85,13 @@ const PSI_BITS: readonly LayerPlan['weights'][] = [4, 6, 8];
 export function allocate(options: AllocateOptions): Allocation {
   const { method = 'hqs', mode = 'psi', limit, seed = 0 } = options;
   checkAllocation(options);
+  checkSeed(seed);
+  const unscored = options.scores.find(({ score }) => !Number.isFinite(score));
+  if (unscored)
+    throw new UserError(
+      `the score of ${unscored.layer} is ${unscored.score}.`,
+      "The networks' values overflow, or do not vary: train the model again.",
+    );
   const items = itemsOf(options);
   if (method === 'uniform') return result(options, items, uniform(items, limit!));
   const scores = rankedScores(items, method, seed);

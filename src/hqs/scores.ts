@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
@@ -10,6 +11,7 @@ import type { Detector } from '../model/detector.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { packPixels, Resizer, unpackPixels } from '../model/pixels.ts';
+import { mapScore } from '../model/score.ts';
 import { type BitPlan, type LayerPlan, uniformPlan } from '../quantisation/bitPlan.ts';
 import { layerOf } from '../quantisation/integerGraph.ts';
 import { quantiseNetworks } from '../quantisation/layers.ts';
@@ -52,6 +54,8 @@ export interface ScoreOptions {
 
 const IMAGES = 64;
 const PLANTINGS = 2;
+/** Images, and defects of a kind on each, that no scoring needs more of. */
+const MAX_SCORED = 100_000;
 
 /**
  * Scores the layers that teacher and student share from normal images alone (RAAD, hierarchical quantization scoring).
@@ -87,14 +91,25 @@ export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> 
   }
 }
 
-/** @throws UserError for ways of scoring that do not go together */
-export function checkScoring({ map, contribution }: Pick<ScoreOptions, 'map' | 'contribution'>): void {
+/** @throws UserError for ways of scoring that do not go together, counts and seeds that are none */
+export function checkScoring({
+  map,
+  contribution,
+  seed = 0,
+  images = IMAGES,
+  plantings = PLANTINGS,
+}: Pick<ScoreOptions, 'map' | 'contribution' | 'seed' | 'images' | 'plantings'>): void {
+  checkSeed(seed);
+  for (const [name, value] of Object.entries({ images, plantings }))
+    if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SCORED)
+      throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number from 1 to ${MAX_SCORED}.`);
   if (map === 'cka' && contribution === 'separability')
     throw new UserError('cka is a number without a map.', 'Use the contribution literal with it.');
 }
 
-/** AUROC of a layer's map inside a mask against outside, on the input's pixels. */
+/** AUROC of a layer's map inside a mask against outside, on the input's pixels. @throws UserError for a map that is not finite */
 export function separability(map: Omit<LayerMap, 'layer'>, mask: Uint8Array, side: number): number {
+  mapScore(map.values, "layer's");
   return auroc(placeLayerMap(map, side), mask) ?? 0.5;
 }
 

@@ -12,6 +12,7 @@ import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } fr
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
 import { bindable, Resizer } from './pixels.ts';
+import { mapScore } from './score.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
@@ -167,7 +168,7 @@ export class Detector {
 
   /**
    * Scores one image of any size.
-   * @throws UserError for malformed pixels
+   * @throws UserError for malformed pixels, or maps that are not finite
    */
   async predict(image: RgbImage): Promise<Prediction> {
     return (await this.predictBatch([image]))[0]!;
@@ -176,7 +177,7 @@ export class Detector {
   /**
    * Scores images of any sizes in one run of the networks: more images per second than one by one. Every number of images
    * that is used compiles a plan of its own.
-   * @throws UserError for malformed pixels
+   * @throws UserError for malformed pixels, or maps that are not finite
    */
   async predictBatch(images: readonly RgbImage[]): Promise<Prediction[]> {
     const plan = await this.warmUp(images.length);
@@ -188,9 +189,13 @@ export class Detector {
     const predictions: Prediction[] = [];
     for (const [i, { width, height }] of images.entries()) {
       const own = (name: string) => maps[name]!.slice(i * cells * cells, (i + 1) * cells * cells) as Float32Array;
+      const branches = {
+        studentTeacher: mapScore(own('studentTeacher'), 'student-teacher'),
+        autoencoder: mapScore(own('autoencoder'), 'autoencoder-student'),
+      };
       const combined = own('combined');
       const map = await this.place(combined, width, height);
-      const score = maximum(map);
+      const score = mapScore(map);
       predictions.push({
         score,
         isAnomalous: threshold && score > threshold.value,
@@ -198,21 +203,29 @@ export class Detector {
         height,
         map,
         cells: combined,
-        branches: { studentTeacher: maximum(own('studentTeacher')), autoencoder: maximum(own('autoencoder')) },
+        branches,
       });
     }
     return predictions;
   }
 
-  /** Raw maps of one image, for calibration. */
+  /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite */
   async rawMaps(image: RgbImage): Promise<RawMaps> {
     const plan = await this.warmUp();
     const maps = await plan.run({ image: await this.#resizer.resize(image) }, ['studentTeacher', 'autoencoder']);
-    return { studentTeacher: maps['studentTeacher'] as Float32Array, autoencoder: maps['autoencoder'] as Float32Array };
+    const { studentTeacher, autoencoder } = maps as Record<keyof RawMaps, Float32Array>;
+    mapScore(studentTeacher, 'student-teacher');
+    mapScore(autoencoder, 'autoencoder-student');
+    return { studentTeacher, autoencoder };
   }
 
-  /** A raw or combined map on the grid, placed on an image of the given size [height, width]. */
+  /**
+   * A raw or combined map on the grid, placed on an image of the given size [height, width].
+   * @throws UserError for a map that is not finite
+   */
   async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    // A small image may miss cells of the grid.
+    mapScore(cells);
     if (!bindable(this.engine, width * height)) {
       const { networks, placement } = this.state;
       const placed = new Float32Array(width * height);
@@ -239,7 +252,8 @@ export class Detector {
 
   /**
    * Records image -> map into somebody's command encoder: nothing is submitted and nothing goes through the queue, so it
-   * can stand anywhere in a frame outside of a pass.
+   * can stand anywhere in a frame outside of a pass. The host does not see the map: `mapScore` scores one that was read back,
+   * and refuses values that are not finite.
    * @throws UserError unless {@link prepare} has been awaited for the same sizes
    */
   encode(encoder: GPUCommandEncoder, sizes: EncodeSizes, { image, map }: EncodeBindings): void {
@@ -335,10 +349,4 @@ function encodeKey({ width, height, mapWidth = width, mapHeight = height }: Enco
 function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer): void {
   const { buffer, offset = 0, size } = plan.outputBinding(name);
   encoder.copyBufferToBuffer(buffer, offset, target, 0, size!);
-}
-
-function maximum(values: ArrayLike<number>): number {
-  let best = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) if (values[i]! > best) best = values[i]!;
-  return best;
 }

@@ -18,9 +18,22 @@ const FORMAT = 'raad-detector';
 
 /**
  * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
- * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. @see docs/model-format.md
+ * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. What was written is read back by {@link readModel}, so no
+ * file is made that would be refused. @see docs/model-format.md
+ * @throws UserError for a state that no reader would take, such as weights that are not finite
  */
-export function saveDetector({ state }: Pick<Detector, 'state'>): Promise<Uint8Array> {
+export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<Uint8Array> {
+  const bytes = await encodeModel(state);
+  try {
+    await readModel(bytes, 'it');
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`the model cannot be saved: ${error.message}`, 'Nothing is written. Make the model again.');
+  }
+  return bytes;
+}
+
+function encodeModel(state: DetectorState): Promise<Uint8Array> {
   const { networks, quantiles, placement, threshold, provenance, quantisation = new Map() } = state;
   const tensors = new Map<string, WritableTensor>();
   for (const { name, type, data } of networks.parameters) {

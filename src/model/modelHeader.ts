@@ -1,3 +1,4 @@
+import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import type { Placement } from '../kernels/maps.ts';
@@ -5,7 +6,6 @@ import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantisati
 import { type ActivationQuantiser, needsRange } from '../quantisation/layers.ts';
 import { isSide, SIDES } from './autoencoder.ts';
 import type { DetectorState } from './detector.ts';
-import { isRecord, parseJson } from './json.ts';
 import { Networks } from './networks.ts';
 import { PDN_SIZES, type PdnSize } from './pdn.ts';
 

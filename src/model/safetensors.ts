@@ -1,6 +1,6 @@
+import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import { halfToFloat } from '../kernels/half.ts';
-import { isRecord, parseJson } from './json.ts';
 
 /** Reader and writer of the safetensors format: 8 bytes header length, JSON header, raw little-endian data. */
 export type TensorData = Float32Array | Uint32Array | Uint8Array;

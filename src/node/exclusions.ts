@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseShape, type Shape } from '../checks/shape.ts';
 import type { Caps } from '../engine/caps.ts';
 import { adapterIdentity } from '../engine/tuning.ts';
-import { writeAtomically } from './output.ts';
+import { UserError } from '../errors.ts';
+import { writeJson } from './jsonFile.ts';
 import { cacheFolder } from './tuning.ts';
 
 const FORMAT = 'raad-exclusions';
@@ -25,6 +27,15 @@ interface ExclusionFile {
   readonly adapter: string;
   readonly exclusions: readonly Exclusion[];
 }
+
+const EXCLUSIONS: Shape = {
+  fields: {
+    format: { oneOf: [FORMAT] },
+    version: { oneOf: [VERSION] },
+    adapter: 'text',
+    exclusions: { list: { fields: { variant: 'text', row: 'text', message: 'text' } } },
+  },
+};
 
 /** Where the exclusions of an adapter are kept. */
 export function exclusionFile(caps: Caps): string {
@@ -48,14 +59,9 @@ export async function loadExclusions(caps: Caps, notice: (message: string) => vo
 
 function parse(text: string): ExclusionFile | undefined {
   try {
-    const value = JSON.parse(text) as ExclusionFile;
-    const isUsable =
-      value?.format === FORMAT &&
-      value.version === VERSION &&
-      Array.isArray(value.exclusions) &&
-      value.exclusions.every((each) => typeof each?.variant === 'string' && typeof each.row === 'string');
-    return isUsable ? value : undefined;
-  } catch {
+    return parseShape(text, EXCLUSIONS, 'the file', '');
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
     return undefined;
   }
 }
@@ -66,7 +72,7 @@ export async function saveExclusions(caps: Caps, exclusions: readonly Exclusion[
   if (exclusions.length === 0) await rm(file, { force: true });
   else {
     const content: ExclusionFile = { format: FORMAT, version: VERSION, adapter: adapterIdentity(caps), exclusions };
-    await writeAtomically(file, `${JSON.stringify(content, null, 1)}\n`);
+    await writeJson(file, content, EXCLUSIONS, 1);
   }
   return file;
 }

@@ -1,17 +1,21 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import type { RgbImage } from '../data/image.ts';
+import { quote, UserError } from '../errors.ts';
 import type { EvaluatedImage, Evaluation } from '../evaluation/evaluate.ts';
 import type { Detector } from '../model/detector.ts';
 import { saveDetector } from '../model/modelFile.ts';
+import { Networks } from '../model/networks.ts';
+import { bitPlanText } from '../quantisation/bitPlan.ts';
 import { overlayHeatmap } from '../report/heatmap.ts';
 import { heatmapRange } from '../report/range.ts';
-import type { StudyCell } from '../study/cells.ts';
+import { cellId, type StudyCell } from '../study/cells.ts';
 import type { GalleryItem, RunRecord, Step, StepRecord } from '../study/record.ts';
 import { STEPS } from '../study/record.ts';
 import type { StudyData, StudyRunner } from '../study/runner.ts';
+import { checkCellResult, GALLERY, RUN_RECORD, STEP_RECORD } from '../study/shapes.ts';
+import { readJson, writeJson } from './jsonFile.ts';
 import { writeAtomically } from './output.ts';
 
 export interface RunOptions {
@@ -42,14 +46,16 @@ export async function runSteps(options: RunOptions): Promise<RunRecord> {
   const steps: StepRecord[] = [];
   for (const step of STEPS) {
     const file = join(folder, 'steps', `${step}.json`);
-    const record: StepRecord = existsSync(file)
-      ? JSON.parse(await readFile(file, 'utf8'))
-      : await runStep(options, step);
+    const record = existsSync(file) ? await readStep(options, step, file) : await runStep(options, step);
     steps.push(record);
     onStep?.(record);
   }
+  const { fit } = settings;
   const allocation = await runner.allocation({ set, seed, ...CELLS.quantised });
-  await writeAtomically(join(folder, 'plan.json'), `${JSON.stringify(allocation.plan, null, 2)}\n`);
+  await writeAtomically(
+    join(folder, 'plan.json'),
+    bitPlanText(allocation.plan, new Networks(fit.size, fit.resolution)),
+  );
   const record: RunRecord = {
     format: 'raad-run',
     version: 1,
@@ -64,9 +70,22 @@ export async function runSteps(options: RunOptions): Promise<RunRecord> {
     // A layer without a score has NaN, which JSON does not know.
     allocation: JSON.parse(JSON.stringify(allocation.rows)),
     steps,
-    gallery: JSON.parse(await readFile(join(folder, 'steps/gallery.json'), 'utf8')),
+    gallery: await readJson(join(folder, GALLERY_FILE), GALLERY, REPEAT),
   };
-  await writeAtomically(join(folder, 'run.json'), `${JSON.stringify(record, null, 2)}\n`);
+  await writeJson(join(folder, 'run.json'), record, RUN_RECORD, 2);
+  return record;
+}
+
+const GALLERY_FILE = 'steps/gallery.json';
+const REPEAT = 'Remove the folder steps: the run then repeats them.';
+
+/** What an earlier run has left of a step. @throws UserError for a damaged file, or that of another run */
+async function readStep({ set, seed }: RunOptions, step: Step, file: string): Promise<StepRecord> {
+  const record = await readJson<StepRecord>(file, STEP_RECORD, REPEAT);
+  const expected = cellId({ set, seed, ...CELLS[step] });
+  checkCellResult(record.result, file, REPEAT);
+  if (record.step !== step || record.result.id !== expected)
+    throw new UserError(`${file} is of ${quote(record.result.id)}, not of ${quote(expected)}.`, REPEAT);
   return record;
 }
 
@@ -97,8 +116,8 @@ async function runStep({ runner, folder, set, seed }: RunOptions, step: Step): P
     ...(curve && { curve: thinned(curve) }),
     ...(threshold && { threshold }),
   };
-  if (isLast) await writeAtomically(join(folder, 'steps/gallery.json'), JSON.stringify(gallery));
-  await writeAtomically(join(folder, 'steps', `${step}.json`), `${JSON.stringify(record)}\n`);
+  if (isLast) await writeJson(join(folder, GALLERY_FILE), gallery, GALLERY);
+  await writeJson(join(folder, 'steps', `${step}.json`), record, STEP_RECORD);
   return record;
 }
 

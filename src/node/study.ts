@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
+import { jsonText } from '../checks/shape.ts';
 import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
 import { distinctEnds, safeFileNames } from '../data/names.ts';
 import { quote, UserError } from '../errors.ts';
-import { type CellResult, cellId } from '../study/cells.ts';
+import type { CellResult } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
+import { CELL_RESULT, checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
-import { readBytes } from './files.ts';
+import { readBytes, readText } from './files.ts';
+import { readJson } from './jsonFile.ts';
 import { writeAtomically } from './output.ts';
 
 /** A data set of a study and where it lies. */
@@ -100,7 +102,7 @@ export function folderStore(folder: string): StudyStore {
   return {
     async load(name) {
       const path = join(folder, name);
-      return existsSync(path) ? readFile(path) : undefined;
+      return existsSync(path) ? readBytes(path) : undefined;
     },
     save: (name, bytes) => writeAtomically(join(folder, name), bytes),
   };
@@ -121,24 +123,28 @@ export class ResultLog {
   /** Nothing is written before a result is added. @throws UserError for a file that is something else */
   static async open(path: string): Promise<ResultLog> {
     if (!existsSync(path)) return new ResultLog(path, []);
-    const lines = (await readFile(path, 'utf8')).split('\n');
+    const lines = (await readText(path)).split('\n');
     const results: CellResult[] = [];
     const numbers = new Map<string, number>();
     for (const [i, line] of lines.entries()) {
       if (line === '') continue;
-      const result = parseResult(line);
-      const earlier = result && results.find(({ id }) => id === result.id);
-      if (result && earlier) {
-        if (figures(result) !== figures(earlier))
-          throw new UserError(
-            `${path}: lines ${numbers.get(result.id)} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
-            'Remove the one that does not count.',
-          );
-      } else if (result) {
+      let result: CellResult;
+      try {
+        result = parseCellResult(line, `${path}, line ${i + 1},`, LOG_FIX);
+      } catch (error) {
+        // What a crash has left of the last line.
+        if (error instanceof UserError && i === lines.length - 1) continue;
+        throw error;
+      }
+      const earlier = results.find(({ id }) => id === result.id);
+      if (!earlier) {
         results.push(result);
         numbers.set(result.id, i + 1);
-      } else if (i !== lines.length - 1)
-        throw new UserError(`${path}: line ${i + 1} is no result of a cell.`, 'Restore or remove the file.');
+      } else if (figures(result) !== figures(earlier))
+        throw new UserError(
+          `${path}: lines ${numbers.get(result.id)} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
+          'Remove the one that does not count.',
+        );
     }
     return new ResultLog(path, results);
   }
@@ -150,8 +156,9 @@ export class ResultLog {
   /** A cell that is there already is not added again. */
   async add(result: CellResult): Promise<void> {
     if (this.has(result.id)) return;
+    checkCellResult(result, 'the result of a cell', 'Nothing is written.');
     this.results.push(result);
-    const text = () => this.results.map((each) => `${JSON.stringify(each)}\n`).join('');
+    const text = () => this.results.map((each) => `${jsonText(each, CELL_RESULT, 'the result of a cell')}\n`).join('');
     const written = this.#written.then(() => writeAtomically(this.#path, text()));
     // The next one writes all of them again.
     this.#written = written.catch(() => {});
@@ -164,14 +171,7 @@ function figures({ set, seed, arm, recalibrated, layout, metrics, size, bits, im
   return JSON.stringify([set, seed, arm, recalibrated, layout, metrics, size, bits, images]);
 }
 
-function parseResult(line: string): CellResult | undefined {
-  try {
-    const result = JSON.parse(line) as CellResult;
-    return result.id === cellId(result) && Array.isArray(result.images) ? result : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const LOG_FIX = 'Restore the file, or remove the line: its cell is run again then.';
 
 /** What the results of a study or a run depend on. */
 export interface KeptSettings extends StudySettings {
@@ -203,9 +203,9 @@ export async function keepSettings(path: string, settings: KeptSettings): Promis
  * @throws UserError naming the first difference
  */
 export async function mergeSettings(path: string, settings: KeptSettings): Promise<string | undefined> {
-  const textOf = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
+  const textOf = (value: object) => `${jsonText(value, SETTINGS_FILE, path, 2)}\n`;
   if (!existsSync(path)) return textOf(settings);
-  const known = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown> & Partial<KeptSettings>;
+  const known = await readJson<Record<string, unknown> & Partial<KeptSettings>>(path, SETTINGS_FILE);
   const now = JSON.parse(textOf(settings)) as Record<string, unknown> & KeptSettings;
   for (const key of new Set([...Object.keys(known), ...Object.keys(now)])) {
     if (key === 'data' || (ADDED.includes(key) && known[key] === undefined)) continue;

@@ -1,31 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IRedisClient, Job, Queue, RedisOptions } from 'bullmq';
+import type { IRedisClient, Job, Queue } from 'bullmq';
 import { DeviceLostError } from '../engine/errors.ts';
-import { UserError } from '../errors.ts';
-import { type Arm, type CellResult, cellId, type StudyCell } from '../study/cells.ts';
-import { isCheckpoint, type StudyStore, sharedFiles } from '../study/runner.ts';
-import type { StudySettings } from '../study/settings.ts';
+import { quote, UserError } from '../errors.ts';
+import { type CellResult, cellId, type StudyCell } from '../study/cells.ts';
+import { checkShared, isCheckpoint, type StudyStore, sharedFiles } from '../study/runner.ts';
+import { checkTask, parseResult, resultText, type StudyTask, type StudyTerms } from '../study/tasks.ts';
+import { RedisAddress } from './redisAddress.ts';
 
-/** What all workers of a study have to agree on. */
-export interface StudyTerms {
-  readonly settings: StudySettings;
-  /** Penalty images; photographs are told apart by the digest of their contents. */
-  readonly penalty: { readonly name: string; readonly digest?: string };
-}
-
-/** What a worker is asked to do: a cell, or without one the checkpoint and the scores that a set's and seed's cells share. */
-export interface StudyTask extends StudyTerms {
-  /** Tells a study from an earlier one of the same name. */
-  readonly study: string;
-  readonly set: string;
-  readonly seed: number;
-  readonly arms: readonly Arm[];
-  /** Of the data set's contents. */
-  readonly digest: string;
-  readonly cell?: StudyCell;
-}
+export type { StudyTask, StudyTerms } from '../study/tasks.ts';
 
 /** How a worker does its tasks. */
 export interface TaskHandler {
@@ -36,14 +20,16 @@ export interface TaskHandler {
 }
 
 export interface StudyQueueOptions {
-  /** `redis://[user:password@]host[:port][/database]`, or `rediss:` for TLS. */
+  /** @see RedisAddress */
   readonly url: string;
   readonly name: string;
+  /** Of this program: it takes part in studies of the same one only. */
+  readonly version: string;
   readonly onNotice: (message: string) => void;
 }
 
 export interface CoordinateOptions {
-  readonly terms: StudyTerms;
+  readonly terms: Omit<StudyTerms, 'version'>;
   /** Of every data set's contents, by name. */
   readonly digests: ReadonlyMap<string, string>;
   /** Those without a result. */
@@ -55,6 +41,8 @@ export interface CoordinateOptions {
   readonly signal?: AbortSignal;
   /** Milliseconds between looks at the queue; 1000. */
   readonly interval?: number;
+  /** Milliseconds after which a task that rests is offered again, whatever the clocks of workers say; 6000. */
+  readonly longestRest?: number;
 }
 
 export interface WorkOptions {
@@ -72,10 +60,10 @@ export interface WorkOptions {
 
 /** Times that a task may fail for another reason than its input. */
 const ATTEMPTS = 3;
-/** Workers that may fall silent over a task. */
-const STALLS = 5;
-const FIRST_CONNECTIONS = 3;
-const CONNECT_TIMEOUT = 5000;
+/** Workers that may fall silent over a task; with one more it is set aside, before it has ended all of them. */
+const STALLS = 2;
+/** Longer results are none. */
+const MAX_RESULT_BYTES = 2 ** 26;
 const PREFIX = 'raad';
 
 /** The driver below BullMQ has more commands than BullMQ declares. */
@@ -85,47 +73,20 @@ type Client = Omit<IRedisClient, 'set'> & {
   setnx(key: string, value: Buffer): Promise<number>;
   hsetnx(key: string, field: string, value: string): Promise<number>;
   hkeys(key: string): Promise<string[]>;
+  hstrlen(key: string, field: string): Promise<number>;
+  zrem(key: string, member: string): Promise<number>;
+  hexists(key: string, field: string): Promise<number>;
+  select(database: number): Promise<unknown>;
 };
-
-/** How to reach Redis. */
-class Address {
-  /** Host and port: messages never show a password. */
-  readonly place: string;
-  readonly options: RedisOptions;
-  /** Once it was reached, a lost connection is made again for as long as it takes. */
-  reached = false;
-
-  /** @throws UserError for what is no address */
-  constructor(text: string) {
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    const database = url?.pathname.slice(1) ?? '';
-    if (!url?.hostname || !['redis:', 'rediss:'].includes(url.protocol) || !/^\d*$/.test(database))
-      throw new UserError("Redis's address cannot be used.", 'Write redis://host:port.');
-    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const port = Number(url.port || 6379);
-    this.place = `Redis at ${host}:${port}`;
-    this.options = {
-      host,
-      port,
-      ...(url.username && { username: decodeURIComponent(url.username) }),
-      ...(url.password && { password: decodeURIComponent(url.password) }),
-      ...(database && { db: Number(database) }),
-      ...(url.protocol === 'rediss:' && { tls: {} }),
-      connectTimeout: CONNECT_TIMEOUT,
-      retryStrategy: (times) =>
-        this.reached || times < FIRST_CONNECTIONS ? Math.min(200 * times, CONNECT_TIMEOUT) : null,
-    };
-  }
-}
 
 /**
  * Connects to a study's queue.
  * @throws UserError when BullMQ is not installed, or Redis cannot be reached
  */
-export async function openStudyQueue({ url, name, onNotice }: StudyQueueOptions): Promise<StudyQueue> {
+export async function openStudyQueue({ url, name, version, onNotice }: StudyQueueOptions): Promise<StudyQueue> {
   if (!/^[\w.-]+$/.test(name))
     throw new UserError(`a study cannot be called '${name}'.`, 'Use letters, digits, dots, dashes and underscores.');
-  const address = new Address(url);
+  const address = new RedisAddress(url);
   const bullmq = await importBullMq();
   const connection = new bullmq.RedisConnection(address.options, { blocking: false });
   let lost = false;
@@ -138,16 +99,28 @@ export async function openStudyQueue({ url, name, onNotice }: StudyQueueOptions)
   });
   try {
     const client = await connection.client;
+    await selectDatabase(client as unknown as Client, address);
     address.reached = true;
-    return new StudyQueue(bullmq, client, address, name, onNotice, () => connection.close());
+    return new StudyQueue(bullmq, client, { address, name, version, onNotice }, () => connection.close());
   } catch (error) {
     await connection.close(true).catch(() => {});
+    if (error instanceof UserError) throw error;
     const { message } = error as Error;
     if (message.includes("'ioredis'")) throw notInstalled('ioredis');
     throw new UserError(
       `${address.place} cannot be used: ${message.replace(/\.$/, '') || 'no answer'}.`,
       'Check the address and that Redis runs there.',
     );
+  }
+}
+
+/** The driver goes on in database 0 when it is refused another one. @throws UserError for one that is not there */
+async function selectDatabase(client: Client, { place, database }: RedisAddress): Promise<void> {
+  try {
+    await client.select(database);
+  } catch (error) {
+    if (!/out of range|not allowed in cluster/.test((error as Error).message)) throw error;
+    throw new UserError(`${place} has no database ${database}.`, 'It has 0 to 15 unless it was configured otherwise.');
   }
 }
 
@@ -168,8 +141,9 @@ function notInstalled(name: string): UserError {
 export class StudyQueue {
   readonly #bullmq: typeof import('bullmq');
   readonly #client: Client;
-  readonly #address: Address;
+  readonly #address: RedisAddress;
   readonly #name: string;
+  readonly #version: string;
   readonly #onNotice: (message: string) => void;
   readonly #disconnect: () => Promise<void>;
   readonly #queue: Queue<StudyTask>;
@@ -178,15 +152,14 @@ export class StudyQueue {
   constructor(
     bullmq: typeof import('bullmq'),
     client: IRedisClient,
-    address: Address,
-    name: string,
-    onNotice: (message: string) => void,
+    { address, name, version, onNotice }: Omit<StudyQueueOptions, 'url'> & { readonly address: RedisAddress },
     disconnect: () => Promise<void>,
   ) {
     this.#bullmq = bullmq;
     this.#client = client as unknown as Client;
     this.#address = address;
     this.#name = name;
+    this.#version = version;
     this.#onNotice = onNotice;
     this.#disconnect = disconnect;
     this.#queue = new bullmq.Queue(name, {
@@ -216,15 +189,19 @@ export class StudyQueue {
    * @throws UserError when the study of this name in Redis is another one, or Redis stays away
    */
   async coordinate(options: CoordinateOptions): Promise<ReadonlyMap<string, string>> {
-    const { signal, interval = 1000, models } = options;
+    const { signal, interval = 1000, longestRest = 6000, models } = options;
+    const terms = { ...options.terms, version: this.#version };
     try {
-      const study = await this.#register(options);
+      const study = await this.#register(terms, options.digests);
       const store = this.store(study);
-      const groups = groupTasks(study, options);
-      for (const { set, seed } of groups.values()) await copyFiles(models, store, sharedFiles(set, seed));
-      for (const job of await this.#queue.getFailed()) await job.remove();
-      await this.#add(groups);
+      const groups = groupTasks(study, { ...options, terms });
+      for (const { set, seed } of groups.values()) await this.#copyFiles(models, store, sharedFiles(set, seed));
+      for (const { job } of await this.#failed()) await job.remove();
       const left = new Map(options.cells.map((cell) => [cellId(cell), cell]));
+      for (const id of left.keys()) await this.#forgetUnfinished(study, id);
+      await this.#add(groups);
+      const returns: Returns = { tasks: new Map(groups), refused: new Map(), tries: new Map() };
+      const resting = new Map<string, number>();
       const told = new Set<string>();
       for (;;) {
         signal?.throwIfAborted();
@@ -234,14 +211,15 @@ export class StudyQueue {
             `the study '${this.#name}' is gone from ${this.#address.place}.`,
             'The same command starts it anew; finished cells are kept.',
           );
-        await this.#collect(study, left, options.onResult);
+        await this.#collect(study, left, options.onResult, returns);
+        await this.#wake(resting, longestRest);
         for (const [id, task] of groups) {
           if ((await this.#queue.getJobState(id)) !== 'completed') continue;
           groups.delete(id);
-          await copyFiles(store, models, sharedFiles(task.set, task.seed));
+          await this.#copyFiles(store, models, sharedFiles(task.set, task.seed));
           await this.#add(cellTasks(task, left.values()), true);
         }
-        const failed = await this.#failures(left);
+        const failed = new Map([...(await this.#failures(left)), ...returns.refused]);
         if (failed.size === left.size) return failed;
         await this.#tellRefusals(study, told);
         await sleep(interval, undefined, signal && { signal }).catch(() => {});
@@ -294,7 +272,7 @@ export class StudyQueue {
   }
 
   /** @returns the study's own id, that of an earlier coordinator if there was one */
-  async #register({ terms, digests }: CoordinateOptions): Promise<string> {
+  async #register(terms: StudyTerms, digests: CoordinateOptions['digests']): Promise<string> {
     const key = this.#key('study');
     const keep = async (field: string, value: string) => {
       await this.#client.hsetnx(key, field, value);
@@ -304,6 +282,12 @@ export class StudyQueue {
       new UserError(
         `the study '${this.#name}' in ${this.#address.place} was made with other ${what}.`,
         'Give this one another --name, or remove the other with --clear.',
+      );
+    const version = await keep('version', this.#version);
+    if (version !== this.#version)
+      throw new UserError(
+        `the study '${this.#name}' in ${this.#address.place} is one of raad-webgpu ${quote(version)}, and this is ${quote(this.#version)}.`,
+        'Use the same version everywhere, give this study another --name, or remove the other with --clear.',
       );
     if ((await keep('terms', JSON.stringify(terms))) !== JSON.stringify(terms)) throw differs('settings');
     for (const [set, digest] of digests)
@@ -315,31 +299,151 @@ export class StudyQueue {
   async #add(tasks: ReadonlyMap<string, StudyTask>, first = false): Promise<void> {
     const jobs = [...tasks].map(([jobId, data]) => ({
       name: data.cell ? 'cell' : 'prepare',
-      data,
+      data: checkTask(data),
       opts: { jobId, lifo: first },
     }));
     await this.#queue.addBulk(first ? jobs.reverse() : jobs);
   }
 
-  async #collect(study: string, left: Map<string, StudyCell>, onResult: CoordinateOptions['onResult']): Promise<void> {
+  async #collect(
+    study: string,
+    left: Map<string, StudyCell>,
+    onResult: CoordinateOptions['onResult'],
+    returns: Returns,
+  ): Promise<void> {
     const key = this.#key(study, 'results');
     for (const id of await this.#client.hkeys(key)) {
-      if (!left.has(id)) continue;
-      await onResult(JSON.parse((await this.#client.hget(key, id))!));
+      const cell = left.get(id);
+      if (!cell || returns.refused.has(id)) continue;
+      let result: CellResult;
+      try {
+        result = await this.#result(key, cell);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        await this.#refuse(study, cell, error.message, returns);
+        continue;
+      }
+      await onResult(result);
       left.delete(id);
     }
+  }
+
+  /** @throws UserError for what is no result of the cell */
+  async #result(key: string, cell: StudyCell): Promise<CellResult> {
+    const id = cellId(cell);
+    if ((await this.#client.hstrlen(key, id)) > MAX_RESULT_BYTES)
+      throw new UserError(`the result of ${id} has more than ${MAX_RESULT_BYTES} bytes.`, 'It is not taken.');
+    return parseResult((await this.#client.hget(key, id)) ?? '', { version: this.#version, cell });
+  }
+
+  /** Takes a result that cannot be used out of Redis, and has the cell run again, a few times. */
+  async #refuse(study: string, cell: StudyCell, reason: string, { tasks, refused, tries }: Returns): Promise<void> {
+    const id = cellId(cell);
+    this.#onNotice(`${reason.replace(/\.$/, '')}: it is not taken.`);
+    await this.#client.hdel(this.#key(study, 'results'), id);
+    const count = (tries.get(id) ?? 0) + 1;
+    tries.set(id, count);
+    if (count >= ATTEMPTS) {
+      refused.set(id, `${count} times its result could not be used: ${reason}`);
+      return;
+    }
+    const group = [...tasks.values()].find(({ set, seed }) => set === cell.set && seed === cell.seed);
+    if ((await this.#forgetUnfinished(study, id)) && group) await this.#add(cellTasks(group, [cell]), true);
+  }
+
+  /** Removes the job of a cell that counts as done and has no result. @returns whether it was one */
+  async #forgetUnfinished(study: string, id: string): Promise<boolean> {
+    const job = jobId('cell', id);
+    // In this order: a worker gives its result before its job is done.
+    if ((await this.#queue.getJobState(job)) !== 'completed') return false;
+    if (await this.#client.hexists(this.#key(study, 'results'), id)) return false;
+    await this.#queue.remove(job);
+    return true;
+  }
+
+  /**
+   * Offers tasks again that have rested. Their time is an absolute one of some worker's clock, which may be hours ahead: what
+   * counts is how long this process has seen them rest.
+   */
+  async #wake(resting: Map<string, number>, longest: number): Promise<void> {
+    const ids = new Set(await this.#client.zrange(this.#key('delayed'), 0, -1));
+    for (const id of resting.keys()) if (!ids.has(id)) resting.delete(id);
+    for (const id of ids) {
+      const since = resting.get(id) ?? performance.now();
+      resting.set(id, since);
+      if (performance.now() - since < longest) continue;
+      resting.delete(id);
+      const job = await this.#job(id);
+      // It may have begun this moment.
+      await job?.promote().catch(() => {});
+    }
+  }
+
+  /** A job; undefined for what is none, which is removed. */
+  async #job(id: string): Promise<Job<unknown> | undefined> {
+    try {
+      const job = await this.#queue.getJob(id);
+      if (job) return job;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+    this.#onNotice(`the queue holds ${quote(id)}, which is no task: it is removed.`);
+    for (const list of ['failed', 'delayed']) await this.#client.zrem(this.#key(list), id);
+    await this.#client.del(this.#key(id));
+    return undefined;
+  }
+
+  /** All failed jobs, with their tasks where they hold one. */
+  async #failed(): Promise<{ readonly job: Job<unknown>; readonly task: StudyTask | undefined }[]> {
+    const failed: { job: Job<unknown>; task: StudyTask | undefined }[] = [];
+    for (const id of await this.#client.zrange(this.#key('failed'), 0, -1)) {
+      const job = await this.#job(id);
+      if (job) failed.push({ job, task: taskOf(job) });
+    }
+    return failed;
   }
 
   /** Reasons by cell; all cells of a group have failed when what they share has. */
   async #failures(left: ReadonlyMap<string, StudyCell>): Promise<Map<string, string>> {
     const failures = new Map<string, string>();
-    for (const { data, failedReason } of await this.#queue.getFailed()) {
+    for (const { job, task } of await this.#failed()) {
+      if (!task) {
+        this.#onNotice(`the queue held ${quote(job.id)}, which is no task of a study: it is removed.`);
+        await job.remove();
+        continue;
+      }
       for (const [id, cell] of left) {
-        const isHit = data.cell ? cellId(data.cell) === id : data.set === cell.set && data.seed === cell.seed;
-        if (isHit) failures.set(id, failedReason);
+        const isHit = task.cell ? cellId(task.cell) === id : task.set === cell.set && task.seed === cell.seed;
+        if (isHit) failures.set(id, explainedFailure(job.failedReason));
       }
     }
     return failures;
+  }
+
+  /**
+   * Copies what the other store lacks. What cannot be used is told and stays where it is.
+   * @throws UserError when both have files of one name that differ
+   */
+  async #copyFiles(from: StudyStore, to: StudyStore, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const bytes = await from.load(name);
+      if (!bytes) continue;
+      const known = await to.load(name);
+      if (known && !isCheckpoint(name) && Buffer.compare(known, bytes) !== 0)
+        throw new UserError(
+          `the study in Redis started from another ${name} than this folder.`,
+          'Give the study another --name, or remove the other with --clear.',
+        );
+      if (known) continue;
+      try {
+        await checkShared(name, bytes);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        this.#onNotice(`${error.message.replace(/\.$/, '')}: it is not copied.`);
+        continue;
+      }
+      await to.save(name, bytes);
+    }
   }
 
   async #tellRefusals(study: string, told: Set<string>): Promise<void> {
@@ -351,10 +455,10 @@ export class StudyQueue {
 
   async #process(job: Job<StudyTask>, token: string, options: WorkOptions, broken: AbortController): Promise<void> {
     const { handler, worker, signal, onTask, rest = 5000 } = options;
-    const { data: task } = job;
     try {
       signal.throwIfAborted();
-      const refusal = await handler.refusal(task);
+      const task = checkTask(job.data, `the task ${quote(job.id)}`);
+      const refusal = this.#otherVersion(task) ?? (await handler.refusal(task));
       if (refusal) {
         const reason = `${worker} leaves ${task.set} to others: ${refusal}`;
         await this.#client.hset(this.#key(task.study, 'refusals'), { [`${worker}/${task.set}`]: reason });
@@ -366,7 +470,8 @@ export class StudyQueue {
       if (!task.cell) return await handler.prepare(task, store);
       const result = await handler.run(task.cell, task, store);
       // Kept beside the queue: it counts even if the task was given to another worker meanwhile.
-      await this.#client.hsetnx(this.#key(task.study, 'results'), result.id, JSON.stringify(result));
+      const text = resultText({ version: this.#version, result }, task.cell);
+      await this.#client.hsetnx(this.#key(task.study, 'results'), result.id, text);
     } catch (error) {
       if (signal.aborted) {
         await job.moveToWait(token).catch(() => {});
@@ -377,6 +482,11 @@ export class StudyQueue {
         throw new this.#bullmq.UnrecoverableError([error.message, error.fix].filter(Boolean).join(' '));
       throw error;
     }
+  }
+
+  #otherVersion({ version }: StudyTask): string | undefined {
+    if (version === this.#version) return undefined;
+    return `the study is one of raad-webgpu ${quote(version)}, and it has ${quote(this.#version)}.`;
   }
 
   /** Says what a lost connection means. */
@@ -390,7 +500,10 @@ export class StudyQueue {
 }
 
 /** What the cells of each set and seed share, by the id of its job. */
-function groupTasks(study: string, { cells, terms, digests }: CoordinateOptions): Map<string, StudyTask> {
+function groupTasks(
+  study: string,
+  { cells, terms, digests }: Pick<CoordinateOptions, 'cells' | 'digests'> & { readonly terms: StudyTerms },
+): Map<string, StudyTask> {
   const tasks = new Map<string, StudyTask>();
   for (const { set, seed } of cells) {
     const arms = [...new Set(cells.filter((each) => each.set === set && each.seed === seed).map(({ arm }) => arm))];
@@ -409,20 +522,27 @@ function jobId(...parts: unknown[]): string {
   return parts.map((part) => encodeURIComponent(String(part))).join('/');
 }
 
-/**
- * Copies what the other store lacks.
- * @throws UserError when both have files of one name that differ
- */
-async function copyFiles(from: StudyStore, to: StudyStore, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    const bytes = await from.load(name);
-    if (!bytes) continue;
-    const known = await to.load(name);
-    if (!known) await to.save(name, bytes);
-    else if (!isCheckpoint(name) && Buffer.compare(known, bytes) !== 0)
-      throw new UserError(
-        `the study in Redis started from another ${name} than this folder.`,
-        'Give the study another --name, or remove the other with --clear.',
-      );
+/** What is known about results that could not be used. */
+interface Returns {
+  /** What the cells of each set and seed share. */
+  readonly tasks: ReadonlyMap<string, StudyTask>;
+  /** Why cells are given up. */
+  readonly refused: Map<string, string>;
+  readonly tries: Map<string, number>;
+}
+
+/** The task of a job, if it holds one. */
+function taskOf({ data }: Job<unknown>): StudyTask | undefined {
+  try {
+    return checkTask(data);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return undefined;
   }
+}
+
+function explainedFailure(reason: string): string {
+  return /stalled more than/.test(reason)
+    ? `it is set aside: ${STALLS + 1} times a worker took it and fell silent, as one does that is killed for its memory.`
+    : reason;
 }

@@ -46,6 +46,6 @@ export async function loadTuning(caps: Caps, notice: (message: string) => void):
 /** Keeps choices for later runs on this adapter. @returns the file */
 export async function saveTuning(caps: Caps, tuning: Tuning): Promise<string> {
   const file = tuningFile(caps);
-  await writeAtomically(file, `${JSON.stringify(tuning, null, 1)}\n`);
+  await writeAtomically(file, tuning.text());
   return file;
 }

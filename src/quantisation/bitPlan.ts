@@ -1,3 +1,4 @@
+import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import type { Networks } from '../model/networks.ts';
 import type { ConvParameters } from '../model/pdn.ts';
@@ -44,33 +45,44 @@ export function uniformPlan(networks: Networks, layer: Omit<LayerPlan, 'granular
   return { format: FORMAT, version: VERSION, layers: Object.fromEntries(layers) };
 }
 
+const FIX = 'See docs/bit-plan.schema.json.';
+const FIELDS: readonly string[] = ['format', 'version', 'layers', '$schema'];
+
 /**
  * @param text JSON
  * @param networks the detector that the plan is for
- * @throws UserError naming the layer and what is wrong with it
+ * @throws UserError naming the layer or field and what is wrong with it; a layer may stand there once
  */
 export function parseBitPlan(text: string, networks: Networks): BitPlan {
-  let plan: Partial<BitPlan>;
-  try {
-    plan = JSON.parse(text);
-  } catch {
-    throw new UserError('the bit plan is not JSON.', 'See docs/bit-plan.schema.json.');
-  }
-  if (
-    typeof plan !== 'object' ||
-    plan === null ||
-    plan.format !== FORMAT ||
-    typeof plan.layers !== 'object' ||
-    plan.layers === null
-  )
-    throw new UserError(`this is not a bit plan (format ${FORMAT}).`, 'See docs/bit-plan.schema.json.');
-  if (plan.version !== VERSION)
-    throw new UserError(
-      `the bit plan has version ${quote(plan.version)}, expected ${VERSION}.`,
-      'Use a newer raad-webgpu.',
-    );
+  const plan = parseJson(text, 'the bit plan', FIX);
+  if (!isRecord(plan) || plan['format'] !== FORMAT)
+    throw new UserError(`this is not a bit plan (format ${FORMAT}).`, FIX);
+  const { version, layers } = plan;
+  if (version !== VERSION)
+    throw new UserError(`the bit plan has version ${quote(version)}, expected ${VERSION}.`, 'Use a newer raad-webgpu.');
+  const unknown = Object.keys(plan).find((field) => !FIELDS.includes(field));
+  if (unknown !== undefined) throw new UserError(`the bit plan has the unknown field ${quote(unknown)}.`, FIX);
+  if (!isRecord(layers)) throw new UserError(`the bit plan has layers ${quote(layers)}, which is no object.`, FIX);
+  if (Object.keys(layers).length === 0)
+    throw new UserError('the bit plan names no layer.', 'Give at least one a width: without a plan all stay float.');
+  checkLayerPlans(layers, networks);
+  return { format: FORMAT, version: VERSION, layers };
+}
+
+/** A plan as text that {@link parseBitPlan} takes. @throws UserError as it does */
+export function bitPlanText(plan: BitPlan, networks: Networks): string {
+  const text = `${JSON.stringify(plan, null, 2)}\n`;
+  parseBitPlan(text, networks);
+  return text;
+}
+
+/** @throws UserError naming the first layer that these networks do not have, or that cannot be planned so */
+export function checkLayerPlans(
+  layers: Readonly<Record<string, unknown>>,
+  networks: Networks,
+): asserts layers is BitPlan['layers'] {
   const known = quantisableLayers(networks);
-  for (const [name, layer] of Object.entries(plan.layers)) {
+  for (const [name, layer] of Object.entries(layers)) {
     const convolution = known.get(name);
     if (!convolution)
       throw new UserError(
@@ -79,7 +91,6 @@ export function parseBitPlan(text: string, networks: Networks): BitPlan {
       );
     checkLayerPlan(name, layer, convolution.weight.type.shape[1]!);
   }
-  return { format: FORMAT, version: VERSION, layers: plan.layers };
 }
 
 const LAYER_FIELDS: readonly string[] = ['weights', 'activations', 'granularity', 'range'];
@@ -96,7 +107,7 @@ export function checkLayerPlan(
 ): asserts value is LayerPlan {
   const wrong = (what: string, found: unknown, allowed: string) =>
     new UserError(`${source} gives ${name} ${what} ${quote(found)}.`, `Use ${allowed}.`);
-  const layer: Partial<LayerPlan> = typeof value === 'object' && value !== null ? value : {};
+  const layer: Partial<LayerPlan> = isRecord(value) ? value : {};
   const { weights, activations, granularity, range = 'static' } = layer;
   const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
   if (!widths.includes(weights as number)) throw wrong('weights of', weights, `one of ${widths.join(', ')}`);
@@ -107,7 +118,8 @@ export function checkLayerPlan(
   if (unknown !== undefined) throw wrong('the unknown field', unknown, LAYER_FIELDS.join(', '));
   if (granularity === 'channel') return;
   const size = granularity?.groupSize;
-  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || inChannels % size !== 0 || size % 4 !== 0)
+  const isGroup = isRecord(granularity) && Object.keys(granularity).length === 1;
+  if (!isGroup || !Number.isInteger(size) || size! < 1 || inChannels % size! !== 0 || size! % 4 !== 0)
     throw wrong(
       'the granularity',
       granularity,

@@ -1,3 +1,5 @@
+import { firstNotFinite } from '../checks/numbers.ts';
+import { UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../kernels/half.ts';
 import { Networks } from '../model/networks.ts';
 import { type BitPlan, type LayerPlan, quantisableLayers } from './bitPlan.ts';
@@ -44,6 +46,7 @@ export function copyNetworks(networks: Networks): Networks {
  * Quantises the weights of all layers that a plan names.
  * @param inputs quantisers of the layers' inputs, where the plan needs them
  * @returns networks with the values that the codes stand for, and the codes
+ * @throws UserError naming the layer whose weights half floats do not hold
  */
 export function quantiseNetworks(
   networks: Networks,
@@ -58,8 +61,16 @@ export function quantiseNetworks(
     const { weights: bits, granularity } = layer;
     const values = weight.data as Float32Array;
     let weights: QuantisedWeights | undefined;
-    if (bits === 16) weight.data = values.map((value) => halfToFloat(floatToHalf(value)));
-    else if (bits !== 32) {
+    if (bits === 16) {
+      weight.data = values.map((value) => halfToFloat(floatToHalf(value)));
+      const at = firstNotFinite(weight.data);
+      if (at >= 0)
+        throw new UserError(
+          `half floats do not hold the weight ${values[at]} of ${name}.`,
+          'Plan 32 bits for this layer, or 8 or fewer.',
+        );
+    }
+    if (bits !== 16 && bits !== 32) {
       const groupSize = granularity === 'channel' ? weight.type.shape[1]! : granularity.groupSize;
       weights = quantiseWeights(values, weight.type.shape, { bits: bits as WeightBits, groupSize });
       weight.data = dequantiseWeights(weights);

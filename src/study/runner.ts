@@ -1,4 +1,5 @@
 import { measure } from '../bench/measure.ts';
+import { jsonText, parseShape } from '../checks/shape.ts';
 import { type Dataset, GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -14,16 +15,18 @@ import {
 } from '../hqs/allocate.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
 import { Detector } from '../model/detector.ts';
-import { loadDetector, saveDetector } from '../model/modelFile.ts';
+import { loadDetector, readModel, saveDetector } from '../model/modelFile.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { type BitPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import type { ImageSource } from '../train/calibrate.ts';
+import { readCheckpoint } from '../train/checkpoint.ts';
 import { fit } from '../train/fit.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import { type LayerInputs, prepareQuantisation, quantize } from '../train/quantize.ts';
 import { recalibrate } from '../train/recalibrate.ts';
 import { type Arm, type CellResult, cellId, isQuantised, isSimulated, type StudyCell } from './cells.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from './settings.ts';
+import { LAYER_SCORES } from './shapes.ts';
 
 /** The images of one data set, split by a seed. */
 export interface StudyData {
@@ -93,6 +96,18 @@ export function sharedFiles(set: string, seed: number): readonly string[] {
 /** Whether a name in the store is that of unfinished training, which is replaced often. */
 export function isCheckpoint(name: string): boolean {
   return name.endsWith(CHECKPOINT);
+}
+
+/** @throws UserError for contents of {@link sharedFiles} that no runner would take */
+export async function checkShared(name: string, bytes: Uint8Array): Promise<void> {
+  if (name.endsWith(MODEL)) await readModel(bytes, name);
+  // One without bytes says that training has ended.
+  else if (!isCheckpoint(name)) parseScores(bytes, name);
+  else if (bytes.length > 0) await readCheckpoint(bytes, name);
+}
+
+function parseScores(bytes: Uint8Array, name: string): LayerScore[] {
+  return parseShape(new TextDecoder().decode(bytes), LAYER_SCORES, name, 'Restore or remove the file.');
 }
 
 /** What the cells of one set and seed share. */
@@ -212,6 +227,7 @@ export class StudyRunner {
     const { engine, settings, penalty, teacher, store, onProgress, onNotice, signal } = this.#options;
     const key = sharedKey(set, seed);
     const resume = await store.load(key + CHECKPOINT);
+    if (resume) await checkShared(key + CHECKPOINT, resume);
     const detector = await fit({
       engine,
       settings: { ...settings.fit, seed },
@@ -236,14 +252,14 @@ export class StudyRunner {
     const { settings, store, signal } = this.#options;
     const name = shared.key + SCORES[kind];
     const known = await store.load(name);
-    if (known) return JSON.parse(new TextDecoder().decode(known));
+    if (known) return parseScores(known, name);
     const { float: detector, data } = shared;
     const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
     const scores =
       kind === 'hqs'
         ? await layerScores({ ...options, normal: data.heldOut, reference: data.train })
         : await ompqScores({ ...options, normal: data.train });
-    await store.save(name, new TextEncoder().encode(JSON.stringify(scores)));
+    await store.save(name, new TextEncoder().encode(jsonText(scores, LAYER_SCORES, name)));
     return scores;
   }
 

@@ -29,6 +29,16 @@ const ENOUGH = 8;
 const MAPS = ['studentTeacher', 'autoencoder'] as const satisfies readonly (keyof RawMaps)[];
 const MAP_NAMES = { studentTeacher: 'student-teacher', autoencoder: 'autoencoder-student' } as const;
 
+/** @throws UserError naming the image whose maps are not finite */
+async function rawMapsOf(detector: Detector, source: ImageSource, index: number): Promise<RawMaps> {
+  try {
+    return await detector.rawMaps(await source.image(index));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${imageNames(source, [index])[0]}: ${error.message}`, error.fix);
+  }
+}
+
 /**
  * Takes map quantiles and the conformal threshold from held-out normal images, which must not have been trained on. Images far
  * outside the others, such as blank frames, are left out and named.
@@ -49,7 +59,7 @@ export async function calibrate(
   const levels = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
   for (let i = 0; i < heldOut.count; i++) {
     signal?.throwIfAborted();
-    const maps = await detector.rawMaps(await heldOut.image(i));
+    const maps = await rawMapsOf(detector, heldOut, i);
     for (const map of MAPS) {
       planes[map].set(maps[map], i * plane);
       levels[map].push(mapLevel(maps[map]));
@@ -58,7 +68,7 @@ export async function calibrate(
   const usual = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
   for (let i = 0; train && i < Math.min(train.count, ENOUGH - heldOut.count); i++) {
     signal?.throwIfAborted();
-    const maps = await detector.rawMaps(await train.image(i));
+    const maps = await rawMapsOf(detector, train, i);
     for (const map of MAPS) usual[map].push(mapLevel(maps[map]));
   }
   const left = new Set<number>();

@@ -1,8 +1,9 @@
+import { isRecord, parseJson } from '../checks/json.ts';
+import { firstNotFinite } from '../checks/numbers.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { Tuning } from '../engine/tuning.ts';
 import { quote, UserError } from '../errors.ts';
 import { openChecked, writeChecked } from '../model/checksum.ts';
-import { isRecord, parseJson } from '../model/json.ts';
 import { decodeFile, type StoredTensor, type TensorFile } from '../model/safetensors.ts';
 
 /** What training needs to continue bit for bit: weights, optimiser moments, step state, and the choice of kernels. */
@@ -15,27 +16,29 @@ export type Fingerprint = Readonly<Record<string, string | number>>;
 
 const FORMAT = 'raad-checkpoint';
 
-export function writeCheckpoint(
+/** @throws UserError for values that {@link readCheckpoint} would refuse */
+export async function writeCheckpoint(
   { parameters, tuning }: Checkpoint,
   fingerprint: Fingerprint,
   step: number,
 ): Promise<Uint8Array> {
   const tensors = new Map<string, StoredTensor>();
   for (const { name, type, data } of parameters) tensors.set(name, { shape: type.shape, data });
-  return writeChecked(tensors, {
+  const metadata = {
     format: FORMAT,
     step: String(step),
     settings: JSON.stringify(fingerprint),
     tuning: JSON.stringify(tuning),
-  });
+  };
+  checkMetadata(metadata, 'the checkpoint to write');
+  checkTensors(tensors, 'the checkpoint to write');
+  return writeChecked(tensors, metadata);
 }
 
 const FIX = 'Start anew.';
 
-/** @throws UserError for a damaged or foreign file, or settings that are no names with texts and numbers */
-export async function readCheckpoint(bytes: Uint8Array, name = 'the checkpoint'): Promise<TensorFile> {
-  const file = openChecked(bytes, name);
-  const { format, step = '', settings = '' } = file.metadata;
+/** @throws UserError for metadata that no run could go on from */
+function checkMetadata({ format, step = '', settings = '', tuning = '' }: TensorFile['metadata'], name: string): void {
   if (format !== FORMAT) {
     throw new UserError(`${name} is not a training checkpoint.`, 'Pass the file that `raad fit` wrote while training.');
   }
@@ -44,8 +47,25 @@ export async function readCheckpoint(bytes: Uint8Array, name = 'the checkpoint')
   const values = isRecord(parsed) ? Object.values(parsed) : [undefined];
   if (values.some((value) => typeof value !== 'string' && typeof value !== 'number'))
     throw new UserError(`${name} has settings that are no texts and numbers.`, FIX);
+  Tuning.parse(tuning);
+}
+
+/** @throws UserError for values that training cannot go on from */
+function checkTensors(tensors: TensorFile['tensors'], name: string): void {
+  for (const [tensor, { data }] of tensors) {
+    if (data instanceof Float32Array && firstNotFinite(data) >= 0)
+      throw new UserError(`${name} holds values in ${quote(tensor)} that are not finite.`, FIX);
+  }
+}
+
+/** @throws UserError for a damaged or foreign file, or contents that no training could go on from */
+export async function readCheckpoint(bytes: Uint8Array, name = 'the checkpoint'): Promise<TensorFile> {
+  const file = openChecked(bytes, name);
+  checkMetadata(file.metadata, name);
   await file.verify();
-  return decodeFile(file);
+  const decoded = decodeFile(file);
+  checkTensors(decoded.tensors, name);
+  return decoded;
 }
 
 /** The choice of kernels that a checkpoint was made with. @throws UserError when it holds none */

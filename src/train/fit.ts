@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -132,11 +133,13 @@ function provenance({ settings, dataset, train, heldOut, teacher, penalty }: Fit
 /** @throws UserError for a setting that cannot be used */
 export function checkFitSettings(settings: FitSettings): void {
   checkSteps(settings);
-  checkWhole(settings.seed, 'seed', 0);
+  checkSeed(settings.seed);
 }
 
 /** More images in a step than any use of them needs: graphs and buffers grow with it. */
 const MAX_BATCH = 256;
+
+const MAX_STEPS = 2 ** 31;
 
 /** What every kind of training needs. @throws UserError for a setting that cannot be used */
 export function checkSteps({
@@ -145,18 +148,27 @@ export function checkSteps({
   learningRate,
   weightDecay,
 }: Pick<FitSettings, 'iterations' | 'batch' | 'learningRate' | 'weightDecay'>): void {
+  // The device counts steps and computes rates in 32 bits.
   checkWhole(iterations, 'iterations', 1);
+  if (iterations > MAX_STEPS)
+    throw new UserError(`iterations ${iterations} cannot be used.`, `At most ${MAX_STEPS} steps can be counted.`);
   checkWhole(batch, 'batch', 1);
   if (batch > MAX_BATCH)
     throw new UserError(`batch ${batch} cannot be used.`, `At most ${MAX_BATCH} images fit into a step.`);
-  if (!(learningRate > 0))
-    throw new UserError(`learning rate ${learningRate} cannot be used.`, 'It has to be above 0.');
-  if (!(weightDecay >= 0))
-    throw new UserError(`weight decay ${weightDecay} cannot be used.`, 'It has to be at least 0.');
+  if (!(Math.fround(learningRate) > 0 && Number.isFinite(Math.fround(learningRate))))
+    throw new UserError(
+      `learning rate ${learningRate} cannot be used.`,
+      'It has to be a number above 0 that float32 holds.',
+    );
+  if (!(weightDecay >= 0 && Number.isFinite(Math.fround(weightDecay))))
+    throw new UserError(
+      `weight decay ${weightDecay} cannot be used.`,
+      'It has to be a number of at least 0 that float32 holds.',
+    );
 }
 
 function checkWhole(value: number, name: string, least: number): void {
-  if (!Number.isInteger(value) || value < least)
+  if (!Number.isSafeInteger(value) || value < least)
     throw new UserError(`${name} ${value} cannot be used.`, `It has to be a whole number of at least ${least}.`);
 }
 

@@ -1,3 +1,4 @@
+import { checkSeed } from '../checks/numbers.ts';
 import { centreCrop } from '../data/image.ts';
 import { penaltyImage } from '../data/penalty.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -18,6 +19,7 @@ const GENERATED = 2048;
 
 /** Generated pictures with natural statistics, so that nothing has to be downloaded. */
 export function generatedPenalty(seed: number): PenaltySource {
+  checkSeed(seed);
   return {
     name: 'generated',
     count: GENERATED,

@@ -1,3 +1,4 @@
+import { firstNotFinite } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -10,7 +11,7 @@ import type { Networks } from '../model/networks.ts';
 import { Resizer } from '../model/pixels.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
 import { correctBiases, type TapMeans, TapObserver } from '../quantisation/biases.ts';
-import { type BitPlan, quantisableLayers } from '../quantisation/bitPlan.ts';
+import { type BitPlan, checkLayerPlans, quantisableLayers } from '../quantisation/bitPlan.ts';
 import { equalisableLayers, equaliseNetworks } from '../quantisation/equalise.ts';
 import { integerGraph, type LayerCache, layerOf } from '../quantisation/integerGraph.ts';
 import {
@@ -89,7 +90,7 @@ export async function quantize(options: QuantizeOptions): Promise<Detector> {
 /**
  * The float detector that a plan's quantisation starts from, and what its layers read: with more equal channels where the plan
  * has 8-bit activations, unless the inputs are given.
- * @throws UserError without images, or for a detector that is quantised already
+ * @throws UserError without images, for a plan of other layers, or for a detector that is quantised already
  */
 export async function prepareQuantisation(
   options: QuantizeOptions,
@@ -98,6 +99,7 @@ export async function prepareQuantisation(
   if (detector.state.quantisation) {
     throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
   }
+  checkLayerPlans(plan.layers, detector.state.networks);
   if (train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
   if (inputs) return { base: detector, inputs };
   const isWide = Object.values(plan.layers).every(({ activations }) => activations > 8);
@@ -220,7 +222,14 @@ async function readInputs(
       const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
       const values = await plan.run({ image: pixels }, keys);
       nodes.forEach(([node, layers], k) => {
-        visit(layers, values[keys[k]!] as Float32Array, node.type.shape as Shape);
+        const own = values[keys[k]!] as Float32Array;
+        const at = firstNotFinite(own);
+        if (at >= 0)
+          throw new UserError(
+            `the input of ${layers[0]} is ${own[at]} on a training image, so it has no range.`,
+            "The networks' values overflow: train the model again.",
+          );
+        visit(layers, own, node.type.shape as Shape);
       });
       onProgress?.({ phase, done: i + 1, total });
     }

@@ -1,3 +1,4 @@
+import { firstNotFinite } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -167,7 +168,18 @@ export class TrainingSession {
     });
     const kept = new Set([...networks.parameters, ...trained]);
     this.#temporary = [...plan.parameters].filter((parameter) => !kept.has(parameter));
+    let judged = start;
+    /** Reads the losses since the last look, at most RING_ROWS steps. @throws UserError when training has diverged */
+    const judge = async (done: number) => {
+      await engine.download([ring]);
+      const losses = ring.data as Float32Array;
+      assertConverging(losses, judged, done);
+      judged = done;
+      return losses;
+    };
     const save = async (step: number) => {
+      // A checkpoint from which nothing can go on never replaces a good one.
+      await judge(step);
       await engine.download(parts.parameters);
       await checkpoint?.save(await writeCheckpoint(parts, this.#fingerprint(), step));
     };
@@ -197,20 +209,15 @@ export class TrainingSession {
         const done = step + 1;
         // The ring holds RING_ROWS steps; a slow adapter is reported on every second.
         if (done === iterations || done - reported >= RING_ROWS || performance.now() - reportedAt > 1000) {
-          await engine.download([ring]);
-          onProgress?.({
-            phase: 'train',
-            done,
-            total: iterations,
-            losses: meanLosses(ring.data as Float32Array, reported, done),
-          });
+          const losses = meanLosses(await judge(done), reported, done);
+          onProgress?.({ phase: 'train', done, total: iterations, losses });
           reported = done;
           reportedAt = performance.now();
         }
         if (checkpoint && done % checkpoint.every === 0 && done < iterations) await save(done);
       }
       await engine.download(trained);
-      checkFinite(trained);
+      assertFinite(trained, iterations);
     } finally {
       await Promise.allSettled(inFlight);
       plan.destroy();
@@ -309,10 +316,25 @@ function meanLosses(ring: Float32Array, from: number, to: number): Record<LossNa
   return result;
 }
 
-function checkFinite(parameters: readonly Parameter[]): void {
+const DIVERGED =
+  'Use a smaller learning rate (--lr, --recalibrate-lr). A checkpoint that was saved before has no such values and stays.';
+
+/** @throws UserError naming the first step of `from` to `to` whose losses are not finite */
+function assertConverging(ring: Float32Array, from: number, to: number): void {
+  for (let step = Math.max(from, to - RING_ROWS); step < to; step++) {
+    const row = (step % RING_ROWS) * LOSS_NAMES.length;
+    const at = firstNotFinite(ring.subarray(row, row + LOSS_NAMES.length));
+    if (at < 0) continue;
+    throw new UserError(
+      `training diverged: the loss ${LOSS_NAMES[at]} is ${ring[row + at]} at step ${step + 1}.`,
+      DIVERGED,
+    );
+  }
+}
+
+function assertFinite(parameters: readonly Parameter[], step: number): void {
   for (const { name, data } of parameters) {
-    if (!data.every(Number.isFinite)) {
-      throw new UserError(`training diverged: ${name} is not finite.`, 'Use a lower learning rate.');
-    }
+    const at = firstNotFinite(data);
+    if (at >= 0) throw new UserError(`training diverged: ${name} holds ${data[at]} after step ${step}.`, DIVERGED);
   }
 }

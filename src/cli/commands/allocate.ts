@@ -18,12 +18,20 @@ import {
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import type { LayerPlan } from '../../quantisation/bitPlan.ts';
+import { bitPlanText, type LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { ImageSource } from '../../train/calibrate.ts';
-import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
+import {
+  type Arguments,
+  type OptionTable,
+  readSeed,
+  readWidths,
+  seedOf,
+  UsageError,
+  wholeNumber,
+} from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { inputFiles, withEngine } from '../session.ts';
 
@@ -77,7 +85,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const limit = readLimit(args);
   const scoring = {
     map: args.choice('map', ['attention', 'ridge', 'cka']) ?? 'attention',
-    seed: wholeNumber(args, 'seed', 0, 0),
+    seed: readSeed(args),
     images: wholeNumber(args, 'max-images', 64, 1),
     plantings: wholeNumber(args, 'plantings', 2, 1),
   } as const;
@@ -85,6 +93,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const own = (args.choice('autoencoder', ['fixed', 'own']) ?? 'fixed') === 'own';
   const which: ImageChoice = args.choice('images', IMAGE_CHOICES) ?? 'held-out';
   const repeats = wholeNumber(args, 'repeats', 0, 0);
+  seedOf('seed', scoring.seed + 2 * repeats);
   const chart = args.text('chart');
   checkScoring({ map: scoring.map, ...(contribution && { contribution }) });
   const state = await readModelFile(model);
@@ -110,7 +119,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       return allocate({ networks, scores, method, ...choices, ...(limit && { limit }), seed });
     };
     const allocation = await allocateFor(which, scoring.seed);
-    await writeAtomically(output, `${JSON.stringify(allocation.plan, null, 2)}\n`);
+    await writeAtomically(output, bitPlanText(allocation.plan, detector.state.networks));
     console.log(table(allocation));
     console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
     if (chart) {

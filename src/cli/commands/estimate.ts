@@ -10,9 +10,11 @@ import {
   totalRows,
   withPredictions,
 } from '../../bench/predictTables.ts';
+import type { Shape } from '../../checks/shape.ts';
 import { UserError } from '../../errors.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { readBytes } from '../../node/files.ts';
+import { readJson } from '../../node/jsonFile.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { metricsTable } from '../../report/table.ts';
@@ -49,22 +51,15 @@ function chosenBits(args: Arguments) {
   return names.flatMap((name) => (name === 'none' ? [undefined] : readWidths('bits', name, WEIGHT_BITS)));
 }
 
+const DISPATCHES: Shape = {
+  fields: { dispatches: { list: { fields: { name: 'text', median: { from: 0, to: Number.MAX_VALUE } } }, atLeast: 1 } },
+};
+
 /** @throws UserError unless the file is a report of raad bench dispatches */
 async function readMeasured(file: string): Promise<readonly MeasuredDispatch[]> {
   const fix = 'Make one with `raad bench dispatches --json FILE`.';
-  let report: { dispatches?: readonly Partial<MeasuredDispatch>[] };
-  try {
-    report = JSON.parse(new TextDecoder().decode(await readBytes(file)));
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`${file} is not JSON.`, fix);
-  }
-  const dispatches = Array.isArray(report?.dispatches) ? report.dispatches : [];
-  const isMeasured = (each: Partial<MeasuredDispatch> | null): each is MeasuredDispatch =>
-    typeof each?.name === 'string' && typeof each.median === 'number';
-  if (dispatches.length === 0 || !dispatches.every(isMeasured))
-    throw new UserError(`${file} holds no measured dispatches.`, fix);
-  return dispatches as readonly MeasuredDispatch[];
+  const { dispatches } = await readJson<{ dispatches: readonly MeasuredDispatch[] }>(file, DISPATCHES, fix);
+  return dispatches;
 }
 
 /** @throws UserError for a file without markers */

@@ -14,7 +14,7 @@ import { readTeacher } from '../../node/teachers.ts';
 import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } from '../../train/fit.ts';
 import { loadTeacher } from '../../train/teacher.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
@@ -127,7 +127,7 @@ export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = '
     batch: args.number('batch') ?? preset.batch,
     learningRate: args.number('lr') ?? preset.learningRate,
     weightDecay: preset.weightDecay,
-    seed: args.number('seed') ?? preset.seed,
+    seed: readSeed(args, preset.seed),
   };
 }
 

@@ -1,6 +1,6 @@
 import { defectNames, PART_NAMES } from '../../data/synthetic/generate.ts';
 import { writeInspectionSet } from '../../node/generated.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
 import { startProgress } from '../progress.ts';
 
 export const usage = `raad generate -o DIR
@@ -34,7 +34,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   };
   const total = counts.train + counts.testGood + counts.testPerDefect * defectNames(part).length;
   const progress = startProgress('generating', total, 'images');
-  const settings = { part, seed: args.number('seed') ?? 0, size: args.number('resolution') ?? 256, ...counts };
+  const settings = { part, seed: readSeed(args), size: args.number('resolution') ?? 256, ...counts };
   try {
     await writeInspectionSet(output, settings, {
       replace: args.flag('force') ? 'all' : 'none',

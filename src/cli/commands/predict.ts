@@ -62,7 +62,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     detector.destroy();
     const failed = paths.length - done;
-    if (done === 0) throw new UserError('none of the images could be read.', 'Give whole image files.');
+    if (done === 0) throw new UserError('none of the images could be scored.', 'They are named above.');
     if (failed > 0)
       throw new UserError(
         `${failed} of ${paths.length} images were left out.`,

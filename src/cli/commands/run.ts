@@ -24,7 +24,7 @@ import { STEPS, type StepRecord } from '../../study/record.ts';
 import { sharedFiles } from '../../study/runner.ts';
 import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, studyRunner } from '../study.ts';
@@ -58,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     throw new UsageError('run needs a data set and -o.', 'raad run DATA -o DIR');
   const settings = studySettings(args, 'standard');
   checkStudySettings(settings);
-  const seed = wholeNumber(args, 'seed', 0, 0);
+  const seed = readSeed(args);
   const between: LeftOut[] = [];
   const sets = chooseCategories(await openStudySets(args.positionals, between), args.text('category'));
   if (isDry || !out) return printDatasets(args, namedSets(sets), between, signal);

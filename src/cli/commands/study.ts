@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { type LeftOut, splitHeldOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { datasetFiles } from '../../node/datasets.ts';
-import { readText } from '../../node/files.ts';
+import { readJson } from '../../node/jsonFile.ts';
 import { lockFolder } from '../../node/lock.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import {
@@ -19,14 +19,16 @@ import {
 } from '../../node/study.ts';
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
 import { readTeacher } from '../../node/teachers.ts';
+import { ownVersion } from '../../node/version.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
 import { CHART_FILES } from '../../study/chartFiles.ts';
 import { modelFile, type StudyStore, sharedFiles } from '../../study/runner.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
+import { SETTINGS_FILE } from '../../study/shapes.ts';
 import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, type Photographs, printCell, studyOpener, studyRunner } from '../study.ts';
@@ -47,7 +49,8 @@ export const usage = `raad study DATA... --out DIR
   --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is quick by default
   --tables               only write the tables anew
   --markdown FILE        where the text goes, DIR/study.md
-  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port
+  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port,
+                         the password in the address or in RAAD_REDIS_PASSWORD
   --name NAME            tells studies in one Redis apart, study by default
   --clear                remove what Redis has of an earlier study of this name`;
 
@@ -87,7 +90,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.positionals.length === 0) throw new UsageError('study needs a data set.', 'raad study DATA... --out DIR');
   const seeds = list(args, 'seeds', '0,1,2').map((text) => {
     if (!/^\d+$/.test(text)) throw new UsageError(`--seeds ${text} cannot be used.`, 'Give whole numbers.');
-    return Number(text);
+    return seedOf('seeds', Number(text));
   });
   const arms = list(args, 'arms', ARMS.join(',')).map((text) => {
     const arm = ARMS.find((each) => each === text);
@@ -230,7 +233,12 @@ interface StudyStart {
 
 /** Leaves the cells to workers, and takes the study out of Redis when all are there. @throws UserError if some failed */
 async function coordinate(args: Arguments, { url, begin, ...options }: CoordinateOptions & StudyStart): Promise<void> {
-  const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
+  const queue = await openStudyQueue({
+    url,
+    name: args.text('name') ?? 'study',
+    version: await ownVersion(),
+    onNotice: notice,
+  });
   try {
     if (args.flag('clear')) await queue.clear();
     await begin();
@@ -289,5 +297,5 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
 
 /** What {@link keepSettings} wrote. */
 async function readSettingsFile(path: string): Promise<(StudySettings & { readonly penalty: string }) | undefined> {
-  return existsSync(path) ? JSON.parse(await readText(path)) : undefined;
+  return existsSync(path) ? readJson(path, SETTINGS_FILE) : undefined;
 }

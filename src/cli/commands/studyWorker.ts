@@ -3,6 +3,7 @@ import type { LeftOut } from '../../data/dataset.ts';
 import { UserError } from '../../errors.ts';
 import { namedSets, openStudySets, studyDigest } from '../../node/study.ts';
 import { openStudyQueue, type StudyTask } from '../../node/studyQueue.ts';
+import { ownVersion } from '../../node/version.ts';
 import { cellId } from '../../study/cells.ts';
 import type { StudyRunner, StudyStore } from '../../study/runner.ts';
 import { photographPenalty } from '../../train/penalty.ts';
@@ -15,6 +16,7 @@ export const usage = `raad study-worker DATA... --redis URL
   Takes cells of a study from the queue of raad study --redis, runs them on data sets of this machine, and gives their results
   back, until Ctrl-C. Settings come with the cells; data sets that are missing here, or differ, are left to other workers.
 
+  --redis URL            redis://host:port; the password in the address or in RAAD_REDIS_PASSWORD
   --name NAME            of the study, study by default
   --penalty DIR          the photographs that the study was given, if it was
   --lease SECONDS        when this worker is silent for so long, its cell is given to another, 60`;
@@ -35,7 +37,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const sets = await openStudySets(args.positionals, between);
   await announceDatasets(namedSets(sets), { isEvaluated: true, between, signal });
   const photographs = await loadPhotographs(await findPhotographs(args));
-  const queue = await openStudyQueue({ url, name: args.text('name') ?? 'study', onNotice: notice });
+  const queue = await openStudyQueue({
+    url,
+    name: args.text('name') ?? 'study',
+    version: await ownVersion(),
+    onNotice: notice,
+  });
   try {
     await withEngine(args, async (engine) => {
       const penalty = photographs && photographPenalty(engine, photographs, photographs.name);

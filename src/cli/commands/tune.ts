@@ -135,7 +135,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           console.log(`${name}: ${median.toPrecision(3)} ms`);
         }
       } finally {
-        if (target) await writeAtomically(target, `${JSON.stringify(tuning, null, 1)}\n`);
+        if (target) await writeAtomically(target, tuning.text());
         console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
       }
     },

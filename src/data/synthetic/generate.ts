@@ -1,3 +1,4 @@
+import { checkSeed } from '../../checks/numbers.ts';
 import { UserError } from '../../errors.ts';
 import type { RgbImage } from '../image.ts';
 import { Random } from '../random.ts';
@@ -192,11 +193,12 @@ export function inspectionPaths(options: InspectionSetOptions): string[] {
  * Generates a data set for anomaly detection, picture by picture: `train/good`, then `test/good`, then the defects. Every
  * picture depends on the options' part, seed and size and on its own place alone, so sets of different counts agree where they overlap.
  *
- * @throws UserError for an unknown part, a count that is no natural number, or a size outside 64..2048.
+ * @throws UserError for an unknown part, a count that is no natural number, a size outside 64..2048, or a seed that is no 32-bit word.
  */
 export function generateInspectionSet(options: InspectionSetOptions): Generator<InspectionSample, void, undefined> {
   const { part, seed, size = 256 } = options;
   const { render } = rendererOf(part);
+  checkSeed(seed);
   const all = [...places(options)];
   return (function* () {
     for (const { group, maskPath, ...place } of all) {
