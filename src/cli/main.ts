@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { inspect } from 'node:util';
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
 import * as allocating from './commands/allocate.ts';
@@ -26,6 +27,7 @@ import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as studyWorker from './commands/studyWorker.ts';
 import * as tune from './commands/tune.ts';
+import { printText, say, sayText } from './print.ts';
 
 interface Command {
   readonly usage: string;
@@ -89,7 +91,7 @@ function help(name: string | undefined): string {
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    console.log(help(rest[0]));
+    printText(help(rest[0]));
     return name === undefined ? EXIT.usage : 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -97,12 +99,12 @@ async function main(argv: readonly string[]): Promise<number> {
     throw new UsageError(`there is no command '${name}'.`, `Use one of: ${Object.keys(COMMANDS).join(', ')}.`);
   const args = parseArguments(rest, command.options);
   if (args.flag('help')) {
-    console.log(help(name));
+    printText(help(name));
     return 0;
   }
   const interrupt = new AbortController();
   process.once('SIGINT', () => {
-    console.error('\nstopping; press Ctrl-C again to stop at once');
+    say('', 'stopping; press Ctrl-C again to stop at once');
     interrupt.abort(new Interrupted());
     process.once('SIGINT', () => process.exit(EXIT.interrupted));
   });
@@ -115,10 +117,10 @@ class Interrupted extends Error {}
 function exitCode(error: unknown): number {
   if (error instanceof Interrupted) return EXIT.interrupted;
   if (error instanceof UserError) {
-    console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
+    say(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
-  console.error(error);
+  sayText(inspect(error));
   return EXIT.bug;
 }
 

@@ -8,6 +8,7 @@ import type { CellResult } from '../study/cells.ts';
 import { type StudyOptions, StudyRunner, type StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
 import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
+import { say } from './print.ts';
 import { notice } from './session.ts';
 
 /** Photographs below a folder, called like it. @param memory bytes of decoded images that may be kept */
@@ -50,7 +51,7 @@ export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): 
 /** One line about a finished cell. */
 export function printCell({ id, metrics, size, seconds }: CellResult): void {
   const percent = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
-  console.error(
+  say(
     `${id}: AUROC ${percent(metrics.auroc)}, AU-PRO ${percent(metrics.overlap)}, ${size.weightBytes} bytes, ${seconds.toFixed(0)} s`,
   );
 }
@@ -61,6 +62,6 @@ export function startPhases(interval = 10_000): (phase: string, done: number, to
   return (phase, done, total) => {
     if (performance.now() - shown < interval) return;
     shown = performance.now();
-    console.error(`  ${phase}: ${done}/${total}`);
+    say(`  ${phase}: ${done}/${total}`);
   };
 }

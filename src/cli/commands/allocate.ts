@@ -11,6 +11,7 @@ import { metricsTable } from '../../report/table.ts';
 import type { ImageSource } from '../../train/calibrate.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError, wholeNumber } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
+import { printLine, printText } from '../print.ts';
 import { withEngine } from '../session.ts';
 
 export const usage = `raad allocate MODEL DATA -o plan.json
@@ -95,8 +96,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     };
     const allocation = await allocateFor(which, scoring.seed);
     await writeAtomically(output, `${JSON.stringify(allocation.plan, null, 2)}\n`);
-    console.log(table(allocation));
-    console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
+    printText(table(allocation));
+    printLine(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
     if (chart) {
       const bars = allocation.rows.flatMap(({ layer, score, low, high, bits }) =>
         Number.isNaN(score) ? [] : [{ label: `${layer}: ${bits} bits`, value: score, low, high }],
@@ -114,7 +115,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         repeated.push({ name: `${half}, seed ${seed}`, allocation: await allocateFor(half, seed) });
       }
     }
-    if (repeats > 0) console.log(stability(repeated));
+    if (repeats > 0) printText(stability(repeated));
     detector.destroy();
   });
 }

@@ -20,6 +20,7 @@ import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../ar
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
+import { printLine, printText } from '../print.ts';
 import { MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
@@ -249,7 +250,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ? await measurePeaks(engine)
         : undefined;
       if (peaks) {
-        console.log(peaksText(peaks));
+        printText(peaksText(peaks));
       }
       const results: BenchResult[] = [];
       const only = args.text('variants')?.split(',');
@@ -271,7 +272,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const networks = new Networks(sizes[0]!, sides[0]!);
       const [batch] = batches as [number];
       if (results.length > 0)
-        console.log(
+        printText(
           metricsTable(
             results.map((result) => row(result, peaks)),
             { digits: 2 },
@@ -281,16 +282,16 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       let field: Timing[] = [];
       if (suites.includes('protocol')) {
         field = await protocol(engine, networks, weights, rounds, warmUp, signal);
-        console.log(protocolText(field));
+        printText(protocolText(field));
       }
 
       let dispatchRows: ReturnType<typeof dispatchRow>[] = [];
       if (suites.includes('dispatches')) {
         const { timings, plan } = await dispatches(engine, networks, weights, batch, rounds, args.flag('isolated'));
         dispatchRows = timings.map((timing) => dispatchRow(timing, plan, peaks));
-        console.log(metricsTable(dispatchRows, { digits: 3 }));
+        printText(metricsTable(dispatchRows, { digits: 3 }));
         const sum = dispatchRows.reduce((total, each) => total + each['median ms'], 0);
-        console.log(`${dispatchRows.length} dispatches, ${sum.toFixed(3)} ms in all`);
+        printLine(`${dispatchRows.length} dispatches, ${sum.toFixed(3)} ms in all`);
         const trace = args.text('trace');
         if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
       }
@@ -308,7 +309,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const share = args.text('share');
       if (share) {
         await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
-        console.log(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
+        printLine(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
       }
       const svg = args.text('svg');
       if (svg) {

@@ -13,6 +13,7 @@ import { heatmapRange } from '../../report/range.ts';
 import { evaluationNotes, evaluationTable } from '../../report/summary.ts';
 import { PRESETS } from '../../train/fit.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
+import { printLine, printText } from '../print.ts';
 import { withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 import { evaluateOne } from './eval.ts';
@@ -44,7 +45,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   // What an earlier run with other settings has left would mix with this one.
   await rm(data, { recursive: true, force: true });
   const count = await writeInspectionSet(data, { part, seed: 1, ...IMAGES });
-  console.log(`${data}: ${count} generated images of part '${part}'`);
+  printLine(`${data}: ${count} generated images of part '${part}'`);
   const { root, datasets } = await openDatasets(data);
   const dataset = datasets[0]!;
   await withEngine(args, async (engine) => {
@@ -70,9 +71,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       sheet,
       await encodePng(contactSheet(shown.map(toRow), { ...range, heading: `generated part: ${part}` })),
     );
-    console.log(evaluationTable(evaluation));
-    for (const line of evaluationNotes(evaluation)) console.log(line);
-    console.log(`\nmodel          ${model}\nprediction     ${picture}\ncontact sheet  ${sheet}`);
+    printText(evaluationTable(evaluation));
+    for (const line of evaluationNotes(evaluation)) printLine(line);
+    printLine('', `model          ${model}`, `prediction     ${picture}`, `contact sheet  ${sheet}`);
   });
 }
 

@@ -11,6 +11,7 @@ import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts'
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { printLine, printText } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 import { namedFolders } from './data.ts';
@@ -68,8 +69,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
   });
   if (args.flag('json')) {
-    console.log(JSON.stringify(Object.fromEntries(all.map(({ name, metrics }) => [name, metrics])), null, 2));
-  } else if (all.length > 1) console.log(`\n${collectionTable(all)}`);
+    printText(JSON.stringify(Object.fromEntries(all.map(({ name, metrics }) => [name, metrics])), null, 2));
+  } else if (all.length > 1) printText(`\n${collectionTable(all)}`);
   const failed = all.reduce((sum, evaluation) => sum + evaluation.leftOut.length, 0);
   if (failed > 0)
     throw new UserError(
@@ -85,9 +86,9 @@ function assertTested({ name, test }: Dataset): void {
 }
 
 function printOne(evaluation: Evaluation & { readonly name: string }): void {
-  console.log(`\n${evaluation.name}`);
-  console.log(evaluationTable(evaluation));
-  for (const line of evaluationNotes(evaluation)) console.log(`  ${line}`);
+  printLine('', evaluation.name);
+  printText(evaluationTable(evaluation));
+  for (const line of evaluationNotes(evaluation)) printLine(`  ${line}`);
 }
 
 /** A file for each heat map: `KIND/NAME.png`, with folders in front of names that would be another's, too. */

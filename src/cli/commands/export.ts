@@ -2,6 +2,7 @@ import { readModel } from '../../model/modelFile.ts';
 import { assertWritable, readBytes, writeAtomically } from '../../node/files.ts';
 import { exportDetector } from '../../onnx/detector.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { printLine } from '../print.ts';
 
 export const usage = `raad export MODEL --onnx FILE.onnx
   Writes a detector for other runtimes: ONNX, opset 17. Input RGB [batch, 3, side, side] in 0..1, outputs the anomaly map
@@ -23,7 +24,7 @@ export async function run(args: Arguments): Promise<void> {
   await assertWritable(output);
   const bytes = exportDetector(state, batch);
   await writeAtomically(output, bytes);
-  console.log(
+  printLine(
     `${output}: ${bytes.length} bytes, input image [${batch}, 3, ${state.networks.side}, ${state.networks.side}]`,
   );
 }

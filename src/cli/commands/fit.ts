@@ -11,6 +11,7 @@ import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } fr
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { printLine, say } from '../print.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { notice, withEngine } from '../session.ts';
 
@@ -80,7 +81,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   await announceDatasets(sets, { isEvaluated: false, between, signal });
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
-      if (!single) console.error(`\n${dataset.name}`);
+      if (!single) say('', dataset.name);
       await fitOne(args, { engine, settings, root, dataset, output: target(dataset), signal });
     }
   });
@@ -130,7 +131,7 @@ export async function fitOne(
   const heldOut = await load(split.heldOut);
   const penalty = await openPenalty(args, engine, settings.seed);
   if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
-  console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
+  say(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
 
   const checkpointFile = `${output}.checkpoint`;
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
@@ -164,13 +165,11 @@ export async function fitOne(
       );
     }
     detector.destroy();
-    console.log(`${output}: threshold ${threshold?.value.toFixed(4)}`);
+    printLine(`${output}: threshold ${threshold?.value.toFixed(4)}`);
   } catch (error) {
     if (signal.aborted) {
       const saved = existsSync(checkpointFile);
-      console.error(
-        saved ? `stopped; the state is in ${checkpointFile}, go on with --resume` : 'stopped before training',
-      );
+      say(saved ? `stopped; the state is in ${checkpointFile}, go on with --resume` : 'stopped before training');
     }
     throw error;
   } finally {

@@ -5,6 +5,7 @@ import { parseBitPlan } from '../../quantisation/bitPlan.ts';
 import { recalibrate } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
+import { printLine, say } from '../print.ts';
 import { notice, withEngine } from '../session.ts';
 import { startPhases } from '../study.ts';
 import { openPenalty } from './fit.ts';
@@ -78,11 +79,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const bytes = await saveDetector(result);
       await writeAtomically(output, bytes);
       await removeFile(checkpointFile);
-      console.log(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
+      printLine(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
       result.destroy();
     } catch (error) {
       if (signal.aborted && existsSync(checkpointFile))
-        console.error(`stopped; the state is in ${checkpointFile}, go on with --resume`);
+        say(`stopped; the state is in ${checkpointFile}, go on with --resume`);
       throw error;
     } finally {
       penalty.destroy?.();

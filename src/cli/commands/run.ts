@@ -10,6 +10,7 @@ import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { printLine, printText, say } from '../print.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, studyRunner } from '../study.ts';
 import { STUDY_OPTIONS, studySettings } from './study.ts';
@@ -57,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       for (const set of sets) {
         const target = sets.length === 1 ? out : join(out, set.name);
         await assertWritable(join(target, 'run.json'));
-        if (sets.length > 1) console.error(`\n${set.name}`);
+        if (sets.length > 1) say('', set.name);
         const data = await openStudyData(set, seed, notice, signal);
         const runner = await studyRunner({
           engine,
@@ -79,13 +80,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
             adapter: engine.caps.description,
             versions: { 'raad-webgpu': await ownVersion(), node: process.version },
             onStep: ({ step, result }) =>
-              console.error(
+              say(
                 result.metrics.auroc === undefined
                   ? `${step}: no AUROC, which needs good and defective test images`
                   : `${step}: ${(100 * result.metrics.auroc).toFixed(2)} AUROC`,
               ),
           });
-          console.log(`\n${set.name}\n${stepsTable(steps)}`);
+          printLine('', set.name);
+          printText(stepsTable(steps));
         } finally {
           runner.destroy();
         }

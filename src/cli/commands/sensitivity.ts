@@ -10,6 +10,7 @@ import { metricsTable } from '../../report/table.ts';
 import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sensitivity.ts';
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset } from '../modelData.ts';
+import { printText, say } from '../print.ts';
 import { withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
@@ -70,7 +71,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ),
       async onCell(cell) {
         rows.push(toRow(cell));
-        console.error(
+        say(
           `${cell.layer} w${cell.weights}a${cell.activations}: ${COLUMNS.slice(3)
             .map((c) => `${c} ${toRow(cell)[c]}`)
             .join(', ')}`,
@@ -80,7 +81,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       signal,
     });
   });
-  console.log(metricsTable(rows));
+  printText(metricsTable(rows));
   if (chart) {
     const bars = rows.flatMap((row) =>
       row.auroc === '' ? [] : [{ label: `${row.layer} w${row.weights}a${row.activations}`, value: Number(row.auroc) }],

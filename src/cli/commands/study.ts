@@ -21,6 +21,7 @@ import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
+import { printLine, say } from '../print.ts';
 import { notice, withEngine } from '../session.ts';
 import { loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 import { readSettings, TRAINING_OPTIONS } from './fit.ts';
@@ -109,7 +110,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     arms as Arm[],
   ).filter((cell) => !log.has(cellId(cell)));
   const models = folderStore(join(out, 'models'));
-  console.error(
+  say(
     `${log.results.length} cells are done, ${cells.length} are left: ${await budgetText(cells, settings, sets, models)}`,
   );
   const keep = async (result: CellResult) => {
@@ -183,7 +184,7 @@ async function coordinate(
     for (const set of sets) digests.set(set.name, await studyDigest(set, notice));
     await begin();
     const failures = await queue.coordinate({ ...options, digests });
-    for (const [id, reason] of failures) console.error(`${id} failed: ${reason}`);
+    for (const [id, reason] of failures) say(`${id} failed: ${reason}`);
     if (failures.size > 0)
       throw new UserError(
         `${failures.size} of ${options.cells.length} cells failed for the reasons above.`,
@@ -227,7 +228,7 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
     relative(dirname(markdown), join(out, name)).replaceAll('\\', '/'),
   );
   await writeAtomically(markdown, studyMarkdown(log.results, { charts: addresses, ...(settings && { settings }) }));
-  console.log(`${markdown}: ${log.results.length} cells`);
+  printLine(`${markdown}: ${log.results.length} cells`);
 }
 
 /** What {@link keepSettings} wrote. */
