@@ -18,4 +18,4 @@ export function sourcesText(
   options: System & { readonly keyring: string; readonly backports: boolean },
 ): string;
 
-export function aptOptions(folder: string): string[];
+export function aptConfig(folder: string): string;

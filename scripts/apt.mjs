@@ -120,17 +120,20 @@ export function sourcesText(mirrors, { codename, architecture, keyring, backport
 }
 
 /**
- * Options that make apt-get use a folder instead of the system's sources, lists and caches.
+ * Settings that make apt use a folder instead of the system's sources, lists and caches. As a file named by APT_CONFIG they
+ * hold for what apt starts, too, which options on its command line do not.
  * @param {string} folder
  */
-export function aptOptions(folder) {
-  const options = [
-    `Dir::Etc::sourcelist=${folder}/own.sources`,
-    'Dir::Etc::sourceparts=/dev/null',
-    `Dir::State::lists=${folder}/lists`,
-    `Dir::Cache=${folder}/cache`,
-    'DPkg::Lock::Timeout=120',
-    'Dpkg::Use-Pty=0',
-  ];
-  return options.flatMap((option) => ['-o', option]);
+export function aptConfig(folder) {
+  const settings = {
+    'Dir::Etc::sourcelist': `${folder}/own.sources`,
+    'Dir::Etc::sourceparts': '/dev/null',
+    'Dir::State::lists': `${folder}/lists`,
+    'Dir::Cache': `${folder}/cache`,
+    'DPkg::Lock::Timeout': '120',
+    'Dpkg::Use-Pty': '0',
+  };
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} "${value}";\n`)
+    .join('');
 }

@@ -21,7 +21,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
-import { aptOptions, mirrorsOf, sourcesText } from './apt.mjs';
+import { aptConfig, mirrorsOf, sourcesText } from './apt.mjs';
 import { run, Stopped } from './children.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -146,12 +146,14 @@ async function installLavapipe() {
   await inTemporaryFolder(async (folder) => {
     // apt downloads as a user of its own.
     chmodSync(folder, 0o755);
-    for (const name of ['lists', 'cache'])
-      mkdirSync(join(folder, name, name === 'lists' ? 'partial' : 'archives/partial'), { recursive: true });
+    for (const name of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, 'own.sources'), sourcesText(mirrors, { ...system, keyring, backports }));
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    const apt = (stderr, ...args) =>
-      run('apt-get', ['-qq', ...aptOptions(folder), ...args], { stdio: ['ignore', 'ignore', stderr], env });
+    const { APT_CONFIG } = process.env;
+    const theirs = APT_CONFIG && existsSync(APT_CONFIG) ? `${readFileSync(APT_CONFIG, 'utf8')}\n` : '';
+    const settings = join(folder, 'apt.conf');
+    writeFileSync(settings, theirs + aptConfig(folder));
+    const env = { ...process.env, APT_CONFIG: settings, DEBIAN_FRONTEND: 'noninteractive' };
+    const apt = (stderr, ...args) => run('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', stderr], env });
     // Where it fails for some of the mirrors, the others may do.
     await apt('ignore', 'update');
     const packages = ['mesa-vulkan-drivers', 'libvulkan1'];

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { aptOptions, mirrorsOf, sourcesText } from '../scripts/apt.mjs';
+import { aptConfig, mirrorsOf, sourcesText } from '../scripts/apt.mjs';
 import { ownPackage } from '../src/node/version.ts';
 import { unpackedSwiftShader } from '../src/node/vulkan.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
@@ -181,11 +181,11 @@ describe('what apt is given', () => {
   });
 
   test("lies in one folder, and none of the system's sources and lists are used", () => {
-    const options = aptOptions('/tmp/x').filter((option) => option !== '-o');
-    expect(options).toContain('Dir::Etc::sourcelist=/tmp/x/own.sources');
-    expect(options).toContain('Dir::Etc::sourceparts=/dev/null');
-    expect(options).toContain('Dir::State::lists=/tmp/x/lists');
-    expect(options).toContain('Dir::Cache=/tmp/x/cache');
+    const lines = aptConfig('/tmp/x').split('\n');
+    expect(lines).toContain('Dir::Etc::sourcelist "/tmp/x/own.sources";');
+    expect(lines).toContain('Dir::Etc::sourceparts "/dev/null";');
+    expect(lines).toContain('Dir::State::lists "/tmp/x/lists";');
+    expect(lines).toContain('Dir::Cache "/tmp/x/cache";');
   });
 });
 
