@@ -124,8 +124,17 @@ describe('text in files', () => {
   });
 
   test('is no markup in Markdown', () => {
-    expect(markdown('<b>&\n`a`|[x](y)*_z_ a\\')).toBe('&lt;b&gt;&amp;\\\\n\\`a\\`\\|\\[x\\](y)\\*\\_z\\_ a\\\\');
-    expect(markdown('juice_bottle 2.0-a')).toBe('juice_bottle 2.0-a');
+    expect(markdown('<b>&\n`a`|[x](y)*_z_ a\\')).toBe('&lt;b>&amp;\\\\n\\`a\\`\\|\\[x\\](y)\\*\\_z\\_ a\\\\');
+    for (const plain of ['juice_bottle 2.0-a', '1x2 * 3 -> 4', '2 <- 3', '2~bpo12'])
+      expect(markdown(plain)).toBe(plain);
+    expect(['</', '<!', 'a<', '> b', '*a*', '_a'].map(markdown)).toEqual([
+      '&lt;/',
+      '&lt;!',
+      'a&lt;',
+      '&gt; b',
+      '\\*a\\*',
+      '\\_a',
+    ]);
   });
 
   test('enters the study as text', () => {
@@ -137,7 +146,7 @@ describe('text in files', () => {
     );
     const text = studyMarkdown(results);
     expect(text).not.toMatch(/<|\n# b/);
-    expect(text).toContain('&lt;img src=x onerror=alert(1)&gt;\\|\\\\n# b\\`');
+    expect(text).toContain('&lt;img src=x onerror=alert(1)>\\|\\\\n# b\\`');
     expect(text).toContain('tile_a');
     const columns = (line: string) => line.replaceAll('\\|', '').split('|').length;
     for (const block of text.split('\n\n').filter((each) => each.startsWith('| ')))

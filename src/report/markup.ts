@@ -42,6 +42,6 @@ export function visibleLines(text: string): string {
 /** Foreign text as one line inside Markdown: in a sentence, a table's cell or an image's description. */
 export function markdown(text: string): string {
   return visible(text)
-    .replace(/[&<>]/g, (character) => ENTITIES[character]!)
-    .replace(/[\\`*[\]|]|(?<![\p{L}\p{N}])[_~]|[_~](?![\p{L}\p{N}])/gu, '\\$&');
+    .replace(/&|<(?=[A-Za-z/!?]|$)|^>/g, (character) => ENTITIES[character]!)
+    .replace(/[\\`[\]|]|(?<!\s)\*|\*(?!\s)|(?<![\p{L}\p{N}])[_~]|[_~](?![\p{L}\p{N}])/gu, '\\$&');
 }
