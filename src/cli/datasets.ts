@@ -1,4 +1,4 @@
-import type { Dataset, LeftOut } from '../data/dataset.ts';
+import type { Dataset, LeftOut, TestSample } from '../data/dataset.ts';
 import { countImages, datasetLine, datasetNotes, leftOutText, metricNotes } from '../data/leftOut.ts';
 import { UserError } from '../errors.ts';
 import { assertUsable, checkDataset, type DataCheck } from '../node/checkData.ts';
@@ -109,8 +109,9 @@ function printTables(reports: readonly DatasetReport[], between: readonly LeftOu
   for (const report of reports) {
     const { check, test } = report;
     printLine('', datasetLine(report, check.unreadable));
-    for (const kind of countImages(report).kinds) {
-      const images = test.filter(({ defect }) => defect === kind);
+    const byKind = new Map<string, TestSample[]>(countImages(report).kinds.map((kind) => [kind, []]));
+    for (const sample of test) byKind.get(sample.defect)?.push(sample);
+    for (const [kind, images] of byKind) {
       printLine(
         `  ${kind}: ${images.length} images, masks for ${images.filter(({ masks }) => masks.length > 0).length}`,
       );
