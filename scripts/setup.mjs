@@ -1,12 +1,13 @@
 // Makes a fresh clone work, with nothing but Node and git: installs the locked packages when they are missing, builds, and
 // makes sure that some WebGPU adapter answers. A real GPU's driver is used as it is; otherwise Mesa lavapipe is installed
 // through apt where that is allowed, else SwiftShader is unpacked below node_modules. Does nothing the second time.
+// apt's own sources, lists and caches stay as they are: it is given others in a temporary folder.
 //
 //   node scripts/setup.mjs [--swiftshader]     also SwiftShader where another adapter is there
 //   RAAD_ADAPTER=swiftshader node scripts/setup.mjs     only SwiftShader is wanted: nothing is installed through apt
-import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,6 +21,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
+import { aptConfig, mirrorsOf, sourcesText } from './apt.mjs';
+import { run, Stopped } from './children.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -33,14 +36,18 @@ const CARRIER = {
 
 const say = (message) => console.error(`setup: ${message}`);
 const fail = (message) => {
-  say(message);
-  process.exit(1);
+  throw new Error(message);
 };
 
-requireNode(20, 19);
-installPackages();
-build();
-ensureAdapter();
+try {
+  requireNode(20, 19);
+  await installPackages();
+  await build();
+  await ensureAdapter();
+} catch (error) {
+  say(error.message);
+  process.exitCode = error instanceof Stopped ? error.exitCode : 1;
+}
 
 function requireNode(major, minor) {
   const [has, hasMinor] = process.versions.node.split('.').map(Number);
@@ -52,36 +59,35 @@ function requireNode(major, minor) {
 function npm(args, options = {}) {
   const script = process.env.npm_execpath;
   return script
-    ? spawnSync(process.execPath, [script, ...args], options)
-    : spawnSync(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, {
-        shell: process.platform === 'win32',
-        ...options,
-      });
+    ? run(process.execPath, [script, ...args], options)
+    : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, { shell: process.platform === 'win32', ...options });
 }
 
-function installPackages() {
+async function installPackages() {
   const lock = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
   const mark = join(CACHE, 'installed');
   if (existsSync(mark) && readFileSync(mark, 'utf8') === lock) return;
   say('installing the locked packages');
   // Not `npm ci`: it refuses a lock file without the optional packages of every platform, which not every registry has.
   const options = ['--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status } = npm(['install', ...options], { stdio: ['ignore', 2, 2] });
+  const { status } = await npm(['install', ...options], { stdio: ['ignore', 2, 2] });
   if (status !== 0) fail('npm failed, see above. Is the package registry reachable?');
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(mark, lock);
 }
 
-function build() {
+async function build() {
   if (existsSync('dist/cli.js')) return;
   say('building');
-  execFileSync(process.execPath, ['scripts/build.mjs'], { stdio: ['ignore', 2, 2] });
+  const { status } = await run(process.execPath, ['scripts/build.mjs'], { stdio: ['ignore', 2, 2] });
+  if (status !== 0) fail('the build failed, see above.');
 }
 
 /** Adapters that a device could be opened on, best first. Asked in a process of its own, since drivers stay loaded. */
-function adapters() {
+async function adapters() {
   const { RAAD_ADAPTER, ...env } = process.env;
-  const { stdout } = spawnSync(process.execPath, ['dist/cli.js', 'devices', '--json'], { encoding: 'utf8', env });
+  const options = { env, stdio: ['ignore', 'pipe', 'ignore'] };
+  const { stdout } = await run(process.execPath, ['dist/cli.js', 'devices', '--json'], options);
   try {
     return JSON.parse(stdout).filter(({ caps }) => caps);
   } catch {
@@ -89,18 +95,18 @@ function adapters() {
   }
 }
 
-function ensureAdapter() {
+async function ensureAdapter() {
   const wanted = process.env.RAAD_ADAPTER;
   const fits = ({ kind, name }) => !wanted || kind === wanted || name.toLowerCase().includes(wanted.toLowerCase());
-  if (process.argv.includes('--swiftshader') || wanted === 'swiftshader') installSwiftShader();
-  let found = adapters().filter(fits);
+  if (process.argv.includes('--swiftshader') || wanted === 'swiftshader') await installSwiftShader();
+  let found = (await adapters()).filter(fits);
   if (found.length === 0 && wanted !== 'swiftshader') {
-    installLavapipe();
-    found = adapters().filter(fits);
+    await installLavapipe();
+    found = (await adapters()).filter(fits);
   }
   if (found.length === 0 && !wanted) {
-    installSwiftShader();
-    found = adapters();
+    await installSwiftShader();
+    found = await adapters();
   }
   if (found.length === 0) {
     fail(
@@ -110,83 +116,90 @@ function ensureAdapter() {
   say(`ready, adapter: ${found[0].name} (${found[0].kind})`);
 }
 
-function installLavapipe() {
-  if (process.platform !== 'linux' || process.getuid() !== 0 || spawnSync('apt-get', ['--version']).status !== 0)
-    return;
+/** Works in a temporary folder that is removed whatever happens. */
+async function inTemporaryFolder(work) {
+  const folder = mkdtempSync(join(tmpdir(), 'raad-'));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Installs Mesa from the distribution's mirrors that apt already uses; that is all that changes. */
+async function installLavapipe() {
+  if (process.platform !== 'linux' || process.getuid() !== 0) return;
+  const quiet = { stdio: ['ignore', 'pipe', 'ignore'] };
+  const { status, stdout } = await run('dpkg', ['--print-architecture'], quiet);
   const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
-  const codename = /^VERSION_CODENAME=(\w+)/m.exec(release)?.[1];
-  const target = [];
-  if (codename === 'bookworm') {
-    // Mesa 22.3 there is too old for Dawn; backports has a newer one.
-    if (!addBackports()) return;
-    target.push('-t', 'bookworm-backports');
-  }
-  say(`installing Mesa lavapipe through apt${target.length ? ` from ${target[1]}` : ''}`);
-  const apt = (...args) =>
-    spawnSync('apt-get', ['-qq', '-o', 'Dpkg::Use-Pty=0', ...args], {
-      stdio: ['ignore', 'ignore', 2],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    }).status === 0;
-  apt('update');
-  if (!apt('install', '-y', '--no-install-recommends', ...target, 'mesa-vulkan-drivers', 'libvulkan1')) {
-    say('apt could not install it');
-  }
+  const fieldOf = (name) => new RegExp(`^${name}="?([\\w.-]+)`, 'm').exec(release)?.[1];
+  const [id, codename] = [fieldOf('ID'), fieldOf('VERSION_CODENAME')];
+  const keyring = ['gpg', 'pgp'].map((type) => `/usr/share/keyrings/${id}-archive-keyring.${type}`).find(existsSync);
+  if (status !== 0 || !codename || !keyring) return;
+  const system = { codename, architecture: stdout.trim() };
+  const mirrors = mirrorsOf(aptSources(), system);
+  if (mirrors.length === 0) return say(`found no mirror of ${codename} in apt's sources`);
+  // Mesa 22.3 there is too old for Dawn; backports has a newer one.
+  const backports = codename === 'bookworm';
+  const target = backports ? ['-t', `${codename}-backports`] : [];
+  say(`installing Mesa lavapipe through apt${backports ? ` from ${target[1]}` : ''}`);
+  await inTemporaryFolder(async (folder) => {
+    // apt downloads as a user of its own.
+    chmodSync(folder, 0o755);
+    for (const name of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, name), { recursive: true });
+    writeFileSync(join(folder, 'own.sources'), sourcesText(mirrors, { ...system, keyring, backports }));
+    const { APT_CONFIG } = process.env;
+    const theirs = APT_CONFIG && existsSync(APT_CONFIG) ? `${readFileSync(APT_CONFIG, 'utf8')}\n` : '';
+    const settings = join(folder, 'apt.conf');
+    writeFileSync(settings, theirs + aptConfig(folder));
+    const env = { ...process.env, APT_CONFIG: settings, DEBIAN_FRONTEND: 'noninteractive' };
+    const apt = (stderr, ...args) => run('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', stderr], env });
+    // Where it fails for some of the mirrors, the others may do.
+    await apt('ignore', 'update');
+    const packages = ['mesa-vulkan-drivers', 'libvulkan1'];
+    const installed = await apt(2, 'install', '-y', '--no-install-recommends', '--no-remove', ...target, ...packages);
+    if (installed.status !== 0) say('apt could not install it');
+  });
 }
 
-/** Adds the backports suite of the mirror that the machine already uses. */
-function addBackports() {
+/** Files of apt's sources that it reads: those with other endings are switched off. */
+function aptSources() {
   const folder = '/etc/apt/sources.list.d';
-  const files = ['/etc/apt/sources.list', ...readdirSync(folder).map((file) => join(folder, file))].filter(existsSync);
-  const texts = files.map((file) => readFileSync(file, 'utf8'));
-  if (texts.some((text) => /^[^#]*bookworm-backports/m.test(text))) return true;
-  for (const text of texts) {
-    const line = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+bookworm\s/m.exec(text)?.[1];
-    const stanza = text
-      .split(/\n\s*\n/)
-      .find((part) => /^Suites:.*\bbookworm\b(?!-)/m.test(part) && /^Components:.*\bmain\b/m.test(part));
-    const mirror = line ?? (stanza && /^URIs:\s*(\S+)/m.exec(stanza)?.[1]);
-    if (!mirror) continue;
-    const key = stanza && /^Signed-By:\s*(\S+)/m.exec(stanza)?.[1];
-    say(`adding bookworm-backports to ${folder}`);
-    writeFileSync(
-      join(folder, 'raad-backports.list'),
-      `deb ${key ? `[signed-by=${key}] ` : ''}${mirror} bookworm-backports main\n`,
-    );
-    return true;
-  }
-  say('found no Debian mirror in the apt sources');
-  return false;
+  const parts = existsSync(folder) ? readdirSync(folder).sort() : [];
+  return ['/etc/apt/sources.list', ...parts.map((name) => join(folder, name))]
+    .filter((name) => /\/[\w.-]+\.(list|sources)$/.test(name) && existsSync(name))
+    .map((name) => ({ name, text: readFileSync(name, 'utf8') }));
 }
 
-function installSwiftShader() {
+async function installSwiftShader() {
   if (existsSync(join(SWIFTSHADER, 'vk_swiftshader_icd.json'))) return;
   if (process.platform !== 'linux' || process.arch !== 'x64') return say('SwiftShader is packed for Linux on x64 only');
   say(`unpacking SwiftShader out of ${CARRIER.name}`);
   mkdirSync(CACHE, { recursive: true });
-  const work = mkdtempSync(join(tmpdir(), 'raad-'));
+  await inTemporaryFolder(unpackSwiftShader);
+}
+
+async function unpackSwiftShader(work) {
+  const { status } = await npm(['pack', CARRIER.name, '--pack-destination', work, '--loglevel=error']);
+  const archive = readdirSync(work).find((file) => file.endsWith('.tgz'));
+  if (status !== 0 || !archive) return say('npm could not fetch it, see above');
+  const path = join(work, archive);
+  const digest = `sha512-${createHash('sha512').update(readFileSync(path)).digest('base64')}`;
+  if (digest !== CARRIER.integrity) return say(`its archive has digest ${digest}, expected ${CARRIER.integrity}`);
+  await unpack('-xzf', path, work, ['package/bin/swiftshader.tar.br']);
+  const inner = join(work, 'swiftshader.tar');
+  writeFileSync(inner, brotliDecompressSync(readFileSync(join(work, 'package/bin/swiftshader.tar.br'))));
+  const unpacked = join(CACHE, `swiftshader.${process.pid}.part`);
   try {
-    const packed = npm(['pack', CARRIER.name, '--pack-destination', work, '--loglevel=error'], { encoding: 'utf8' });
-    const archive = readdirSync(work).find((file) => file.endsWith('.tgz'));
-    if (packed.status !== 0 || !archive) return say(`npm could not fetch it: ${packed.stderr.trim()}`);
-    const path = join(work, archive);
-    const digest = `sha512-${createHash('sha512').update(readFileSync(path)).digest('base64')}`;
-    if (digest !== CARRIER.integrity) return say(`its archive has digest ${digest}, expected ${CARRIER.integrity}`);
-    execFileSync('tar', ['-xzf', path, '-C', work, 'package/bin/swiftshader.tar.br']);
-    const inner = join(work, 'swiftshader.tar');
-    writeFileSync(inner, brotliDecompressSync(readFileSync(join(work, 'package/bin/swiftshader.tar.br'))));
-    const unpacked = join(CACHE, `swiftshader.${process.pid}.part`);
     mkdirSync(unpacked);
-    execFileSync('tar', [
-      '-xf',
-      inner,
-      '-C',
-      unpacked,
-      'libvk_swiftshader.so',
-      'libvulkan.so.1',
-      'vk_swiftshader_icd.json',
-    ]);
+    await unpack('-xf', inner, unpacked, ['libvk_swiftshader.so', 'libvulkan.so.1', 'vk_swiftshader_icd.json']);
     renameSync(unpacked, SWIFTSHADER);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    rmSync(unpacked, { recursive: true, force: true });
   }
+}
+
+async function unpack(how, archive, folder, files) {
+  const { status } = await run('tar', [how, archive, '-C', folder, ...files], { stdio: ['ignore', 'ignore', 2] });
+  if (status !== 0) fail(`tar could not unpack ${archive}.`);
 }

@@ -205,3 +205,33 @@ test('docs/gpu.md says what the measured cards say', () => {
   expect(readFileSync(join(root, 'docs/gpu.md'), 'utf8')).toBe(cardsMarkdown(cards));
   expect(() => parseCard('{"format":"other"}', 'a.json')).toThrow(/a\.json is not a measured card/);
 });
+
+test('what a card from somebody else says is text', () => {
+  const hostile = '<img src=x>|`\n# a';
+  const page = cardsMarkdown([
+    {
+      format: 'raad-card',
+      version: 1,
+      card: { name: hostile, driver: hostile },
+      date: '2030-01-31',
+      steps: {
+        doctor: {
+          command: hostile,
+          seconds: 1,
+          exit: 1,
+          error: hostile,
+          result: {
+            verdict: hostile,
+            cases: hostile,
+            rows: hostile,
+            excluded: [hostile],
+            failures: [{ message: hostile }],
+          },
+        },
+      },
+    },
+  ]);
+  const outside = page.replace(/```sh\n[^\n]*\n```/g, '');
+  expect(outside).not.toContain('<img');
+  expect(page).not.toMatch(/^# a/m);
+});

@@ -1,4 +1,5 @@
 import { isNumber, threeDigits } from '../../src/report/format.ts';
+import { markdown, visible } from '../../src/report/markup.ts';
 import type { CardFile, CardStep } from './format.ts';
 import { type Fields, markdownTable } from './table.ts';
 
@@ -24,7 +25,7 @@ export function cardsMarkdown(files: readonly CardFile[]): string {
 function cardSection(file: CardFile): string {
   const { card, steps, notes = '' } = file;
   const parts = [
-    `## ${card.name}\n`,
+    `## ${markdown(card.name)}\n`,
     heading(file),
     part('What stands out', notes),
     part(
@@ -131,7 +132,8 @@ function timeTable(
 
 const OURS = 'raad-webgpu';
 
-const failure = ({ name, error }: Pick<TimeRow, 'name' | 'error'>): string => (error ? `\n${name}: ${error}.\n` : '');
+const failure = ({ name, error }: Pick<TimeRow, 'name' | 'error'>): string =>
+  error ? `\n${markdown(name)}: ${markdown(error)}.\n` : '';
 
 function peerRows(result: Fields): TimeRow[] {
   const batch = number(result['batch']) ?? 1;
@@ -156,13 +158,13 @@ function peerTable(result: Fields): string {
 /** What the device reported outside of any call: figures beside it are not to be trusted. */
 function deviceErrors({ deviceErrors: found }: Fields): string {
   if (!Array.isArray(found)) return '';
-  return found.map((message) => `\nThe device reported: ${String(message).split('\n')[0]}\n`).join('');
+  return found.map((message) => `\nThe device reported: ${markdown(String(message).split('\n')[0]!)}\n`).join('');
 }
 
 function setting(result: Fields): string {
   const { size, side, batch } = result;
   if (size === undefined) return '';
-  return `PDN-${String(size).toUpperCase()}, ${batch} x 3 x ${side} x ${side}.\n\n`;
+  return `PDN-${markdown(String(size).toUpperCase())}, ${number(batch)} x 3 x ${number(side)} x ${number(side)}.\n\n`;
 }
 
 /** PyTorch's rows of a kind, such as `latency host to host`. */
@@ -252,7 +254,7 @@ function training(steps: CardFile['steps']): string {
 const PEAKS: readonly [key: string, name: string, unit: string, per: number][] = [
   ['f32GFlops', 'f32 multiply-add', 'TFLOP/s', 1000],
   ['f16GFlops', 'f16 multiply-add', 'TFLOP/s', 1000],
-  ['dot4I8GOps', '`dot4I8Packed`', 'TOP/s', 1000],
+  ['dot4I8GOps', 'dot4I8Packed', 'TOP/s', 1000],
   ['copyGBs', 'copy, read and written', 'GB/s', 1],
   ['readGBs', 'reading', 'GB/s', 1],
   ['emptySubmitUs', 'an empty submission', 'us', 1],
@@ -314,7 +316,7 @@ function dispatches(steps: CardFile['steps']): string {
     const model = asFields(machine)['name'];
     const [real, guess] = [total('median ms', both), total('predicted ms', both)];
     lines.push(
-      `Of ${both.length} of them the time was predicted${model === undefined ? '' : ` for ${model}`}: ${threeDigits(guess)} ms, measured were ${threeDigits(real)} ms, ${threeDigits(real / guess)} times that.\n`,
+      `Of ${both.length} of them the time was predicted${model === undefined ? '' : ` for ${markdown(String(model))}`}: ${threeDigits(guess)} ms, measured were ${threeDigits(real)} ms, ${threeDigits(real / guess)} times that.\n`,
     );
   }
   lines.push(measuredTable(rows, ['runs', 'workgroups', 'p5 ms']));
@@ -363,11 +365,11 @@ function doctor(result: Fields): string {
   const failures = list(result['failures']);
   const scope = full === true ? 'Full check' : 'Check';
   const lines = [
-    `${scope}: **${verdict}**. ${cases} cases of ${variants.length} variants on ${rows} shapes against a float64 reference, ${failures.length} wrong. Not used on this card: ${excluded.join(', ') || 'none'}.\n`,
+    `${scope}: **${markdown(String(verdict))}**. ${number(cases)} cases of ${variants.length} variants on ${number(rows)} shapes against a float64 reference, ${failures.length} wrong. Not used on this card: ${markdown(excluded.join(', ')) || 'none'}.\n`,
   ];
   for (const { name, isRight, error, limit } of list(result['smoke']))
     lines.push(
-      `${name} of a whole network: ${isRight ? 'right' : 'wrong'}, error ${exponential(error)}, allowed ${limit}.\n`,
+      `${markdown(String(name))} of a whole network: ${isRight ? 'right' : 'wrong'}, error ${exponential(error)}, allowed ${number(limit)}.\n`,
     );
   if (failures.length > 0) {
     const shown = failures
@@ -400,17 +402,17 @@ const exponential = (value: unknown) => number(value)?.toExponential(1);
 function missing(steps: CardFile['steps']): string {
   return Object.entries(steps)
     .flatMap(([name, { error, note, result }]) => {
-      if (note !== undefined) return [`* ${name} was ${note}.\n`];
+      if (note !== undefined) return [`* ${name} was ${markdown(note)}.\n`];
       if (error === undefined) return [];
       const text = error.split('\n')[0]!.replace(/\.$/, '');
-      return [`* ${name} ${result === undefined ? 'failed' : 'is not complete'}: ${text}.\n`];
+      return [`* ${name} ${result === undefined ? 'failed' : 'is not complete'}: ${markdown(text)}.\n`];
     })
     .join('');
 }
 
 function commands(steps: CardFile['steps']): string {
   const lines = Object.entries(steps).flatMap(([name, { command }]) =>
-    command === '' || name === 'torch' ? [] : [command],
+    command === '' || name === 'torch' ? [] : [visible(command)],
   );
   const torch =
     fields(steps['torch'])['rows'] === undefined

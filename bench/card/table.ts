@@ -1,4 +1,5 @@
 import { threeDigits } from '../../src/report/format.ts';
+import { markdown } from '../../src/report/markup.ts';
 
 /** An object of which nothing is known. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -26,7 +27,7 @@ function cell(value: unknown): string {
   if (!isThere(value)) return '–';
   if (typeof value === 'number') return numberText(value);
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+  return markdown(text.replaceAll('\n', ' '));
 }
 
 function numberText(value: number): string {

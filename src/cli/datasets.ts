@@ -1,9 +1,10 @@
-import type { Dataset, LeftOut } from '../data/dataset.ts';
+import type { Dataset, LeftOut, TestSample } from '../data/dataset.ts';
 import { countImages, datasetLine, datasetNotes, leftOutText, metricNotes } from '../data/leftOut.ts';
 import { UserError } from '../errors.ts';
 import { assertUsable, checkDataset, type DataCheck } from '../node/checkData.ts';
 import { metricsTable } from '../report/table.ts';
 import type { Arguments, OptionTable } from './arguments.ts';
+import { printLine, printText, say } from './print.ts';
 import { notice } from './session.ts';
 
 /** A data set and where it lies. */
@@ -52,12 +53,12 @@ export async function announceDatasets(
 ): Promise<void> {
   for (const { root, dataset } of sets) {
     const check = await checkDataset(root, dataset, 'test', signal);
-    console.error(datasetLine(dataset, check.unreadable));
+    say(datasetLine(dataset, check.unreadable));
     for (const note of datasetNotes(dataset, check.resized)) notice(note);
     for (const note of isEvaluated ? metricNotes(dataset) : []) notice(note);
     assertUsable(check);
   }
-  if (between.length > 0) console.error(`left out: ${leftOutText(between)}`);
+  if (between.length > 0) say(`left out: ${leftOutText(between)}`);
 }
 
 /** What a data set holds, for a program. Paths are relative to the root. */
@@ -83,7 +84,7 @@ export async function printDatasets(
     const check = await checkDataset(root, dataset, 'all', signal);
     reports.push({ name, layout, root, train, validation, test, leftOut, check });
   }
-  if (args.flag('json')) console.log(JSON.stringify({ datasets: reports, leftOut: between }, null, 2));
+  if (args.flag('json')) printText(JSON.stringify({ datasets: reports, leftOut: between }, null, 2));
   else printTables(reports, between);
   for (const { check } of reports) assertUsable(check);
 }
@@ -104,19 +105,20 @@ function printTables(reports: readonly DatasetReport[], between: readonly LeftOu
       unreadable: report.check.unreadable.length,
     };
   });
-  console.log(metricsTable(rows));
+  printText(metricsTable(rows));
   for (const report of reports) {
     const { check, test } = report;
-    console.log(`\n${datasetLine(report, check.unreadable)}`);
-    for (const kind of countImages(report).kinds) {
-      const images = test.filter(({ defect }) => defect === kind);
-      console.log(
+    printLine('', datasetLine(report, check.unreadable));
+    const byKind = new Map<string, TestSample[]>(countImages(report).kinds.map((kind) => [kind, []]));
+    for (const sample of test) byKind.get(sample.defect)?.push(sample);
+    for (const [kind, images] of byKind) {
+      printLine(
         `  ${kind}: ${images.length} images, masks for ${images.filter(({ masks }) => masks.length > 0).length}`,
       );
     }
-    for (const { path, reason } of check.unreadable) console.log(`  cannot be read: ${path} (${reason})`);
-    for (const problem of check.problems) console.log(`  ${problem}`);
-    for (const note of [...datasetNotes(report, check.resized), ...metricNotes(report)]) console.log(`  ${note}`);
+    for (const { path, reason } of check.unreadable) printLine(`  cannot be read: ${path} (${reason})`);
+    for (const problem of check.problems) printLine(`  ${problem}`);
+    for (const note of [...datasetNotes(report, check.resized), ...metricNotes(report)]) printLine(`  ${note}`);
   }
-  if (between.length > 0) console.log(`\nleft out: ${leftOutText(between)}`);
+  if (between.length > 0) printLine('', `left out: ${leftOutText(between)}`);
 }

@@ -20,6 +20,7 @@ import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, readWidths, UsageError, wholeNumber } from './arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
+import { printText } from './print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from './session.ts';
 
 /** Options that go with --kernel only. */
@@ -47,11 +48,11 @@ export async function runKernelBench(args: Arguments, signal: AbortSignal): Prom
     async (engine) => {
       assertVariants(engine, chosen);
       const peaks = await measurePeaks(engine);
-      console.log(peaksText(peaks));
+      printText(peaksText(peaks));
       const results = await benchKernel(engine, { ...chosen, onSkip: (skipped) => notice(skipText(skipped)), signal });
       const rows = results.map((result) => toRow(result, peaks));
       // A notice tells where not all channels were checked.
-      console.log(metricsTable(rows.map(shown), { columns: COLUMNS.slice(0, -1), digits: 3 }));
+      printText(metricsTable(rows.map(shown), { columns: COLUMNS.slice(0, -1), digits: 3 }));
       for (const text of sampled(results)) notice(text);
       if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
       if (json) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { constants } from 'node:os';
+import { inspect } from 'node:util';
 import { UserError } from '../errors.ts';
 import { type Arguments, type OptionTable, parseArguments, UsageError } from './arguments.ts';
 import * as allocating from './commands/allocate.ts';
@@ -27,6 +28,7 @@ import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as studyWorker from './commands/studyWorker.ts';
 import * as tune from './commands/tune.ts';
+import { printText, say, sayText } from './print.ts';
 
 interface Command {
   readonly usage: string;
@@ -94,7 +96,7 @@ function help(name: string | undefined): string {
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    console.log(help(rest[0]));
+    printText(help(rest[0]));
     return name === undefined ? EXIT.usage : 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -102,7 +104,7 @@ async function main(argv: readonly string[]): Promise<number> {
     throw new UsageError(`there is no command '${name}'.`, `Use one of: ${Object.keys(COMMANDS).join(', ')}.`);
   const args = parseArguments(rest, command.options);
   if (args.flag('help')) {
-    console.log(help(name));
+    printText(help(name));
     return 0;
   }
   const interrupt = new AbortController();
@@ -111,7 +113,7 @@ async function main(argv: readonly string[]): Promise<number> {
       const reason = new Interrupted(128 + constants.signals[name]);
       if (interrupt.signal.aborted) process.exit(reason.exitCode);
       interrupt.abort(reason);
-      console.error(name === 'SIGINT' ? '\nstopping; press Ctrl-C again to stop at once' : `stopping on ${name}`);
+      say(...(name === 'SIGINT' ? ['', 'stopping; press Ctrl-C again to stop at once'] : [`stopping on ${name}`]));
     });
   await command.run(args, interrupt.signal);
   return 0;
@@ -129,10 +131,10 @@ class Interrupted extends Error {
 function exitCode(error: unknown): number {
   if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof UserError) {
-    console.error(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
+    say(`raad: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
-  console.error(error);
+  sayText(inspect(error));
   return EXIT.bug;
 }
 

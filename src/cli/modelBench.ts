@@ -8,6 +8,7 @@ import { metricsTable } from '../report/table.ts';
 import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
 import { reportHead, writeJson } from './benchReport.ts';
 import { readModelFile } from './modelData.ts';
+import { printText } from './print.ts';
 import { inputFiles, MEASURING, withEngine } from './session.ts';
 
 /** Options of the other kinds of bench: a model file says them itself. */
@@ -57,7 +58,7 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
           const { fileBytes, deviceBytes } = models[i]!;
           return { ...timing, fileBytes, deviceBytes };
         });
-        console.log(
+        printText(
           metricsTable(
             results.map(({ name, median, p5, p95, fileBytes, deviceBytes }) => ({
               model: name,

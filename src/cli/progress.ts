@@ -1,4 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
+import { visible } from '../report/markup.ts';
+import { say } from './print.ts';
 
 /** A bar on a terminal, a plain line now and then otherwise. Both go to stderr, results to stdout. */
 export interface Progress {
@@ -19,17 +21,17 @@ function bar(label: string, total: number, unit: string): Progress {
   const single = new SingleBar(
     {
       stream: process.stderr,
-      format: `${label} [{bar}] {value}/{total} ${unit} {rate}/s, {left} left {note}`,
+      format: `{label} [{bar}] {value}/{total} ${unit} {rate}/s, {left} left {note}`,
       hideCursor: false,
       etaBuffer: 50,
     },
     Presets.rect,
   );
   const clock = new Clock(total);
-  single.start(total, 0, { rate: '-', left: '-', note: '' });
+  single.start(total, 0, { label: visible(label), rate: '-', left: '-', note: '' });
   return {
     update(done, note = '') {
-      single.update(done, { ...clock.at(done), note });
+      single.update(done, { ...clock.at(done), note: visible(note) });
     },
     stop: () => single.stop(),
   };
@@ -44,7 +46,7 @@ function lines(label: string, total: number, unit: string): Progress {
       if (done < total && now - printed < LINE_INTERVAL) return;
       printed = now;
       const { rate, left } = clock.at(done);
-      console.error(`${label}: ${done}/${total} ${unit}, ${rate}/s, ${left} left${note && `, ${note}`}`);
+      say(`${label}: ${done}/${total} ${unit}, ${rate}/s, ${left} left${note && `, ${note}`}`);
     },
     stop() {},
   };

@@ -8,6 +8,7 @@ import { readShader } from '../node/shaders.ts';
 import { loadTuning } from '../node/tuning.ts';
 import { readVariants } from '../node/variants.ts';
 import { type Arguments, UsageError } from './arguments.ts';
+import { printText, say } from './print.ts';
 
 /** Dawn's toggles that are switched, by name. */
 export interface Toggles {
@@ -83,7 +84,7 @@ export async function withEngine<T>(
     ...(adapter && { adapter }),
     toggles: dawnOptions(switched),
   });
-  console.error(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
+  say(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
   if (args.text('toggles')) notice(togglesText(switched));
   if (shader) notice(`${shader} replaces the kernel of the same name.`);
   const caps = detectCaps(opened.device);
@@ -119,15 +120,14 @@ export async function withEngine<T>(
 
 /** One line per dispatch. */
 function printPlan(dispatches: readonly Dispatch[]): void {
-  for (const { label, kernel, grid } of dispatches)
-    console.error(`debug: ${label}: ${kernel}, ${grid.join(' x ')} workgroups`);
+  for (const { label, kernel, grid } of dispatches) say(`debug: ${label}: ${kernel}, ${grid.join(' x ')} workgroups`);
 }
 
 function printShader(name: string, wgsl: string): void {
-  console.log(`// ---- ${name}\n${wgsl}\n`);
+  printText(`// ---- ${name}\n${wgsl}\n`);
 }
 
 /** A notice that does not stop the work. */
 export function notice(message: string): void {
-  console.error(`note: ${message}`);
+  say(`note: ${message}`);
 }

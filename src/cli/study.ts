@@ -9,6 +9,7 @@ import { type StudyOptions, StudyRunner, type StudyStore } from '../study/runner
 import type { StudySettings } from '../study/settings.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../train/penalty.ts';
 import type { Arguments } from './arguments.ts';
+import { say } from './print.ts';
 import { notice } from './session.ts';
 
 /** Photographs for the penalty loss, called like their folder. */
@@ -74,7 +75,7 @@ export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): 
 /** One line about a finished cell. */
 export function printCell({ id, metrics, size, seconds }: CellResult): void {
   const percent = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
-  console.error(
+  say(
     `${id}: AUROC ${percent(metrics.auroc)}, AU-PRO ${percent(metrics.overlap)}, ${size.weightBytes} bytes, ${seconds.toFixed(0)} s`,
   );
 }
@@ -85,6 +86,6 @@ export function startPhases(interval = 10_000): (phase: string, done: number, to
   return (phase, done, total) => {
     if (performance.now() - shown < interval) return;
     shown = performance.now();
-    console.error(`  ${phase}: ${done}/${total}`);
+    say(`  ${phase}: ${done}/${total}`);
   };
 }

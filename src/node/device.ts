@@ -57,8 +57,23 @@ export interface OpenDevice {
   readonly adapter: AdapterEntry;
   /** Bytes of memory that plans may take: on CPU adapters the machine's, on GPUs unknown. @see EngineOptions.memoryBytes */
   readonly memoryBytes: number;
-  /** Destroys the device and lets the process end. */
+  /** Destroys the device and lets the process end. A device that is not closed is kept, whoever drops it. */
   close(): void;
+}
+
+/**
+ * What a device works through. Dawn's binding does not keep its instance for a device, nor the device for its buffers: what
+ * is collected in use ends the process. So all of it stays until the device is destroyed or lost, and the instance beyond
+ * that until the device has been collected. A device that nobody destroys stays as long as the process.
+ */
+const inUse = new Set<readonly object[]>();
+const outlived = new FinalizationRegistry<readonly object[]>(() => {});
+
+function keepUntilLost(device: GPUDevice, ...through: readonly object[]): void {
+  const kept = [device, ...through];
+  inUse.add(kept);
+  outlived.register(device, through);
+  device.lost.then(() => inUse.delete(kept));
 }
 
 /**
@@ -84,6 +99,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenD
   if (!adapter)
     throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');
   const device = await withoutChatter(() => requestDevice(adapter));
+  keepUntilLost(device, gpu, adapter);
   rememberLanguageFeatures(device, gpu.wgslLanguageFeatures);
   const { isCpu } = detectCaps(device);
   const endPacing = isCpu ? paceDevicePolls() : () => {};

@@ -1,21 +1,27 @@
 import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, dirname, join } from 'node:path';
 import type { AdapterKind } from '../engine/caps.ts';
+import { ownPackage } from './version.ts';
 
 /** Where `npm run setup` unpacks SwiftShader, below the folder that holds `node_modules`. */
 const SWIFTSHADER = 'node_modules/.cache/raad-webgpu/swiftshader';
 
-/** The folder with SwiftShader and a Vulkan loader: `RAAD_SWIFTSHADER`, or what set-up unpacked; undefined without. */
+/**
+ * The folder with SwiftShader and a Vulkan loader: `RAAD_SWIFTSHADER`, or what set-up unpacked; undefined without. Native
+ * code is loaded from there, so it is looked for in this package and the project whose `node_modules` hold it, nowhere else.
+ */
 export function swiftShaderFolder(): string | undefined {
-  const named = process.env['RAAD_SWIFTSHADER'];
-  if (named) return named;
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const candidate = join(folder, SWIFTSHADER);
-    if (existsSync(join(candidate, 'vk_swiftshader_icd.json'))) return candidate;
-    if (dirname(folder) === folder) return undefined;
-  }
+  return process.env['RAAD_SWIFTSHADER'] || unpackedSwiftShader(ownPackage()?.folder);
+}
+
+/** @param folder of this package */
+export function unpackedSwiftShader(folder: string | undefined): string | undefined {
+  if (folder === undefined) return undefined;
+  const places = basename(dirname(folder)) === 'node_modules' ? [folder, dirname(dirname(folder))] : [folder];
+  return places
+    .map((place) => join(place, SWIFTSHADER))
+    .find((candidate) => existsSync(join(candidate, 'vk_swiftshader_icd.json')));
 }
 
 /** Lets the Vulkan loader find SwiftShader beside the system's drivers. */

@@ -48,11 +48,12 @@ function isMistake({ outcome }: JudgedItem): boolean {
 /** The gallery as HTML, with as many pictures as fit. */
 export interface GalleryHtml {
   readonly html: string;
-  readonly shown: number;
+  readonly shown: readonly JudgedItem[];
 }
 
 /**
- * Figures of the images whose pictures are there, in the given order, as long as they fit.
+ * Figures of the images whose pictures are there, in the given order, as long as they and their choices in
+ * {@link galleryControls} fit.
  * @param pictures bytes of PNG, JPEG and WebP files by their name in the items
  * @param budget bytes that the HTML may take
  */
@@ -62,15 +63,22 @@ export function galleryFigures(
   budget: number,
 ): GalleryHtml {
   const figures: string[] = [];
+  const shown: JudgedItem[] = [];
+  const choices = new Set<string>();
   let left = budget;
   for (const judged of items) {
     const html = figure(judged, pictures, left);
-    const bytes = html === undefined ? Number.POSITIVE_INFINITY : Buffer.byteLength(html);
+    if (html === undefined) continue;
+    const { outcome, item } = judged;
+    const added = [outcome, item.defect].map(option).filter((choice) => !choices.has(choice));
+    const bytes = Buffer.byteLength(html + added.join(''));
     if (bytes > left) continue;
-    figures.push(html!);
+    figures.push(html);
+    shown.push(judged);
+    for (const choice of added) choices.add(choice);
     left -= bytes;
   }
-  return { html: figures.join(''), shown: figures.length };
+  return { html: figures.join(''), shown };
 }
 
 /** @returns undefined when a picture is missing, or is larger than what is left */
@@ -109,18 +117,20 @@ function figure(
 
 /** Selects of what is shown, working on the figures through the page's script. */
 export function galleryControls(items: readonly JudgedItem[]): string {
-  const count = (belongs: (item: JudgedItem) => boolean) => items.filter(belongs).length;
-  const outcomes = OUTCOMES.filter((outcome) => count((item) => item.outcome === outcome) > 0);
+  const outcomes = OUTCOMES.filter((outcome) => items.some((item) => item.outcome === outcome));
   const defects = [...new Set(items.map(({ item }) => item.defect))].sort();
   const select = (id: string, label: string, options: readonly string[]) =>
     `<div><label for="${id}">${label}</label><select id="${id}">${options.join('')}</select></div>`;
-  const option = (value: string) => `<option value="${escaped(value)}">${escaped(value)}</option>`;
   const everything = '<option value="">all</option>';
   return `<form class="controls" aria-label="Gallery">${[
     select('pick-outcome', 'Verdict', [everything, ...outcomes.map(option)]),
     select('pick-defect', 'Defect type', [everything, ...defects.map(option)]),
     select('pick-layer', 'Picture', ['heat map', 'mask', 'image'].map(option)),
   ].join('')}<output id="picked" aria-live="polite"></output></form>`;
+}
+
+function option(value: string): string {
+  return `<option value="${escaped(value)}">${escaped(value)}</option>`;
 }
 
 /** How many images are shown, and of how many. */

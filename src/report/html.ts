@@ -27,6 +27,7 @@ import {
 } from './format.ts';
 import { galleryControls, galleryFigures, galleryNote, worstFirst } from './gallery.ts';
 import { formatScore } from './heatmap.ts';
+import { listedKinds } from './kinds.ts';
 import { escaped } from './markup.ts';
 import { SCRIPT, STYLE } from './page.ts';
 import { commandLines, summarySentences, thresholdCounts } from './words.ts';
@@ -46,17 +47,17 @@ export function reportHtml(record: RunRecord, pictures: ReadonlyMap<string, Uint
   const judged = worstFirst(record.gallery, record.steps.at(-1)?.threshold?.value);
   const before = [summary(record), defectTypes(record), curves(record), scores(record)].join('');
   const after = [bitPlan(record), costs(record), repeating(record)].join('');
-  const whole = (figures: string, shown: number) => {
+  const whole = (figures: string, shown: number, controls: string) => {
     const note = `<p class="note">${galleryNote(shown, judged.length)}</p>`;
     const content =
       shown === 0
         ? ''
-        : `${galleryControls(judged)}<div class="gallery">${figures}</div><button id="more" type="button" hidden></button>`;
+        : `${controls}<div class="gallery">${figures}</div><button id="more" type="button" hidden></button>`;
     return page(record, `${before}${section('gallery', note + content)}${after}`);
   };
-  const frame = Buffer.byteLength(whole('', judged.length));
+  const frame = Buffer.byteLength(whole('', judged.length, galleryControls([])));
   const { html, shown } = galleryFigures(judged, pictures, REPORT_BYTES - SLACK - frame);
-  return whole(html, shown);
+  return whole(html, shown.length, galleryControls(shown));
 }
 
 const SECTIONS = {
@@ -221,7 +222,11 @@ function table(label: string, content: string): string {
 
 function defectTypes({ steps }: RunRecord): string {
   const overlap = overlapName(steps);
-  const kinds = [...new Set(steps.flatMap(({ metrics }) => metrics.defects.map(({ defect }) => defect)))];
+  const byKind = steps.map(({ metrics }) => new Map(metrics.defects.map((each) => [each.defect, each])));
+  const kinds = [...new Set(byKind.flatMap((own) => [...own.keys()]))].map((defect) => ({
+    defect,
+    images: byKind.map((own) => own.get(defect)?.images).find(isNumber) ?? 0,
+  }));
   if (kinds.length === 0) return section('defects', '<p class="note">There are no defective test images.</p>');
   const columns = [
     { name: 'Image AUROC,\u00a0%', of: ({ auroc }: { auroc?: number | undefined }) => auroc },
@@ -230,25 +235,28 @@ function defectTypes({ steps }: RunRecord): string {
       of: ({ overlap }: { overlap?: { areas: readonly number[] } | undefined }) => overlap?.areas[0],
     },
   ].filter(({ of }) => steps.some(({ metrics }) => [metrics, ...metrics.defects].some((each) => isNumber(of(each)))));
-  const found = ({ metrics }: StepRecord, kind: string) => metrics.defects.find(({ defect }) => defect === kind);
-  const cells = (of: (step: StepRecord, column: (typeof columns)[number]) => number | undefined) =>
-    columns.flatMap((column) => steps.map((step) => `<td>${percentage(of(step, column))}</td>`)).join('');
-  const rows = kinds.map((kind) => {
-    const images = steps.map((step) => found(step, kind)?.images).find(isNumber) ?? 0;
+  const cells = (of: (step: number, column: (typeof columns)[number]) => number | undefined) =>
+    columns.flatMap((column) => steps.map((_, k) => `<td>${percentage(of(k, column))}</td>`)).join('');
+  const { listed, others } = listedKinds(kinds);
+  const rows = listed.map(({ defect, images }) => {
     const values = cells((step, { of }) => {
-      const metrics = found(step, kind);
+      const metrics = byKind[step]!.get(defect);
       return metrics && of(metrics);
     });
-    return `<tr><th scope="row">${escaped(kind)}</th><td>${images}</td>${values}</tr>`;
+    return `<tr><th scope="row">${escaped(defect)}</th><td>${images}</td>${values}</tr>`;
   });
-  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${cells(
-    ({ metrics }, { of }) => of(metrics),
+  const left =
+    others > 0
+      ? ` ${counted(others, 'type')} with fewer images ${others === 1 ? 'is' : 'are'} not listed; the last row counts them.`
+      : '';
+  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${cells((step, { of }) =>
+    of(steps[step]!.metrics),
   )}</tr>`;
   const groups = columns.map(({ name }) => `<th class="group" scope="colgroup" colspan="${steps.length}">${name}</th>`);
   const names = columns.flatMap(() => steps.map(({ step }) => `<th scope="col">${escaped(step)}</th>`));
   return section(
     'defects',
-    `<p class="note">Each type against all good test images.</p>${table(
+    `<p class="note">Each type against all good test images.${left}</p>${table(
       'Metrics per defect type',
       `<thead><tr><td colspan="2"></td>${groups.join('')}</tr><tr><th scope="col">Defect type</th><th scope="col">Images</th>${names.join('')}</tr></thead><tbody>${rows.join('')}${all}</tbody>`,
     )}`,

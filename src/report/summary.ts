@@ -1,10 +1,11 @@
 import { type Evaluation, FPR_LIMITS, type ImageResult, type Metrics } from '../evaluation/evaluate.ts';
 import { toCsv } from './csv.ts';
+import { listedKinds } from './kinds.ts';
 import { type Cell, metricsTable } from './table.ts';
 
 const percent = (value: number | undefined) => (value === undefined ? undefined : Number((100 * value).toFixed(2)));
 
-/** Table of an evaluation for a terminal: a row per defect kind, then all together, in percent. */
+/** Table of an evaluation for a terminal: a row per defect kind, the largest ones of many, then all together, in percent. */
 export function evaluationTable({ metrics }: Evaluation): string {
   const name = metrics.overlap?.metric ?? 'AU-PRO';
   const row = (label: string, images: number, auroc: number | undefined, areas: readonly number[] | undefined) => {
@@ -14,7 +15,9 @@ export function evaluationTable({ metrics }: Evaluation): string {
     });
     return cells;
   };
-  const rows = metrics.defects.map(({ defect, images, auroc, overlap }) => row(defect, images, auroc, overlap?.areas));
+  const rows = listedKinds(metrics.defects).listed.map(({ defect, images, auroc, overlap }) =>
+    row(defect, images, auroc, overlap?.areas),
+  );
   rows.push(row('all', metrics.badImages, metrics.auroc, metrics.overlap?.areas));
   return metricsTable(rows, { digits: 2 });
 }
@@ -22,8 +25,10 @@ export function evaluationTable({ metrics }: Evaluation): string {
 /** The remaining figures, a line each. */
 export function evaluationNotes({ metrics }: Evaluation): string[] {
   const { image, pixel, branches, verdicts, goodImages, badImages } = metrics;
+  const { others } = listedKinds(metrics.defects);
   const show = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
   return [
+    ...(others > 0 ? [`${others} kinds of defects with fewer images are not listed; all counts them`] : []),
     `${goodImages} good and ${badImages} defective images`,
     ...(image
       ? [`image AP ${show(image.ap)}, F1-max ${show(image.f1Max)} at score ${image.f1Threshold.toFixed(4)}`]

@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { visible } from './markup.ts';
 
 /** What a cell may hold; numbers are aligned to the right. */
 export type Cell = string | number | undefined;
@@ -11,7 +12,7 @@ export interface MetricsTableOptions {
 }
 
 /**
- * A plain-text table of records, with light rules and no colours. Missing and undefined cells show as `-`; a column is
+ * A plain-text table of records, with light rules and no colours. Every cell is one line. Missing and undefined cells show as `-`; a column is
  * aligned to the right when it holds numbers only.
  */
 export function metricsTable(
@@ -26,7 +27,7 @@ export function metricsTable(
       rows.every((row) => row[column] === undefined || typeof row[column] === 'number'),
   );
   const table = new Table({
-    head: [...columns],
+    head: columns.map(visible),
     colAligns: numeric.map((right) => (right ? 'right' : 'left')),
     style: { head: [], border: [], 'padding-left': 1, 'padding-right': 1 },
     chars: {
@@ -52,7 +53,7 @@ export function metricsTable(
   );
   const show = (cell: Cell, column: number) => {
     if (cell === undefined) return '-';
-    return typeof cell === 'string' || whole[column] ? String(cell) : cell.toFixed(digits);
+    return typeof cell === 'string' ? visible(cell) : whole[column] ? String(cell) : cell.toFixed(digits);
   };
   const body = rows.map((row) => columns.map((name, column) => show(row[name], column)));
   table.push(...body);

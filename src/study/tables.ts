@@ -1,4 +1,5 @@
 import { toCsv } from '../report/csv.ts';
+import { markdown } from '../report/markup.ts';
 import type { Cell } from '../report/table.ts';
 import { recalibrateSettings } from '../train/recalibrate.ts';
 import { studyAnswers } from './answers.ts';
@@ -97,7 +98,8 @@ export interface StudyContext {
 }
 
 /** The whole study as Markdown: answers, means, differences, every cell's figures, and bit plans. */
-export function studyMarkdown(results: readonly CellResult[], { settings, charts = [] }: StudyContext = {}): string {
+export function studyMarkdown(cells: readonly CellResult[], { settings, charts = [] }: StudyContext = {}): string {
+  const results = cells.map(inMarkdown);
   const sets = distinct(results.map(({ set }) => set));
   const seeds = distinct(results.map(({ seed }) => seed)).sort((a, b) => a - b);
   const collections = distinct(results.map(({ layout }) => layout));
@@ -114,7 +116,7 @@ export function studyMarkdown(results: readonly CellResult[], { settings, charts
     summaryTable(summariseArms(results)),
     ...(collections.length > 1
       ? collections.flatMap((layout) => [
-          `### ${layout}`,
+          `### ${markdown(layout)}`,
           summaryTable(summariseArms(results.filter((result) => result.layout === layout))),
         ])
       : []),
@@ -145,6 +147,12 @@ export function studyMarkdown(results: readonly CellResult[], { settings, charts
   return `${parts.join('\n\n')}\n`;
 }
 
+/** A result whose names can stand in Markdown. */
+function inMarkdown(result: CellResult): CellResult {
+  const [id, set, adapter] = [result.id, result.set, result.adapter].map(markdown);
+  return { ...result, id: id!, set: set!, adapter: adapter! };
+}
+
 function basename(address: string): string {
   return address.replace(/^.*\//, '').replace(/\.\w+$/, '');
 }
@@ -159,7 +167,7 @@ function settingsSentence({
   const { size, resolution, iterations, batch, learningRate } = fit;
   const recalibrated = recalibrateSettings(fit, recalibration);
   return [
-    `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${penalty}.`,
+    `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${markdown(penalty)}.`,
     `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? AVERAGE_BITS} bits on average; activations have 8.`,
   ].join(' ');
 }
@@ -245,7 +253,7 @@ function setsTable(results: readonly CellResult[], metric: keyof typeof METRIC_N
         own.filter((result) => result.set === set),
       ),
     );
-    return sets.length > 1 ? [...each, row(`**${layout}: mean of ${sets.length}**`, own)] : each;
+    return sets.length > 1 ? [...each, row(`**${markdown(layout)}: mean of ${sets.length}**`, own)] : each;
   });
   const all = distinct(results.map(({ set }) => set)).length;
   return [

@@ -33,6 +33,7 @@ import {
   wholeNumber,
 } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { printLine, printText } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad allocate MODEL DATA -o plan.json
@@ -120,8 +121,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     };
     const allocation = await allocateFor(which, scoring.seed);
     await writeAtomically(output, bitPlanText(allocation.plan, detector.state.networks));
-    console.log(table(allocation));
-    console.log(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
+    printText(table(allocation));
+    printLine(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
     if (chart) {
       const bars = allocation.rows.flatMap(({ layer, score, low, high, bits }) =>
         Number.isNaN(score) ? [] : [{ label: `${layer}: ${bits} bits`, value: score, low, high }],
@@ -139,7 +140,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         repeated.push({ name: `${half}, seed ${seed}`, allocation: await allocateFor(half, seed) });
       }
     }
-    if (repeats > 0) console.log(stability(repeated));
+    if (repeats > 0) printText(stability(repeated));
     detector.destroy();
   });
 }

@@ -10,6 +10,7 @@ import { resample } from '../../report/canvas.ts';
 import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
+import { printLine } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad attention MODEL IMAGE
@@ -60,7 +61,7 @@ export async function run(args: Arguments): Promise<void> {
       // The hottest tenth of a per cent would leave the rest dark.
       const high = placed.slice().sort()[Math.floor(0.999 * (placed.length - 1))]!;
       const area = truth && separability(map, truth, side);
-      console.log(
+      printLine(
         `${map.layer}  ${map.width}x${map.height}${area === undefined ? '' : `  separability ${area.toFixed(4)}`}`,
       );
       panels.push({
@@ -70,7 +71,7 @@ export async function run(args: Arguments): Promise<void> {
       });
     }
     await writeAtomically(output, await encodePng(renderPanels(`${basename(file)}: ${kind} maps by layer`, panels)));
-    console.log(output);
+    printLine(output);
     detector.destroy();
   });
 }

@@ -20,6 +20,7 @@ import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../ar
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
+import { printLine, printText } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
@@ -255,7 +256,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ? await measurePeaks(engine)
         : undefined;
       if (peaks) {
-        console.log(peaksText(peaks));
+        printText(peaksText(peaks));
       }
       const results: BenchResult[] = [];
       const only = args.text('variants')?.split(',');
@@ -277,7 +278,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const networks = new Networks(sizes[0]!, sides[0]!);
       const [batch] = batches as [number];
       if (results.length > 0)
-        console.log(
+        printText(
           metricsTable(
             results.map((result) => row(result, peaks)),
             { digits: 2 },
@@ -287,16 +288,16 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       let field: Timing[] = [];
       if (suites.includes('protocol')) {
         field = await protocol(engine, networks, weights, rounds, warmUp, signal);
-        console.log(protocolText(field));
+        printText(protocolText(field));
       }
 
       let dispatchRows: ReturnType<typeof dispatchRow>[] = [];
       if (suites.includes('dispatches')) {
         const { timings, plan } = await dispatches(engine, networks, weights, batch, rounds, args.flag('isolated'));
         dispatchRows = timings.map((timing) => dispatchRow(timing, plan, peaks));
-        console.log(metricsTable(dispatchRows, { digits: 3 }));
+        printText(metricsTable(dispatchRows, { digits: 3 }));
         const sum = dispatchRows.reduce((total, each) => total + each['median ms'], 0);
-        console.log(`${dispatchRows.length} dispatches, ${sum.toFixed(3)} ms in all`);
+        printLine(`${dispatchRows.length} dispatches, ${sum.toFixed(3)} ms in all`);
         const trace = args.text('trace');
         if (trace) await writeAtomically(trace, chromeTrace(timings, `detector ${networks.size} ${networks.side} px`));
       }
@@ -314,7 +315,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const share = args.text('share');
       if (share) {
         await writeAtomically(share, `${JSON.stringify(report, null, 2)}\n`);
-        console.log(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
+        printLine(`${share} holds the adapter's name and these figures, nothing else; open an issue and attach it.`);
       }
       const svg = args.text('svg');
       if (svg) {

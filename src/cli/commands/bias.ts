@@ -9,6 +9,7 @@ import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { printLine } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 
@@ -68,10 +69,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       output,
       await encodePng(renderPanels(`${set.dataset.name}: bias index ${biasIndex.toFixed(3)}`, panels)),
     );
-    console.log(
+    printLine(
       `bias index ${biasIndex.toFixed(4)}, ${kinds.normal.count} normal and ${kinds.anomalous.count} anomalous images`,
     );
-    console.log(output);
+    printLine(output);
     detector.destroy();
   });
 }

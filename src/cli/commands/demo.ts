@@ -16,6 +16,7 @@ import { heatmapRange } from '../../report/range.ts';
 import { evaluationNotes, evaluationTable } from '../../report/summary.ts';
 import { checkFitSettings, PRESETS } from '../../train/fit.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
+import { printLine, printText } from '../print.ts';
 import { withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 import { evaluateOne, outputsOf } from './eval.ts';
@@ -57,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     { part, seed: 1, ...IMAGES },
     { replace: 'generated', onImage: () => signal.throwIfAborted() },
   );
-  console.log(`${data}: ${count} generated images of part '${part}'`);
+  printLine(`${data}: ${count} generated images of part '${part}'`);
   const { root, datasets } = await openDatasets(data);
   const dataset = datasets[0]!;
   await assertOutputs(outputsOf(results, dataset));
@@ -78,9 +79,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       sheet,
       await encodePng(contactSheet(shown.map(toRow), { ...range, heading: `generated part: ${part}` })),
     );
-    console.log(evaluationTable(evaluation));
-    for (const line of evaluationNotes(evaluation)) console.log(line);
-    console.log(`\nmodel          ${model}\nprediction     ${picture}\ncontact sheet  ${sheet}`);
+    printText(evaluationTable(evaluation));
+    for (const line of evaluationNotes(evaluation)) printLine(line);
+    printLine('', `model          ${model}`, `prediction     ${picture}`, `contact sheet  ${sheet}`);
   });
 }
 

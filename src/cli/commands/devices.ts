@@ -2,6 +2,7 @@ import type { Caps } from '../../engine/caps.ts';
 import { Engine } from '../../engine/engine.ts';
 import { type AdapterEntry, listAdapters, openDevice } from '../../node/device.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
+import { printLine, printText } from '../print.ts';
 
 export const usage = `raad devices
   Lists the WebGPU adapters, best first, and what each can do.
@@ -88,18 +89,18 @@ export async function run(args: Arguments): Promise<void> {
     list.push({ ...adapter, ...(await inspect(adapter)) });
   }
   if (args.flag('json')) {
-    console.log(JSON.stringify(list, null, 2));
+    printText(JSON.stringify(list, null, 2));
     return;
   }
-  if (list.length === 0) console.log('no WebGPU adapter was found; `npm run setup` installs a software one');
+  if (list.length === 0) printLine('no WebGPU adapter was found; `npm run setup` installs a software one');
   const best = list.find(({ caps }) => caps);
   for (const entry of list) {
     const { name, kind, backend, caps, isFallback, problem } = entry;
-    console.log(`${entry === best ? '*' : ' '} ${name} (${kind}, ${backend})`);
+    printLine(`${entry === best ? '*' : ' '} ${name} (${kind}, ${backend})`);
     if (!caps) {
-      console.log(`    cannot be used: ${problem}`);
+      printLine(`    cannot be used: ${problem}`);
       continue;
     }
-    for (const [title, value] of rows(caps, isFallback)) console.log(`    ${title.padEnd(12)}${value}`);
+    for (const [title, value] of rows(caps, isFallback)) printLine(`    ${title.padEnd(12)}${value}`);
   }
 }

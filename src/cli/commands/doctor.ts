@@ -7,6 +7,7 @@ import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
+import { printLine, printText, say } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad doctor
@@ -69,7 +70,7 @@ function capabilities(caps: Caps): Record<string, string>[] {
 const yesNo = (has: boolean) => (has ? 'yes' : 'no');
 
 function show(report: DoctorReport): void {
-  console.log(
+  printText(
     metricsTable(
       report.variants.map(({ op, variant, cases, failed, worst, worstError }) => ({
         op,
@@ -82,12 +83,12 @@ function show(report: DoctorReport): void {
       { digits: 2 },
     ),
   );
-  console.log(`run inside those: ${report.testedWithin.join(', ')}`);
+  printLine(`run inside those: ${report.testedWithin.join(', ')}`);
   for (const { name, error, limit, isRight, message } of report.smoke) {
     const text = isRight ? 'right' : `WRONG, ${message}`;
-    console.log(`${name} of a whole network: ${text} (error ${error.toExponential(1)}, allowed ${limit})`);
+    printLine(`${name} of a whole network: ${text} (error ${error.toExponential(1)}, allowed ${limit})`);
   }
-  for (const { path, row, message } of report.failures) console.log(`WRONG: ${path} on '${row}': ${message}`);
+  for (const { path, row, message } of report.failures) printLine(`WRONG: ${path} on '${row}': ${message}`);
 }
 
 function verdictText({ verdict, cases, rows, variants, excluded, seconds, failures }: DoctorReport): string {
@@ -121,7 +122,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           return false;
         },
       );
-      console.log(metricsTable(capabilities(caps), { digits: 0 }));
+      printText(metricsTable(capabilities(caps), { digits: 0 }));
       const before = await loadExclusions(caps, notice);
       let shown = performance.now();
       const found = await doctor(engine, {
@@ -132,20 +133,20 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         onProgress({ done, total, failures }) {
           if (performance.now() - shown < PROGRESS_INTERVAL && done < total) return;
           shown = performance.now();
-          console.error(`${done}/${total} cases, ${failures} wrong`);
+          say(`${done}/${total} cases, ${failures} wrong`);
         },
       });
       show(found);
       const peaks = args.flag('no-peaks') ? undefined : await measurePeaks(engine);
-      if (peaks) console.log(peaksText(peaks));
+      if (peaks) printText(peaksText(peaks));
       const exclusions = exclusionsOf(found);
       const file = isKept ? await saveExclusions(caps, exclusions) : undefined;
-      if (file && exclusions.length > 0) console.log(`exclusions are kept in ${file}`);
+      if (file && exclusions.length > 0) printLine(`exclusions are kept in ${file}`);
       const lifted = before.filter(({ variant }) => !found.excluded.includes(variant));
       for (const { variant } of new Map(lifted.map((each) => [each.variant, each])).values())
-        console.log(`${variant} is right again and used from now on`);
+        printLine(`${variant} is right again and used from now on`);
       if (json) await writeJson(json, { ...(await reportHead(args, caps)), limits: caps.limits, ...found, peaks });
-      console.log(verdictText(found));
+      printLine(verdictText(found));
       return found;
     },
     { withExclusions: false, toggles: MEASURING },

@@ -20,6 +20,7 @@ import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
 import { writeJson } from '../benchReport.ts';
+import { printLine, printText } from '../print.ts';
 
 export const usage = `raad estimate
   Predicts what a detector takes on a GPU, dispatch by dispatch, from what its kernels execute and what the GPU's data sheet
@@ -85,7 +86,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   await assertOutputs([json, into], [file]);
   if (into !== undefined) return writeTables(into, predictionsMarkdown({ size, side }));
   if (args.flag('markdown')) {
-    console.log(predictionsMarkdown({ size, side }));
+    printText(predictionsMarkdown({ size, side }));
     return;
   }
   const machines = card === 'all' ? CARDS.map((each) => MACHINES[each]) : [MACHINES[card]];
@@ -97,14 +98,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   for (const { bits, of } of all) {
     const name = `detector ${size} ${side} px x ${batch}, ${bits === undefined ? 'float' : `w${bits}a8`}`;
     for (const { machine, dispatches } of of) {
-      console.log(`\n${name}, ${machine.name}`);
-      console.log(metricsTable(dispatchRows(dispatches, measured), { digits: 1 }));
+      printLine('', `${name}, ${machine.name}`);
+      printText(metricsTable(dispatchRows(dispatches, measured), { digits: 1 }));
     }
-    console.log(`\n${name}, milliseconds`);
-    console.log(metricsTable(partRows(of)));
+    printLine('', `${name}, milliseconds`);
+    printText(metricsTable(partRows(of)));
   }
-  console.log(`\nlatency at batch 1, throughput at batch ${THROUGHPUT_BATCH}`);
-  console.log(metricsTable(totalRows(all)));
+  printLine('', `latency at batch 1, throughput at batch ${THROUGHPUT_BATCH}`);
+  printText(metricsTable(totalRows(all)));
 
   if (!json) return;
   const predictions = all.flatMap(({ bits, of }) =>

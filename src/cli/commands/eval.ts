@@ -20,6 +20,7 @@ import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '..
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { readModelFile } from '../modelData.ts';
+import { printLine, printText } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { namedFolders } from './data.ts';
@@ -81,8 +82,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
   });
   if (args.flag('json')) {
-    console.log(JSON.stringify(Object.fromEntries(all.map(({ name, metrics }) => [name, metrics])), null, 2));
-  } else if (all.length > 1) console.log(`\n${collectionTable(all)}`);
+    printText(JSON.stringify(Object.fromEntries(all.map(({ name, metrics }) => [name, metrics])), null, 2));
+  } else if (all.length > 1) printText(`\n${collectionTable(all)}`);
   const failed = all.reduce((sum, evaluation) => sum + evaluation.leftOut.length, 0);
   if (failed > 0)
     throw new UserError(
@@ -98,9 +99,9 @@ function assertTested({ name, test }: Dataset): void {
 }
 
 function printOne(evaluation: Evaluation & { readonly name: string }): void {
-  console.log(`\n${evaluation.name}`);
-  console.log(evaluationTable(evaluation));
-  for (const line of evaluationNotes(evaluation)) console.log(`  ${line}`);
+  printLine('', evaluation.name);
+  printText(evaluationTable(evaluation));
+  for (const line of evaluationNotes(evaluation)) printLine(`  ${line}`);
 }
 
 /** The files of an evaluation. */

@@ -3,6 +3,7 @@ import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { printLine } from '../print.ts';
 
 export const usage = `raad export MODEL --onnx FILE.onnx
   Writes a detector for other runtimes: ONNX, opset 17. Input RGB [batch, 3, side, side] in 0..1, outputs the anomaly map
@@ -24,7 +25,7 @@ export async function run(args: Arguments): Promise<void> {
   await assertWritable(output, [path]);
   const bytes = exportDetector(state, batch);
   await writeAtomically(output, bytes);
-  console.log(
+  printLine(
     `${output}: ${bytes.length} bytes, input image [${batch}, 3, ${state.networks.side}, ${state.networks.side}]`,
   );
 }

@@ -16,6 +16,7 @@ import { checkFitSettings, type FitProgress, type FitSettings, fit, PRESETS } fr
 import { loadTeacher } from '../../train/teacher.ts';
 import { type Arguments, type OptionTable, readSeed, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { printLine, say } from '../print.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, openPenalty, type Photographs } from '../study.ts';
@@ -101,7 +102,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const log: string[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
-      if (!single) console.error(`\n${dataset.name}`);
+      if (!single) say('', dataset.name);
       await fitOne(args, {
         engine,
         settings,
@@ -168,7 +169,7 @@ export async function fitOne(
   const heldOut = await load(split.heldOut);
   const penalty = await openPenalty(photographs, engine, settings.seed);
   if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
-  console.error(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
+  say(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
 
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
@@ -202,13 +203,11 @@ export async function fitOne(
       );
     }
     detector.destroy();
-    console.log(`${output}: threshold ${threshold?.value.toFixed(4)}`);
+    printLine(`${output}: threshold ${threshold?.value.toFixed(4)}`);
   } catch (error) {
     if (signal.aborted) {
       const saved = existsSync(checkpointFile);
-      console.error(
-        saved ? `stopped; the state is in ${checkpointFile}, go on with --resume` : 'stopped before training',
-      );
+      say(saved ? `stopped; the state is in ${checkpointFile}, go on with --resume` : 'stopped before training');
     }
     throw error;
   } finally {

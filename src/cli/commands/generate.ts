@@ -1,6 +1,7 @@
 import { defectNames, PART_NAMES } from '../../data/synthetic/generate.ts';
 import { writeInspectionSet } from '../../node/generated.ts';
 import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
+import { printLine } from '../print.ts';
 import { startProgress } from '../progress.ts';
 
 export const usage = `raad generate -o DIR
@@ -46,5 +47,5 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   } finally {
     progress.stop();
   }
-  console.log(`${output}: ${total} generated images of part '${part}', defects ${defectNames(part).join(', ')}`);
+  printLine(`${output}: ${total} generated images of part '${part}', defects ${defectNames(part).join(', ')}`);
 }

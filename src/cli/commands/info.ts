@@ -7,6 +7,7 @@ import { readBytes } from '../../node/files.ts';
 import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantisation/bitPlan.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { printLine, printText } from '../print.ts';
 
 export const usage = `raad info MODEL
   Says what a model file holds: of every convolution its widths, bytes and scales.
@@ -29,33 +30,33 @@ export async function run(args: Arguments): Promise<void> {
   if (args.flag('json')) {
     const all = { file: path, bytes: bytes.length, size, resolution: side, cells, channels, parameters };
     const layers = layerRows(state);
-    console.log(
+    printText(
       JSON.stringify({ ...all, quantiles, placement, threshold: threshold ?? null, provenance, layers }, null, 2),
     );
     return;
   }
   const kind = quantisation ? 'quantised detector' : 'detector';
-  console.log(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
-  console.log(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}`);
+  printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
+  printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}`);
   if (threshold) {
     const { value, promised, images } = threshold;
-    console.log(
+    printLine(
       `  threshold ${value.toFixed(4)}: at most ${(promised * 100).toFixed(1)} % false alarms, from ${images} held-out images`,
     );
   }
   const range = (pair: readonly number[]) => pair.map((value) => value.toPrecision(4)).join(' .. ');
-  console.log(
+  printLine(
     `  map quantiles 0.9 .. 0.995: student ${range(quantiles.studentTeacher)}, autoencoder ${range(quantiles.autoencoder)}`,
   );
-  console.log(
+  printLine(
     `  ${Object.entries(provenance)
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}`,
   );
-  console.log(metricsTable(layerRows(state)));
+  printText(metricsTable(layerRows(state)));
   const packed = [...layerBytesOf(state).values()].reduce((sum, bytes) => sum + bytes, 0);
   const floats = [...quantisableLayers(networks).values()].reduce((sum, { weight }) => sum + 4 * weight.data.length, 0);
-  console.log(`  weights of all convolutions: ${packed} bytes, ${((100 * packed) / floats).toFixed(1)} % of float`);
+  printLine(`  weights of all convolutions: ${packed} bytes, ${((100 * packed) / floats).toFixed(1)} % of float`);
 }
 
 const FLOAT_LAYER: LayerPlan = { weights: 32, activations: 32, granularity: 'channel' };

@@ -10,6 +10,7 @@ import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
+import { printLine, printText } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 
@@ -92,9 +93,9 @@ async function drawHeatmap(
 function print(json: boolean, path: string, prediction: Prediction, heatmap: string | undefined): void {
   const { score, isAnomalous, width, height } = prediction;
   if (json) {
-    console.log(JSON.stringify({ image: path, score, anomalous: isAnomalous ?? null, width, height, heatmap }));
+    printText(JSON.stringify({ image: path, score, anomalous: isAnomalous ?? null, width, height, heatmap }));
     return;
   }
   const parts = [path, `score ${score.toFixed(4)}`, verdictOf(prediction), heatmap && `-> ${heatmap}`];
-  console.log(parts.filter(Boolean).join('  '));
+  printLine(parts.filter(Boolean).join('  '));
 }

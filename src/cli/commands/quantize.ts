@@ -19,6 +19,7 @@ import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { printLine } from '../print.ts';
 import { type Progress, startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 
@@ -86,7 +87,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       await writeAtomically(output, bytes);
       report.stop();
       const { threshold } = quantised.state;
-      console.log(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
+      printLine(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
       const kind = args.text('plan') ? 'w8a8' : `w${args.text('bits')}a${args.text('activations') ?? 8}`;
       adviseOnSpeed(engine, detector.state.networks, kind);
     } finally {

@@ -9,6 +9,7 @@ import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { recalibrate, recalibrateSettings } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { printLine, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, openPenalty, startPhases } from '../study.ts';
 import { CHECKPOINT_EVERY, checkpointOf } from './fit.ts';
@@ -94,11 +95,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const bytes = await saveDetector(result);
       await writeAtomically(output, bytes);
       await removeFile(checkpointFile);
-      console.log(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
+      printLine(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
       result.destroy();
     } catch (error) {
       if (signal.aborted && existsSync(checkpointFile))
-        console.error(`stopped; the state is in ${checkpointFile}, go on with --resume`);
+        say(`stopped; the state is in ${checkpointFile}, go on with --resume`);
       throw error;
     } finally {
       penalty.destroy?.();

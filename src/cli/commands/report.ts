@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { byteSize } from '../../report/format.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { printLine } from '../print.ts';
 import { notice } from '../session.ts';
 
 export const usage = `raad report DIR
@@ -29,5 +30,5 @@ export async function writeReport(folder: string, output: string): Promise<void>
   await assertWritable(output, [join(folder, 'run.json')]);
   const html = reportHtml(record, pictures);
   await writeAtomically(output, html);
-  console.log(`${output}: ${byteSize(Buffer.byteLength(html))}`);
+  printLine(`${output}: ${byteSize(Buffer.byteLength(html))}`);
 }

@@ -26,6 +26,7 @@ import { checkStudySettings } from '../../study/settings.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { printLine, printText, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, studyRunner } from '../study.ts';
 import { STUDY_OPTIONS, studySettings } from './study.ts';
@@ -90,7 +91,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       const penalty = photographs && photographPenalty(engine, photographs, photographs.name);
       try {
         for (const { set, target, kept } of runs) {
-          if (sets.length > 1) console.error(`\n${set.name}`);
+          if (sets.length > 1) say('', set.name);
           const data = await openStudyData(set, seed, notice, signal);
           const runner = await studyRunner({
             engine,
@@ -112,13 +113,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
               adapter: engine.caps.description,
               versions: { 'raad-webgpu': await ownVersion(), node: process.version },
               onStep: ({ step, result }) =>
-                console.error(
+                say(
                   result.metrics.auroc === undefined
                     ? `${step}: no AUROC, which needs good and defective test images`
                     : `${step}: ${(100 * result.metrics.auroc).toFixed(2)} AUROC`,
                 ),
             });
-            console.log(`\n${set.name}\n${stepsTable(steps)}`);
+            printLine('', set.name);
+            printText(stepsTable(steps));
           } finally {
             runner.destroy();
           }

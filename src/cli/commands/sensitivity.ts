@@ -16,6 +16,7 @@ import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../train/sens
 import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
 import type { PlacedDataset } from '../datasets.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { printText, say } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
 
 export const usage = `raad sensitivity MODEL DATA
@@ -81,7 +82,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ),
       async onCell(cell) {
         rows.push(toRow(cell, of));
-        console.error(
+        say(
           `${cell.layer} w${cell.weights}a${cell.activations}: ${FIGURES.map((c) => `${c} ${toRow(cell, of)[c]}`).join(
             ', ',
           )}`,
@@ -91,7 +92,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       signal,
     });
   });
-  console.log(metricsTable(rows.map(({ of: _, ...shown }) => shown)));
+  printText(metricsTable(rows.map(({ of: _, ...shown }) => shown)));
   if (chart) {
     const bars = rows.flatMap((row) =>
       row.auroc === '' ? [] : [{ label: `${row.layer} w${row.weights}a${row.activations}`, value: Number(row.auroc) }],

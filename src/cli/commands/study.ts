@@ -30,6 +30,7 @@ import { studyCsv, studyMarkdown } from '../../study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
+import { printLine, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, type Photographs, printCell, studyOpener, studyRunner } from '../study.ts';
 import { readSettings, TRAINING_OPTIONS } from './fit.ts';
@@ -163,7 +164,7 @@ async function runCells(
     arms,
   ).filter((cell) => !log.has(cellId(cell)));
   const models = folderStore(join(out, 'models'));
-  console.error(
+  say(
     `${log.results.length} cells are done, ${cells.length} are left: ${await budgetText(cells, settings, sets, models)}`,
   );
   const keep = async (result: CellResult) => {
@@ -243,7 +244,7 @@ async function coordinate(args: Arguments, { url, begin, ...options }: Coordinat
     if (args.flag('clear')) await queue.clear();
     await begin();
     const failures = await queue.coordinate(options);
-    for (const [id, reason] of failures) console.error(`${id} failed: ${reason}`);
+    for (const [id, reason] of failures) say(`${id} failed: ${reason}`);
     if (failures.size > 0)
       throw new UserError(
         `${failures.size} of ${options.cells.length} cells failed for the reasons above.`,
@@ -292,7 +293,7 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
     relative(dirname(markdown), join(out, name)).replaceAll('\\', '/'),
   );
   await writeAtomically(markdown, studyMarkdown(log.results, { charts: addresses, ...(settings && { settings }) }));
-  console.log(`${markdown}: ${log.results.length} cells`);
+  printLine(`${markdown}: ${log.results.length} cells`);
 }
 
 /** What {@link keepSettings} wrote. */

@@ -9,6 +9,7 @@ import type { StudyRunner, StudyStore } from '../../study/runner.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
+import { say } from '../print.ts';
 import { notice, withEngine } from '../session.ts';
 import { findPhotographs, loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
 
@@ -62,7 +63,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           worker: `${hostname()} (${process.pid})`,
           lease,
           signal,
-          onTask: ({ set, seed, cell }) => console.error(cell ? cellId(cell) : `${set}/${seed}: the checkpoint`),
+          onTask: ({ set, seed, cell }) => say(cell ? cellId(cell) : `${set}/${seed}: the checkpoint`),
           handler: {
             async refusal(task) {
               const set = sets.find(({ name }) => name === task.set);

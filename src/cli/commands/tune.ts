@@ -14,6 +14,7 @@ import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { PRESETS, trainingGraph } from '../../train/fit.ts';
 import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
+import { printLine } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 export const usage = `raad tune
@@ -96,7 +97,7 @@ const WARM_UP = 200;
 function show({ label, variant, times, failed, done, total }: TuneProgress): void {
   const list = Object.entries(times).sort(([, a], [, b]) => a - b);
   const text = list.map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(', ');
-  console.log(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
+  printLine(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
   for (const [name, reason] of Object.entries(failed)) notice(`${label}: ${name} is left out: ${reason}`);
 }
 
@@ -117,14 +118,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       if (text !== undefined) {
         const imported = Tuning.parse(text, identity);
         imported.addMissing(tuning);
-        console.log(`kept in ${await saveTuning(caps, imported)}`);
+        printLine(`kept in ${await saveTuning(caps, imported)}`);
         return;
       }
       await spin(engine, WARM_UP);
       const graphs = subjects(choices, engine);
       try {
         for (const { title, outputs } of graphs) {
-          console.log(`${title}:`);
+          printLine(`${title}:`);
           await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
         }
         const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
@@ -132,11 +133,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           ...TIMING,
           signal,
         })) {
-          console.log(`${name}: ${median.toPrecision(3)} ms`);
+          printLine(`${name}: ${median.toPrecision(3)} ms`);
         }
       } finally {
         if (target) await writeAtomically(target, tuning.text());
-        console.log(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
+        printLine(`${tuning.size} choices in ${target ?? (await saveTuning(caps, tuning))}`);
       }
     },
     { toggles: MEASURING },
