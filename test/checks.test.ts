@@ -226,6 +226,7 @@ describe('damaged files give a sentence that names the file', () => {
     const text = readFileSync(join(docs, 'cells.jsonl'), 'utf8');
     const log = await ResultLog.open(write(join(place(), 'cells.jsonl'), text));
     expect(log.results).toHaveLength(text.trim().split('\n').length);
-    await keepSettings(join(docs, 'settings.json'), JSON.parse(readFileSync(join(docs, 'settings.json'), 'utf8')));
+    const settings = readFileSync(join(docs, 'settings.json'), 'utf8');
+    await keepSettings(write(join(place(), 'settings.json'), settings), { data: {}, ...JSON.parse(settings) });
   });
 });

@@ -16,6 +16,7 @@ const row = (name: string) => {
   if (!found) throw new Error(`no row '${name}'`);
   return prepareCase(found);
 };
+const shipped = readFileSync(new URL('../src/tuning/lavapipe.json', import.meta.url), 'utf8');
 const shader = (name: string) => readFileSync(new URL(`../shaders/${name}`, import.meta.url), 'utf8');
 /** Weights are read one place too far. */
 const BROKEN = shader('conv2d_input_grad_direct.wgsl').replace(/w\[(?=[^\n]*\])/, 'w[1u + ');
@@ -116,7 +117,9 @@ describe('raad doctor', () => {
       const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
       expect(report).toMatchObject({ verdict: 'limited', excluded: ['conv2dInputGrad/direct'] });
 
-      const after = raad('tune', '--import', 'missing.json');
+      const { choices: _, ...table } = JSON.parse(shipped);
+      writeTree(folder, { 'other.json': JSON.stringify({ ...table, adapter: 'another one', choices: {} }) });
+      const after = raad('tune', '--import', 'other.json');
       expect(after.stderr).toMatch(/note: conv2dInputGrad\/direct is not used: `raad doctor` found it wrong here/);
 
       const passing = raad(...checked);

@@ -2,6 +2,7 @@ import { Engine } from '../engine/engine.ts';
 import { DeviceLostError } from '../engine/errors.ts';
 import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
+import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
@@ -150,7 +151,7 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
       ),
       excluded: [...excluded].sort(),
       smoke,
-      verdict: verdictOf(findings, excluded, smoke),
+      verdict: verdictOf(findings, { caps, variants: bare.variants, excluded }, smoke),
       seconds: (performance.now() - started) / 1000,
       referenceSeconds: referenceTime / 1000,
     };
@@ -276,16 +277,19 @@ async function smokeOf(engine: Engine, name: SmokeResult['name'], excluded: Read
 
 function verdictOf(
   findings: readonly Finding[],
-  excluded: ReadonlySet<string>,
+  target: VariantTarget & { readonly excluded: ReadonlySet<string> },
   smoke: readonly SmokeResult[],
 ): Verdict {
   if (!smoke.every(({ isRight }) => isRight)) return 'unfit';
   if (findings.every(({ comparison }) => comparison.isRight)) return 'healthy';
-  const byRow = new Map<Case, Finding[]>();
-  for (const finding of findings)
-    byRow.set(finding.prepared.row, [...(byRow.get(finding.prepared.row) ?? []), finding]);
-  const canRun = [...byRow.values()].every((ways) =>
-    ways.some(({ path, comparison }) => comparison.isRight && !path.steps.some((step) => excluded.has(step))),
+  const right = new Set(
+    findings
+      .filter(({ path, comparison }) => comparison.isRight && !path.steps.some((step) => target.excluded.has(step)))
+      .map(({ path }) => path.steps[0]!),
+  );
+  // A row may not have been run by all of its variants: what was right on others counts.
+  const canRun = findings.every(({ prepared: { output } }) =>
+    supportedVariants(output, target).some(({ name }) => right.has(`${output.op.name}/${name}`)),
   );
   return canRun ? 'limited' : 'unfit';
 }
