@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { compareResult, type PreparedCase, prepareCase } from '../src/doctor/check.ts';
+import { compareResult, type PreparedCase } from '../src/doctor/check.ts';
 import { pathName, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
-import { table } from '../src/doctor/table.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -12,14 +11,12 @@ import { Tuning } from '../src/engine/tuning.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { engine } from './gpu.ts';
-import { plannedRows } from './planned.ts';
+import { isTested, plannedRows, testedRows } from './planned.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();
 const tuning = new Tuning('none');
-const rows = table.filter((row) => !row.perf && (full || !row.full)).map(prepareCase);
-const tested = new Set(rows.map(({ output }) => output.op.name));
-const isTested = (op: string) => tested.has(op);
+const rows = testedRows.filter(({ row }) => !row.perf);
 
 /** The dispatches of a graph as they would be compiled. */
 function requestsOf(y: Node, caps: Caps, variants?: VariantChoice): PipelineRequest[] {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { compareResult, prepareCase } from '../src/doctor/check.ts';
+import { compareResult } from '../src/doctor/check.ts';
 import { pathName } from '../src/doctor/paths.ts';
-import { table } from '../src/doctor/table.ts';
 import { randomValues } from '../src/doctor/values.ts';
 import { gradient } from '../src/engine/gradient.ts';
 import { evaluateReference, Parameter, size } from '../src/engine/graph.ts';
@@ -9,10 +8,8 @@ import { add, squaredDifference } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
-import { plannedRows } from './planned.ts';
+import { plannedRows, testedRows } from './planned.ts';
 
-const full = process.env['RAAD_TEST'] === 'full';
-const cases = table.filter((row) => full || !(row.perf || row.full));
 const gpu = await engine();
 
 describe('every variant of every op equals its float64 reference', () => {
@@ -30,9 +27,8 @@ describe('every variant of every op equals its float64 reference', () => {
 });
 
 describe('gradients', () => {
-  for (const row of cases.filter((r) => r.gradient)) {
+  for (const { row, output, inputs, values: drawn, data } of testedRows.filter((each) => each.row.gradient)) {
     it(row.name, async () => {
-      const { output, inputs, values: drawn, data } = prepareCase(row);
       const values = drawn();
       // A loss that weighs every output differently.
       const target = new Parameter('target', output.type);

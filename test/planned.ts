@@ -13,14 +13,20 @@ export interface PlannedRow {
   paths: readonly VariantPath[];
 }
 
-/** The rows of the table that are tested, with the ways to compute them that are run: all of them in the full run. */
+/** The rows of the table that are tested. */
+export const testedRows = table.filter((row) => full || !(row.perf || row.full)).map(prepareCase);
+
+const tested = new Set(testedRows.map(({ output }) => output.op.name));
+
+/** Whether an op of that name has rows of its own. */
+export const isTested = (op: string): boolean => tested.has(op);
+
+/** These rows, with the ways to compute them that are run: all of them in the full run. */
 export function plannedRows(target: Target): PlannedRow[] {
-  const rows = table.filter((row) => full || !(row.perf || row.full)).map(prepareCase);
-  const tested = new Set(rows.map(({ output }) => output.op.name));
-  const planned = rows.map((prepared) => ({
+  const planned = testedRows.map((prepared) => ({
     prepared,
     output: prepared.output,
-    paths: variantPaths(prepared.output, target, (op) => tested.has(op)),
+    paths: variantPaths(prepared.output, target, isTested),
   }));
   if (!full && target.caps.isCpu) thinOut(planned, target, ROWS_ON_CPU);
   return planned;

@@ -1,5 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { MAX_SEED } from '../checks/numbers.ts';
+import { isSeed, MAX_SEED } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
 
 /** A mistake on the command line: exit code 2. */
@@ -103,7 +103,7 @@ export function readSeed(args: Arguments, fallback = 0): number {
 
 /** A seed that was given with an option. @throws UsageError as {@link readSeed} */
 export function seedOf(option: string, seed: number): number {
-  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
+  if (!isSeed(seed))
     throw new UsageError(`--${option} ${seed} cannot be used.`, `Give a whole number from 0 to ${MAX_SEED}.`);
   return seed;
 }

@@ -60,7 +60,6 @@ export function thinOut<T extends { readonly output: Node; paths: readonly Varia
   limits: RowLimits,
 ): void {
   const kept = new Map<T, VariantPath[]>();
-  const keep = (row: T, path: VariantPath) => kept.set(row, [...(kept.get(row) ?? []), path]);
   const inner = new Map<string, { row: T; path: VariantPath }[]>();
   const outer = new Map<string, { row: T; path: VariantPath }[]>();
   const likely = new Set<string>();
@@ -75,13 +74,15 @@ export function thinOut<T extends { readonly output: Node; paths: readonly Varia
   }
   for (const [step, candidates] of [...outer, ...inner]) {
     const limit = likely.has(step) ? limits.likely : limits.unlikely;
-    for (const { row, path } of spread(candidates, limit)) keep(row, path);
+    for (const { row, path } of spread(candidates, limit)) append(kept, row, path);
   }
   for (const row of rows) row.paths = kept.get(row) ?? [];
 }
 
-function append<T>(lists: Map<string, T[]>, key: string, value: T): void {
-  lists.set(key, [...(lists.get(key) ?? []), value]);
+function append<K, T>(lists: Map<K, T[]>, key: K, value: T): void {
+  const known = lists.get(key);
+  if (known) known.push(value);
+  else lists.set(key, [value]);
 }
 
 /** Elements at equal distances. */

@@ -11,7 +11,7 @@ import type { Detector } from '../model/detector.ts';
 import { anomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { packPixels, Resizer, unpackPixels } from '../model/pixels.ts';
-import { mapScore } from '../model/score.ts';
+import { checkMap } from '../model/score.ts';
 import { type BitPlan, type LayerPlan, uniformPlan } from '../quantisation/bitPlan.ts';
 import { layerOf } from '../quantisation/integerGraph.ts';
 import { quantiseNetworks } from '../quantisation/layers.ts';
@@ -109,7 +109,7 @@ export function checkScoring({
 
 /** AUROC of a layer's map inside a mask against outside, on the input's pixels. @throws UserError for a map that is not finite */
 export function separability(map: Omit<LayerMap, 'layer'>, mask: Uint8Array, side: number): number {
-  mapScore(map.values, "layer's");
+  checkMap(map.values, "layer's");
   return auroc(placeLayerMap(map, side), mask) ?? 0.5;
 }
 

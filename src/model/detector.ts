@@ -12,7 +12,7 @@ import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } fr
 import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
 import { bindable, Resizer } from './pixels.ts';
-import { mapScore } from './score.ts';
+import { checkMap, mapScore } from './score.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
@@ -214,8 +214,8 @@ export class Detector {
     const plan = await this.warmUp();
     const maps = await plan.run({ image: await this.#resizer.resize(image) }, ['studentTeacher', 'autoencoder']);
     const { studentTeacher, autoencoder } = maps as Record<keyof RawMaps, Float32Array>;
-    mapScore(studentTeacher, 'student-teacher');
-    mapScore(autoencoder, 'autoencoder-student');
+    checkMap(studentTeacher, 'student-teacher');
+    checkMap(autoencoder, 'autoencoder-student');
     return { studentTeacher, autoencoder };
   }
 
@@ -225,7 +225,7 @@ export class Detector {
    */
   async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
     // A small image may miss cells of the grid.
-    mapScore(cells);
+    checkMap(cells);
     if (!bindable(this.engine, width * height)) {
       const { networks, placement } = this.state;
       const placed = new Float32Array(width * height);

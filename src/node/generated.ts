@@ -42,7 +42,7 @@ export async function writeInspectionSet(
       `${join(folder, other)} is there already.`,
       earlier ? 'The images there have other settings; use another folder.' : 'Use another folder.',
     );
-  await assertOutputs([mark, ...paths].map((path) => (path === mark ? mark : join(folder, path))));
+  await assertOutputs([mark, ...paths.map((path) => join(folder, path))]);
   if (!isSame) for (const path of known) await removeFile(join(folder, path));
   await writeAtomically(mark, `${JSON.stringify(settings, null, 2)}\n`);
   let done = 0;

@@ -97,11 +97,9 @@ function parse(text: string): Holder | undefined {
 
 function taken(folder: string, path: string, text: string): UserError {
   const holder = parse(text);
-  const who = holder
-    ? `process ${holder.pid} on ${JSON.stringify(holder.host)} since ${JSON.stringify(holder.since)}`
-    : 'another process';
+  const who = holder ? `process ${holder.pid} on ${holder.host} since ${holder.since}` : 'another process';
   return new UserError(
-    `${folder} is in use by ${who.replaceAll('"', '')}.`,
+    `${folder} is in use by ${who}.`,
     `Wait for it, use another folder, or remove ${path} if nothing runs there.`,
   );
 }

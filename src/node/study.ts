@@ -8,7 +8,7 @@ import { quote, UserError } from '../errors.ts';
 import type { CellResult } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
-import { CELL_RESULT, checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
+import { checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
 import { readBytes, readText } from './files.ts';
 import { readJson } from './jsonFile.ts';
@@ -112,20 +112,22 @@ export function folderStore(folder: string): StudyStore {
 export class ResultLog {
   readonly #path: string;
   readonly results: CellResult[];
+  /** The file's text: each result is checked and written out once. */
+  #text: string;
   /** One write follows the other. */
   #written: Promise<void> = Promise.resolve();
 
   private constructor(path: string, results: CellResult[]) {
     this.#path = path;
     this.results = results;
+    this.#text = results.map(lineOf).join('');
   }
 
   /** Nothing is written before a result is added. @throws UserError for a file that is something else */
   static async open(path: string): Promise<ResultLog> {
     if (!existsSync(path)) return new ResultLog(path, []);
     const lines = (await readText(path)).split('\n');
-    const results: CellResult[] = [];
-    const numbers = new Map<string, number>();
+    const known = new Map<string, { readonly result: CellResult; readonly line: number }>();
     for (const [i, line] of lines.entries()) {
       if (line === '') continue;
       let result: CellResult;
@@ -136,17 +138,18 @@ export class ResultLog {
         if (error instanceof UserError && i === lines.length - 1) continue;
         throw error;
       }
-      const earlier = results.find(({ id }) => id === result.id);
-      if (!earlier) {
-        results.push(result);
-        numbers.set(result.id, i + 1);
-      } else if (figures(result) !== figures(earlier))
+      const earlier = known.get(result.id);
+      if (!earlier) known.set(result.id, { result, line: i + 1 });
+      else if (figures(result) !== figures(earlier.result))
         throw new UserError(
-          `${path}: lines ${numbers.get(result.id)} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
+          `${path}: lines ${earlier.line} and ${i + 1} are both ${quote(result.id)}, with different figures.`,
           'Remove the one that does not count.',
         );
     }
-    return new ResultLog(path, results);
+    return new ResultLog(
+      path,
+      [...known.values()].map(({ result }) => result),
+    );
   }
 
   has(id: string): boolean {
@@ -158,12 +161,16 @@ export class ResultLog {
     if (this.has(result.id)) return;
     checkCellResult(result, 'the result of a cell', 'Nothing is written.');
     this.results.push(result);
-    const text = () => this.results.map((each) => `${jsonText(each, CELL_RESULT, 'the result of a cell')}\n`).join('');
-    const written = this.#written.then(() => writeAtomically(this.#path, text()));
+    this.#text += lineOf(result);
+    const written = this.#written.then(() => writeAtomically(this.#path, this.#text));
     // The next one writes all of them again.
     this.#written = written.catch(() => {});
     await written;
   }
+}
+
+function lineOf(result: CellResult): string {
+  return `${JSON.stringify(result)}\n`;
 }
 
 /** What two results of one cell have in common; times differ from run to run. */
