@@ -5,7 +5,7 @@
  * the device and a map back.
  *
  *   npm run bench:host -- [--size xs|s|m --resolution PX]   xs, 128
- *                         [--rounds 300] [--toggles A,B] [--json FILE]
+ *                         [--rounds 300] [--toggles A,-B] [--json FILE]
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -19,6 +19,7 @@ import { fusedAnomalyMaps } from '../src/model/inference.ts';
 import { Networks } from '../src/model/networks.ts';
 import { parsePdnSize } from '../src/model/pdn.ts';
 import { openDevice } from '../src/node/device.ts';
+import { parseToggles } from '../src/node/toggles.ts';
 import { loadTuning } from '../src/node/tuning.ts';
 import { metricsTable } from '../src/report/table.ts';
 
@@ -31,8 +32,7 @@ const { values } = parseArgs({
     json: { type: 'string' },
   },
 });
-const toggles = values.toggles === undefined ? [] : [`enable-dawn-features=${values.toggles}`];
-const opened = await openDevice({ toggles });
+const opened = await openDevice({ toggles: parseToggles(values.toggles) });
 const { device } = opened;
 const tuning = await loadTuning(detectCaps(device), (message) => console.error(`note: ${message}`));
 const engine = new Engine({ device, tuning });

@@ -9,7 +9,7 @@
  *                          [--bits 8,4]   adds our integer networks with weights of these widths and 8-bit activations
  *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu]
  *                                         on a GPU those on WebGPU by default, else all; "none" for ours alone
- *                          [--toggles A,B] Dawn's toggles for our own device
+ *                          [--toggles A,-B] Dawn's toggles for our own device
  *                          [--json FILE]
  */
 import { renameSync, writeFileSync } from 'node:fs';
@@ -25,6 +25,7 @@ import { parsePdnSize } from '../src/model/pdn.ts';
 import { openDevice } from '../src/node/device.ts';
 import { loadExclusions } from '../src/node/exclusions.ts';
 import { readTeacher } from '../src/node/teachers.ts';
+import { parseToggles } from '../src/node/toggles.ts';
 import { loadTuning } from '../src/node/tuning.ts';
 import { ownVersion } from '../src/node/version.ts';
 import { onlyDriverOf } from '../src/node/vulkan.ts';
@@ -75,8 +76,8 @@ const seconds = positive('seconds', values.seconds);
 const size = parsePdnSize(values.size);
 
 /** Dawn's toggles for our own device. */
-const toggles = values.toggles?.split(',') ?? [];
-const opened = await openDevice({ toggles: toggles.length > 0 ? [`enable-dawn-features=${toggles.join()}`] : [] });
+const toggles = parseToggles(values.toggles);
+const opened = await openDevice({ toggles });
 onlyDriverOf(opened.adapter.kind);
 const deviceErrors: string[] = [];
 opened.device.addEventListener('uncapturederror', ({ error }) => {
@@ -195,7 +196,7 @@ const head = {
     device: opened.device.adapterInfo.device,
     description: engine.caps.description,
   },
-  toggles: { on: toggles, off: [] },
+  toggles,
   what,
   size,
   side,

@@ -109,7 +109,7 @@ function estimate(name) {
  * returns programs that run one after the other, or why there are none.
  */
 const STEPS = {
-  devices: { seconds: 60, make: () => ({ runs: [cli(['devices', '--json'])], stdout: true }) },
+  devices: { seconds: 60, make: () => ({ runs: [cli(['devices', '--json', ...toggles])], stdout: true }) },
   doctor: { seconds: 120, make: (name) => ({ runs: [cli(['doctor', '--json', json(name)])] }) },
   // The second program makes the choices those of later steps.
   tune: {

@@ -420,8 +420,8 @@ describe('the bench', () => {
   test('bad input', () => {
     expectRefusal(['bench', '--kernel', 'conv2d', '--variant-module', 'missing.mjs'], /missing.mjs cannot be loaded/);
     expectRefusal(['bench', 'nonsense'], /there is no suite 'nonsense'/, 2);
-    expectRefusal(['bench', '--toggles', 'a,,b'], /--toggles has '', which is no name/, 2);
-    expectRefusal(['bench', '--toggles=-a,a'], /switches a on and off/, 2);
+    expectRefusal(['bench', '--toggles', 'a,,b'], /--toggles: the toggle '' is no name/, 2);
+    expectRefusal(['bench', '--toggles=-a,a'], /--toggles: the toggle a is switched on and off/, 2);
     expectRefusal(['bench', '--batch', '0'], /--batch 0 cannot be used/, 2);
     expectRefusal(['bench', '--shader', 'missing.wgsl'], /missing.wgsl cannot be read/);
     expectRefusal(['tune', '--bits', '4,9'], /--bits 9 does not exist/, 2);

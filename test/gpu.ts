@@ -1,15 +1,15 @@
 import { Engine } from '../src/engine/engine.ts';
 import { type OpenDevice, openDevice } from '../src/node/device.ts';
 import { readShader } from '../src/node/shaders.ts';
+import { parseToggles } from '../src/node/toggles.ts';
 import { readVariants } from '../src/node/variants.ts';
 
 let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;
 
-/** The device that the tests of one process share. `RAAD_TOGGLES=A,B` switches toggles of Dawn on. */
+/** The device that the tests of one process share. `RAAD_TOGGLES=A,-B` switches toggles of Dawn. */
 export function device(): Promise<OpenDevice> {
-  const toggles = process.env['RAAD_TOGGLES'];
-  opened ??= openDevice(toggles ? { toggles: [`enable-dawn-features=${toggles}`] } : {});
+  opened ??= openDevice({ toggles: parseToggles(process.env['RAAD_TOGGLES']) });
   return opened;
 }
 

@@ -2,19 +2,15 @@ import { detectCaps } from '../engine/caps.ts';
 import { Engine } from '../engine/engine.ts';
 import { DeviceError } from '../engine/errors.ts';
 import type { Dispatch } from '../engine/plan.ts';
+import { UserError } from '../errors.ts';
 import { openDevice } from '../node/device.ts';
 import { loadExclusions } from '../node/exclusions.ts';
 import { readShader } from '../node/shaders.ts';
+import { parseToggles, type Toggles } from '../node/toggles.ts';
 import { loadTuning } from '../node/tuning.ts';
 import { readVariants } from '../node/variants.ts';
 import { type Arguments, UsageError } from './arguments.ts';
 import { printText, say } from './print.ts';
-
-/** Dawn's toggles that are switched, by name. */
-export interface Toggles {
-  readonly on: readonly string[];
-  readonly off: readonly string[];
-}
 
 /** What commands that measure ask for: timestamps in the GPU's own steps instead of those of 65.5 us. */
 export const MEASURING = '-timestamp_quantization';
@@ -25,27 +21,11 @@ export const MEASURING = '-timestamp_quantization';
  * @throws UsageError for names that are none, or switched both on and off
  */
 export function readToggles(args: Arguments, own?: string): Toggles {
-  const split = (text: string | undefined) => text?.split(',').map((word) => word.trim()) ?? [];
-  const nameOf = (word: string) => word.replace(/^-/, '');
-  const given = split(args.text('toggles'));
-  const wrong = given.find((word) => !/^-?\w+$/.test(word));
-  if (wrong !== undefined)
-    throw new UsageError(`--toggles has '${wrong}', which is no name.`, 'Write A,-B to switch A on and B off.');
-  const named = new Set(given.map(nameOf));
-  const all = [...new Set([...given, ...split(own).filter((word) => !named.has(nameOf(word)))])];
-  const off = all.filter((word) => word.startsWith('-')).map(nameOf);
-  const on = all.filter((word) => !word.startsWith('-'));
-  const both = on.find((name) => off.includes(name));
-  if (both) throw new UsageError(`--toggles switches ${both} on and off.`, 'Name it once.');
-  return { on, off };
-}
-
-/** Both lists in the form that Dawn's Node binding takes. */
-function dawnOptions({ on, off }: Toggles): string[] {
-  return [
-    ...(on.length > 0 ? [`enable-dawn-features=${on.join()}`] : []),
-    ...(off.length > 0 ? [`disable-dawn-features=${off.join()}`] : []),
-  ];
+  try {
+    return parseToggles(args.text('toggles'), own);
+  } catch (error) {
+    throw error instanceof UserError ? new UsageError(`--toggles: ${error.message}`, error.fix) : error;
+  }
 }
 
 function togglesText({ on, off }: Toggles): string {
@@ -82,7 +62,7 @@ export async function withEngine<T>(
   const variants = module ? await readVariants(module) : undefined;
   const opened = await openDevice({
     ...(adapter && { adapter }),
-    toggles: dawnOptions(switched),
+    toggles: switched,
   });
   say(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
   if (args.text('toggles')) notice(togglesText(switched));

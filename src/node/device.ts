@@ -4,6 +4,7 @@ import { requestDevice } from '../engine/adapter.ts';
 import { type AdapterKind, adapterKind, detectCaps, rememberLanguageFeatures } from '../engine/caps.ts';
 import { UserError } from '../errors.ts';
 import { paceDevicePolls } from './pacing.ts';
+import { dawnOptions, type Toggles } from './toggles.ts';
 import { addDriver, loadVulkan, swiftShaderFolder, withoutChatter } from './vulkan.ts';
 
 /** An adapter as Dawn lists it. */
@@ -47,8 +48,8 @@ async function enumerate(): Promise<AdapterEntry[]> {
 export interface OpenDeviceOptions {
   /** `gpu`, `lavapipe`, `swiftshader`, or a part of the adapter's name. `RAAD_ADAPTER` by default, else the best there is. */
   readonly adapter?: string;
-  /** Dawn's own toggles, such as `enable-dawn-features=...` and `disable-dawn-features=...`; none by default. */
-  readonly toggles?: readonly string[];
+  /** Dawn's own toggles; none by default. @see parseToggles */
+  readonly toggles?: Toggles;
 }
 
 /** A device that this program made, and the means to give it back. */
@@ -94,7 +95,11 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenD
   }
   // The constructors of WebGPU (GPUBufferUsage, ...) are globals in a browser; in Node they come with Dawn.
   Object.assign(globalThis, globals);
-  const gpu = create([`backend=${chosen.backend}`, `adapter=${chosen.name}`, ...(options.toggles ?? [])]);
+  const gpu = create([
+    `backend=${chosen.backend}`,
+    `adapter=${chosen.name}`,
+    ...dawnOptions(options.toggles ?? { on: [], off: [] }),
+  ]);
   const adapter = await withoutChatter(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
   if (!adapter)
     throw new UserError(`the adapter ${chosen.name} could not be opened.`, 'Choose another with --adapter.');

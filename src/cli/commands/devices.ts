@@ -1,11 +1,13 @@
 import type { Caps } from '../../engine/caps.ts';
 import { Engine } from '../../engine/engine.ts';
 import { type AdapterEntry, listAdapters, openDevice } from '../../node/device.ts';
+import type { Toggles } from '../../node/toggles.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
+import { readToggles } from '../session.ts';
 
 export const usage = `raad devices
-  Lists the WebGPU adapters, best first, and what each can do.
+  Lists the WebGPU adapters, best first, and what each can do, under --toggles where they are given.
 
   --json                 as JSON`;
 
@@ -19,9 +21,9 @@ interface Inspection {
 }
 
 /** What an adapter can do, or why it cannot be used. */
-async function inspect({ name }: AdapterEntry): Promise<Inspection> {
+async function inspect({ name }: AdapterEntry, toggles: Toggles): Promise<Inspection> {
   try {
-    const opened = await openDevice({ adapter: name });
+    const opened = await openDevice({ adapter: name, toggles });
     try {
       const { isFallbackAdapter } = opened.device.adapterInfo as { isFallbackAdapter?: boolean };
       const { caps } = new Engine({ device: opened.device });
@@ -84,9 +86,10 @@ function rows(caps: Caps, isFallback: boolean | undefined): [string, string][] {
 }
 
 export async function run(args: Arguments): Promise<void> {
+  const toggles = readToggles(args);
   const list = [];
   for (const adapter of await listAdapters()) {
-    list.push({ ...adapter, ...(await inspect(adapter)) });
+    list.push({ ...adapter, ...(await inspect(adapter, toggles)) });
   }
   if (args.flag('json')) {
     printText(JSON.stringify(list, null, 2));
