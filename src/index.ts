@@ -29,6 +29,7 @@ export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
 export {
+  DestroyedError,
   DeviceError,
   DeviceLostError,
   OutOfMemoryError,
@@ -106,11 +107,10 @@ export { conformalThreshold, type Threshold } from './model/conformal.ts';
 export {
   Detector,
   type DetectorState,
-  type EncodeBindings,
-  type EncodeSizes,
   type Prediction,
   type Provenance,
 } from './model/detector.ts';
+export { type EncodeBindings, type EncodeSizes, PreparedImage } from './model/imageChain.ts';
 export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
 export { Networks, parameterCount } from './model/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';

@@ -92,8 +92,76 @@ describe('prediction', () => {
 
   test('malformed pixels', async () => {
     const detector = new Detector(gpu, state);
-    const wrong = detector.predict({ width: 4, height: 4, data: new Uint8Array(16) });
-    await expect(wrong).rejects.toThrow('an image of 4x4 has 16 bytes, expected 48.');
+    const square = { width: 4, height: 4 };
+    const wrong = [
+      [{ ...square, data: new Uint8Array(16) }, 'an image of 4x4 has 16 bytes, expected 48.'],
+      [
+        { ...square, data: new Float32Array(48) },
+        'the data of an image of 4x4 is of the kind Float32Array, not bytes.',
+      ],
+      [{ ...square, data: new Blob([new Uint8Array(48)]) }, 'of the kind Blob, not bytes'],
+      [{ ...square, data: undefined }, 'of the kind undefined, not bytes'],
+      [{ width: 0, height: 4, data: new Uint8Array(0) }, 'an image of 0x4 cannot be used'],
+      [{ width: 1.5, height: 2, data: new Uint8Array(9) }, 'an image of 1.5x2 cannot be used'],
+    ] as const;
+    for (const [image, message] of wrong) {
+      const prediction = detector.predict(image as unknown as RgbImage);
+      await expect(prediction).rejects.toThrow(message);
+      await expect(prediction).rejects.toThrow(UserError);
+    }
+    detector.destroy();
+  });
+
+  test('bytes in an ArrayBuffer, clamped, or with alpha', async () => {
+    const detector = new Detector(gpu, state);
+    const image = crop(picture, 61, 67);
+    const { width, height, data } = image;
+    const { map } = await detector.predict(image);
+    const rgba = new Uint8ClampedArray(packPixels(image).buffer);
+    const odd = new Uint8Array(data.length + 3).subarray(3);
+    odd.set(data);
+    for (const bytes of [Uint8ClampedArray.from(data), Uint8Array.from(data).buffer, rgba, odd, Buffer.from(data)]) {
+      const same = await detector.predict({ width, height, data: bytes as Uint8Array });
+      expect(same.map).toEqual(map);
+    }
+    detector.destroy();
+  });
+
+  test('a map that overflows is an error, whatever its size', async () => {
+    const quantiles = { studentTeacher: [0, 1e-40], autoencoder: [0, 1e-40] } as const;
+    const detector = new Detector(gpu, { ...state, quantiles });
+    await expect(detector.predict(picture)).rejects.toThrow(/the anomaly map has the value/);
+    detector.destroy();
+  });
+
+  test('no images', async () => {
+    const detector = new Detector(gpu, state);
+    expect(await detector.predictBatch([])).toEqual([]);
+    detector.destroy();
+  });
+
+  test('one after the other with several under way', async () => {
+    const detector = new Detector(gpu, state);
+    const images = [picture, crop(picture, 100, 160), crop(picture, 128, 128), picture, crop(picture, 40, 50)];
+    const alone = [];
+    for (const image of images) alone.push((await detector.predict(image)).score);
+    async function* arriving() {
+      for (const image of images) yield image;
+    }
+    for (const source of [images, arriving()]) {
+      const scores = [];
+      for await (const { score } of detector.predictEach(source, { inFlight: 2 })) scores.push(score);
+      expect(scores).toEqual(alone);
+    }
+    const wrong = { width: 4, height: 4, data: new Uint8Array(16) };
+    const seen: number[] = [];
+    const failing = async () => {
+      for await (const { score } of detector.predictEach([picture, wrong, picture])) seen.push(score);
+    };
+    await expect(failing()).rejects.toThrow('an image of 4x4');
+    expect(seen).toHaveLength(1);
+    const none = detector.predictEach([], { inFlight: 0 });
+    await expect(none.next()).rejects.toThrow('0 images in flight');
     detector.destroy();
   });
 
@@ -146,7 +214,7 @@ describe('in the application of somebody else', () => {
     const expected = await detector.predict(picture);
     const { width, height } = picture;
     const sizes = { width, height };
-    await detector.prepare(sizes);
+    using prepared = await detector.prepare(sizes);
 
     const rgba = Uint8Array.from(new Uint8Array(packPixels(picture).buffer));
     const texture = device.createTexture({
@@ -166,18 +234,30 @@ describe('in the application of somebody else', () => {
         size: width * height * 4,
         usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
       });
-      const result = device.createBuffer({ size: map.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      const result = device.createBuffer({
+        size: map.size + 4,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      });
       const encoder = device.createCommandEncoder();
-      detector.encode(encoder, sizes, { image, map });
+      const score = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+      prepared.encode(encoder, { image, map, score });
+      encoder.copyBufferToBuffer(score, 0, result, map.size, 4);
       encoder.copyBufferToBuffer(map, 0, result, 0, map.size);
       device.queue.submit([encoder.finish()]);
       await result.mapAsync(GPUMapMode.READ);
-      expect(new Float32Array(result.getMappedRange().slice(0))).toEqual(expected.map);
+      const values = new Float32Array(result.getMappedRange().slice(0));
+      expect(values.subarray(0, -1)).toEqual(expected.map);
+      expect(values.at(-1)).toBe(expected.score);
     }
 
     const encoder = device.createCommandEncoder();
-    const unprepared = () => detector.encode(encoder, { width: 5, height: 5 }, { image: buffer, map: buffer });
-    expect(unprepared).toThrow(/encode: no plan for image 5x5/);
+    const small = device.createBuffer({ size: 8, usage: GPUBufferUsage.COPY_DST });
+    expect(() => prepared.encode(encoder, { image: texture, map: small })).toThrow(
+      /the buffer 'map' has 8 bytes, 147456 are needed/,
+    );
+    const other = device.createTexture({ size: [4, 4], format: 'rgba8unorm', usage: GPUTextureUsage.COPY_SRC });
+    expect(() => prepared.encode(encoder, { image: other, map: buffer })).toThrow(/the texture is rgba8unorm 4x4/);
+    await expect(detector.prepare({ width: 0, height: 5 })).rejects.toThrow('prepare: width 0 cannot be used.');
     detector.destroy();
     theirs.destroy();
     // The device is theirs: it still works.

@@ -34,7 +34,7 @@ test('a warm plan replays without making anything on the device', async () => {
   }
   const detector = new Detector(new Engine({ device }), await untrainedDetector());
   const { image } = renderSpecimen('bracket', undefined, 1, 128);
-  const plan = await detector.warmUp();
+  const plan = await detector.compile(1);
   const pixels = packPixels(image);
   const twice = () => Promise.all([1, 2].map(() => plan.run({ image: pixels }, ['combined'])));
   await twice();
@@ -48,6 +48,7 @@ test('a warm plan replays without making anything on the device', async () => {
     await detector.predict(image);
   }
   expect(made).toEqual([]);
+  plan.destroy();
   detector.destroy();
   opened.close();
 });

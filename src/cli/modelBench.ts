@@ -41,12 +41,11 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
         for (const [i, file] of files.entries()) {
           const detector = new Detector(engine, states[i]!);
           detectors.push(detector);
-          const plan = await detector.warmUp();
           const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
           models.push({
             case: { name: file, run: () => detector.predict(image) },
             fileBytes: (await stat(file)).size,
-            deviceBytes: plan.memoryBytes + plan.parameterBytes,
+            deviceBytes: await detector.deviceBytes(),
           });
         }
         await spin(engine, 200);

@@ -8,8 +8,9 @@ import { convDistance } from '../kernels/convDistance.ts';
 import { dropout } from '../kernels/dropout.ts';
 import { add, broadcast, reluGrad, scale, squaredDifference } from '../kernels/elementwise.ts';
 import { hardMean } from '../kernels/hardMean.ts';
-import { adjustedImageToTensor, imageResize, imageToTensor } from '../kernels/image.ts';
+import { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from '../kernels/image.ts';
 import { channelDistance, combineMaps, placeMap } from '../kernels/maps.ts';
+import { maximum } from '../kernels/maximum.ts';
 import { pad2d } from '../kernels/pad2d.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
@@ -264,6 +265,15 @@ export const table: readonly Case[] = [
     gradient: [0],
     reduction: 287,
   },
+  { name: 'maximum', inputs: [f(3, 7, 41)], build: ([x]) => maximum(x!) },
+  { name: 'maximum in stages', inputs: [f(2, 20_011)], build: ([x]) => maximum(x!) },
+  ...[35, 36, 37, 38].map(
+    (width): Case => ({
+      name: `rgbToPixels ${width} x 3`,
+      inputs: [pixels(rgbWords(3 * width))],
+      build: ([x]) => rgbToPixels(x!, 3, width),
+    }),
+  ),
   { name: 'imageToTensor', inputs: [pixels(2, 9, 7)], build: ([x]) => imageToTensor(x!) },
   {
     name: 'adjustedImageToTensor',

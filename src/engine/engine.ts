@@ -83,13 +83,16 @@ export class Engine {
 
   /**
    * Submits commands, recorded at once. What the device refuses rejects the promise, and concerns nobody else on the device.
+   * @param parts submitted one after the other: a GPU begins with one while the host records the next
    * @throws DeviceError, OutOfMemoryError as the promise's rejection
    */
-  submit(what: string, encode: (encoder: GPUCommandEncoder) => void): Promise<void> {
+  submit(what: string, ...parts: readonly ((encoder: GPUCommandEncoder) => void)[]): Promise<void> {
     return scoped(this.device, what, () => {
-      const encoder = this.device.createCommandEncoder({ label: what });
-      encode(encoder);
-      this.device.queue.submit([encoder.finish()]);
+      for (const encode of parts) {
+        const encoder = this.device.createCommandEncoder({ label: what });
+        encode(encoder);
+        this.device.queue.submit([encoder.finish()]);
+      }
     }).accepted;
   }
 

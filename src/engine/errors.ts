@@ -15,6 +15,11 @@ export class DeviceLostError extends Error {
   override readonly name: string = 'DeviceLostError';
 }
 
+/** Something was used after its owner destroyed it. */
+export class DestroyedError extends Error {
+  override readonly name: string = 'DestroyedError';
+}
+
 /** The device refused what a plan asked of it: a fault of a kernel, of the engine or of the driver. */
 export class DeviceError extends Error {
   override readonly name: string = 'DeviceError';

@@ -1,5 +1,5 @@
 import type { Engine } from './engine.ts';
-import { OutOfMemoryError, ShapeError } from './errors.ts';
+import { DestroyedError, OutOfMemoryError, ShapeError } from './errors.ts';
 import {
   describe,
   inputName,
@@ -17,6 +17,7 @@ import {
 import { type Lifetime, planMemory } from './memory.ts';
 import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
 import { scoped } from './scopes.ts';
+import { StagingPool } from './staging.ts';
 import type { Tuning } from './tuning.ts';
 import { mayBeDefault, supportedVariants, type VariantTarget, variantsOf } from './variants.ts';
 
@@ -440,18 +441,24 @@ interface PlanParts {
   readonly slabBytes: readonly number[];
 }
 
+/**
+ * Where a GPU's run is cut into submissions. In Node a dispatch costs the host 4 to 8 us: the GPU begins after the first few, and
+ * every part keeps it busy while the next is recorded.
+ */
+const CUTS = [4, 16] as const;
+
 /** A compiled graph: memory, bind groups and pipelines are fixed, a run records and submits one compute pass. */
 export class Plan {
   readonly engine: Engine;
   readonly #parts: PlanParts;
-  /** Free staging buffers by size; two in rotation are enough for double-buffered readback. */
-  readonly #staging = new Map<number, GPUBuffer[]>();
+  readonly #staging: StagingPool;
   #destroyed = false;
 
   /** @internal use {@link compile} */
   constructor(engine: Engine, parts: PlanParts) {
     this.engine = engine;
     this.#parts = parts;
+    this.#staging = new StagingPool(engine);
   }
 
   /** What a run dispatches, in order. */
@@ -516,11 +523,22 @@ export class Plan {
     this.engine.device.queue.writeBuffer(buffer, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
-  /** Records one run into somebody's encoder. Nothing goes through the queue. */
+  /** Records one run into somebody's encoder. Nothing goes through the queue. @throws DestroyedError */
   encode(encoder: GPUCommandEncoder): void {
-    this.engine.assertUsable();
-    if (this.#destroyed) throw new Error('this plan has been destroyed');
+    this.#assertUsable();
     record(encoder, this.#parts.steps);
+  }
+
+  /**
+   * One run in the parts in which it is submitted soonest: on GPUs a long run begins before all of it is recorded.
+   * @see Engine.submit
+   */
+  encodeParts(): ((encoder: GPUCommandEncoder) => void)[] {
+    this.#assertUsable();
+    const { steps } = this.#parts;
+    const cuts = this.engine.caps.isCpu ? [] : CUTS.filter((cut) => cut < steps.length);
+    const parts = [0, ...cuts].map((start, i) => steps.slice(start, cuts[i]));
+    return parts.map((part) => (encoder) => record(encoder, part));
   }
 
   /** Records one dispatch of a run in a pass of its own, for profiling. */
@@ -537,52 +555,52 @@ export class Plan {
     inputs: Readonly<Record<string, TypedArray>> = {},
     read: readonly string[] = [],
   ): Promise<Record<string, TypedArray>> {
-    return this.#submitAndRead(read, (encoder) => {
+    const [first, ...others] = this.encodeParts();
+    const start = (encoder: GPUCommandEncoder) => {
       for (const [name, data] of Object.entries(inputs)) this.write(name, data);
-      this.encode(encoder);
-    });
+      first!(encoder);
+    };
+    return this.#submitAndRead(read, [start, ...others]);
   }
 
   /** Reads outputs of the last run. */
   read(names: readonly string[]): Promise<Record<string, TypedArray>> {
-    return this.#submitAndRead(names, () => {});
+    return this.#submitAndRead(names, [() => {}]);
   }
 
   async #submitAndRead(
     names: readonly string[],
-    encode: (encoder: GPUCommandEncoder) => void,
+    parts: readonly ((encoder: GPUCommandEncoder) => void)[],
   ): Promise<Record<string, TypedArray>> {
-    const { engine } = this;
-    const copies = names.map((name) => ({ name, ...this.#output(name), staging: undefined as GPUBuffer | undefined }));
-    const accepted = engine.submit('a run of a plan', (encoder) => {
-      encode(encoder);
-      for (const copy of copies) {
-        const bytes = size(copy.type) * 4;
-        copy.staging =
-          this.#staging.get(bytes)?.pop() ??
-          engine.device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-        encoder.copyBufferToBuffer(copy.binding.buffer, copy.binding.offset ?? 0, copy.staging, 0, bytes);
-      }
+    this.#assertUsable();
+    let bytes = 0;
+    const copies = names.map((name) => {
+      const { binding, type } = this.#output(name);
+      const copy = { name, binding, type, from: bytes, bytes: size(type) * 4 };
+      bytes += copy.bytes;
+      return copy;
     });
-    const mapped = copies.map(({ staging }) => engine.map(staging!));
-    for (const each of mapped) each.catch(() => {});
-    try {
-      await accepted;
-      await Promise.all(mapped);
-    } catch (error) {
-      for (const { staging } of copies) staging?.destroy();
-      throw error;
+    const submit = (staging?: GPUBuffer) => {
+      const last = (encoder: GPUCommandEncoder) => {
+        parts.at(-1)!(encoder);
+        for (const copy of copies) {
+          encoder.copyBufferToBuffer(copy.binding.buffer, copy.binding.offset ?? 0, staging!, copy.from, copy.bytes);
+        }
+      };
+      return this.engine.submit('a run of a plan', ...parts.slice(0, -1), last);
+    };
+    if (bytes === 0) {
+      await submit();
+      return {};
     }
-    const result: Record<string, TypedArray> = {};
-    for (const { name, type, staging } of copies) {
-      const copy = staging!.getMappedRange().slice(0);
-      staging!.unmap();
-      const free = this.#staging.get(copy.byteLength) ?? [];
-      free.push(staging!);
-      this.#staging.set(copy.byteLength, free);
-      result[name] = type.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy);
-    }
-    return result;
+    return this.#staging.read(bytes, submit, (mapped) => {
+      return Object.fromEntries(
+        copies.map(({ name, type, from, bytes: length }) => {
+          const copy = mapped.slice(from, from + length);
+          return [name, type.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy)];
+        }),
+      );
+    });
   }
 
   /** Frees the plan's buffers. Parameters belong to the engine and stay. */
@@ -590,7 +608,12 @@ export class Plan {
     if (this.#destroyed) return;
     this.#destroyed = true;
     for (const buffer of this.#parts.owned) buffer.destroy();
-    for (const free of this.#staging.values()) for (const buffer of free) buffer.destroy();
+    this.#staging.destroy();
+  }
+
+  #assertUsable(): void {
+    this.engine.assertUsable();
+    if (this.#destroyed) throw new DestroyedError('this plan has been destroyed.');
   }
 
   #input(name: string) {

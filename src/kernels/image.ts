@@ -1,6 +1,7 @@
 import lumaShader from '../../shaders/image_luma.wgsl';
 import resizeShader from '../../shaders/image_resize.wgsl';
 import tensorShader from '../../shaders/image_to_tensor.wgsl';
+import rgbShader from '../../shaders/rgb_to_pixels.wgsl';
 import { expectShapes, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 import { sumOp } from './sum.ts';
@@ -39,6 +40,20 @@ export function adjustedImageToTensor(image: Node, change: Node, label?: string)
     'meanLuma',
   );
   return makeNode(imageToTensorOp, [image, change, mean], {}, label);
+}
+
+/** Words that hold the RGB triples of so many pixels: whole groups of four pixels, whose last may be empty. */
+export function rgbWords(pixels: number): number {
+  return 3 * Math.ceil(pixels / 4);
+}
+
+/**
+ * RGB triples, as images lie on the host, to pixel words.
+ * @param bytes u32 [words], four bytes each. @see rgbWords
+ * @returns u32 [1, height, width]
+ */
+export function rgbToPixels(bytes: Node, height: number, width: number, label?: string): Node {
+  return makeNode(rgbToPixelsOp, [bytes], { height, width }, label);
 }
 
 function color(word: number): [number, number, number] {
@@ -88,6 +103,34 @@ export const imageToTensorOp: Op<None> = {
           grid: foldedGrid(n * h * w, caps),
         };
       },
+    },
+  ],
+};
+
+export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number }> = {
+  name: 'rgbToPixels',
+  infer(inputs, { height, width }) {
+    const [bytes] = inputs;
+    const words = rgbWords(height * width);
+    const ok = bytes!.dtype === 'u32' && bytes!.shape.join() === String(words);
+    expectShapes('rgbToPixels', ok, inputs, `u32[${words}] for ${width}x${height} pixels`);
+    return { shape: [1, height, width], dtype: 'u32' };
+  },
+  reference([words], node) {
+    const byte = (i: number) => (words![i >> 2]! >>> (8 * (i & 3))) & 255;
+    return Uint32Array.from({ length: size(node.type) }, (_, i) => {
+      return (0xff000000 | (byte(3 * i + 2) << 16) | (byte(3 * i + 1) << 8) | byte(3 * i)) >>> 0;
+    });
+  },
+  variants: [
+    {
+      name: 'quad',
+      kernel: (node, caps) => ({
+        shader: { name: 'rgb_to_pixels.wgsl', source: rgbShader },
+        defines: { WORKGROUP },
+        params: { size: u32(size(node.type)) },
+        grid: foldedGrid(Math.ceil(size(node.type) / 4), caps),
+      }),
     },
   ],
 };

@@ -4,8 +4,9 @@ export { type Conv2dAttrs, conv2d } from './conv2d.ts';
 export { dropout } from './dropout.ts';
 export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
 export { hardMean } from './hardMean.ts';
-export { adjustedImageToTensor, imageResize, imageToTensor } from './image.ts';
+export { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from './image.ts';
 export { channelDistance, combineMaps, type Placement, placeMap } from './maps.ts';
+export { maximum } from './maximum.ts';
 export { pad2d } from './pad2d.ts';
 export {
   codeValue,

@@ -1,17 +1,17 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { input, type Node, Parameter } from '../engine/graph.ts';
+import { DestroyedError } from '../engine/errors.ts';
+import { type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
-import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
+import type { Placement } from '../kernels/maps.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
 import type { Quantisation } from '../quantisation/layers.ts';
 import type { Threshold } from './conformal.ts';
+import { type EncodeSizes, ImageChain, type PreparedImage } from './imageChain.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
-import { Lru } from './lru.ts';
 import type { Networks } from './networks.ts';
-import { bindable, Resizer } from './pixels.ts';
 import { checkMap, mapScore } from './score.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
@@ -68,39 +68,23 @@ export interface RawMaps {
   readonly autoencoder: Float32Array;
 }
 
-/** Where {@link Detector.encode} reads and writes. */
-export interface EncodeBindings {
-  /** An `rgba8unorm` texture with COPY_SRC usage, or a buffer of RGBA bytes [height, width, 4] with COPY_SRC usage. */
-  readonly image: GPUTexture | GPUBuffer;
-  /** Receives the anomaly map as f32 [mapHeight, mapWidth]; COPY_DST usage. */
-  readonly map: GPUBuffer;
-}
-
-export interface EncodeSizes {
-  readonly width: number;
-  readonly height: number;
-  /** The image's own size by default. */
-  readonly mapWidth?: number;
-  readonly mapHeight?: number;
-}
-
 export interface DetectorOptions {
   /** Runs a quantised detector in float with rounded values, as training sees it, instead of on integers. */
   readonly simulate?: boolean;
 }
 
-const SIZES_KEPT = 8;
+/** Images that {@link Detector.predictEach} has under way by default: one is uploaded while another is computed and a third read. */
+const IN_FLIGHT = 3;
 
 /** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
 const users = new WeakMap<Engine, Map<Networks, number>>();
 
-function countUser(engine: Engine, networks: Networks, change: 1 | -1): number {
+function countUser(engine: Engine, networks: Networks, change: 1 | -1): void {
   const counts = users.get(engine) ?? new Map<Networks, number>();
   users.set(engine, counts);
   const count = (counts.get(networks) ?? 0) + change;
   if (count > 0) counts.set(networks, count);
   else counts.delete(networks);
-  return count;
 }
 
 /** The quantiles as the graph takes them: [4], q_a and q_b of the student-teacher map, then of the other. */
@@ -119,11 +103,8 @@ export class Detector {
   readonly #layers: LayerCache = new Map();
   /** Of a simulated detector. */
   readonly #scales: LearnableScales | undefined;
-  readonly #resizer: Resizer;
+  readonly #chain: ImageChain;
   #destroyed = false;
-  readonly #inference: Lru<Plan>;
-  readonly #placers: Lru<Plan>;
-  readonly #encodings = new Map<string, { resize: Plan; infer: Plan; place: Plan }>();
 
   constructor(engine: Engine, state: DetectorState, { simulate = false }: DetectorOptions = {}) {
     this.engine = engine;
@@ -131,9 +112,19 @@ export class Detector {
     countUser(engine, state.networks, 1);
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
-    this.#resizer = new Resizer(engine, state.networks.side);
-    this.#inference = new Lru(2, (plan) => plan.destroy());
-    this.#placers = new Lru(SIZES_KEPT, (plan) => plan.destroy());
+    const { side, cells } = state.networks;
+    this.#chain = new ImageChain(
+      engine,
+      { side, cells, placement: state.placement },
+      {
+        compile: (batch) => this.compile(batch),
+        dispose: (plan) => {
+          plan.destroy();
+          // It may have been compiled while the detector was destroyed.
+          if (this.#destroyed) this.#releaseParameters();
+        },
+      },
+    );
   }
 
   /** The same networks with other statistics. The new detector has plans of its own. */
@@ -156,64 +147,89 @@ export class Detector {
     });
   }
 
-  /** Compiles for a batch size ahead of time, with progress. */
-  warmUp(batch = 1, onProgress?: (done: number, total: number) => void): Promise<Plan> {
-    return this.#inference.get(String(batch), () =>
-      this.engine.compile({
-        outputs: this.#maps(batch),
-        ...(onProgress && { onProgress }),
-      }),
-    );
+  /**
+   * The networks for a batch: input `image` u32 [batch, side, side], outputs `studentTeacher`, `autoencoder` and `combined`
+   * [batch, 1, cells, cells]. The plan is the caller's, to measure or to run by itself.
+   * @throws DestroyedError
+   */
+  compile(batch: number, onProgress?: (done: number, total: number) => void): Promise<Plan> {
+    this.#assertUsable();
+    const { studentTeacher, autoencoder, combined } = this.fusedGraph(batch);
+    const outputs = { studentTeacher, autoencoder, combined };
+    return this.engine.compile({ outputs, ...(onProgress && { onProgress }) });
+  }
+
+  /** Compiles for a batch size ahead of time. @throws DestroyedError */
+  warmUp(batch = 1): Promise<void> {
+    return this.#chain.warmUp(batch);
+  }
+
+  /** Bytes on the device of the weights and intermediate values of the networks for a batch. @throws DestroyedError */
+  deviceBytes(batch = 1): Promise<number> {
+    return this.#chain.networkBytes(batch);
   }
 
   /**
-   * Scores one image of any size.
+   * Scores one image of any size, in one round trip to the device.
    * @throws UserError for malformed pixels, or maps that are not finite
+   * @throws DestroyedError
    */
   async predict(image: RgbImage): Promise<Prediction> {
     return (await this.predictBatch([image]))[0]!;
   }
 
   /**
-   * Scores images of any sizes in one run of the networks: more images per second than one by one. Every number of images
-   * that is used compiles a plan of its own.
+   * Scores images of any sizes in one run of the networks. Every number of images that is used compiles a plan of its own.
    * @throws UserError for malformed pixels, or maps that are not finite
+   * @throws DestroyedError
    */
   async predictBatch(images: readonly RgbImage[]): Promise<Prediction[]> {
-    const plan = await this.warmUp(images.length);
-    const { side, cells } = this.state.networks;
-    const pixels = new Uint32Array(images.length * side * side);
-    for (const [i, image] of images.entries()) pixels.set(await this.#resizer.resize(image), i * side * side);
-    const maps = await plan.run({ image: pixels }, ['combined', 'studentTeacher', 'autoencoder']);
-    const { threshold } = this.state;
-    const predictions: Prediction[] = [];
-    for (const [i, { width, height }] of images.entries()) {
-      const own = (name: string) => maps[name]!.slice(i * cells * cells, (i + 1) * cells * cells) as Float32Array;
+    const results = await this.#chain.predict(images);
+    return results.map(({ studentTeacher, autoencoder, combined, map, score }, i) => {
       const branches = {
-        studentTeacher: mapScore(own('studentTeacher'), 'student-teacher'),
-        autoencoder: mapScore(own('autoencoder'), 'autoencoder-student'),
+        studentTeacher: mapScore(studentTeacher, 'student-teacher'),
+        autoencoder: mapScore(autoencoder, 'autoencoder-student'),
       };
-      const combined = own('combined');
-      const map = await this.place(combined, width, height);
-      const score = mapScore(map);
-      predictions.push({
-        score,
-        isAnomalous: threshold && score > threshold.value,
-        width,
-        height,
-        map,
-        cells: combined,
-        branches,
-      });
-    }
-    return predictions;
+      // A small image may miss cells of the grid.
+      checkMap(combined);
+      if (!Number.isFinite(score)) checkMap(map);
+      const { threshold } = this.state;
+      const isAnomalous = threshold && score > threshold.value;
+      const { width, height } = images[i]!;
+      return { score, isAnomalous, width, height, map, cells: combined, branches };
+    });
   }
 
-  /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite */
+  /**
+   * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
+   * the next.
+   * @param options.inFlight how many; 3 by default
+   * @throws UserError at the first image that {@link predict} refuses
+   */
+  async *predictEach(
+    images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
+    { inFlight = IN_FLIGHT }: { readonly inFlight?: number } = {},
+  ): AsyncGenerator<Prediction, void, undefined> {
+    if (!Number.isSafeInteger(inFlight) || inFlight < 1)
+      throw new UserError(`predictEach: ${inFlight} images in flight cannot be.`, 'Give a whole number from 1 on.');
+    const pending: Promise<Prediction>[] = [];
+    try {
+      for await (const image of images) {
+        const prediction = this.predict(image);
+        // It is awaited later, or not at all.
+        prediction.catch(() => {});
+        pending.push(prediction);
+        if (pending.length >= inFlight) yield await pending.shift()!;
+      }
+      while (pending.length > 0) yield await pending.shift()!;
+    } finally {
+      await Promise.allSettled(pending);
+    }
+  }
+
+  /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
   async rawMaps(image: RgbImage): Promise<RawMaps> {
-    const plan = await this.warmUp();
-    const maps = await plan.run({ image: await this.#resizer.resize(image) }, ['studentTeacher', 'autoencoder']);
-    const { studentTeacher, autoencoder } = maps as Record<keyof RawMaps, Float32Array>;
+    const { studentTeacher, autoencoder } = (await this.#chain.cells([image]))[0]!;
     checkMap(studentTeacher, 'student-teacher');
     checkMap(autoencoder, 'autoencoder-student');
     return { studentTeacher, autoencoder };
@@ -222,92 +238,40 @@ export class Detector {
   /**
    * A raw or combined map on the grid, placed on an image of the given size [height, width].
    * @throws UserError for a map that is not finite
+   * @throws DestroyedError
    */
-  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
-    // A small image may miss cells of the grid.
-    checkMap(cells);
-    if (!bindable(this.engine, width * height)) {
-      const { networks, placement } = this.state;
-      const placed = new Float32Array(width * height);
-      placeOnHost(cells, networks.cells, { width, height, side: networks.side, placement }, placed);
-      return placed;
-    }
-    const { map } = await (await this.#placer(width, height)).run({ cells }, ['map']);
-    return map as Float32Array;
-  }
-
-  /** Compiles everything that {@link encode} needs for these sizes. */
-  async prepare(sizes: EncodeSizes): Promise<void> {
-    const { width, height, mapWidth = width, mapHeight = height } = sizes;
-    const key = encodeKey(sizes);
-    if (this.#encodings.has(key)) return;
-    const { networks } = this.state;
-    const resizer = new Resizer(this.engine, networks.side);
-    this.#encodings.set(key, {
-      resize: await resizer.plan(width, height, paddedRow(width)),
-      infer: await this.engine.compile({ outputs: this.#maps(1) }),
-      place: await this.#compilePlacer(mapWidth, mapHeight),
-    });
+  place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    return this.#chain.place(cells, width, height);
   }
 
   /**
-   * Records image -> map into somebody's command encoder: nothing is submitted and nothing goes through the queue, so it
-   * can stand anywhere in a frame outside of a pass. The host does not see the map: `mapScore` scores one that was read back,
-   * and refuses values that are not finite.
-   * @throws UserError unless {@link prepare} has been awaited for the same sizes
+   * Compiles what records image -> map into somebody else's commands, for one size of images and maps. Sizes share the networks.
+   * @throws UserError for sizes that this device cannot hold
+   * @throws DestroyedError
    */
-  encode(encoder: GPUCommandEncoder, sizes: EncodeSizes, { image, map }: EncodeBindings): void {
-    const plans = this.#encodings.get(encodeKey(sizes));
-    if (!plans) {
-      throw new UserError(
-        `encode: no plan for ${encodeKey(sizes)}.`,
-        'Await detector.prepare() with the same sizes first.',
-      );
-    }
-    const { width, height } = sizes;
-    const source = plans.resize.inputBuffer('image');
-    const bytesPerRow = paddedRow(width) * 4;
-    if ('createView' in image) {
-      if (image.format !== 'rgba8unorm' || image.width !== width || image.height !== height) {
-        throw new UserError(
-          `encode: the texture is ${image.format} ${image.width}x${image.height}, expected rgba8unorm ${width}x${height}.`,
-          'Render or copy into such a texture first.',
-        );
-      }
-      encoder.copyTextureToBuffer({ texture: image }, { buffer: source, bytesPerRow, rowsPerImage: height }, [
-        width,
-        height,
-      ]);
-    } else if (bytesPerRow === width * 4) {
-      encoder.copyBufferToBuffer(image, 0, source, 0, width * height * 4);
-    } else {
-      for (let y = 0; y < height; y++)
-        encoder.copyBufferToBuffer(image, y * width * 4, source, y * bytesPerRow, width * 4);
-    }
-    plans.resize.encode(encoder);
-    copyOutput(encoder, plans.resize, 'pixels', plans.infer.inputBuffer('image'));
-    plans.infer.encode(encoder);
-    copyOutput(encoder, plans.infer, 'combined', plans.place.inputBuffer('cells'));
-    plans.place.encode(encoder);
-    copyOutput(encoder, plans.place, 'map', map);
+  prepare(sizes: EncodeSizes): Promise<PreparedImage> {
+    return this.#chain.prepare(sizes);
   }
 
-  /** Frees plans on the device, and weights that no other detector shares. The device stays. */
+  /**
+   * Frees plans on the device, what was prepared, and weights that no other detector shares; runs that are under way end first.
+   * The device stays.
+   */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#inference.clear();
-    this.#placers.clear();
-    this.#resizer.destroy();
-    for (const { resize, infer, place } of this.#encodings.values()) {
-      for (const plan of [resize, infer, place]) plan.destroy();
-    }
-    this.#encodings.clear();
+    this.#chain.destroy();
+    countUser(this.engine, this.state.networks, -1);
+    this.#releaseParameters();
+  }
+
+  /** Its own, and those of the networks unless another detector uses them. */
+  #releaseParameters(): void {
     const { weights = [], inputs = [] } = this.#scales ?? {};
     const scales = [...weights, ...inputs].map(([, parameter]) => parameter);
     this.engine.release([this.#quantiles, ...this.#layers.values(), ...scales]);
     const { networks } = this.state;
-    if (countUser(this.engine, networks, -1) <= 0) this.engine.release(networks.parameters);
+    if (!users.get(this.engine)?.has(networks)) this.engine.release(networks.parameters);
   }
 
   #quantised() {
@@ -319,34 +283,7 @@ export class Detector {
     return { rewrite };
   }
 
-  #maps(batch: number) {
-    const { studentTeacher, autoencoder, combined } = this.fusedGraph(batch);
-    return { studentTeacher, autoencoder, combined };
+  #assertUsable(): void {
+    if (this.#destroyed) throw new DestroyedError('this detector has been destroyed.');
   }
-
-  #placer(width: number, height: number): Promise<Plan> {
-    return this.#placers.get(`${width}x${height}`, () => this.#compilePlacer(width, height));
-  }
-
-  #compilePlacer(width: number, height: number): Promise<Plan> {
-    const { networks, placement } = this.state;
-    const cells = input('cells', [1, 1, networks.cells, networks.cells]);
-    return this.engine.compile({
-      outputs: { map: placeMap(cells, { width, height, side: networks.side, placement }) },
-    });
-  }
-}
-
-/** Pixels per row of a texture copy: rows of buffers are multiples of 256 bytes. */
-function paddedRow(width: number): number {
-  return Math.ceil(width / 64) * 64;
-}
-
-function encodeKey({ width, height, mapWidth = width, mapHeight = height }: EncodeSizes): string {
-  return `image ${width}x${height} to map ${mapWidth}x${mapHeight}`;
-}
-
-function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer): void {
-  const { buffer, offset = 0, size } = plan.outputBinding(name);
-  encoder.copyBufferToBuffer(buffer, offset, target, 0, size!);
 }

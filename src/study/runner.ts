@@ -168,7 +168,6 @@ export class StudyRunner {
       const time = (subject: Detector) => ({ name: '', run: () => subject.predict(sample!) });
       const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, ...(signal && { signal }) };
       const [ours, theirs] = await measure([time(detector), time(float)], rounds);
-      const inference = await detector.warmUp();
       return {
         ...cell,
         id: cellId(cell),
@@ -184,7 +183,7 @@ export class StudyRunner {
         }),
         size: { ...weightSize(detector), fileBytes: (await saveDetector(detector)).length },
         timing: { milliseconds: ours!.median, floatMilliseconds: theirs!.median },
-        memoryBytes: inference.memoryBytes + inference.parameterBytes,
+        memoryBytes: await detector.deviceBytes(),
         bits: widths(detector),
         images: evaluation.results.map(({ defect, score }) => [defect, Number(score.toPrecision(7))] as const),
         adapter: engine.caps.description,

@@ -8,7 +8,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Plan } from '../../engine/plan.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
 import { planRepeats, spin, timeRuns } from '../../engine/sample.ts';
-import type { Detector } from '../../model/detector.ts';
+import type { Detector, Prediction } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
 import { packPixels } from '../../model/pixels.ts';
@@ -122,17 +122,28 @@ async function protocol(
   signal: AbortSignal,
 ): Promise<Timing[]> {
   const detector = untrained(engine, networks, weights);
+  const plans: Plan[] = [];
   try {
     const { image } = renderSpecimen('bracket', undefined, 1, networks.side);
     const latency = { name: 'image to map, batch 1', run: () => detector.predict(image) };
-    const one = await detector.warmUp();
-    const plan = await detector.warmUp(PROTOCOL_BATCH);
+    const one = await detector.compile(1);
+    plans.push(one);
+    const plan = await detector.compile(PROTOCOL_BATCH);
+    plans.push(plan);
     const packed = packPixels(image);
     const pixels = new Uint32Array(PROTOCOL_BATCH * packed.length);
     for (let i = 0; i < PROTOCOL_BATCH; i++) pixels.set(packed, i * packed.length);
     const throughput = {
       name: `images to maps, batch ${PROTOCOL_BATCH}`,
       run: () => plan.run({ image: pixels }, ['combined']),
+    };
+    const inFlight = {
+      name: `${PROTOCOL_BATCH} images to maps, one by one, several in flight`,
+      run: async () => {
+        let last: Prediction | undefined;
+        for await (const prediction of detector.predictEach(Array(PROTOCOL_BATCH).fill(image))) last = prediction;
+        return last;
+      },
     };
     const device = async (name: string, subject: Plan) => {
       const repeats = await planRepeats(engine, subject);
@@ -146,19 +157,22 @@ async function protocol(
     const first = await measure([latency], { rounds, warmUp, signal });
     const runs = (count: number) => Math.max(1, Math.ceil(count / PROTOCOL_BATCH));
     const fewer = { rounds: runs(rounds), warmUp: runs(warmUp), signal };
-    return [...first, ...(await measure([throughput], fewer)), ...(await measure([oneAlone, manyAlone], fewer))];
+    const alone = await measure([oneAlone, manyAlone], fewer);
+    return [...first, ...(await measure([throughput], fewer)), ...alone, ...(await measure([inFlight], fewer))];
   } finally {
+    for (const each of plans) each.destroy();
     detector.destroy();
   }
 }
 
-function protocolText([latency, throughput, one, many]: readonly Timing[]): string {
+function protocolText([latency, throughput, one, many, inFlight]: readonly Timing[]): string {
   const { median, p5, p95, p99, runs } = latency!;
   const percentiles = [`p5 ${p5.toFixed(2)}`, `p95 ${p95.toFixed(2)}`, p99 !== undefined && `p99 ${p99.toFixed(2)}`];
   const rate = (time: number) => `${((PROTOCOL_BATCH * 1000) / time).toFixed(2)} images/s`;
   return [
     `latency, batch 1: median ${median.toFixed(2)} ms, ${percentiles.filter(Boolean).join(', ')}, ${runs} runs`,
     `throughput, batch ${PROTOCOL_BATCH}: ${rate(throughput!.median)}, ${throughput!.runs} runs`,
+    `throughput, batch 1, several in flight: ${rate(inFlight!.median)}, ${inFlight!.runs} runs`,
     `on the device: batch 1 ${one!.median.toFixed(3)} ms, batch ${PROTOCOL_BATCH} ${rate(many!.median)}`,
   ].join('\n');
 }
@@ -172,13 +186,14 @@ async function dispatches(
   isolated: boolean,
 ): Promise<{ timings: DispatchTiming[]; plan: Plan }> {
   const detector = untrained(engine, networks, weights);
+  const plan = await detector.compile(batch);
   try {
-    const plan = await detector.warmUp(batch);
     await spin(engine, WARM_UP);
     // Dispatches of microseconds need many rounds, and those of a GPU take no time.
     const most = engine.caps.isCpu ? rounds : Math.max(rounds, GPU_ROUNDS);
     return { timings: await profile(engine, plan, { mode: isolated ? 'isolated' : 'inPlace', rounds: most }), plan };
   } finally {
+    plan.destroy();
     detector.destroy();
   }
 }

@@ -1,0 +1,81 @@
+import shader from '../../shaders/maximum.wgsl';
+import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType } from './common.ts';
+
+type None = Record<string, never>;
+
+/**
+ * The largest value of each entry of the first axis, exactly. NaN where there is one among them, else infinity where there is
+ * an infinite one of either sign, so that a result that is not finite tells of values that are not. It has no gradient.
+ * @param x [N, ...]
+ * @returns [N]
+ */
+export function maximum(x: Node, label?: string): Node {
+  return makeNode(maximumOp, [x], {}, label);
+}
+
+const INVOCATIONS = 256;
+/** Values of a workgroup: above that one image takes several, and a second stage. */
+const SHARE = 32 * INVOCATIONS;
+const MOST_PARTS = 256;
+
+export const maximumOp: Op<None> = {
+  name: 'maximum',
+  infer(inputs) {
+    expectShapes('maximum', inputs[0]!.shape.length >= 1 && inputs[0]!.dtype === 'f32', inputs, 'x f32 [N, ...]');
+    return { shape: [inputs[0]!.shape[0]!], dtype: 'f32' };
+  },
+  reference([x], node) {
+    const length = x!.length / size(node.type);
+    return Float64Array.from({ length: size(node.type) }, (_, n) => {
+      let best = Number.NEGATIVE_INFINITY;
+      for (let i = n * length; i < (n + 1) * length; i++) {
+        const value = x![i]!;
+        best = Math.max(best, Number.isFinite(value) ? value : Math.abs(value));
+      }
+      return best;
+    });
+  },
+  variants: [
+    {
+      name: 'stages',
+      supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= INVOCATIONS,
+      lower(node) {
+        const [x] = node.inputs as [Node];
+        const parts = Math.min(MOST_PARTS, Math.ceil(size(x.type) / size(node.type) / SHARE));
+        if (parts === 1) return undefined;
+        return makeNode(lastOp, [makeNode(partialOp, [x], { parts }, `${node.label}.parts`)], {}, node.label);
+      },
+      kernel: (node) => stage(node, 1, { KEYS: 0, PARTIAL: 0 }),
+    },
+  ],
+};
+
+function stage(node: Node, parts: number, defines: { readonly KEYS: number; readonly PARTIAL: number }): Kernel {
+  const images = node.type.shape[0]!;
+  return {
+    shader: { name: 'maximum.wgsl', source: shader },
+    defines: { ...defines, WORKGROUP: INVOCATIONS },
+    params: { length: u32(size(inputType(node, 0)) / images), parts: u32(parts) },
+    grid: [parts, images],
+  };
+}
+
+const testedThroughMaximum = () => {
+  throw new Error('this stage is tested through maximum');
+};
+
+/** Keys of parts of each image, [N, parts]. */
+const partialOp: Op<{ readonly parts: number }> = {
+  name: 'maximumPartial',
+  infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
+  reference: testedThroughMaximum,
+  variants: [{ name: 'parts', kernel: (node) => stage(node, node.attrs.parts, { KEYS: 0, PARTIAL: 1 }) }],
+};
+
+const lastOp: Op<None> = {
+  name: 'maximumOfKeys',
+  infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
+  reference: testedThroughMaximum,
+  variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0 }) }],
+};
