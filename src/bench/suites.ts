@@ -8,7 +8,7 @@ import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
-import { PRESETS, trainingGraph } from '../train/fit.ts';
+import { cachesFeatures, PRESETS, trainingGraph } from '../train/fit.ts';
 import { type MeasureOptions, measure, type TimedCase, type Timing, WARM_UP } from './measure.ts';
 import { workOf } from './roofline.ts';
 
@@ -158,7 +158,11 @@ export function benchTraining(
   batch: number,
   options: MeasureOptions,
 ): Promise<BenchResult[]> {
-  const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch });
+  const { training, lossNodes } = trainingGraph(
+    networks,
+    { ...PRESETS.quick, batch },
+    { cachesFeatures: cachesFeatures(engine) },
+  );
   const definition = [...lossNodes, ...training.gradients.values()];
   const subject: Subject = {
     name: `training step ${networks.size} ${networks.side} px x ${batch}`,

@@ -9,7 +9,7 @@ import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantis
 import { dequantiseWeights, encodeWeights, latentWeights } from '../quantisation/weights.ts';
 import { calibrate } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
-import { checkSteps, trainingGraph } from './fit.ts';
+import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
 import { prepareQuantisation, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
@@ -102,7 +102,11 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
     graph: trainingGraph(
       networks,
       { ...settings, seed: provenance.seed },
-      { rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales), alsoTrained },
+      {
+        rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales),
+        alsoTrained,
+        cachesFeatures: cachesFeatures(engine),
+      },
     ),
     teacher: (x) => integerGraph([networks.teacher.forward(x)], quantisation, cache)[0]!,
     earlierSteps: provenance.iterations,

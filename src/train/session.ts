@@ -42,6 +42,8 @@ export interface TrainingControl {
 export interface StepGraph {
   readonly lossNodes: readonly Node[];
   readonly training: Optimiser;
+  /** Whether it takes the teacher's features as an input. */
+  readonly cachesFeatures: boolean;
 }
 
 /** What is trained, on what, and by which graph. */
@@ -139,7 +141,7 @@ export class TrainingSession {
     this.#penalties = new BoundedCache(budget);
   }
 
-  /** Teacher statistics over all training images, in one pass that also fills the feature cache. */
+  /** Teacher statistics over all training images, in one pass that also fills the caches. */
   async statistics(): Promise<void> {
     const { networks, train, onProgress, signal } = this.#run;
     const { channels, teacherMean, teacherStd } = networks;
@@ -246,7 +248,7 @@ export class TrainingSession {
   }
 
   async #batchData(step: number) {
-    const { networks, batch, seed, train, penalty, earlierSteps = 0, signal } = this.#run;
+    const { networks, batch, seed, train, penalty, earlierSteps = 0, signal, graph } = this.#run;
     const { side, channels, cells } = networks;
     const plane = side * side;
     const featureSize = channels * cells * cells;
@@ -255,7 +257,7 @@ export class TrainingSession {
       penalty: new Uint32Array(batch * plane),
       imageChange: new Float32Array(2 * batch),
       penaltyChange: new Float32Array(2 * batch),
-      teacherFeatures: new Float32Array(batch * featureSize),
+      ...(graph.cachesFeatures && { teacherFeatures: new Float32Array(batch * featureSize) }),
     };
     this.#order ??= trainingOrder(train.count, seed);
     // A batch that is not read to its end is not trained on.
@@ -263,7 +265,7 @@ export class TrainingSession {
       const k = (earlierSteps + step) * batch + b;
       const image = this.#order(k);
       data.images.set(await this.#imagePixels(image), b * plane);
-      data.teacherFeatures.set(await this.#teacherFeatures(image), b * featureSize);
+      data.teacherFeatures?.set(await this.#teacherFeatures(image), b * featureSize);
       data.penalty.set(await this.#penaltyPixels(penalty, k), b * plane);
       // Brightness, contrast or saturation by a factor in [0.8, 1.2].
       data.imageChange[2 * b] = 1 + (randomWord(k, 0, RANDOM.change, seed) % 3);
@@ -289,11 +291,13 @@ export class TrainingSession {
 
   /** Raw features of an un-augmented image: constant during the run. */
   #teacherFeatures(index: number): Promise<Float32Array> {
-    return this.#features.get(index, async () => {
+    const compute = async () => {
       this.#teacherPlan ??= await this.#compileTeacher();
       const { features } = await this.#teacherPlan.run({ image: await this.#imagePixels(index) }, ['features']);
       return features as Float32Array;
-    });
+    };
+    // Those that no step is given are needed once.
+    return this.#run.graph.cachesFeatures ? this.#features.get(index, compute) : compute();
   }
 
   #compileTeacher(): Promise<Plan> {

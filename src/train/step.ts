@@ -17,8 +17,11 @@ export type LossName = (typeof LOSS_NAMES)[number];
 export interface LossInputs {
   /** Normalised training images [N, 3, H, W]. */
   readonly images: Node;
-  /** The teacher's raw features of `images` [N, C, h, w]: constant, so computed once and cached. */
-  readonly teacherFeatures: Node;
+  /**
+   * The teacher's raw features of `images` [N, C, h, w], which are constant: computed once and cached. Absent: computed in every
+   * step.
+   */
+  readonly teacherFeatures?: Node | undefined;
   /** Normalised natural images that the student must not imitate the teacher on. */
   readonly penalty: Node;
   /** Normalised training images after a colour change. */
@@ -40,7 +43,8 @@ export function lossGraph(networks: Networks, inputs: LossInputs): LossGraph {
   const secondHalf = { channels: { start: channels, count: channels } };
   const normalised = (features: Node) => standardise(features, teacherMean.node, teacherStd.node);
 
-  const distance = squaredDifference(normalised(inputs.teacherFeatures), student.forward(inputs.images, firstHalf));
+  const teacherFeatures = inputs.teacherFeatures ?? teacher.forward(inputs.images);
+  const distance = squaredDifference(normalised(teacherFeatures), student.forward(inputs.images, firstHalf));
   const hardQuantile = quantile(distance, HARD_QUANTILE, 'hardQuantile');
 
   const penaltyFeatures = student.forward(inputs.penalty, firstHalf);

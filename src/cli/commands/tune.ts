@@ -12,7 +12,7 @@ import { readText } from '../../node/files.ts';
 import { assertOutputs, assertWritable, writeAtomically } from '../../node/output.ts';
 import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
-import { PRESETS, trainingGraph } from '../../train/fit.ts';
+import { cachesFeatures, PRESETS, trainingGraph } from '../../train/fit.ts';
 import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
@@ -82,7 +82,11 @@ function subjects(
     ),
   ];
   if (isTraining) {
-    const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch: batch ?? 4 });
+    const { training, lossNodes } = trainingGraph(
+      networks,
+      { ...PRESETS.quick, batch: batch ?? 4 },
+      { cachesFeatures: cachesFeatures(engine) },
+    );
     const gradients = [...training.gradients.values()];
     const outputs = Object.fromEntries([...lossNodes, ...gradients].map((node, i) => [`y${i}`, node]));
     list.push({ title: 'training step', outputs });
