@@ -120,9 +120,10 @@ function inferencePeers(): PeerMaker[] {
     'onnxruntime-webgpu': () => nativePeer('webgpu', exportOnnx({ y: plain }), images, shape),
     'onnxruntime-cpu': () => nativePeer('cpu', exportOnnx({ y: plain }), images, shape),
     'onnxruntime-wasm': () => wasmPeer(2, exportOnnx({ y: plain }), images, shape),
-    ...(teacher && {
-      'tfjs-webgpu': async () => (await import('./peers/tfjs.ts')).tfjsTeacher(opened, networks, images),
-    }),
+    'tfjs-webgpu': async () => {
+      const { tfjsDetector, tfjsTeacher } = await import('./peers/tfjs.ts');
+      return (teacher ? tfjsTeacher : tfjsDetector)(opened, networks, images);
+    },
   };
   const bits = values.bits?.split(',') ?? [];
   return [

@@ -7,6 +7,9 @@ import type { OpenDevice } from '../../src/node/device.ts';
 import type { Peer } from './peer.ts';
 import { LEARNING_RATE } from './training.ts';
 
+/** Of each of the two maps in the combined one. */
+const MAP_WEIGHT = 0.05;
+
 /** Loaded when a peer is opened: where the packages are absent that peer alone fails. */
 let tf: typeof Tf;
 
@@ -59,7 +62,7 @@ function layers(convolutions: readonly { weight: Parameter; bias: Parameter }[],
   });
 }
 
-/** PDN-XS and PDN-S: convolutions of 4, 4, 3 and 4, pools behind the first two, no rectifier at the end. */
+/** PDN-XS and PDN-S: convolutions of 4, 4, 3 and 4, pools behind the first two, no rectifier at the end. NHWC as all here. */
 function pdn(all: readonly Layer[], x: Tf.Tensor4D, head: Layer = all[all.length - 1]!): Tf.Tensor4D {
   let y = x;
   all.slice(0, -1).forEach(({ w, b }, i) => {
@@ -82,6 +85,37 @@ export async function tfjsTeacher(opened: OpenDevice, networks: Networks, images
       const y = tf.tidy(() => tf.transpose(pdn(teacher, tf.tensor4d(nhwc, [batch, side, side, 3])), [0, 3, 1, 2]));
       const data = (await y.data()) as Float32Array;
       y.dispose();
+      return data;
+    },
+  };
+}
+
+/** The combined map by the definition, quantiles 0 and 1, as the detector of `bench/peers.ts` has them. */
+export async function tfjsDetector(opened: OpenDevice, networks: Networks, images: Float32Array): Promise<Peer> {
+  await startBackend(opened);
+  const { side, channels } = networks;
+  const teacher = layers(networks.teacher.convolutions, false);
+  const student = layers(networks.student.convolutions, false);
+  const coder = layers([...networks.autoencoder.encoder, ...networks.autoencoder.decoder], false);
+  const mean = tf.tensor1d(networks.teacherMean.data as Float32Array);
+  const std = tf.tensor1d(networks.teacherStd.data as Float32Array);
+  const nhwc = toNhwc(images, side);
+  const batch = images.length / (3 * side * side);
+  const distance = (a: Tf.Tensor, b: Tf.Tensor) => tf.mean(tf.square(tf.sub(a, b)), 3);
+  return {
+    name: 'tfjs webgpu',
+    versions: { '@tensorflow/tfjs-backend-webgpu': tf.version_core },
+    async run() {
+      const map = tf.tidy(() => {
+        const x = tf.tensor4d(nhwc, [batch, side, side, 3]);
+        const features = tf.div(tf.sub(pdn(teacher, x), mean), std);
+        const [first, second] = tf.split(pdn(student, x), [channels, channels], 3) as [Tf.Tensor, Tf.Tensor];
+        const studentTeacher = distance(features, first);
+        const autoencoding = distance(autoencoder(networks.autoencoder, coder, x), second);
+        return tf.mul(tf.add(studentTeacher, autoencoding), MAP_WEIGHT);
+      });
+      const data = (await map.data()) as Float32Array;
+      map.dispose();
       return data;
     },
   };
