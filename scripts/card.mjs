@@ -20,7 +20,8 @@ const FORMAT = 'raad-card';
 const VERSION = 1;
 /** Where steps leave what they measured: not part of the repository. */
 const FOLDER = 'out/card';
-const PEERS_BUNDLE = 'bench-bundles/peers.mjs';
+/** Programs of bench/ as one file each, where the sources' packages are not installed. */
+const bundleOf = (program) => `bench-bundles/${program}.mjs`;
 const TORCH = ['bench/torch_anchor.py', '.gpu/torch_anchor.py'];
 /** Between the request to stop, which lets a step save what it has, and the end. */
 const GRACE = 8000;
@@ -57,6 +58,7 @@ mkdirSync(FOLDER, { recursive: true });
 
 const network = ['--size', size, '--resolution', resolution];
 const toggles = values.toggles === undefined ? [] : [`--toggles=${values.toggles}`];
+const halves = ['--precisions', 'f32,f16'];
 const json = (name) => `${FOLDER}/${name}.json`;
 /** The command line: `node dist/cli.js` with options that a reader can repeat. */
 const cli = (args) => ({
@@ -72,10 +74,17 @@ function bench(name, suites, options) {
 function peers(name, what, options, seconds) {
   const args = ['--what', what, '--size', size, '--side', resolution, ...options, ...toggles, '--rounds', rounds()];
   args.push('--seconds', String(Math.max(1, Math.floor(seconds) - 10)), '--json', json(name));
-  const program = existsSync(PEERS_BUNDLE) ? [PEERS_BUNDLE] : ['scripts/run.mjs', 'bench/peers.ts'];
-  return {
-    runs: [{ argv: [process.execPath, ...program, ...args], shown: `npm run bench:peers -- ${args.join(' ')}` }],
-  };
+  return { runs: [benchProgram('peers', args)] };
+}
+
+/** A program of bench/, which npm runs by its name. */
+function benchProgram(program, args) {
+  const file = existsSync(bundleOf(program)) ? [bundleOf(program)] : ['scripts/run.mjs', `bench/${program}.ts`];
+  return { argv: [process.execPath, ...file, ...args], shown: `npm run bench:${program} -- ${args.join(' ')}` };
+}
+
+function host(name) {
+  return { runs: [benchProgram('host', [...network, ...toggles, '--rounds', rounds(), '--json', json(name)])] };
 }
 
 function torch(name) {
@@ -110,7 +119,7 @@ function estimate(name) {
  */
 const STEPS = {
   devices: { seconds: 60, make: () => ({ runs: [cli(['devices', '--json', ...toggles])], stdout: true }) },
-  doctor: { seconds: 120, make: (name) => ({ runs: [cli(['doctor', '--json', json(name)])] }) },
+  doctor: { seconds: 120, make: (name) => ({ runs: [cli(['doctor', ...toggles, '--json', json(name)])] }) },
   // The second program makes the choices those of later steps.
   tune: {
     seconds: 240,
@@ -122,17 +131,22 @@ const STEPS = {
     }),
   },
   bench: { seconds: 120, make: (name) => bench(name, ['peak', 'networks', 'protocol'], []) },
-  'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8'], time) },
+  'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8', ...halves], time) },
   dispatches: { seconds: 60, make: (name) => bench(name, ['peak', 'dispatches'], []) },
   quantised: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--weights', '8']) },
+  halves: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--precision', 'f16']) },
+  host: { seconds: 60, make: host },
   estimate: { seconds: 60, make: estimate },
   torch: { seconds: 120, make: torch },
   training: { seconds: 60, make: (name) => bench(name, ['training'], ['--batch', '4']) },
   'peers-batch16': {
     seconds: 120,
-    make: (name, time) => peers(name, 'detector', ['--batch', '16', '--bits', '8'], time),
+    make: (name, time) => peers(name, 'detector', ['--batch', '16', '--bits', '8', ...halves], time),
   },
-  'doctor-full': { seconds: 300, make: (name) => ({ runs: [cli(['doctor', '--full', '--json', json(name)])] }) },
+  'doctor-full': {
+    seconds: 300,
+    make: (name) => ({ runs: [cli(['doctor', '--full', '--no-peaks', ...toggles, '--json', json(name)])] }),
+  },
   'peers-training': { seconds: 90, make: (name, time) => peers(name, 'training', [], time) },
   'peers-teacher': { seconds: 90, make: (name, time) => peers(name, 'teacher', [], time) },
   layers: { seconds: 90, make: (name) => bench(name, ['peak', 'layers'], []) },

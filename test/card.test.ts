@@ -89,6 +89,7 @@ const file: CardFile = {
       protocol: [
         { name: 'image to map, batch 1', runs: 10, median: 2.5, p95: 4 },
         { name: 'images to maps, batch 16', runs: 1, median: 20, p95: 21 },
+        { name: '16 images to maps, one by one, several in flight', runs: 1, median: 32, p95: 33 },
       ],
     }),
     'peers-detector': step({
@@ -133,6 +134,13 @@ const file: CardFile = {
         },
       ],
     }),
+    halves: step({ protocol: [{ name: 'a run, batch 1, on the device', runs: 1, median: 1.2, p95: 1.3 }] }),
+    host: step({
+      side: 256,
+      dispatches: 41,
+      host: [{ name: 'bare loop', median: 0.25, p95: 0.5 }],
+      waited: [{ name: 'plan.run of an image', median: 1.5, p95: 2 }],
+    }),
     estimate: step({
       predictions: [
         {
@@ -168,7 +176,12 @@ test('the page of a card holds its figures and what follows from them', () => {
     'onnxruntime-node webgpu: no adapter.',
     'The device reported: too large',
     'With 8-bit pixels as input, as `raad predict` has them: median 2.50 ms, p95 4.00 ms, 400 images/s.',
+    'One by one with several under way (`predictEach`): 500 images/s.',
     'With the input on the card already, and the map left there:',
+    '| raad-webgpu f16 | 1.20 | 833 | 0.5 |',
+    'The detector of 41 dispatches at 256 px:',
+    '| bare loop | 250 | 500 |',
+    '| plan.run of an image | 1500 | 2000 |',
     '| raad-webgpu | 2.40 | 417 | 1 |',
     '| PyTorch fp32 device | 6 | 167 | 2.50 |',
     '| PyTorch fp16 channels_last latency host to host | 32 | – | – | 500 | 0.5 | – |',

@@ -36,6 +36,7 @@ function cardSection(file: CardFile): string {
     part('Detector, 16 images at once', throughput(steps)),
     part('Teacher alone, one image', peerTable(fields(steps['peers-teacher']))),
     part('Training', training(steps)),
+    part('What a run costs the host', host(fields(steps['host']))),
     part('What the card can do', peaks(steps)),
     part('Whole networks, input already on the card', suite(steps, 'networks', ['bench', 'batch16'])),
     part('Every dispatch of the detector', dispatches(steps)),
@@ -195,7 +196,12 @@ function protocol(steps: CardFile['steps'], batch: number): string {
   if (!row || median === undefined) return '';
   const rate = threeDigits((1000 * batch) / median);
   const [middle, high] = [median, number(row['p95']) ?? median].map(threeDigits);
-  return `With 8-bit pixels as input, as \`raad predict\` has them: median ${middle} ms, p95 ${high} ms, ${rate} images/s.\n`;
+  const alone = `With 8-bit pixels as input, as \`raad predict\` has them: median ${middle} ms, p95 ${high} ms, ${rate} images/s.\n`;
+  const inFlight = batch === 1 && rows.find(({ name }) => String(name).endsWith('several in flight'));
+  const all = inFlight && number(inFlight['median']);
+  if (!all) return alone;
+  const images = Number.parseInt(String(inFlight['name']), 10);
+  return `${alone}\nOne by one with several under way (\`predictEach\`): ${threeDigits((1000 * images) / all)} images/s.\n`;
 }
 
 /** Both sides without transfers where ours was measured so, else ours with its map copied to the host. */
@@ -206,7 +212,8 @@ function onDevice(steps: CardFile['steps'], batch: number): string {
   const row = measured.find(({ name }) => /^detector /.test(String(name)) && String(name).endsWith(` x ${batch}`));
   const alone = number(row?.['device ms']) ?? number(runOnDevice(fields(steps['bench']), batch)?.['median']);
   const median = alone ?? number(row?.['median ms']);
-  const ours: TimeRow[] = median === undefined ? [] : [{ name: OURS, median, batch }, ...quantised(steps, batch)];
+  const ours: TimeRow[] =
+    median === undefined ? [] : [{ name: OURS, median, batch }, ...halves(steps, batch), ...quantised(steps, batch)];
   const head = `With the input on the card already${alone === undefined ? '' : ', and the map left there'}`;
   return `${head}:\n\n${timeTable([...ours, ...torch], { perSecond: 'images/s' })}`;
 }
@@ -216,12 +223,32 @@ function runOnDevice(result: Fields, batch: number): Fields | undefined {
   return list(result['protocol']).find(({ name }) => name === `a run, batch ${batch}, on the device`);
 }
 
+/** A run on the device of the detector with halves between Winograd's transforms. */
+function halves(steps: CardFile['steps'], batch: number): TimeRow[] {
+  const row = runOnDevice(fields(steps['halves']), batch);
+  return row ? [{ name: `${OURS} f16`, median: number(row['median']), batch }] : [];
+}
+
 /** A run on the device of the detector with quantised weights. */
 function quantised(steps: CardFile['steps'], batch: number): TimeRow[] {
   const result = fields(steps['quantised']);
   const row = runOnDevice(result, batch);
   const { weights } = asFields(result['settings']);
   return row ? [{ name: `${OURS} w${weights}a8`, median: number(row['median']), batch }] : [];
+}
+
+/** Calls that the host makes, and round trips, of a detector's run. */
+function host(result: Fields): string {
+  const table = (name: string, title: string) => {
+    const rows = list(result[name]).map((row): Fields => {
+      const microseconds = (key: string) => (number(row[key]) ?? 0) * 1000;
+      return { [title]: row['name'], 'median us': microseconds('median'), 'p95 us': microseconds('p95') };
+    });
+    return rows.length === 0 ? '' : markdownTable(rows);
+  };
+  const tables = [table('host', 'on the host'), table('waited', 'waited for')].filter(Boolean);
+  if (tables.length === 0) return '';
+  return `The detector of ${number(result['dispatches'])} dispatches at ${number(result['side'])} px:\n\n${tables.join('\n')}`;
 }
 
 function training(steps: CardFile['steps']): string {
