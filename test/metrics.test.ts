@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Random } from '../src/data/random.ts';
 import { connectedComponents } from '../src/metrics/components.ts';
-import { componentRegions, pixelMetrics, type ScoredMap, saturationArea } from '../src/metrics/overlap.ts';
+import { componentRegions, PixelPool, pixelMetrics, type ScoredMap, saturationArea } from '../src/metrics/overlap.ts';
 import { auroc, binaryMetrics } from '../src/metrics/ranking.ts';
 import { readSafetensors } from '../src/model/safetensors.ts';
 
@@ -118,6 +118,67 @@ describe('AU-PRO of known cases', () => {
   test('without a defect there is none', () => {
     expect(pixelMetrics([scored([1, 2], [0, 0], 2, 1)])).toBeUndefined();
   });
+});
+
+test('groups of images of more pixels than are sorted together, with ties', () => {
+  const random = new Random(3);
+  const [width, height] = [96, 64];
+  const image = (defect: boolean): ScoredMap & { readonly mask: Uint8Array } => {
+    const mask = new Uint8Array(width * height);
+    if (defect) for (let i = 0; i < 1000; i++) mask[i] = 1;
+    const map = Float32Array.from(mask, (v) => Math.round(300 * (random.uniform() - 0.4 + 0.2 * v)) / 250);
+    return { ...scored(map, mask, width, height), mask };
+  };
+  const images = { good: [image(false), image(false)], scratch: [image(true)], stain: [image(true), image(true)] };
+  const pool = new PixelPool(5000);
+  // Groups grow in turns.
+  for (let i = 0; i < 2; i++) {
+    for (const [name, group] of Object.entries(images)) if (group[i]) pool.add(name, group[i]!);
+    pool.metrics();
+  }
+  for (const names of [
+    ['good', 'scratch'],
+    ['good', 'stain'],
+    ['good', 'scratch', 'stain'],
+  ] as const) {
+    const chosen = names.flatMap((name) => images[name]);
+    const scores = Float32Array.from(chosen.flatMap(({ map }) => [...map]));
+    const expected = binaryMetrics(
+      scores,
+      chosen.flatMap(({ mask }) => [...mask]),
+    )!;
+    const found = pool.metrics(names)!;
+    expect(found.pixel!.auroc).toBeCloseTo(expected.auroc, 12);
+    expect(found.pixel!.ap).toBeCloseTo(expected.ap, 12);
+    expect(found.pixel).toMatchObject({ f1Max: expected.f1Max, f1Threshold: expected.f1Threshold });
+    // The area by its definition, at the scores that there are.
+    const levels = [...new Set(scores)].sort((a, b) => b - a);
+    const normal = chosen.flatMap(({ map, mask }) => [...map].filter((_, i) => mask[i] === 0)).sort((a, b) => b - a);
+    const regions = chosen.flatMap(({ map, mask }) =>
+      mask[0] ? [[...map].filter((_, i) => mask[i] === 1).sort((a, b) => b - a)] : [],
+    );
+    const share = (sorted: readonly number[], level: number) => {
+      let [low, high] = [0, sorted.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (sorted[middle]! >= level) low = middle + 1;
+        else high = middle;
+      }
+      return low / sorted.length;
+    };
+    let area = 0;
+    let [x0, y0] = [0, 0];
+    for (const level of levels) {
+      const x1 = share(normal, level);
+      const y1 = regions.reduce((sum, region) => sum + share(region, level), 0) / regions.length;
+      const end = Math.min(x1, 0.3);
+      if (x0 < end) area += ((end - x0) * (2 * y0 + ((y1 - y0) * (end - x0)) / (x1 - x0))) / 2;
+      [x0, y0] = [x1, y1];
+    }
+    expect(found.area(0.3)).toBeCloseTo(area / 0.3, 9);
+  }
+  expect(pool.metrics(['good'])).toBeUndefined();
+  expect(pool.metrics(['unknown'])).toBeUndefined();
 });
 
 describe('saturated overlap (MVTec LOCO)', () => {

@@ -1,7 +1,7 @@
 import { GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
-import { type OverlapCurve, type PixelMetrics, pixelMetrics, type Region, type ScoredMap } from '../metrics/overlap.ts';
+import { type OverlapCurve, type PixelMetrics, PixelPool, type Region } from '../metrics/overlap.ts';
 import { auroc, type BinaryMetrics, binaryMetrics } from '../metrics/ranking.ts';
 import type { Detector, Prediction } from '../model/detector.ts';
 import { mapScore } from '../model/score.ts';
@@ -104,9 +104,6 @@ export interface EvaluatedImage {
   readonly prediction: Prediction;
 }
 
-/** Maps are kept with their defect kind until all images have been seen. */
-type KeptMap = ScoredMap & { readonly defect: string };
-
 /**
  * Scores all test images and computes the field's metrics at original resolution.
  * @throws UserError when no image is left
@@ -114,7 +111,7 @@ type KeptMap = ScoredMap & { readonly defect: string };
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { detector, source, detail = 'defects', batch = 1, onResult, onNotice, signal } = options;
   const results: ImageResult[] = [];
-  const maps: KeptMap[] = [];
+  const pool = new PixelPool();
   const leftOut: string[] = [];
   const leave = (error: UserError) => {
     leftOut.push(error.message);
@@ -145,7 +142,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       if (truth && truth.regions.length === 0)
         onNotice?.(`${name}: its mask is empty, so it is left out of pixel metrics.`);
       else if (detail !== 'images' && (truth || defect === GOOD))
-        maps.push({ defect, width, height, map, regions: truth?.regions ?? [] });
+        pool.add(defect, { width, height, map, regions: truth?.regions ?? [] });
       await onResult?.(index, { name, defect, image, truth, prediction });
     }
   }
@@ -153,7 +150,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     throw new UserError('there are no test images that could be scored.', 'Give a data set with a test folder.');
   }
   if (leftOut.length > 0) onNotice?.(`${leftOut.length} of ${source.count} images were left out.`);
-  return { ...summarise(results, maps, source, detail !== 'pixels' || source.averageKinds), leftOut };
+  return { ...summarise(results, pool, source, detail !== 'pixels' || source.averageKinds), leftOut };
 }
 
 type LoadedImage = Omit<EvaluatedImage, 'prediction'> & { readonly index: number };
@@ -228,7 +225,7 @@ export class UnreadableImageError extends UserError {
 
 function summarise(
   results: readonly ImageResult[],
-  maps: readonly KeptMap[],
+  pool: PixelPool,
   source: TestSource,
   byDefect: boolean,
 ): Omit<Evaluation, 'leftOut'> {
@@ -244,7 +241,7 @@ function summarise(
       labels,
     );
   const kinds = [...new Set(results.filter(isBad).map(({ defect }) => defect))].sort();
-  const pixels = maps.some(isBad) ? pixelMetrics(maps) : undefined;
+  const pixels = pool.metrics();
   const metric = source.overlap === 'saturated' ? 'AU-sPRO' : 'AU-PRO';
   const overlapOf = (all: PixelMetrics | undefined): Overlap | undefined =>
     all && { metric, areas: FPR_LIMITS.map((limit) => all.area(limit)) };
@@ -258,7 +255,7 @@ function summarise(
         chosen.map(({ score }) => score),
         chosen.map(isBad),
       ),
-      overlap: byDefect ? overlapOf(kinds.length === 1 ? pixels : pixelMetrics(maps.filter(belongs))) : undefined,
+      overlap: byDefect ? overlapOf(kinds.length === 1 ? pixels : pool.metrics([kind, GOOD])) : undefined,
     };
   });
   const overlaps = defects.flatMap(({ overlap }) => (overlap ? [overlap] : []));

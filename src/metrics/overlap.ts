@@ -1,5 +1,6 @@
 import { connectedComponents } from './components.ts';
-import { type BinaryMetrics, Ranking, rankedMetrics } from './ranking.ts';
+import { descendingKeys, scoreOfKey, sortKeys, sortKeysInPlace } from './keys.ts';
+import type { BinaryMetrics } from './ranking.ts';
 
 /** An anomaly map at the image's own size, with what is known about it. */
 export interface ScoredMap {
@@ -43,47 +44,271 @@ export interface PixelMetrics {
   readonly curve: OverlapCurve;
 }
 
-/** Numbers of sets from here on take 32 bits. */
-const SETS_OF_16_BITS = 2 ** 16;
-
 /** Points that the curve for drawing is thinned to. */
 const CURVE_POINTS = 1000;
 
-/**
- * Per-region overlap (AU-PRO; MVTec AD's official tool), or its saturated form (AU-sPRO, MVTec LOCO), and pixel metrics, from
- * one sort of all pixels. Images that are known to be defective but have no region must be left out by the caller.
- * @returns undefined without any region or without any normal pixel
- */
-export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undefined {
-  const total = images.reduce((sum, { map }) => sum + map.length, 0);
-  const scores = new Float32Array(total);
-  let members: Uint16Array | Uint32Array = new Uint16Array(total);
-  const sets = new RegionSets();
-  const saturations: number[] = [];
-  let offset = 0;
-  for (const { map, regions } of images) {
-    scores.set(map, offset);
-    for (const { pixels, saturation } of regions) {
-      const region = saturations.push(saturation) - 1;
-      for (const pixel of pixels) {
-        const set = sets.add(members[offset + pixel]!, region);
-        if (set === SETS_OF_16_BITS) members = Uint32Array.from(members);
-        members[offset + pixel] = set;
+/** Normal pixels that are sorted together, by default. */
+const BLOCK = 2 ** 20;
+
+/** Pixels of one group of images. */
+class Group {
+  /** Keys of normal pixels in sorted blocks; the last one is being filled. @see descendingKeys */
+  readonly blocks: Uint32Array[] = [];
+  /** Keys of the pixels of defects, per image, and the sets of regions that they belong to. */
+  readonly defects: { readonly keys: Uint32Array; readonly sets: Uint32Array }[] = [];
+  regions = 0;
+  normal = 0;
+  readonly #size: number;
+  #filled: number;
+
+  /** @param size of a block */
+  constructor(size: number) {
+    this.#size = size;
+    this.#filled = size;
+  }
+
+  /** @param normals how many of the keys count, from the first on */
+  addNormals(keys: Uint32Array, normals: number, scratch: Uint32Array): void {
+    this.normal += normals;
+    for (let at = 0; at < normals; ) {
+      if (this.#filled === this.#size) {
+        this.blocks.push(new Uint32Array(this.#size));
+        this.#filled = 0;
+      }
+      const block = this.blocks.at(-1)!;
+      const some = Math.min(normals - at, this.#size - this.#filled);
+      block.set(keys.subarray(at, at + some), this.#filled);
+      this.#filled += some;
+      at += some;
+      if (this.#filled === this.#size) sortKeysInPlace(block, scratch);
+    }
+  }
+
+  /** Sorted blocks; those of a group that is still growing end in one that is sorted for each call. */
+  *sorted(scratch: Uint32Array): Generator<Uint32Array> {
+    for (const [i, block] of this.blocks.entries()) {
+      const isLast = i === this.blocks.length - 1;
+      if (!isLast || this.#filled === this.#size) yield block;
+      else {
+        const open = block.subarray(0, this.#filled);
+        sortKeysInPlace(open, scratch.subarray(0, this.#filled));
+        yield open;
       }
     }
-    offset += map.length;
   }
-  let normal = 0;
-  for (let i = 0; i < total; i++) if (members[i] === 0) normal++;
-  if (saturations.length === 0 || normal === 0) return undefined;
+}
 
-  const ranking = Ranking.inPlace(scores, members);
-  const curve = sweep(ranking, sets, saturations, normal);
-  return {
-    pixel: rankedMetrics(ranking),
-    area: (limit) => areaUpTo(curve, limit),
-    curve: thin(curve),
-  };
+/**
+ * Pixels of anomaly maps, gathered by groups of images. A normal pixel takes four bytes: its score says all. Metrics come from
+ * the scores of defects and from how many normal pixels are above each of them.
+ */
+export class PixelPool {
+  readonly #groups = new Map<string, Group>();
+  readonly #sets = new RegionSets();
+  readonly #saturations: number[] = [];
+  readonly #scratch: Uint32Array;
+
+  /** @param block normal pixels that are sorted together */
+  constructor(block = BLOCK) {
+    this.#scratch = new Uint32Array(block);
+  }
+
+  /** Adds an image. Its map and regions are not kept. Images that are defective but have no region must be left out. */
+  add(name: string, { map, regions }: ScoredMap): void {
+    let group = this.#groups.get(name);
+    if (!group) {
+      group = new Group(this.#scratch.length);
+      this.#groups.set(name, group);
+    }
+    group.regions += regions.length;
+    const keys = descendingKeys(map);
+    if (regions.length === 0) {
+      group.addNormals(keys, keys.length, this.#scratch);
+      return;
+    }
+    const members = new Uint32Array(keys.length);
+    for (const { pixels, saturation } of regions) {
+      const region = this.#saturations.push(saturation) - 1;
+      for (const pixel of pixels) members[pixel] = this.#sets.add(members[pixel]!, region);
+    }
+    let count = 0;
+    for (const set of members) if (set !== 0) count++;
+    const defects = { keys: new Uint32Array(count), sets: new Uint32Array(count) };
+    let [normal, defect] = [0, 0];
+    for (let i = 0; i < keys.length; i++) {
+      if (members[i] === 0) keys[normal++] = keys[i]!;
+      else {
+        defects.keys[defect] = keys[i]!;
+        defects.sets[defect++] = members[i]!;
+      }
+    }
+    group.addNormals(keys, normal, this.#scratch);
+    group.defects.push(defects);
+  }
+
+  /**
+   * Per-region overlap (AU-PRO; MVTec AD's official tool), or its saturated form (AU-sPRO, MVTec LOCO), and pixel metrics.
+   * @param names of the groups that count; all by default
+   * @returns undefined without any region or without any normal pixel
+   */
+  metrics(names?: readonly string[]): PixelMetrics | undefined {
+    const groups = names ? names.flatMap((name) => this.#groups.get(name) ?? []) : [...this.#groups.values()];
+    const total = (of: (group: Group) => number) => groups.reduce((sum, group) => sum + of(group), 0);
+    const normal = total((group) => group.normal);
+    const regions = total((group) => group.regions);
+    if (regions === 0 || normal === 0) return undefined;
+    const ties = this.#ties(groups);
+    const curve = this.#sweep(ties, regions, normal);
+    return {
+      pixel: tieMetrics(ties, normal),
+      area: (limit) => areaUpTo(curve, limit),
+      curve: thin(curve),
+    };
+  }
+
+  #ties(groups: readonly Group[]): Ties {
+    const parts = groups.flatMap(({ defects }) => defects);
+    const count = parts.reduce((sum, { keys }) => sum + keys.length, 0);
+    const all = { keys: new Uint32Array(count), sets: new Uint32Array(count) };
+    let at = 0;
+    for (const { keys, sets } of parts) {
+      all.keys.set(keys, at);
+      all.sets.set(sets, at);
+      at += keys.length;
+    }
+    const { keys, labels: sets } = sortKeys(all.keys, all.sets);
+    let different = 0;
+    for (let i = 0; i < count; i++) if (i === 0 || keys[i] !== keys[i - 1]) different++;
+    const scores = new Uint32Array(different);
+    const ends = new Uint32Array(different);
+    for (let i = 0, tie = -1; i < count; i++) {
+      if (i === 0 || keys[i] !== keys[i - 1]) scores[++tie] = keys[i]!;
+      ends[tie] = i + 1;
+    }
+    const above = new Float64Array(different);
+    const equal = new Float64Array(different);
+    for (const group of groups) {
+      for (const block of group.sorted(this.#scratch)) countNormals(block, scores, above, equal);
+    }
+    let sum = 0;
+    for (let tie = 0; tie < different; tie++) {
+      sum += above[tie]!;
+      above[tie] = sum;
+      sum += equal[tie]!;
+    }
+    return { scores, ends, sets, above, equal };
+  }
+
+  #sweep({ ends, sets, above, equal }: Ties, regions: number, normal: number): OverlapCurve {
+    const fpr = [0];
+    const overlap = [0];
+    const found = new Float64Array(this.#saturations.length);
+    let sum = 0;
+    const point = (x: number, y: number) => {
+      if (x === fpr.at(-1) && y === overlap.at(-1)) return;
+      fpr.push(x);
+      overlap.push(y);
+    };
+    let start = 0;
+    for (let tie = 0; tie < ends.length; tie++) {
+      const level = sum;
+      for (; start < ends[tie]!; start++) {
+        for (const region of this.#sets.regions[sets[start]!]!) {
+          const saturation = this.#saturations[region]!;
+          if (++found[region]! <= saturation) sum += 1 / saturation;
+        }
+      }
+      // Over normal pixels alone the curve is level: both ends of such a run say all.
+      if (sum === level) continue;
+      point(above[tie]! / normal, level / regions);
+      point((above[tie]! + equal[tie]!) / normal, sum / regions);
+    }
+    point(1, sum / regions);
+    point(1, 1);
+    return { fpr, overlap };
+  }
+}
+
+/** Pixels of defects by their different scores, highest first. */
+interface Ties {
+  /** As keys. */
+  readonly scores: Uint32Array;
+  /** Behind the last pixel of each. */
+  readonly ends: Uint32Array;
+  /** Per pixel, the set of regions that it belongs to. */
+  readonly sets: Uint32Array;
+  /** Normal pixels with a higher score, and with the same one. */
+  readonly above: Float64Array;
+  readonly equal: Float64Array;
+}
+
+/**
+ * Adds sorted normal pixels to the counts between scores: `above` gets those behind the score before.
+ * Both lists may be far longer than the other, so the next place is searched in steps that double.
+ */
+function countNormals(block: Uint32Array, scores: Uint32Array, above: Float64Array, equal: Float64Array): void {
+  let tie = 0;
+  let at = 0;
+  while (at < block.length) {
+    tie = lowerBound(scores, block[at]!, tie);
+    if (tie === scores.length) return;
+    const score = scores[tie]!;
+    const before = lowerBound(block, score, at);
+    above[tie]! += before - at;
+    at = before;
+    while (at < block.length && block[at] === score) {
+      equal[tie]!++;
+      at++;
+    }
+  }
+}
+
+/** The first place from `from` on whose value is not below. */
+function lowerBound(sorted: Uint32Array, value: number, from: number): number {
+  let [low, step] = [from, 1];
+  while (low + step <= sorted.length && sorted[low + step - 1]! < value) {
+    low += step;
+    step *= 2;
+  }
+  let high = Math.min(low + step - 1, sorted.length);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** {@link binaryMetrics} over pixels: scores without a defect change none of them. */
+function tieMetrics({ scores, ends, above, equal }: Ties, normal: number): BinaryMetrics {
+  const positives = ends.at(-1)!;
+  let area = 0;
+  let ap = 0;
+  let f1Max = 0;
+  let f1Threshold = Number.POSITIVE_INFINITY;
+  let before = 0;
+  for (let tie = 0; tie < ends.length; tie++) {
+    const found = ends[tie]!;
+    const hits = found - before;
+    const falsePositives = above[tie]! + equal[tie]!;
+    // Of the pairs that are ranked rightly: with the normal pixels below, and half of those with the same score.
+    area += hits * (normal - above[tie]! - equal[tie]! / 2);
+    ap += (hits / positives) * (found / (found + falsePositives));
+    const f1 = (2 * found) / (found + falsePositives + positives);
+    if (f1 > f1Max) {
+      f1Max = f1;
+      f1Threshold = scoreOfKey(scores[tie]!);
+    }
+    before = found;
+  }
+  return { auroc: area / (positives * normal), ap, f1Max, f1Threshold };
+}
+
+/** {@link PixelPool.metrics} of some images. */
+export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undefined {
+  const pool = new PixelPool();
+  for (const image of images) pool.add('', image);
+  return pool.metrics();
 }
 
 /** Numbers for the sets of regions that pixels belong to; 0 is the empty set. Defects of LOCO may overlap. */
@@ -103,42 +328,6 @@ class RegionSets {
     }
     return found;
   }
-}
-
-/** @param ranking pixels with the numbers of their sets of regions */
-function sweep(ranking: Ranking, sets: RegionSets, saturations: readonly number[], normal: number): OverlapCurve {
-  const members = ranking.labels as ArrayLike<number>;
-  const fpr = [0];
-  const overlap = [0];
-  const found = new Float64Array(saturations.length);
-  let falsePositives = 0;
-  let sum = 0;
-  const point = (x: number, y: number) => {
-    if (x === fpr.at(-1) && y === overlap.at(-1)) return;
-    fpr.push(x);
-    overlap.push(y);
-  };
-  ranking.forEachTie((start, end) => {
-    const [before, level] = [falsePositives, sum];
-    for (let i = start; i < end; i++) {
-      const set = members[i]!;
-      if (set === 0) {
-        falsePositives++;
-        continue;
-      }
-      for (const region of sets.regions[set]!) {
-        const saturation = saturations[region]!;
-        if (++found[region]! <= saturation) sum += 1 / saturation;
-      }
-    }
-    // Over normal pixels alone the curve is level: both ends of such a run say all.
-    if (sum === level) return;
-    point(before / normal, level / saturations.length);
-    point(falsePositives / normal, sum / saturations.length);
-  });
-  point(falsePositives / normal, sum / saturations.length);
-  point(1, 1);
-  return { fpr, overlap };
 }
 
 /** Trapezoids up to the limit, the last one with an interpolated end, divided by the limit. */

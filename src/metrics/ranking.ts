@@ -1,16 +1,9 @@
-/** Bits per pass of the radix sort: three passes cover 32. */
-const RADIX_BITS = 11;
-const RADIX = 2 ** RADIX_BITS;
+import { descendingKeys, scoreOfKey, sortKeys } from './keys.ts';
 
 /** What a score stands for: a class (0: normal), or a number of the caller's. */
 type Labels = ArrayLike<number | boolean>;
 
-type LabelArray = Uint16Array | Uint32Array;
-
-/**
- * Scores in descending order with their labels. Float32 scores are radix sorted, in linear time, for hundreds of millions of
- * pixels; labels move along, so that what follows reads memory in order.
- */
+/** Scores in descending order with their labels. Float32 scores are radix sorted, in linear time. */
 export class Ranking {
   /** Highest first. */
   readonly scores: ArrayLike<number>;
@@ -24,14 +17,12 @@ export class Ranking {
 
   /** @param scores finite numbers @param labels one per score */
   static of(scores: ArrayLike<number>, labels: Labels): Ranking {
-    if (scores instanceof Float32Array) return Ranking.inPlace(scores.slice(), Uint32Array.from(labels, Number));
+    if (scores instanceof Float32Array) {
+      const sorted = sortKeys(descendingKeys(scores), Uint32Array.from(labels, Number));
+      return new Ranking({ scores: Float32Array.from(sorted.keys, scoreOfKey), labels: sorted.labels });
+    }
     const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
     return new Ranking({ scores: order.map((i) => scores[i]!), labels: order.map((i) => labels[i]!) });
-  }
-
-  /** As {@link of}, in the arrays that are given: they are overwritten, and no copies of them take memory. */
-  static inPlace(scores: Float32Array, labels: LabelArray): Ranking {
-    return new Ranking(radixSorted(scores, labels));
   }
 
   /**
@@ -48,45 +39,6 @@ export class Ranking {
       start = end;
     }
   }
-}
-
-/** Overwrites both arrays. */
-function radixSorted(scores: Float32Array, given: LabelArray): { scores: Float32Array; labels: LabelArray } {
-  const n = scores.length;
-  let keys: Uint32Array = new Uint32Array(scores.buffer, scores.byteOffset, n);
-  for (let i = 0; i < n; i++) {
-    const word = keys[i]!;
-    // Ascending keys of descending floats: the sign bit turns the order of the magnitude round. Both zeros are equal.
-    const unsigned = word === 0x80000000 ? 0 : word;
-    keys[i] = unsigned >>> 31 ? unsigned : ~(unsigned | 0x80000000);
-  }
-  let labels = given;
-  let otherKeys: Uint32Array = new Uint32Array(n);
-  let otherLabels: LabelArray = given instanceof Uint16Array ? new Uint16Array(n) : new Uint32Array(n);
-  const starts = new Uint32Array(RADIX);
-  for (let shift = 0; shift < 32; shift += RADIX_BITS) {
-    starts.fill(0);
-    for (let i = 0; i < n; i++) starts[(keys[i]! >>> shift) & (RADIX - 1)]!++;
-    let sum = 0;
-    for (let digit = 0; digit < RADIX; digit++) {
-      const count = starts[digit]!;
-      starts[digit] = sum;
-      sum += count;
-    }
-    for (let i = 0; i < n; i++) {
-      const key = keys[i]!;
-      const to = starts[(key >>> shift) & (RADIX - 1)]!++;
-      otherKeys[to] = key;
-      otherLabels[to] = labels[i]!;
-    }
-    [keys, otherKeys] = [otherKeys, keys];
-    [labels, otherLabels] = [otherLabels, labels];
-  }
-  for (let i = 0; i < n; i++) {
-    const key = keys[i]!;
-    keys[i] = key >>> 31 ? key : ~key & 0x7fffffff;
-  }
-  return { scores: new Float32Array(keys.buffer, keys.byteOffset, n), labels };
 }
 
 /** Metrics of a two-class ranking; undefined ones need both classes. */
@@ -111,7 +63,7 @@ export function binaryMetrics(scores: ArrayLike<number>, labels: Labels): Binary
 }
 
 /** {@link binaryMetrics} of a ranking that is there already. */
-export function rankedMetrics(ranking: Ranking): BinaryMetrics | undefined {
+function rankedMetrics(ranking: Ranking): BinaryMetrics | undefined {
   const { labels } = ranking;
   let positives = 0;
   for (let i = 0; i < labels.length; i++) if (labels[i]) positives++;
