@@ -6,6 +6,7 @@ import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf 
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import type { VariantChoice } from '../src/engine/plan.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
@@ -61,7 +62,7 @@ function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
 interface Case {
   readonly name: string;
   readonly root: Node;
-  readonly variants?: Readonly<Record<string, string>>;
+  readonly variants?: VariantChoice;
 }
 
 const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
@@ -159,6 +160,59 @@ const CASES: readonly Case[] = [
     root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 3, 3), named('b', 37), named('t', 1, 37, 9, 10)),
     variants: { convDistance: 'winograd4', winogradProduct: 'block32x32x16', winogradMap: 'workgroup' },
   },
+  ...(
+    [
+      [13, 17, 4],
+      [5, 4, 3],
+      [10, 9, 4],
+    ] as const
+  ).map(
+    ([height, width, k]): Case => ({
+      name: `winograd of a plane resized to ${height} x ${width}`,
+      root: conv2d(resizeBilinear(x(2, 5, 7, 9), height, width), named('w', 9, 5, k, k), named('b', 9), { padding: 2 }),
+      variants: {
+        conv2d: k === 4 ? 'winograd3' : 'winograd4',
+        winogradInput: ['resized', 'tile'],
+        winogradProduct: 'block32x32x16',
+      },
+    }),
+  ),
+  ...(['split16x4', 'tile32x32'] as const).map((variant): Case => {
+    const y = conv2d(x(2, 37, 4, 5), named('v', 19, 37, 3, 3), named('a', 19), { padding: 1, relu: true }, 'first');
+    return {
+      name: `conv2d ${variant} of what is in parts and resized`,
+      root: conv2d(resizeBilinear(y, 7, 6), named('w', 20, 19, 4, 4), named('b', 20), { padding: 2 }, 'second'),
+      variants: { 'conv2d/first': 'split16x4', 'conv2d/second': variant, conv2dTile: ['staged', 'tile'] },
+    };
+  }),
+  {
+    name: 'conv2d of what is in parts',
+    root: conv2d(
+      conv2d(x(1, 70, 4, 4), named('v', 20, 70, 3, 3), undefined, { padding: 1 }, 'first'),
+      named('w', 40, 20, 3, 3),
+      named('b', 40),
+      { stride: 2 },
+      'second',
+    ),
+    variants: { 'conv2d/first': 'split16x4', 'conv2d/second': 'split32x32', conv2dTile: ['staged', 'tile'] },
+  },
+  ...(['winograd3', 'winograd2'] as const).map((other): Case => {
+    const maps = [undefined, named('t', 1, 37, 8, 9)].map((target, i) => {
+      const operands = [named(`w${i}`, 37, 9, 4, 4), named(`b${i}`, 37), target] as const;
+      return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
+    });
+    return {
+      name: `combined maps by ${other} and winograd3`,
+      root: combineMaps(maps[0]!, maps[1]!, named('q', 4)),
+      variants: {
+        'convDistance/map0': other,
+        'convDistance/map1': 'winograd3',
+        winogradProduct: 'block32x32x16',
+        winogradMap: 'workgroup',
+        winogradMeanDistance: ['combined', 'workgroup'],
+      },
+    };
+  }),
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },

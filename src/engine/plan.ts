@@ -98,19 +98,33 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
   return best;
 }
 
+/** The variant of a node that absorbs another one, where it is forced or the default; there is none where it stays two. */
+function absorbingVariant(node: Node, target: Target, forced?: VariantChoice): Variant<unknown> | undefined {
+  const names = [forced?.[node.op.name] ?? []].flat();
+  const supported = supportedVariants(node, target);
+  const wanted = names.flatMap((name) => supported.filter((variant) => variant.name === name))[0];
+  return wanted ?? supported.find((variant) => mayBeDefault(variant, target.caps, node));
+}
+
 interface Lowered {
   readonly outputs: Record<string, Node>;
   readonly effects: Node[];
   readonly kernels: Map<Node, { kernel: Kernel; variant: string }>;
 }
 
-/** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
-export function fuse(roots: readonly Node[]): Node[] {
+/** How many nodes and roots use a node. */
+function countUsers(roots: readonly Node[]): Map<Node, number> {
   const users = new Map<Node, number>();
   for (const node of topologicalOrder(roots)) {
     for (const used of node.inputs) users.set(used, (users.get(used) ?? 0) + 1);
   }
   for (const root of roots) users.set(root, (users.get(root) ?? 0) + 1);
+  return users;
+}
+
+/** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
+export function fuse(roots: readonly Node[]): Node[] {
+  const users = countUsers(roots);
   return rewriteGraph(roots, (node, original) => {
     const isOnlyUser = (input: Node) => users.get(original.inputs[node.inputs.indexOf(input)]!) === 1;
     return node.op.fuse?.(node, isOnlyUser) ?? node;
@@ -166,8 +180,28 @@ export function lower(options: CompileOptions, on: Target): Lowered {
     return done.get(root)!;
   };
 
+  const absorb = (roots: readonly Node[]): Node[] => {
+    const users = countUsers(roots);
+    const isOnlyUser = (input: Node) => users.get(input) === 1;
+    return rewriteGraph(roots, (node, original) => {
+      const entry = kernels.get(original);
+      if (!entry) return node;
+      users.set(node, users.get(original)!);
+      kernels.set(node, entry);
+      let current = node;
+      for (;;) {
+        const wider = current.op.absorb?.(current, isOnlyUser);
+        const variant = wider && absorbingVariant(wider, target, options.variants);
+        if (!variant) return current;
+        kernels.set(wider, { kernel: variant.kernel!(wider, caps), variant: variant.name });
+        users.set(wider, users.get(original)!);
+        current = wider;
+      }
+    });
+  };
+
   const names = Object.keys(options.outputs);
-  const roots = fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit);
+  const roots = absorb(fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit));
   const outputs = Object.fromEntries(names.map((name, i) => [name, roots[i]!]));
   const effects = roots.slice(names.length);
   return { outputs, effects, kernels };

@@ -4,6 +4,7 @@ import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { combinedDistance } from './winogradMap.ts';
 
 type None = Record<string, never>;
 
@@ -101,6 +102,9 @@ export const mapCombineOp: Op<None> = {
   reference([st, ae, q]) {
     const [sa, sb, aa, ab] = q as unknown as [number, number, number, number];
     return Float64Array.from(st!, (v, i) => 0.05 * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
+  },
+  absorb({ inputs: [st, ae, quantiles] }, isOnlyUser) {
+    return isOnlyUser(ae!) ? combinedDistance(ae!, st!, quantiles!) : undefined;
   },
   variants: [
     {

@@ -1,11 +1,13 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
+import resizedInputShader from '../../shaders/winograd_input_resized.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
 import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { f32, i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { resizeBilinearOp } from './resizeBilinear.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradMap } from './winogradMap.ts';
 import {
@@ -33,6 +35,8 @@ interface InputAttrs extends TileAttrs {
   readonly rows: number;
   readonly tilesY: number;
   readonly tilesX: number;
+  /** Height and width to which x is resized while it is read. */
+  readonly resized?: readonly [number, number];
 }
 
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
@@ -43,9 +47,16 @@ export const winogradInputOp: Op<InputAttrs> = {
   },
   reference: testedThrough('winogradInput', 'conv2d'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  absorb(node, isOnlyUser) {
+    const [x] = node.inputs as [Node];
+    if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
+    const [, , height, width] = nchw(x.type);
+    return makeNode(winogradInputOp, x.inputs, { ...node.attrs, resized: [height, width] }, node.label);
+  },
   variants: [
     {
       name: 'tile',
+      supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
         const [, channels, height, width] = nchw(inputType(node, 0));
@@ -66,6 +77,50 @@ export const winogradInputOp: Op<InputAttrs> = {
             channels: u32(channels),
             height: i32(height),
             width: i32(width),
+            padding: i32(padding),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(pitch(rows * tilesX)),
+          },
+          grid: [across, Math.ceil(channels / each)],
+        };
+      },
+    },
+    {
+      name: 'resized',
+      supports: (_, { attrs }) => attrs.resized !== undefined,
+      madeFor: 'gpu',
+      kernel(node, caps) {
+        const { m, k, padding, firstRow, rows, tilesY, tilesX, resized } = node.attrs;
+        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [outHeight, outWidth] = resized!;
+        const A = m + k - 1;
+        const across = Math.ceil((rows * tilesX) / WORKGROUP);
+        const each = channelsPerInvocation(caps, across, channels);
+        // From the value before the patch's first one to that behind the last one.
+        const window = (from: number, to: number) => Math.floor(((A - 1) * from) / to) + 3;
+        return {
+          shader: { name: 'winograd_input_resized.wgsl', source: resizedInputShader },
+          defines: {
+            A,
+            K: k,
+            M: m,
+            INY: height,
+            INX: width,
+            OUTY: outHeight,
+            OUTX: outWidth,
+            UP: Number(outHeight >= height && outWidth >= width),
+            ROWS: window(height, outHeight),
+            COLUMNS: window(width, outWidth),
+            CHANNELS: each,
+            WORKGROUP,
+          },
+          params: {
+            channels: u32(channels),
+            scaleY: f32(height / outHeight),
+            scaleX: f32(width / outWidth),
             padding: i32(padding),
             firstRow: u32(firstRow),
             rows: u32(rows),
