@@ -240,6 +240,26 @@ const ELEMENTS: readonly Case[] = [
       { name: `channelDistance ${variant} alone`, root: channelDistance(x(2, 7, 5, 9)), variants },
     ];
   }),
+  ...(['map', 'features'] as const).map((other): Case => {
+    const distance = channelDistance(
+      standardise(x(2, 21, 5, 9), named('m', 21), named('s', 21)),
+      named('y', 2, 21, 5, 9),
+    );
+    const a = other === 'map' ? named('other', 2, 1, 5, 9) : distance;
+    const b = other === 'map' ? distance : channelDistance(named('z', 2, 21, 5, 9));
+    return {
+      name: `combined channelDistance with ${other}`,
+      root: combineMaps(a, b, named('q', 4)),
+      variants: { channelDistance: 'shared', sharedDistance: 'shared' },
+    };
+  }),
+  ...(['u8', 'f16'] as const).map(
+    (storage): Case => ({
+      name: `storeActivations ${storage} resized`,
+      root: storeActivations(resizeBilinear(x(2, 5, 9, 7), 5, 17), storage, storage === 'u8' ? range('r') : undefined),
+      variants: { storeActivations: ['resized', 'element'] },
+    }),
+  ),
   { name: 'imageToTensor', root: imageToTensor(input('image', [2, 9, 11], 'u32')) },
   { name: 'standardise', root: standardise(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
   { name: 'sliceOuter', root: sliceOuter(x(5, 3, 7), 1, 3) },

@@ -387,6 +387,11 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const per = get('TO_WORDS') ? 32 / get('BITS') : 1;
     return perElement(dispatched, { loads: per * size(node.type) }, 2 * DIVISION + 8 * per);
   },
+  'store_resized.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const per = 32 / get('BITS');
+    return perElement(dispatched, { loads: 4 * per * size(node.type) }, 2 * DIVISION + 40 + 20 * per);
+  },
   'pad2d.wgsl'(dispatched) {
     const { node, get } = dispatched;
     const [, , height, width] = nchw(node.type);
@@ -426,21 +431,26 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
-    const [SLOTS, invocations] = [get('SLOTS'), get('WORKGROUP')];
-    const each = 1 + get('TARGET');
+    const [SLOTS, invocations, SETS, COMBINED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('COMBINED')];
+    const standardised = get('STANDARDISED0') + get('STANDARDISED1');
+    const tensors = SETS + get('TARGET0') + get('TARGET1');
     // The last workgroup computes whole pixels, too.
     const pixels = (workgroups * invocations) / SLOTS;
-    const loads = each * get('channels') * pixels;
+    const values = get('channels') * pixels;
     const stores = size(node.type);
+    // Quantiles, and what of the other map is there.
+    const ends = COMBINED * (4 * workgroups * invocations + (SETS === 2 ? 2 : 3) * stores);
     return {
       invocations,
-      loads,
+      loads: values * (tensors + 2 * standardised) + ends,
       stores,
       workgroupReads: SLOTS * stores,
       workgroupWrites: workgroups * invocations,
       workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations),
       otherInstructions:
-        workgroups * invocations * (SETUP + DIVISION) + 2 * SLOTS * stores + get('channels') * pixels * (2 + 2 * each),
+        workgroups * invocations * (SETUP + DIVISION + 20 * COMBINED) +
+        2 * SLOTS * stores +
+        values * (2 * SETS + 2 * tensors + standardised * (4 + DIVISION)),
       steps: Math.ceil(get('channels') / SLOTS / IN_FLIGHT),
       workgroupMemory: 4 * invocations,
     };

@@ -1,5 +1,6 @@
 import type { DataType, Node } from '../engine/graph.ts';
 import { Parameter } from '../engine/graph.ts';
+import type { VariantChoice } from '../engine/plan.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { conv2dInputGrad } from '../kernels/conv2dInputGrad.ts';
@@ -19,6 +20,7 @@ import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import type { ActivationStorage } from '../kernels/storage.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
+import { absorptionTable } from './absorptionTable.ts';
 import { quantisedTable } from './quantisedTable.ts';
 
 /** How the values of an input are drawn. */
@@ -45,10 +47,26 @@ export interface Case {
   readonly gradient?: readonly number[];
   /** Width of quantised weights. */
   readonly bits?: number;
+  /** The row is for what a dispatch absorbs: it is run with that and without. */
+  readonly absorbs?: Absorption;
   /** For the long test run only. */
   readonly full?: boolean;
   /** Large shapes, for `bench/`, full checks and the long test run only. */
   readonly perf?: boolean;
+}
+
+/** A dispatch that takes in what produces its input. @see Op.absorb */
+export interface Absorption {
+  /** `op/variant`, outermost first, of what the dispatch is a part of. */
+  readonly steps: readonly string[];
+  /** What forces it. */
+  readonly variants: VariantChoice;
+  /** Its op and variant, and that which absorbs nothing, if there is one. */
+  readonly op: string;
+  readonly variant: string;
+  readonly plain?: string;
+  /** Dispatches of a run, where the row absorbs all that it can. */
+  readonly dispatches: number;
 }
 
 const f = (...shape: number[]): InputSpec => ({ shape });
@@ -333,4 +351,5 @@ export const table: readonly Case[] = [
     reduction: 24,
   },
   ...quantisedTable,
+  ...absorptionTable,
 ];

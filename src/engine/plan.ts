@@ -98,12 +98,12 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
   return best;
 }
 
-/** The variant of a node that absorbs another one, where it is forced or the default; there is none where it stays two. */
+/** The variant of a node that has absorbed another one: one that is forced, else the default. Without one they stay two nodes. */
 function absorbingVariant(node: Node, target: Target, forced?: VariantChoice): Variant<unknown> | undefined {
-  const names = [forced?.[node.op.name] ?? []].flat();
   const supported = supportedVariants(node, target);
-  const wanted = names.flatMap((name) => supported.filter((variant) => variant.name === name))[0];
-  return wanted ?? supported.find((variant) => mayBeDefault(variant, target.caps, node));
+  const wanted = forced?.[node.op.name];
+  if (wanted === undefined) return supported.find((variant) => mayBeDefault(variant, target.caps, node));
+  return [wanted].flat().flatMap((name) => supported.filter((variant) => variant.name === name))[0];
 }
 
 interface Lowered {
@@ -204,6 +204,8 @@ export function lower(options: CompileOptions, on: Target): Lowered {
   const roots = absorb(fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit));
   const outputs = Object.fromEntries(names.map((name, i) => [name, roots[i]!]));
   const effects = roots.slice(names.length);
+  const left = new Set(topologicalOrder(roots));
+  for (const node of kernels.keys()) if (!left.has(node)) kernels.delete(node);
   return { outputs, effects, kernels };
 }
 

@@ -2,8 +2,10 @@ import distanceShader from '../../shaders/channel_distance.wgsl';
 import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import type { Caps } from '../engine/caps.ts';
+import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { standardiseOp } from './standardise.ts';
 import { combinedDistance } from './winogradMap.ts';
 
 type None = Record<string, never>;
@@ -60,21 +62,14 @@ export const channelDistanceOp: Op<None> = {
     }
     return y;
   },
+  absorb: (node, isOnlyUser) => standardisedDistance(node, isOnlyUser),
   variants: [
     {
       // A GPU has more invocations than a map has pixels.
       name: 'shared',
-      supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP,
+      supports: sharedSupports,
       madeFor: 'gpu',
-      kernel(node) {
-        const [, c, h, w] = nchw(inputType(node, 0));
-        return {
-          shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
-          defines: { ...SHARED, TARGET: node.inputs.length - 1 },
-          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
-          grid: [Math.ceil((size(node.type) * SHARED.SLOTS) / SHARED.WORKGROUP)],
-        };
-      },
+      kernel: (node) => sharedKernel(node, { sets: [setOf(node)], combined: false }),
     },
     {
       name: 'pixel',
@@ -91,6 +86,103 @@ export const channelDistanceOp: Op<None> = {
   ],
 };
 
+/** One of the maps that a dispatch computes. Its inputs: a, then mean and deviation to standardise it, then b. */
+interface DistanceSet {
+  readonly standardised: boolean;
+  readonly target: boolean;
+}
+
+interface SharedAttrs {
+  /** This map and, where it is combined with one that is computed here, too, the other one. */
+  readonly sets: readonly DistanceSet[];
+  /** Behind the sets' inputs come the other map, where it is there already, and the quantiles of both. */
+  readonly combined: boolean;
+}
+
+const setOf = (node: Node): DistanceSet => ({ standardised: false, target: node.inputs.length > 1 });
+
+const inputsOf = ({ standardised, target }: DistanceSet) => 1 + 2 * Number(standardised) + Number(target);
+
+/** A map as one set, if it is the last dispatch of one. */
+function lastSet(map: Node): DistanceSet | undefined {
+  if (map.op === channelDistanceOp) return setOf(map);
+  if (map.op !== sharedDistanceOp) return undefined;
+  const { sets, combined } = map.attrs as SharedAttrs;
+  return combined ? undefined : sets[0];
+}
+
+/** Distances with what is before and behind them: standardised features, the mean of two maps. */
+const sharedDistanceOp: Op<SharedAttrs> = {
+  name: 'sharedDistance',
+  infer([a]) {
+    const [n, , h, w] = nchw(a!);
+    return { shape: [n, 1, h, w], dtype: 'f32' };
+  },
+  reference() {
+    throw new Error('sharedDistance is tested through channelDistance');
+  },
+  absorb(node, isOnlyUser) {
+    const { sets, combined } = node.attrs;
+    if (!combined || sets.length > 1) return undefined;
+    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
+    const set = lastSet(other);
+    if (!set || !isOnlyUser(other) || other.inputs[0]!.type.shape.join() !== inputType(node, 0).shape.join())
+      return undefined;
+    const inputs = [...node.inputs.slice(0, -2), ...other.inputs, quantiles];
+    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], combined }, node.label);
+  },
+  variants: [
+    {
+      name: 'shared',
+      supports: sharedSupports,
+      madeFor: 'gpu',
+      kernel: (node) => sharedKernel(node, node.attrs),
+    },
+  ],
+};
+
+function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
+  return (
+    limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP &&
+    limits.maxStorageBuffersPerShaderStage > inputs.length
+  );
+}
+
+function sharedKernel(node: Node, { sets, combined }: SharedAttrs): Kernel {
+  const [, c, h, w] = nchw(inputType(node, 0));
+  const [first, second] = sets as [DistanceSet, DistanceSet | undefined];
+  return {
+    shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
+    defines: {
+      ...SHARED,
+      SETS: sets.length,
+      COMBINED: Number(combined),
+      INPUTS: node.inputs.length,
+      INPUTS0: inputsOf(first),
+      STANDARDISED0: Number(first.standardised),
+      TARGET0: Number(first.target),
+      STANDARDISED1: Number(second?.standardised ?? false),
+      TARGET1: Number(second?.target ?? false),
+    },
+    params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
+    grid: [Math.ceil((size(node.type) * SHARED.SLOTS) / SHARED.WORKGROUP)],
+  };
+}
+
+function standardisedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
+  const [a, ...b] = inputs as [Node, ...Node[]];
+  if (a.op !== standardiseOp || !isOnlyUser(a)) return undefined;
+  const sets = [{ standardised: true, target: b.length > 0 }];
+  return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets, combined: false }, label);
+}
+
+/** The mean of a distance with another map. @param map whose last dispatch, which nothing else uses, takes the mean */
+function combinedShared(map: Node, other: Node, quantiles: Node): Node | undefined {
+  const set = lastSet(map);
+  const attrs = set && { sets: [set], combined: true };
+  return attrs && makeNode(sharedDistanceOp, [...map.inputs, other, quantiles], attrs, map.label);
+}
+
 export const mapCombineOp: Op<None> = {
   name: 'mapCombine',
   infer(inputs) {
@@ -104,7 +196,8 @@ export const mapCombineOp: Op<None> = {
     return Float64Array.from(st!, (v, i) => 0.05 * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
   },
   absorb({ inputs: [st, ae, quantiles] }, isOnlyUser) {
-    return isOnlyUser(ae!) ? combinedDistance(ae!, st!, quantiles!) : undefined;
+    if (!isOnlyUser(ae!)) return undefined;
+    return combinedDistance(ae!, st!, quantiles!) ?? combinedShared(ae!, st!, quantiles!);
   },
   variants: [
     {
