@@ -3,14 +3,14 @@
 // A workgroup takes WORKGROUP / SLOTS neighbouring pixels. SLOTS invocations share the channels of a pixel; their sums meet in
 // workgroup memory and are added in a fixed order.
 //
-// With STANDARDISED a is standardised while it is read. With COMBINED it ends in the mean of this map and another one, each
+// With STANDARDISED a is standardised while it is read. With STACKED the result is another map, this one and their mean, each
 // normalised by its quantiles on normal images. The other one is there already, or with a second set computed here, too.
 //
 // a0, b0  [N, C, H, W] of this map (b0: TARGET0); a1, b1 those of the other one (two sets)
 // mean0, deviation0  [C] (STANDARDISED0), mean1, deviation1 (STANDARDISED1)
-// other   [N, 1, H, W] (COMBINED, one set)
-// quantiles [4] q_a and q_b of the other map, then those of this one (COMBINED)
-// y       [N, 1, H, W]
+// other   [N, 1, H, W] (STACKED, one set)
+// quantiles [4] q_a and q_b of the other map, then those of this one (STACKED)
+// y       [N, 1, H, W]; with STACKED [3, N, 1, H, W]: the other one, this one, the mean
 // grid    x: ceil(N * H * W / (WORKGROUP / SLOTS))
 // reference: src/kernels/maps.ts
 @group(0) @binding(0) var<storage, read> a0: array<f32>;
@@ -31,10 +31,10 @@
 @group(0) @binding(${INPUTS0 + 1 + 2 * STANDARDISED1}) var<storage, read> b1: array<f32>;
 #end
 #end
-#if COMBINED && SETS == 1
+#if STACKED && SETS == 1
 @group(0) @binding(${INPUTS0}) var<storage, read> other: array<f32>;
 #end
-#if COMBINED
+#if STACKED
 @group(0) @binding(${INPUTS - 1}) var<storage, read> quantiles: array<f32>;
 #end
 @group(0) @binding(${INPUTS}) var<storage, read_write> y: array<f32>;
@@ -79,31 +79,33 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     sum1 += d1 * d1;
 #end
   }
-#if COMBINED
-  // What a mean and a quantile count for.
-  let scale0 = 0.05 / (quantiles[3] - quantiles[2]);
-  let scale1 = 0.05 / (quantiles[1] - quantiles[0]);
-#end
-#if SETS == 2
-  sums[local] = scale0 * sum0 + scale1 * sum1;
-#else
-  sums[local] = sum0;
-#end
+#for s in 0..SETS
+#if s > 0
   workgroupBarrier();
+#end
+  sums[local] = sum${s};
+  workgroupBarrier();
+  var total${s} = 0.0;
+  if (local < ${WORKGROUP / SLOTS}u && pixel < params.size) {
+#for i in 0..SLOTS
+    total${s} += sums[${i * WORKGROUP / SLOTS}u + local];
+#end
+  }
+#end
   if (local >= ${WORKGROUP / SLOTS}u || pixel >= params.size) {
     return;
   }
-  var total = 0.0;
-#for i in 0..SLOTS
-  total += sums[${i * WORKGROUP / SLOTS}u + local];
-#end
-#if COMBINED
+  let own = total0 / f32(params.channels);
+#if STACKED
 #if SETS == 2
-  y[pixel] = total / f32(params.channels) - scale0 * quantiles[2] - scale1 * quantiles[0];
+  let before = total1 / f32(params.channels);
 #else
-  y[pixel] = scale0 * (total / f32(params.channels) - quantiles[2]) + scale1 * (other[pixel] - quantiles[0]);
+  let before = other[pixel];
 #end
+  y[pixel] = before;
+  y[params.size + pixel] = own;
+  y[2u * params.size + pixel] = 0.05 * ((before - quantiles[0]) / (quantiles[1] - quantiles[0]) + (own - quantiles[2]) / (quantiles[3] - quantiles[2]));
 #else
-  y[pixel] = total / f32(params.channels);
+  y[pixel] = own;
 #end
 }

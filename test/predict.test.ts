@@ -10,10 +10,10 @@ import type { VariantChoice } from '../src/engine/plan.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
-import { convDistance } from '../src/kernels/convDistance.ts';
+import { convDifference, convDistance } from '../src/kernels/convDistance.ts';
 import { foldSplits } from '../src/kernels/foldSplits.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
-import { channelDistance, combineMaps } from '../src/kernels/maps.ts';
+import { channelDistance, combineMaps, stackMaps } from '../src/kernels/maps.ts';
 import { pad2d } from '../src/kernels/pad2d.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
@@ -202,17 +202,25 @@ const CASES: readonly Case[] = [
       return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
     });
     return {
-      name: `combined maps by ${other} and winograd3`,
-      root: combineMaps(maps[0]!, maps[1]!, named('q', 4)),
+      name: `both maps by ${other} and winograd3`,
+      root: stackMaps(maps[0]!, maps[1]!, named('q', 4)),
       variants: {
         'convDistance/map0': other,
         'convDistance/map1': 'winograd3',
         winogradProduct: 'block32x32x16',
         winogradMap: 'workgroup',
-        winogradMeanDistance: ['combined', 'workgroup'],
+        winogradMeanDistance: ['stacked', 'workgroup'],
       },
     };
   }),
+  {
+    name: 'distance between convolutions',
+    root: convDifference(
+      ...([x(1, 16, 11, 12), named('w', 37, 16, 4, 4), named('b', 37)] as const),
+      conv2d(named('y', 1, 9, 8, 9), named('v', 37, 9, 3, 3), named('c', 37), { padding: 1 }),
+    ),
+    variants: { convDifference: 'winograd3', winogradProduct: 'block64x64x16', winogradMap: 'workgroup' },
+  },
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
@@ -228,6 +236,7 @@ const ELEMENTS: readonly Case[] = [
   { name: 'avgPool2d padded', root: avgPool2d(x(1, 3, 7, 11), { padding: 1 }) },
   { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
   { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
+  { name: 'stackMaps', root: stackMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   ...['shared', 'pixel'].flatMap((variant): Case[] => {
     const variants = { channelDistance: variant };
@@ -248,8 +257,8 @@ const ELEMENTS: readonly Case[] = [
     const a = other === 'map' ? named('other', 2, 1, 5, 9) : distance;
     const b = other === 'map' ? distance : channelDistance(named('z', 2, 21, 5, 9));
     return {
-      name: `combined channelDistance with ${other}`,
-      root: combineMaps(a, b, named('q', 4)),
+      name: `channelDistance stacked with ${other}`,
+      root: stackMaps(a, b, named('q', 4)),
       variants: { channelDistance: 'shared', sharedDistance: 'shared' },
     };
   }),

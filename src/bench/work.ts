@@ -291,24 +291,25 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const [A, M, SLOTS, invocations] = [get('A'), get('M'), get('SLOTS'), get('WORKGROUP')];
     // The last workgroup computes whole tiles, too.
     const tiles = ((workgroups * invocations) / SLOTS) * get('channels');
-    const [SETS, COMBINED] = [get('SETS'), get('COMBINED')];
+    const [SETS, STACKED] = [get('SETS'), get('STACKED')];
     const channelLoads = SETS * (A * A + 1) + get('TARGET') * M * M;
     const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
     const down = written(get('rows'), M, get('height'), first);
-    const stores = down * written(get('tilesX'), M, get('width'), (i) => i * M);
-    // Quantiles, and what of the other map is there.
-    const loads = tiles * channelLoads + COMBINED * (4 * workgroups * invocations + (SETS === 2 ? 2 : 3) * stores);
+    const pixels = down * written(get('tilesX'), M, get('width'), (i) => i * M);
+    const stores = (1 + 2 * STACKED) * pixels;
+    // Quantiles, and the other map where it is there.
+    const loads = tiles * channelLoads + STACKED * (SETS === 2 ? 6 : 7) * pixels;
     return {
       invocations,
       loads,
       stores,
-      workgroupReads: SLOTS * stores,
-      workgroupWrites: workgroups * invocations * M * M,
-      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations * M * M),
+      workgroupReads: SETS * SLOTS * pixels,
+      workgroupWrites: SETS * workgroups * invocations * M * M,
+      workgroupBytes: 4 * SETS * (SLOTS * pixels + workgroups * invocations * M * M),
       cacheBytes: 4 * (tiles * channelLoads + SCATTERED_STORES * stores),
       otherInstructions:
         workgroups * invocations * (SETUP + 2 * DIVISION + M * M) +
-        2 * SLOTS * stores +
+        2 * SETS * SLOTS * pixels +
         tiles * (SETS * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 3 * M * M) + 2 * get('TARGET') * M * M),
       steps: Math.ceil(get('channels') / SLOTS),
       registers: A * M + SETS * M * M + BASE_REGISTERS,
@@ -424,32 +425,36 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   },
   'standardise.wgsl': (dispatched) =>
     perElement(dispatched, { loads: 3 * size(dispatched.node.type) }, 2 * DIVISION + ADDRESS),
-  'map_combine.wgsl': (dispatched) => perElement(dispatched, { loads: 8 * size(dispatched.node.type) }, 30),
+  'map_combine.wgsl'(dispatched) {
+    const pixels = dispatched.get('size');
+    return perElement(dispatched, { loads: 8 * pixels, stores: (1 + 2 * dispatched.get('STACKED')) * pixels }, 30);
+  },
   'fold_splits.wgsl'(dispatched) {
     const splits = dispatched.get('splits');
     const loads = splits * size(dispatched.node.type);
     return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
-    const [SLOTS, invocations, SETS, COMBINED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('COMBINED')];
+    const [SLOTS, invocations, SETS, STACKED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('STACKED')];
     const standardised = get('STANDARDISED0') + get('STANDARDISED1');
     const tensors = SETS + get('TARGET0') + get('TARGET1');
     // The last workgroup computes whole pixels, too.
     const pixels = (workgroups * invocations) / SLOTS;
     const values = get('channels') * pixels;
     const stores = size(node.type);
-    // Quantiles, and what of the other map is there.
-    const ends = COMBINED * (4 * workgroups * invocations + (SETS === 2 ? 2 : 3) * stores);
+    const written = get('size');
+    // Quantiles, and the other map where it is there.
+    const ends = STACKED * (SETS === 2 ? 6 : 7) * written;
     return {
       invocations,
       loads: values * (tensors + 2 * standardised) + ends,
       stores,
-      workgroupReads: SLOTS * stores,
-      workgroupWrites: workgroups * invocations,
-      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations),
+      workgroupReads: SETS * SLOTS * written,
+      workgroupWrites: SETS * workgroups * invocations,
+      workgroupBytes: 4 * SETS * (SLOTS * written + workgroups * invocations),
       otherInstructions:
-        workgroups * invocations * (SETUP + DIVISION + 20 * COMBINED) +
-        2 * SLOTS * stores +
+        workgroups * invocations * (SETUP + DIVISION + 20 * STACKED) +
+        2 * SETS * SLOTS * written +
         values * (2 * SETS + 2 * tensors + standardised * (4 + DIVISION)),
       steps: Math.ceil(get('channels') / SLOTS / IN_FLIGHT),
       workgroupMemory: 4 * invocations,

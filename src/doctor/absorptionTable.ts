@@ -1,7 +1,7 @@
 import { type Node, Parameter } from '../engine/graph.ts';
 import { type Conv2dAttrs, conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
-import { channelDistance, combineMaps } from '../kernels/maps.ts';
+import { channelDistance, stackMaps } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
@@ -16,7 +16,7 @@ const WINOGRAD_ERROR = 64;
 
 const RESIZED_INPUT = { op: 'winogradInput', variant: 'resized', plain: 'tile' } as const;
 const STAGED = { op: 'conv2dTile', variant: 'staged', plain: 'tile' } as const;
-const COMBINED = { op: 'winogradMeanDistance', variant: 'combined', plain: 'workgroup' } as const;
+const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
 const SHARED = { op: 'sharedDistance', variant: 'shared' } as const;
 
 /** A convolution of a resized plane. @param x [N, CI, H, W] @param to its sides @param w output channels and kernel size */
@@ -80,14 +80,14 @@ const quantiles = () => new Parameter('q', { shape: [4], dtype: 'f32' }, Float32
  * Both maps over one trunk, the second one to a target, and their mean.
  * @param x [N, C, H, W] @param w output channels, kernel size, and the first channel that the second map reads
  */
-function combined(
+function stacked(
   [n, c, h, width]: Shape4,
   [co, k, from]: readonly [number, number, number],
   [first, second]: readonly [string, string],
   dispatches: number,
 ): Case {
   return {
-    name: `combineMaps of ${n}x${c}x${h}x${width} -> ${co}, k${k}, by ${first} and ${second}`,
+    name: `stackMaps of ${n}x${c}x${h}x${width} -> ${co}, k${k}, by ${first} and ${second}`,
     inputs: [
       f(n, c, h, width),
       f(co, c, k, k),
@@ -99,12 +99,12 @@ function combined(
     build([x, wa, ba, wb, bb, target]) {
       const a = convDistance(x!, wa!, ba!, undefined, { firstChannel: 0 }, 'a');
       const b = convDistance(x!, wb!, bb!, target, { firstChannel: from }, 'b');
-      return combineMaps(a, b, quantiles());
+      return stackMaps(a, b, quantiles());
     },
     reduction: WINOGRAD_ERROR * c * k * k,
     absorbs: {
-      ...COMBINED,
-      steps: ['mapCombine/element'],
+      ...STACKED,
+      steps: ['stackMaps/element'],
       variants: { 'convDistance/a': first, 'convDistance/b': second, winogradMap: 'workgroup' },
       dispatches,
     },
@@ -140,10 +140,10 @@ export const absorptionTable: readonly Case[] = [
   inParts([1, 30, 3, 3], [16, 20, 4], { padding: 2, relu: true, to: [7, 6] }, 'split16x4'),
   inParts([2, 64, 1, 1], [16, 18, 3], { padding: 1, to: [3, 3], bias: false }, 'tile32x32'),
   // One transform for both, two products, one dispatch for the maps.
-  combined([2, 5, 9, 11], [37, 4, 2], ['winograd3', 'winograd3'], 4),
-  combined([1, 4, 9, 8], [33, 3, 0], ['winograd4', 'winograd4'], 4),
+  stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3', 'winograd3'], 4),
+  stacked([1, 4, 9, 8], [33, 3, 0], ['winograd4', 'winograd4'], 4),
   // The first map is there already.
-  combined([2, 3, 8, 8], [5, 4, 1], ['winograd2', 'winograd3'], 6),
+  stacked([2, 3, 8, 8], [5, 4, 1], ['winograd2', 'winograd3'], 6),
   {
     name: 'channelDistance of what is standardised',
     inputs: [...map, ...standard],
@@ -152,19 +152,19 @@ export const absorptionTable: readonly Case[] = [
     absorbs: { ...distances, steps: ['channelDistance/shared'] },
   },
   {
-    name: 'combineMaps of a map and one of features',
+    name: 'stackMaps of a map and one of features',
     inputs: [f(2, 1, 5, 6), f(2, 7, 5, 6)],
-    build: ([a, b]) => combineMaps(a!, channelDistance(b!), quantiles()),
+    build: ([a, b]) => stackMaps(a!, channelDistance(b!), quantiles()),
     reduction: 7,
-    absorbs: { ...distances, steps: ['mapCombine/element'] },
+    absorbs: { ...distances, steps: ['stackMaps/element'] },
   },
   {
-    name: 'combineMaps of standardised features and plain ones',
+    name: 'stackMaps of standardised features and plain ones',
     inputs: [...map, ...standard, ...map],
     build: ([a, b, mean, deviation, c, d]) =>
-      combineMaps(channelDistance(standardise(a!, mean!, deviation!), b), channelDistance(c!, d), quantiles()),
+      stackMaps(channelDistance(standardise(a!, mean!, deviation!), b), channelDistance(c!, d), quantiles()),
     reduction: 7,
-    absorbs: { ...distances, steps: ['mapCombine/element'] },
+    absorbs: { ...distances, steps: ['stackMaps/element'] },
   },
   ...(['u8', 'f16'] as const).map((storage): Case => {
     const range = new Parameter('range', { shape: [4], dtype: 'f32' }, rangeOf(0.0371, 117)).node;

@@ -77,6 +77,11 @@ export interface Op<A> {
    */
   continues?(node: Node<A>): number | undefined;
   /**
+   * The element of the first input from which on the output lies there: it is a part of that value, and no dispatch. Elements
+   * in rows of 64 can be bound on every device.
+   */
+  part?(node: Node<A>): number;
+  /**
    * The same value by fewer nodes, if there is such a thing.
    * @param isOnlyUser whether this node alone uses that input, which may then disappear into it
    */

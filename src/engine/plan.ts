@@ -162,7 +162,7 @@ export function lower(options: CompileOptions, on: Target): Lowered {
       if (!kernels.has(current) && !isInput(current) && !parameterOf(current)) {
         const known = done.get(current);
         if (known) current = known;
-        else {
+        else if (!current.op.part) {
           const variant = chooseVariant(current, target, options.variants);
           const lowered = variant.lower?.(current, caps);
           if (lowered) {
@@ -260,10 +260,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     }
   }
 
-  // A node that continues another one lies where the first of its chain does.
+  // A node that continues another one lies where the first of its chain does, a part lies in the whole.
   const origin = new Map<Node, Node>();
   for (const node of order) {
-    const continued = node.op.continues?.(node);
+    const continued = node.op.part ? 0 : node.op.continues?.(node);
     if (continued !== undefined) origin.set(node, origin.get(node.inputs[continued]!) ?? node.inputs[continued]!);
   }
   const home = (node: Node) => origin.get(node) ?? node;
@@ -309,7 +309,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     for (const node of order) {
       const parameter = parameterOf(node);
       let binding: GPUBufferBinding | undefined;
-      if (origin.has(node)) {
+      if (node.op.part) {
+        const { buffer, offset = 0 } = location.get(node.inputs[0]!)!;
+        binding = { buffer, offset: offset + 4 * node.op.part(node), size: bytesOf(node) };
+      } else if (origin.has(node)) {
         binding = location.get(home(node))!;
       } else if (parameter) {
         parameters.add(parameter);

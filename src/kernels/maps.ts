@@ -6,7 +6,7 @@ import type { Caps } from '../engine/caps.ts';
 import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 import { standardiseOp } from './standardise.ts';
-import { combinedDistance } from './winogradMap.ts';
+import { stackedDistance } from './winogradMap.ts';
 
 type None = Record<string, never>;
 
@@ -69,7 +69,7 @@ export const channelDistanceOp: Op<None> = {
       name: 'shared',
       supports: sharedSupports,
       madeFor: 'gpu',
-      kernel: (node) => sharedKernel(node, { sets: [setOf(node)], combined: false }),
+      kernel: (node) => sharedKernel(node, { sets: [setOf(node)], stacked: false }),
     },
     {
       name: 'pixel',
@@ -93,10 +93,10 @@ interface DistanceSet {
 }
 
 interface SharedAttrs {
-  /** This map and, where it is combined with one that is computed here, too, the other one. */
+  /** This map and, where the other one is computed here, too, that one. */
   readonly sets: readonly DistanceSet[];
-  /** Behind the sets' inputs come the other map, where it is there already, and the quantiles of both. */
-  readonly combined: boolean;
+  /** Both maps and their mean are the result; behind the sets' inputs come the other map, where it is there, and the quantiles. */
+  readonly stacked: boolean;
 }
 
 const setOf = (node: Node): DistanceSet => ({ standardised: false, target: node.inputs.length > 1 });
@@ -107,29 +107,29 @@ const inputsOf = ({ standardised, target }: DistanceSet) => 1 + 2 * Number(stand
 function lastSet(map: Node): DistanceSet | undefined {
   if (map.op === channelDistanceOp) return setOf(map);
   if (map.op !== sharedDistanceOp) return undefined;
-  const { sets, combined } = map.attrs as SharedAttrs;
-  return combined ? undefined : sets[0];
+  const { sets, stacked } = map.attrs as SharedAttrs;
+  return stacked ? undefined : sets[0];
 }
 
-/** Distances with what is before and behind them: standardised features, the mean of two maps. */
+/** Distances with what is before and behind them: standardised features, both maps and their mean. */
 const sharedDistanceOp: Op<SharedAttrs> = {
   name: 'sharedDistance',
-  infer([a]) {
+  infer([a], { stacked }) {
     const [n, , h, w] = nchw(a!);
-    return { shape: [n, 1, h, w], dtype: 'f32' };
+    return { shape: stacked ? [3, n, 1, h, w] : [n, 1, h, w], dtype: 'f32' };
   },
   reference() {
     throw new Error('sharedDistance is tested through channelDistance');
   },
   absorb(node, isOnlyUser) {
-    const { sets, combined } = node.attrs;
-    if (!combined || sets.length > 1) return undefined;
+    const { sets, stacked } = node.attrs;
+    if (!stacked || sets.length > 1) return undefined;
     const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
     const set = lastSet(other);
     if (!set || !isOnlyUser(other) || other.inputs[0]!.type.shape.join() !== inputType(node, 0).shape.join())
       return undefined;
     const inputs = [...node.inputs.slice(0, -2), ...other.inputs, quantiles];
-    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], combined }, node.label);
+    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], stacked }, node.label);
   },
   variants: [
     {
@@ -148,7 +148,8 @@ function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
   );
 }
 
-function sharedKernel(node: Node, { sets, combined }: SharedAttrs): Kernel {
+function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
+  const pixels = size(node.type) / (stacked ? 3 : 1);
   const [, c, h, w] = nchw(inputType(node, 0));
   const [first, second] = sets as [DistanceSet, DistanceSet | undefined];
   return {
@@ -156,7 +157,7 @@ function sharedKernel(node: Node, { sets, combined }: SharedAttrs): Kernel {
     defines: {
       ...SHARED,
       SETS: sets.length,
-      COMBINED: Number(combined),
+      STACKED: Number(stacked),
       INPUTS: node.inputs.length,
       INPUTS0: inputsOf(first),
       STANDARDISED0: Number(first.standardised),
@@ -164,8 +165,8 @@ function sharedKernel(node: Node, { sets, combined }: SharedAttrs): Kernel {
       STANDARDISED1: Number(second?.standardised ?? false),
       TARGET1: Number(second?.target ?? false),
     },
-    params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
-    grid: [Math.ceil((size(node.type) * SHARED.SLOTS) / SHARED.WORKGROUP)],
+    params: { size: u32(pixels), plane: u32(h * w), channels: u32(c) },
+    grid: [Math.ceil((pixels * SHARED.SLOTS) / SHARED.WORKGROUP)],
   };
 }
 
@@ -173,13 +174,13 @@ function standardisedDistance({ inputs, label }: Node, isOnlyUser: (input: Node)
   const [a, ...b] = inputs as [Node, ...Node[]];
   if (a.op !== standardiseOp || !isOnlyUser(a)) return undefined;
   const sets = [{ standardised: true, target: b.length > 0 }];
-  return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets, combined: false }, label);
+  return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets, stacked: false }, label);
 }
 
-/** The mean of a distance with another map. @param map whose last dispatch, which nothing else uses, takes the mean */
-function combinedShared(map: Node, other: Node, quantiles: Node): Node | undefined {
+/** A distance with another map and their mean. @param map that a dispatch ends, which nothing else uses */
+function stackedShared(map: Node, other: Node, quantiles: Node): Node | undefined {
   const set = lastSet(map);
-  const attrs = set && { sets: [set], combined: true };
+  const attrs = set && { sets: [set], stacked: true };
   return attrs && makeNode(sharedDistanceOp, [...map.inputs, other, quantiles], attrs, map.label);
 }
 
@@ -195,21 +196,68 @@ export const mapCombineOp: Op<None> = {
     const [sa, sb, aa, ab] = q as unknown as [number, number, number, number];
     return Float64Array.from(st!, (v, i) => 0.05 * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
   },
+  variants: [
+    {
+      name: 'element',
+      kernel: (node, caps) => ({
+        shader: { name: 'map_combine.wgsl', source: combineShader },
+        defines: { WORKGROUP, STACKED: 0 },
+        params: { size: u32(size(node.type)) },
+        grid: foldedGrid(size(node.type), caps),
+      }),
+    },
+  ],
+};
+
+/**
+ * Both maps and their mean as one value.
+ * @param st @param ae [N, 1, H, W] @param quantiles [4] @see combineMaps
+ * @returns [3, N, 1, H, W]
+ */
+export function stackMaps(st: Node, ae: Node, quantiles: Node, label?: string): Node {
+  return makeNode(stackMapsOp, [st, ae, quantiles], {}, label);
+}
+
+export const stackMapsOp: Op<None> = {
+  name: 'stackMaps',
+  infer(inputs) {
+    return { shape: [3, ...mapCombineOp.infer(inputs, {}).shape], dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const [st, ae] = inputs as [Float64Array, Float64Array];
+    const combined = mapCombineOp.reference(inputs, node) as Float64Array;
+    return Float64Array.from([...st, ...ae, ...combined]);
+  },
   absorb({ inputs: [st, ae, quantiles] }, isOnlyUser) {
     if (!isOnlyUser(ae!)) return undefined;
-    return combinedDistance(ae!, st!, quantiles!) ?? combinedShared(ae!, st!, quantiles!);
+    return stackedDistance(ae!, st!, quantiles!) ?? stackedShared(ae!, st!, quantiles!);
   },
   variants: [
     {
       name: 'element',
       kernel: (node, caps) => ({
         shader: { name: 'map_combine.wgsl', source: combineShader },
-        defines: { WORKGROUP },
-        params: { size: u32(size(node.type)) },
-        grid: foldedGrid(size(node.type), caps),
+        defines: { WORKGROUP, STACKED: 1 },
+        params: { size: u32(size(node.type) / 3) },
+        grid: foldedGrid(size(node.type) / 3, caps),
       }),
     },
   ],
+};
+
+/** One of {@link stackMaps}. @param at its place @returns [N, 1, H, W] */
+export function mapOf(stack: Node, at: number, label?: string): Node {
+  return makeNode(mapOfOp, [stack], { at }, label);
+}
+
+const mapOfOp: Op<{ readonly at: number }> = {
+  name: 'mapOf',
+  infer: ([stack]) => ({ shape: stack!.shape.slice(1), dtype: 'f32' }),
+  reference([stack], { type, attrs }) {
+    return (stack as Float64Array).slice(attrs.at * size(type), (attrs.at + 1) * size(type));
+  },
+  part: ({ type, attrs }) => attrs.at * size(type),
+  variants: [],
 };
 
 export interface PlaceAttrs {

@@ -230,7 +230,8 @@ interface ProductAttrs extends TileAttrs {
 
 /**
  * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [rows, (m + k - 1)^2, pitch(columns)], rows = CO,
- * columns = tiles (or CI). Its variants say how the first operand is laid out.
+ * columns = tiles (or CI). Its variants say how the first operand is laid out. The last of the input channels may lie in a
+ * second winogradInput, of as many tiles.
  */
 export const winogradProductOp: Op<ProductAttrs> = {
   name: 'winogradProduct',
@@ -259,7 +260,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
       ([rows, columns]): Variant<ProductAttrs> => ({
         name: `lanes${rows}x${columns}`,
         madeFor: 'cpu',
-        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows),
+        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows) && node.inputs.length === 2,
         suits: (caps, node) =>
           (columns === 4 || columns * lanes(caps) <= COLUMNS) &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
@@ -270,7 +271,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ...BLOCKS.map(
       (block): Variant<ProductAttrs> => ({
         name: blockName(block),
-        supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
+        supports: (caps, node) => blockFits(block, caps) && isWhole(node, block),
         madeFor: 'gpu',
         suits: (caps, node) => blockOf(node, caps) === block,
         lower: (node) => packed(node, { algorithm: 'block', ...block }),
@@ -295,10 +296,20 @@ function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
   return node.attrs.groups === 1 || outputRows(node) % rows === 0;
 }
 
+/** Whether no block has rows of two groups, and no lot steps of two operands. */
+function isWhole(node: Node<ProductAttrs>, { rows, steps }: Block): boolean {
+  return wholeGroups(node, rows) && (firstDepthOf(node) ?? 0) % steps === 0;
+}
+
+/** Input channels in the first of two operands. */
+function firstDepthOf({ inputs: [w, , second] }: Node<ProductAttrs>): number | undefined {
+  return second && w!.type.shape[1]! - second.type.shape[0]!;
+}
+
 /** The default on GPUs. */
 function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
-  return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows));
+  return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
 interface Lanes {
@@ -311,18 +322,24 @@ interface Lanes {
 
 type Algorithm = Lanes | (Block & { readonly algorithm: 'block' });
 
-type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number };
+type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
 
 function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
-  const [w, v] = node.inputs as [Node, Node];
+  const [w, ...operands] = node.inputs as [Node, ...Node[]];
   const { m, k, from, tilesY, tilesX } = node.attrs;
   const tile = block.rows;
   const u =
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
       : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
-  const attrs: PackedAttrs = { ...node.attrs, ...block, outRows: node.type.shape[0]! };
-  return makeNode(productPackedOp, [u, v], attrs, node.label);
+  const firstDepth = firstDepthOf(node);
+  const attrs: PackedAttrs = {
+    ...node.attrs,
+    ...block,
+    outRows: node.type.shape[0]!,
+    ...(firstDepth && { firstDepth }),
+  };
+  return makeNode(productPackedOp, [u, ...operands], attrs, node.label);
 }
 
 const productPackedOp: Op<PackedAttrs> = {
@@ -345,7 +362,7 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles } = node.attrs;
+        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles, firstDepth } = node.attrs;
         const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
@@ -358,6 +375,7 @@ const productPackedOp: Op<PackedAttrs> = {
             depth,
             groups,
             gathered: from === 'dy',
+            firstDepth,
             vPitch,
             firstOffset,
             mPitch: node.type.shape[2]!,
@@ -452,9 +470,17 @@ function quads(pool: boolean, m: number): number {
   return pool && m % 2 === 1 ? 2 : 1;
 }
 
+/** A second convolution that is added to another one, of an equally large result. Stride 1. */
+interface SecondInput {
+  /** Its input; its weights are the last ones of the convolution's. */
+  readonly x: Node;
+  readonly padding: number;
+}
+
 interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
+  readonly second?: SecondInput;
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
@@ -464,7 +490,7 @@ interface Convolution extends TileAttrs {
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
-  const { x, w, m, k, padding, groups, firstChannel, label } = conv;
+  const { x, w, m, k, padding, groups, firstChannel, second, label } = conv;
   const [images, inChannels, height, width] = nchw(x.type);
   const outHeight = height + 2 * padding - k + 1;
   const outWidth = width + 2 * padding - k + 1;
@@ -480,14 +506,17 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const result: Chunk[] = [];
   for (let firstRow = 0; firstRow < total; firstRow += rowsPerChunk) {
     const rows = Math.min(rowsPerChunk, total - firstRow);
-    const v = makeNode(
-      winogradInputOp,
-      [x],
-      { m, k, padding, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
-      `${label}.input`,
-    );
+    const transformed = (from: Node, zeros: number, name: string) =>
+      makeNode(
+        winogradInputOp,
+        [from],
+        { m, k, padding: zeros, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
+        `${label}.${name}`,
+      );
+    const v = transformed(x, padding, 'input');
+    const others = second ? [transformed(second.x, second.padding, 'second')] : [];
     const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles: rows * tilesX, tilesY, tilesX };
-    const products = makeNode(winogradProductOp, [w, v], attrs, label);
+    const products = makeNode(winogradProductOp, [w, v, ...others], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }
   return result;

@@ -1,7 +1,7 @@
 import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
 import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { inputType } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
 import { type Chunk, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
 
@@ -129,8 +129,8 @@ const winogradDistanceOp: Op<PartsAttrs> = {
 };
 
 interface MeanAttrs extends Omit<PartsAttrs, 'channelsPerSplit'> {
-  /** Whether it ends in the mean with another map: one that is there, or one whose products are a second set. */
-  readonly combined?: 'map' | 'products';
+  /** The result is another map, this one and their mean: the other one is there, or its products are a second set. */
+  readonly stacked?: 'map' | 'products';
 }
 
 /** Invocations of a workgroup, and how many of them share the channels of a tile. */
@@ -139,7 +139,7 @@ const SLOTS = 32;
 
 /**
  * The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. Where
- * it is combined with another map, there is one chunk, and behind the target come that map or its products and bias, and the
+ * it is stacked with another map, there is one chunk, and behind the target come that map or its products and bias, and the
  * quantiles of both.
  */
 export const meanDistanceOp: Op<MeanAttrs> = {
@@ -149,24 +149,24 @@ export const meanDistanceOp: Op<MeanAttrs> = {
   reference: testedThrough('winogradMeanDistance', 'convDistance'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   absorb(node, isOnlyUser) {
-    if (node.attrs.combined !== 'map') return undefined;
+    if (node.attrs.stacked !== 'map') return undefined;
     const operands = node.inputs.slice(0, -2);
     const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
     const isAlike = (of: Node<MeanAttrs>) =>
-      !of.attrs.target && !of.attrs.combined && !isContinued(of) && coverOf(of) === coverOf(node);
+      !of.attrs.target && !of.attrs.stacked && !isContinued(of) && coverOf(of) === coverOf(node);
     if (other.op !== meanDistanceOp || !isOnlyUser(other) || !isAlike(other)) return undefined;
     const inputs = [...operands, ...other.inputs, quantiles];
-    return makeNode(meanDistanceOp, inputs, { ...node.attrs, combined: 'products' }, node.label);
+    return makeNode(meanDistanceOp, inputs, { ...node.attrs, stacked: 'products' }, node.label);
   },
   variants: [
     {
       name: 'workgroup',
-      supports: (_, { attrs }) => attrs.combined === undefined,
+      supports: (_, { attrs }) => attrs.stacked === undefined,
       kernel: meanKernel,
     },
     {
-      name: 'combined',
-      supports: (_, { attrs }) => attrs.combined !== undefined,
+      name: 'stacked',
+      supports: (_, { attrs }) => attrs.stacked !== undefined,
       madeFor: 'gpu',
       kernel: meanKernel,
     },
@@ -174,7 +174,7 @@ export const meanDistanceOp: Op<MeanAttrs> = {
 };
 
 function isContinued({ inputs, attrs }: Node<MeanAttrs>): boolean {
-  return !attrs.combined && inputs.length > 2 + Number(attrs.target);
+  return !attrs.stacked && inputs.length > 2 + Number(attrs.target);
 }
 
 /** Tiles and channels, where equal ones are transformed together. */
@@ -183,19 +183,24 @@ function coverOf({ inputs, attrs: { m, k, firstRow, rows, tilesY, tilesX } }: No
 }
 
 /**
- * The mean of a map with another one, where the dispatch that ends it can take it. @see combineMaps
- * @param map that op's last dispatch, which nothing else uses
+ * A map with another one and their mean, where the dispatch that ends it can write all three. @see stackMaps
+ * @param map that nothing else uses
  */
-export function combinedDistance(map: Node, other: Node, quantiles: Node): Node | undefined {
+export function stackedDistance(map: Node, other: Node, quantiles: Node): Node | undefined {
   if (map.op !== meanDistanceOp) return undefined;
   const { attrs, inputs, label } = map as Node<MeanAttrs>;
-  if (attrs.combined || isContinued(map)) return undefined;
-  return makeNode(meanDistanceOp, [...inputs, other, quantiles], { ...attrs, combined: 'map' }, label);
+  if (attrs.stacked || isContinued(map)) return undefined;
+  return makeNode(
+    meanDistanceOp,
+    [...inputs, other, quantiles],
+    { ...attrs, stacked: 'map', shape: [3, ...attrs.shape] },
+    label,
+  );
 }
 
 function meanKernel(node: Node<MeanAttrs>): Kernel {
-  const { m, k, target, firstRow, rows, tilesY, tilesX, combined } = node.attrs;
-  const [, , height, width] = nchw(node.type);
+  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked } = node.attrs;
+  const [height, width] = node.type.shape.slice(-2) as [number, number];
   const [channels, , pitch] = inputType(node, 0).shape as [number, number, number];
   return {
     shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
@@ -204,8 +209,8 @@ function meanKernel(node: Node<MeanAttrs>): Kernel {
       K: k,
       M: m,
       TARGET: Number(target),
-      COMBINED: Number(combined !== undefined),
-      SETS: combined === 'products' ? 2 : 1,
+      STACKED: Number(stacked !== undefined),
+      SETS: stacked === 'products' ? 2 : 1,
       SLOTS,
       WORKGROUP: MEAN_WORKGROUP,
     },
@@ -219,6 +224,7 @@ function meanKernel(node: Node<MeanAttrs>): Kernel {
       tilesY: u32(tilesY),
       tilesX: u32(tilesX),
       pitch: u32(pitch),
+      ...(stacked && { mapSize: u32(size(node.type) / 3) }),
     },
     grid: [Math.ceil((rows * tilesX * SLOTS) / MEAN_WORKGROUP)],
   };
