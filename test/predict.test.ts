@@ -347,6 +347,14 @@ describe('predicted times', () => {
     }
   });
 
+  test('the S detector takes few dispatches on a large GPU', () => {
+    for (const batch of [1, 16]) {
+      const of = (bits?: 8) => predictDetector({ size: 's', side: 256, bits }, [h100], batch)[0]!.dispatches.length;
+      expect(of()).toBeLessThanOrEqual(40);
+      expect(of(8)).toBeLessThanOrEqual(33);
+    }
+  });
+
   test('a kernel without a formula gets the cost of its definition', () => {
     const node = layer(20);
     const kernel = { shader: { name: 'other.wgsl', source: '' }, grid: [7, 2] } as const;
