@@ -69,7 +69,7 @@ describe('prediction', () => {
       const detector = new Detector(asGpu, state);
       const square = crop(picture, 128, 128);
       const { studentTeacher, autoencoder } = await detector.rawMaps(square);
-      const { dispatches } = await detector.warmUp();
+      const { dispatches } = await detector.compile(1);
       const graph = detector.graph(1);
       const values = new Map([[graph.image, packPixels(square) as Values]]);
       const [st, ae] = evaluateReference([graph.studentTeacher, graph.autoencoder], values);
@@ -87,7 +87,7 @@ describe('prediction', () => {
       for (const on of [gpu, asGpu]) {
         const detector = untrainedQuantised(on, new Networks('xs', 128), { weights: 8, activations: 8 });
         maps.push(await detector.rawMaps(square));
-        const { dispatches } = await detector.warmUp();
+        const { dispatches } = await detector.compile(1);
         const resizes = dispatches.filter(({ label }) => label.includes('.resize'));
         expect(resizes).toHaveLength(on === asGpu ? 0 : 7);
         detector.destroy();

@@ -250,7 +250,15 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   });
 
   const limit = caps.limits.maxStorageBufferBindingSize;
+  const alignment = device.limits.minStorageBufferOffsetAlignment;
   for (const node of order) {
+    const misplaced = node.inputs.find((used) => ((used.op.part?.(used) ?? 0) * 4) % alignment > 0);
+    if (misplaced && kernels.has(node)) {
+      throw new ShapeError(
+        `${node.label} reads ${misplaced.label}, ${describe(misplaced.type)} inside another value; this adapter binds every ${alignment} bytes.`,
+        'Give it a multiple of 64 elements.',
+      );
+    }
     const bytes = size(node.type) * 4;
     if (bytes > limit && !node.op.updates) {
       throw new OutOfMemoryError(
