@@ -122,7 +122,7 @@ function countUsers(roots: readonly Node[]): Map<Node, number> {
   return users;
 }
 
-/** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
+/** Lets ops fuse with inputs that nothing else uses. @see Op.fuse */
 export function fuse(roots: readonly Node[]): Node[] {
   const users = countUsers(roots);
   return rewriteGraph(roots, (node, original) => {
