@@ -6,7 +6,7 @@ import { add, scale } from './elementwise.ts';
 import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';
 import { differenceWeights } from './siamese.ts';
-import { WINOGRAD_TILES, winogradDistance } from './winograd.ts';
+import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
 
 interface ConvDistanceAttrs {
   /** The convolution reads the channels of `x` from here on. */
@@ -134,6 +134,39 @@ function separate(node: Node<ConvDifferenceAttrs>): Node<ConvDistanceAttrs> {
 /** Input channels of a lot of steps, of which none may lie in both inputs. */
 const WHOLE_LOTS = 16;
 
+/** Winograd's output tiles, in order of preference. */
+const TILES = [3, 4, 2] as const;
+
+function differenceVariant(m: number) {
+  return {
+    madeFor: 'gpu' as const,
+    supports(_: Caps, node: Node<ConvDifferenceAttrs>): boolean {
+      const [, channels, kh, kw] = nchw(inputType(node, 1));
+      const [, , otherHeight, otherWidth] = nchw(inputType(node, 4));
+      const exists = kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
+      return exists && Math.max(otherHeight, otherWidth) <= kh && channels % WHOLE_LOTS === 0;
+    },
+  };
+}
+
+/** Both convolutions as one by F(m x m, k x k). */
+function differenceOf(node: Node<ConvDifferenceAttrs>, m: number) {
+  const { x, w, bias, other, otherWeights, otherBias } = operandsOf(node);
+  const { target, firstChannel } = node.attrs;
+  const { label } = node;
+  const k = w.type.shape[2]!;
+  const [, , otherHeight, otherWidth] = nchw(otherWeights.type);
+  // Taps that only fill the kernel.
+  const [bottom, right] = [k - otherHeight, k - otherWidth];
+  const taps = bottom + right > 0 ? pad2d(otherWeights, { bottom, right }, `${label}.taps`) : otherWeights;
+  return {
+    ...{ x, m, k, padding: 0, groups: 1, firstChannel, label },
+    w: differenceWeights(w, taps, `${label}.weights`),
+    second: { x: other, padding: target.padding },
+    bias: otherBias ? add(bias, scale(otherBias, -1), `${label}.bias`) : bias,
+  };
+}
+
 /**
  * A {@link convDistance} whose target is a convolution, too: with as large a result, stride 1 and no rectifier, so that the
  * difference of both is one convolution over the channels of both inputs.
@@ -155,39 +188,24 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs> = {
     return { flops: parts[0]!.flops + parts[1]!.flops, bytes: parts[0]!.bytes + parts[1]!.bytes };
   },
   variants: [
-    ...[3, 4, 2].map((m) => ({
+    ...TILES.map((m) => ({
+      ...differenceVariant(m),
       name: `winograd${m}`,
-      supports(_: Caps, node: Node<ConvDifferenceAttrs>) {
-        const [, channels, kh, kw] = nchw(inputType(node, 1));
-        const [, , otherHeight, otherWidth] = nchw(inputType(node, 4));
-        return (
-          kh === kw &&
-          (WINOGRAD_TILES[kh]?.includes(m) ?? false) &&
-          Math.max(otherHeight, otherWidth) <= kh &&
-          channels % WHOLE_LOTS === 0
-        );
-      },
-      madeFor: 'gpu' as const,
       suits: (_: Caps, node: Node<ConvDifferenceAttrs>) => winogradSuits(inputType(node, 1), m),
       lower(node: Node<ConvDifferenceAttrs>, caps: Caps) {
-        const { x, w, bias, other, otherWeights, otherBias } = operandsOf(node);
-        const { target, firstChannel } = node.attrs;
-        const { label } = node;
-        const k = w.type.shape[2]!;
-        const [, , otherHeight, otherWidth] = nchw(otherWeights.type);
-        // Taps that only fill the kernel.
-        const bottom = k - otherHeight;
-        const right = k - otherWidth;
-        const taps = bottom + right > 0 ? pad2d(otherWeights, { bottom, right }, `${label}.taps`) : otherWeights;
-        const conv = {
-          x,
-          w: differenceWeights(w, taps, `${label}.weights`),
-          second: { x: other, padding: target.padding },
-          bias: otherBias ? add(bias, scale(otherBias, -1), `${label}.bias`) : bias,
-          target: undefined,
-          ...{ m, k, padding: 0, groups: 1, firstChannel, label },
-        };
-        return winogradDistance(conv, node.type, caps);
+        return winogradDistance({ ...differenceOf(node, m), target: undefined }, node.type, caps);
+      },
+    })),
+    ...TILES.map((m) => ({
+      ...differenceVariant(m),
+      name: `features${m}`,
+      // The difference is written, for devices on which that takes less time than a sum over channels in few workgroups.
+      suits: () => false,
+      lower(node: Node<ConvDifferenceAttrs>, caps: Caps) {
+        const [n, , h, w] = nchw(node.type);
+        const type: TensorType = { shape: [n, inputType(node, 1).shape[0]!, h, w], dtype: 'f32' };
+        const conv = { ...differenceOf(node, m), relu: false, pool: false };
+        return channelDistance(winogradConvolution(conv, type, caps), undefined, `${node.label}.distance`);
       },
     })),
     { name: 'separate', lower: separate },

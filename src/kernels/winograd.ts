@@ -495,7 +495,7 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const outHeight = height + 2 * padding - k + 1;
   const outWidth = width + 2 * padding - k + 1;
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
-  const widest = Math.max(inChannels, w.type.shape[0]!);
+  const widest = Math.max(inChannels, w.type.shape[0]!, second?.x.type.shape[1] ?? 0);
   const bytesPerPoint = (m + k - 1) ** 2 * widest * 4;
   // A pitch is at most 32 elements longer than its tiles.
   const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
