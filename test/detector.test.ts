@@ -60,12 +60,12 @@ describe('prediction', () => {
     detector.destroy();
   });
 
-  describe('by the kernels that GPUs run', () => {
+  // A CPU adapter takes minutes to compile them.
+  describe.runIf(full)('by the kernels that GPUs run', () => {
     const caps = maskCaps(gpu.caps, { kind: 'gpu', isCpu: false });
     const asGpu = new Engine({ device: gpu.device, caps, tuning: new Tuning('none') });
 
-    // A CPU adapter takes minutes to compile them.
-    test.runIf(full)('raw maps equal the float64 reference', async () => {
+    test('raw maps equal the float64 reference', async () => {
       const detector = new Detector(asGpu, state);
       const square = crop(picture, 128, 128);
       const { studentTeacher, autoencoder } = await detector.rawMaps(square);
