@@ -8,7 +8,11 @@
 // A vec4 of pixels is four columns of the block, a quarter of it apart, so that neighbouring invocations load and store
 // neighbouring pixels. With POOL it is a pooling window, and P counts the pixels of windows.
 //
-// x     [N, xChannels, H, W]
+// With STAGED a workgroup first puts the input channels of its part of K into workgroup memory, all images of them: the sums of
+// PARTS parts, with SHIFT and RECTIFIED what a convolution in parts still lacks. With RESIZED x has SOURCE_H x SOURCE_W values a
+// plane, which are resized to H x W as they are read from there.
+//
+// x     [N, xChannels, H, W]; with STAGED [PARTS, N, xChannels, SOURCE_H, SOURCE_W]
 // w     [ceil(CO / MT)][K][MT]  (packWeights), as vec4
 // y     [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns; with PARTIAL [splits, N, CO, OH, OW]
 // grid  x: ceil(P / NP), y: ceil(CO / MT), z: splits
@@ -18,11 +22,18 @@
 #if BIAS
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 #end
-@group(0) @binding(${2 + BIAS}) var<storage, read_write> y: array<f32>;
+#if SHIFT
+@group(0) @binding(${2 + BIAS}) var<storage, read> sourceBias: array<f32>;
+#end
+@group(0) @binding(${2 + BIAS + SHIFT}) var<storage, read_write> y: array<f32>;
 #params
 
 var<workgroup> wTile: array<vec4f, ${BK * MT / 4}>;  // [step BK][channel MT / 4]
 var<workgroup> xTile: array<vec4f, ${BK * NP / 4}>;  // [step BK][pixel NP / 4]
+
+#if STAGED
+var<workgroup> source: array<f32, ${SOURCE_CHANNELS * SOURCE_IMAGES * SOURCE_H * SOURCE_W}>;  // [image][channel][place]
+#end
 
 // The vec4 `at` of a block of weights that has `count` of them.
 fn loadWeights(block: u32, at: u32, count: u32) -> vec4f {
@@ -38,6 +49,42 @@ fn tapsInside(first: vec4i, taps: i32, length: u32) -> vec4u {
 }
 #end
 
+#if RESIZED
+// Step k of the four pixels whose windows begin at row `top` and column `left` of the resized planes; `at`: where the source's
+// planes of the images begin.
+fn loadResized(k: u32, at: vec4u, top: vec4i, left: vec4i, bounds: vec4u) -> vec4f {
+  let tap = k % ${KH * KW}u;
+  let row = tap / ${KW}u;
+  let column = tap % ${KW}u;
+  // Clamped indices stand for the clamped places of the definition.
+  let placeY = (vec4f(top + i32(row)) + 0.5) * params.scaleY - 0.5;
+  let placeX = (vec4f(left + i32(column)) + 0.5) * params.scaleX - 0.5;
+  let firstY = floor(placeY);
+  let firstX = floor(placeX);
+  let ty = placeY - firstY;
+  let tx = placeX - firstX;
+  let base = at + k / ${KH * KW}u * ${SOURCE_H * SOURCE_W}u;
+  let y0 = base + vec4u(clamp(vec4i(firstY), vec4i(), vec4i(${SOURCE_H - 1}))) * ${SOURCE_W}u;
+  let y1 = base + vec4u(clamp(vec4i(firstY) + 1, vec4i(), vec4i(${SOURCE_H - 1}))) * ${SOURCE_W}u;
+  let x0 = vec4u(clamp(vec4i(firstX), vec4i(), vec4i(${SOURCE_W - 1})));
+  let x1 = vec4u(clamp(vec4i(firstX) + 1, vec4i(), vec4i(${SOURCE_W - 1})));
+#for a in 0..2
+#for b in 0..2
+  let at${a}${b} = y${a} + x${b};
+  let v${a}${b} = vec4f(source[at${a}${b}.x], source[at${a}${b}.y], source[at${a}${b}.z], source[at${a}${b}.w]);
+#end
+#end
+  let value = (1.0 - ty) * ((1.0 - tx) * v00 + tx * v01) + ty * ((1.0 - tx) * v10 + tx * v11);
+#if PADDED
+  let inside = ((bounds >> vec4u(row)) & (bounds >> vec4u(16u + column)) & vec4u(1u)) == vec4u(1u);
+  return select(vec4f(), value, inside);
+#else
+  return value;
+#end
+}
+#end
+
+#if !RESIZED
 // Step k of the four pixels whose windows begin at `at`. The low half of `bounds` tells rows inside, the high half columns.
 fn loadPixels(k: u32, at: vec4u, bounds: vec4u) -> vec4f {
   let tap = k % ${KH * KW}u;
@@ -47,11 +94,20 @@ fn loadPixels(k: u32, at: vec4u, bounds: vec4u) -> vec4f {
 #if PADDED
   let inside = ((bounds >> vec4u(row)) & (bounds >> vec4u(16u + column)) & vec4u(1u)) == vec4u(1u);
   let safe = select(vec4u(), start, inside);
+#if STAGED
+  return select(vec4f(), vec4f(source[safe.x], source[safe.y], source[safe.z], source[safe.w]), inside);
+#else
   return select(vec4f(), vec4f(x[safe.x], x[safe.y], x[safe.z], x[safe.w]), inside);
+#end
+#else
+#if STAGED
+  return vec4f(source[start.x], source[start.y], source[start.z], source[start.w]);
 #else
   return vec4f(x[start.x], x[start.y], x[start.z], x[start.w]);
 #end
+#end
 }
+#end
 
 @compute @workgroup_size(${LX * LY * SL})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -87,8 +143,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let top = vec4i(row * params.stride) - i32(params.padding);
   let left = vec4i(column * params.stride) - i32(params.padding);
   let firstChannel = params.firstChannel + group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
+#if STAGED
+#if RESIZED
+  let at = image * ${SOURCE_CHANNELS * SOURCE_H * SOURCE_W}u;
+#else
+  let at = image * ${SOURCE_CHANNELS * SOURCE_H * SOURCE_W}u + vec4u(top) * params.width + vec4u(left);
+#end
+#else
   // Wraps below zero where a window begins before the first value; the values inside it come out right.
   let at = ((image * params.xChannels + firstChannel) * params.height + vec4u(top)) * params.width + vec4u(left);
+#end
 #if PADDED
   let bounds = tapsInside(top, ${KH}, params.height) | (tapsInside(left, ${KW}, params.width) << vec4u(16u));
 #else
@@ -101,6 +165,31 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
   let first = 0u;
   let last = depth;
+#end
+#if STAGED
+  let skipped = first / ${KH * KW}u;
+  for (var i = index; i < ${SOURCE_CHANNELS * SOURCE_IMAGES * SOURCE_H * SOURCE_W}u; i += ${LX * LY * SL}u) {
+    let channel = firstChannel + min(skipped + i / ${SOURCE_H * SOURCE_W}u % ${SOURCE_CHANNELS}u, params.inChannels - 1u);
+    let begin = (i / ${SOURCE_CHANNELS * SOURCE_H * SOURCE_W}u * params.xChannels + channel) * ${SOURCE_H * SOURCE_W}u + i % ${SOURCE_H * SOURCE_W}u;
+#for p in 0..PARTS
+    let part${p} = x[begin + ${p}u * params.partSize];
+#end
+    var sum = part0;
+#for p in 1..PARTS
+    sum += part${p};
+#end
+#if SHIFT
+    sum += sourceBias[channel];
+#end
+#if RECTIFIED
+    sum = max(sum, 0.0);
+#end
+    source[i] = sum;
+  }
+  workgroupBarrier();
+  let skip = skipped * ${KH * KW}u;
+#else
+  let skip = 0u;
 #end
   let slice = index / ${LX * LY}u;
   let lane = index % ${LX * LY}u;
@@ -127,7 +216,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       w${i} = loadWeights(group.y, k0 * ${MT / 4}u + index + ${i * LX * LY * SL}u, weights);
 #end
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
-      x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u), at, bounds);
+#if RESIZED
+      x${i} = loadResized(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u) - skip, at, top, left, bounds);
+#else
+      x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u) - skip, at, bounds);
+#end
 #end
     }
     if (k0 > first) {

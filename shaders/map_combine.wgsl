@@ -2,7 +2,7 @@
 //
 // st, ae     [N, 1, H, W]
 // quantiles  [4]  q_a and q_b of st, q_a and q_b of ae
-// y          [N, 1, H, W]  mean of 0.1 (M - q_a) / (q_b - q_a)
+// y          [N, 1, H, W]  mean of 0.1 (M - q_a) / (q_b - q_a); with STACKED [3, N, 1, H, W]: st, ae, mean
 // grid       one invocation per element, folded
 // reference: src/kernels/maps.ts
 @group(0) @binding(0) var<storage, read> st: array<f32>;
@@ -16,6 +16,12 @@
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = linearIndex(group, count, local);
   if (i < params.size) {
-    y[i] = 0.05 * ((st[i] - quantiles[0]) / (quantiles[1] - quantiles[0]) + (ae[i] - quantiles[2]) / (quantiles[3] - quantiles[2]));
+    let a = st[i];
+    let b = ae[i];
+#if STACKED
+    y[i] = a;
+    y[params.size + i] = b;
+#end
+    y[${2 * STACKED}u * params.size + i] = 0.05 * ((a - quantiles[0]) / (quantiles[1] - quantiles[0]) + (b - quantiles[2]) / (quantiles[3] - quantiles[2]));
   }
 }

@@ -3,17 +3,33 @@
 // A workgroup takes WORKGROUP / SLOTS tiles. SLOTS invocations share the channels of a tile; their sums meet in workgroup memory
 // and are added in a fixed order, by one invocation for each of the tile's M x M values.
 //
+// With STACKED the result is another map, this one and their mean, each normalised by its quantiles on normal images. The other
+// one is there already, or with a second set of products it is computed here, too.
+//
 // m        [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // target   [N, CO, OH, OW] (TARGET)
-// y        [N, 1, OH, OW]
+// other    [N, 1, OH, OW] (STACKED, one set)
+// m1       like m, of the other map (two sets)
+// quantiles [4] q_a and q_b of the other map, then those of this one (STACKED)
+// y        [N, 1, OH, OW]; with STACKED [3, N, 1, OH, OW]: the other one, this one, the mean
 // grid     x: ceil(T / (WORKGROUP / SLOTS))
-// reference: winogradMapOp in src/kernels/winogradMap.ts
-@group(0) @binding(0) var<storage, read> m: array<f32>;
-@group(0) @binding(1) var<storage, read> bias: array<f32>;
+// reference: winogradMapOp in src/kernels/winogradMap.ts, mapCombineOp in src/kernels/maps.ts
+@group(0) @binding(0) var<storage, read> m0: array<f32>;
+@group(0) @binding(1) var<storage, read> bias0: array<f32>;
 #if TARGET
 @group(0) @binding(2) var<storage, read> target_: array<f32>;
 #end
-@group(0) @binding(${2 + TARGET}) var<storage, read_write> y: array<f32>;
+#if SETS == 2
+@group(0) @binding(${2 + TARGET}) var<storage, read> m1: array<f32>;
+@group(0) @binding(${3 + TARGET}) var<storage, read> bias1: array<f32>;
+#end
+#if STACKED
+#if SETS == 1
+@group(0) @binding(${2 + TARGET}) var<storage, read> other: array<f32>;
+#end
+@group(0) @binding(${2 + TARGET + SETS}) var<storage, read> quantiles: array<f32>;
+#end
+@group(0) @binding(${2 + TARGET + STACKED * (SETS + 1)}) var<storage, read_write> y: array<f32>;
 #params
 #include winograd
 
@@ -38,57 +54,82 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let x${i} = min(ox + ${i}u, params.width - 1u);
 #end
 #end
+#for s in 0..SETS
 #for i in 0..M
 #for j in 0..M
-  var sum${i}_${j} = 0.0;
+  var sum${s}_${i}_${j} = 0.0;
+#end
 #end
 #end
   for (var channel = slot; channel < params.channels; channel += ${SLOTS}u) {
     let at = channel * ${A * A}u * params.pitch + t;
-    let shift = bias[channel];
-#for j in 0..A
-    let column${j} = outputTransform(Points(
-#for i in 0..A
-      m[at + ${i * A + j}u * params.pitch],
-#end
-    ));
-#end
 #if TARGET
     let base = (image * params.channels + channel) * plane;
 #end
-#for i in 0..M
-    let row${i} = outputTransform(Points(
-#for j in 0..A
-      column${j}.s${i},
-#end
-    ));
-#for j in 0..M
+#for s in 0..SETS
     {
-#if TARGET
-      let difference = row${i}.s${j} + shift - target_[base + y${i} + x${j}];
-#else
-      let difference = row${i}.s${j} + shift;
+      let shift = bias${s}[channel];
+#for j in 0..A
+      let column${j} = outputTransform(Points(
+#for i in 0..A
+        m${s}[at + ${i * A + j}u * params.pitch],
 #end
-      sum${i}_${j} += difference * difference;
+      ));
+#end
+#for i in 0..M
+      let row${i} = outputTransform(Points(
+#for j in 0..A
+        column${j}.s${i},
+#end
+      ));
+#for j in 0..M
+#if TARGET && s == 0
+      let difference${i}_${j} = row${i}.s${j} + shift - target_[base + y${i} + x${j}];
+#else
+      let difference${i}_${j} = row${i}.s${j} + shift;
+#end
+      sum${s}_${i}_${j} += difference${i}_${j} * difference${i}_${j};
+#end
+#end
     }
 #end
-#end
   }
-#for i in 0..M
-#for j in 0..M
-  sums[${(i * M + j) * WORKGROUP}u + local] = sum${i}_${j};
-#end
-#end
-  workgroupBarrier();
   let value = slot;
   let down = oy + value / ${M}u;
   let across = ox + value % ${M}u;
-  if (value < ${M * M}u && place < tiles && down < params.height && across < params.width) {
-    var total = 0.0;
+  let written = value < ${M * M}u && place < tiles && down < params.height && across < params.width;
+#for s in 0..SETS
+#if s > 0
+  workgroupBarrier();
+#end
+#for i in 0..M
+#for j in 0..M
+  sums[${(i * M + j) * WORKGROUP}u + local] = sum${s}_${i}_${j};
+#end
+#end
+  workgroupBarrier();
+  var total${s} = 0.0;
+  if (written) {
     for (var i = 0u; i < ${SLOTS}u; i++) {
       // Values begin with different slots, so that a subgroup reads different banks.
-      total += sums[value * ${WORKGROUP}u + (i + value) % ${SLOTS}u * ${WORKGROUP / SLOTS}u + local % ${WORKGROUP / SLOTS}u];
+      total${s} += sums[value * ${WORKGROUP}u + (i + value) % ${SLOTS}u * ${WORKGROUP / SLOTS}u + local % ${WORKGROUP / SLOTS}u];
     }
-    y[image * plane + down * params.width + across] = params.factor * total;
+  }
+#end
+  if (written) {
+    let pixel = image * plane + down * params.width + across;
+    let own = params.factor * total0;
+#if STACKED
+#if SETS == 2
+    let before = params.factor * total1;
+#else
+    let before = other[pixel];
+#end
+    y[pixel] = before;
+    y[params.mapSize + pixel] = own;
+    y[2u * params.mapSize + pixel] = 0.05 * ((before - quantiles[0]) / (quantiles[1] - quantiles[0]) + (own - quantiles[2]) / (quantiles[3] - quantiles[2]));
+#else
+    y[pixel] = own;
+#end
   }
 }

@@ -10,6 +10,7 @@
 //
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT], as vec4
 // v     [channels, POINTS, vPitch]: steps are channels and columns tiles, as vec4; GATHERED: the reverse, as their strides say
+// v1    like v; with SECOND the steps from firstDepth on, where a lot begins
 // m     [ROWS, POINTS, mPitch], as vec4; what lies behind the last column is written, too
 // grid  x: ceil(COLUMNS / NT), y: ceil(ROWS / MT), z: POINTS
 // reference: winogradProductOp in src/kernels/winograd.ts
@@ -19,7 +20,10 @@
 #else
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 #end
-@group(0) @binding(2) var<storage, read_write> m: array<vec4f>;
+#if SECOND
+@group(0) @binding(2) var<storage, read> v1: array<vec4f>;
+#end
+@group(0) @binding(${2 + SECOND}) var<storage, read_write> m: array<vec4f>;
 #params
 
 var<workgroup> uTile: array<vec4f, ${BK * MT / 2}>;  // [half 2][step BK][row MT / 4]
@@ -72,7 +76,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if GATHERED
         nextV${i} = vec4f(v[at + column${i}_0], v[at + column${i}_1], v[at + column${i}_2], v[at + column${i}_3]);
 #else
+#if SECOND
+        if (k0 < params.firstDepth) {
+          nextV${i} = v[at + column${i}];
+        } else {
+          nextV${i} = v1[at - vBase - params.firstDepth * params.stepStride + group.z * params.vPitch + column${i}];
+        }
+#else
         nextV${i} = v[at + column${i}];
+#end
 #end
       }
 #end

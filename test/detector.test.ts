@@ -1,14 +1,18 @@
 import { describe, expect, test } from 'vitest';
+import { untrainedQuantised } from '../src/bench/untrained.ts';
 import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { evaluateReference, input, Parameter, type Values } from '../src/engine/graph.ts';
+import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
 import { placeMap } from '../src/kernels/maps.ts';
 import { conformalThreshold } from '../src/model/conformal.ts';
-import { Detector } from '../src/model/detector.ts';
+import { Detector, type RawMaps } from '../src/model/detector.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/model/inference.ts';
 import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
+import { Networks } from '../src/model/networks.ts';
 import { packPixels } from '../src/model/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
 import { openDevice } from '../src/node/device.ts';
@@ -16,6 +20,7 @@ import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
+const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();
 
 function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {
@@ -53,6 +58,45 @@ describe('prediction', () => {
     toBeAllclose(studentTeacher, st!, { relative: 1e-5 });
     toBeAllclose(autoencoder, ae!, { relative: 1e-5 });
     detector.destroy();
+  });
+
+  // A CPU adapter takes minutes to compile them.
+  describe.runIf(full)('by the kernels that GPUs run', () => {
+    const caps = maskCaps(gpu.caps, { kind: 'gpu', isCpu: false });
+    const asGpu = new Engine({ device: gpu.device, caps, tuning: new Tuning('none') });
+
+    test('raw maps equal the float64 reference', async () => {
+      const detector = new Detector(asGpu, state);
+      const square = crop(picture, 128, 128);
+      const { studentTeacher, autoencoder } = await detector.rawMaps(square);
+      const { dispatches } = await detector.compile(1);
+      const graph = detector.graph(1);
+      const values = new Map([[graph.image, packPixels(square) as Values]]);
+      const [st, ae] = evaluateReference([graph.studentTeacher, graph.autoencoder], values);
+      toBeAllclose(studentTeacher, st!, { relative: 1e-5 });
+      toBeAllclose(autoencoder, ae!, { relative: 1e-5 });
+      const labels = dispatches.map(({ label }) => label);
+      expect(labels.filter((label) => /resize[1-6]|dec8|map.all/.test(label))).toEqual([]);
+      expect(labels.at(-1)).toBe('map.autoencoder.distance');
+      detector.destroy();
+    });
+
+    test('quantised, the maps are those of other adapters', async () => {
+      const square = crop(picture, 128, 128);
+      const maps = [];
+      for (const on of [gpu, asGpu]) {
+        const detector = untrainedQuantised(on, new Networks('xs', 128), { weights: 8, activations: 8 });
+        maps.push(await detector.rawMaps(square));
+        const { dispatches } = await detector.compile(1);
+        const resizes = dispatches.filter(({ label }) => label.includes('.resize'));
+        expect(resizes).toHaveLength(on === asGpu ? 0 : 7);
+        detector.destroy();
+      }
+      const [other, own] = maps as [RawMaps, RawMaps];
+      // A resized value may be rounded to the neighbouring code.
+      for (const name of ['studentTeacher', 'autoencoder'] as const)
+        toBeAllclose(own[name], Float64Array.from(other[name]), { relative: 1e-3 });
+    });
   });
 
   test('a batch that cannot be bound at once runs in parts, with the same maps', async () => {

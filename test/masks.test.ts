@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compareResult, type PreparedCase } from '../src/doctor/check.ts';
-import { pathName, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
+import { pathName, rowPaths, type VariantPath } from '../src/doctor/paths.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -82,7 +82,7 @@ describe('the table under masked capabilities, executed', () => {
         ({ output }) => caps.limits.maxComputeWorkgroupsPerDimension >= 64 || output.op.name !== 'activationRange',
       );
       const chosen: VariantPath = { steps: ['what is chosen'], variants: {} };
-      const forced = (prepared: PreparedCase) => variantPaths(prepared.output, masked, isTested);
+      const forced = (prepared: PreparedCase) => rowPaths(prepared, masked, isTested);
       for (const { prepared, path } of [
         ...fitting.map((prepared) => ({ prepared, path: chosen })),
         ...fitting.flatMap((prepared) => forced(prepared).map((path) => ({ prepared, path }))),

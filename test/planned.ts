@@ -1,5 +1,5 @@
 import { type PreparedCase, prepareCase } from '../src/doctor/check.ts';
-import { thinOut, type VariantPath, variantPaths } from '../src/doctor/paths.ts';
+import { rowPaths, thinOut, type VariantPath } from '../src/doctor/paths.ts';
 import { table } from '../src/doctor/table.ts';
 import type { Target } from '../src/engine/plan.ts';
 
@@ -34,7 +34,7 @@ export function plannedRows(target: Target): PlannedRow[] {
   const planned = testedRows.map((prepared) => ({
     prepared,
     output: prepared.output,
-    paths: variantPaths(prepared.output, target, isTested),
+    paths: rowPaths(prepared, target, isTested),
   }));
   if (!full && target.caps.isCpu) thinOut(planned, target, ROWS_ON_CPU[kernels ?? 'all']);
   return planned;

@@ -6,13 +6,14 @@ import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf 
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import type { VariantChoice } from '../src/engine/plan.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
-import { convDistance } from '../src/kernels/convDistance.ts';
+import { convDifference, convDistance } from '../src/kernels/convDistance.ts';
 import { foldSplits } from '../src/kernels/foldSplits.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
-import { channelDistance, combineMaps } from '../src/kernels/maps.ts';
+import { channelDistance, combineMaps, stackMaps } from '../src/kernels/maps.ts';
 import { pad2d } from '../src/kernels/pad2d.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
@@ -61,7 +62,7 @@ function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
 interface Case {
   readonly name: string;
   readonly root: Node;
-  readonly variants?: Readonly<Record<string, string>>;
+  readonly variants?: VariantChoice;
 }
 
 const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
@@ -159,6 +160,67 @@ const CASES: readonly Case[] = [
     root: convDistance(x(1, 9, 11, 12), named('w', 37, 9, 3, 3), named('b', 37), named('t', 1, 37, 9, 10)),
     variants: { convDistance: 'winograd4', winogradProduct: 'block32x32x16', winogradMap: 'workgroup' },
   },
+  ...(
+    [
+      [13, 17, 4],
+      [5, 4, 3],
+      [10, 9, 4],
+    ] as const
+  ).map(
+    ([height, width, k]): Case => ({
+      name: `winograd of a plane resized to ${height} x ${width}`,
+      root: conv2d(resizeBilinear(x(2, 5, 7, 9), height, width), named('w', 9, 5, k, k), named('b', 9), { padding: 2 }),
+      variants: {
+        conv2d: k === 4 ? 'winograd3' : 'winograd4',
+        winogradInput: ['resized', 'tile'],
+        winogradProduct: 'block32x32x16',
+      },
+    }),
+  ),
+  ...(['split16x4', 'tile32x32'] as const).map((variant): Case => {
+    const y = conv2d(x(2, 37, 4, 5), named('v', 19, 37, 3, 3), named('a', 19), { padding: 1, relu: true }, 'first');
+    return {
+      name: `conv2d ${variant} of what is in parts and resized`,
+      root: conv2d(resizeBilinear(y, 7, 6), named('w', 20, 19, 4, 4), named('b', 20), { padding: 2 }, 'second'),
+      variants: { 'conv2d/first': 'split16x4', 'conv2d/second': variant, conv2dTile: ['staged', 'tile'] },
+    };
+  }),
+  {
+    name: 'conv2d of what is in parts',
+    root: conv2d(
+      conv2d(x(1, 70, 4, 4), named('v', 20, 70, 3, 3), undefined, { padding: 1 }, 'first'),
+      named('w', 40, 20, 3, 3),
+      named('b', 40),
+      { stride: 2 },
+      'second',
+    ),
+    variants: { 'conv2d/first': 'split16x4', 'conv2d/second': 'split32x32', conv2dTile: ['staged', 'tile'] },
+  },
+  ...(['winograd3', 'winograd2'] as const).map((other): Case => {
+    const maps = [undefined, named('t', 1, 37, 8, 9)].map((target, i) => {
+      const operands = [named(`w${i}`, 37, 9, 4, 4), named(`b${i}`, 37), target] as const;
+      return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
+    });
+    return {
+      name: `both maps by ${other} and winograd3`,
+      root: stackMaps(maps[0]!, maps[1]!, named('q', 4)),
+      variants: {
+        'convDistance/map0': other,
+        'convDistance/map1': 'winograd3',
+        winogradProduct: 'block32x32x16',
+        winogradMap: 'workgroup',
+        winogradMeanDistance: ['stacked', 'workgroup'],
+      },
+    };
+  }),
+  {
+    name: 'distance between convolutions',
+    root: convDifference(
+      ...([x(1, 16, 11, 12), named('w', 37, 16, 4, 4), named('b', 37)] as const),
+      conv2d(named('y', 1, 9, 8, 9), named('v', 37, 9, 3, 3), named('c', 37), { padding: 1 }),
+    ),
+    variants: { convDifference: 'winograd3', winogradProduct: 'block64x64x16', winogradMap: 'workgroup' },
+  },
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
@@ -174,6 +236,7 @@ const ELEMENTS: readonly Case[] = [
   { name: 'avgPool2d padded', root: avgPool2d(x(1, 3, 7, 11), { padding: 1 }) },
   { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
   { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
+  { name: 'stackMaps', root: stackMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   ...['shared', 'pixel'].flatMap((variant): Case[] => {
     const variants = { channelDistance: variant };
@@ -186,6 +249,26 @@ const ELEMENTS: readonly Case[] = [
       { name: `channelDistance ${variant} alone`, root: channelDistance(x(2, 7, 5, 9)), variants },
     ];
   }),
+  ...(['map', 'features'] as const).map((other): Case => {
+    const distance = channelDistance(
+      standardise(x(2, 21, 5, 9), named('m', 21), named('s', 21)),
+      named('y', 2, 21, 5, 9),
+    );
+    const a = other === 'map' ? named('other', 2, 1, 5, 9) : distance;
+    const b = other === 'map' ? distance : channelDistance(named('z', 2, 21, 5, 9));
+    return {
+      name: `channelDistance stacked with ${other}`,
+      root: stackMaps(a, b, named('q', 4)),
+      variants: { channelDistance: 'shared', sharedDistance: 'shared' },
+    };
+  }),
+  ...(['u8', 'f16'] as const).map(
+    (storage): Case => ({
+      name: `storeActivations ${storage} resized`,
+      root: storeActivations(resizeBilinear(x(2, 5, 9, 7), 5, 17), storage, storage === 'u8' ? range('r') : undefined),
+      variants: { storeActivations: ['resized', 'element'] },
+    }),
+  ),
   { name: 'imageToTensor', root: imageToTensor(input('image', [2, 9, 11], 'u32')) },
   { name: 'standardise', root: standardise(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
   { name: 'sliceOuter', root: sliceOuter(x(5, 3, 7), 1, 3) },
@@ -261,6 +344,14 @@ describe('predicted times', () => {
         expect(work.from, label).toBe('formula');
         expect(label).not.toMatch(/weights|packed/);
       }
+    }
+  });
+
+  test('the S detector takes few dispatches on a large GPU', () => {
+    for (const batch of [1, 16]) {
+      const of = (bits?: 8) => predictDetector({ size: 's', side: 256, bits }, [h100], batch)[0]!.dispatches.length;
+      expect(of()).toBeLessThanOrEqual(40);
+      expect(of(8)).toBeLessThanOrEqual(33);
     }
   });
 

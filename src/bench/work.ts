@@ -115,6 +115,13 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     // Of all parts of the sums of all blocks.
     const turns = grid[0] * grid[1] * stages;
     const staged = turns * BK * (MT + NP);
+    // Where input channels are staged first, pixels are read from there.
+    const [STAGED, RESIZED] = [get('STAGED'), get('RESIZED')];
+    const pixelReads = STAGED * turns * BK * NP * (RESIZED ? 4 : 1);
+    const values = STAGED && get('SOURCE_CHANNELS') * get('SOURCE_IMAGES') * get('SOURCE_H') * get('SOURCE_W');
+    const each = STAGED && get('PARTS') + get('SHIFT');
+    const sourceLoads = workgroups * values * each;
+    const loaded = staged + sourceLoads - STAGED * turns * BK * NP;
     const bias = get('BIAS') * get('outChannels') * grid[0] * LX;
     const stores = size(node.type);
     // Slices but the first hand their sums over.
@@ -122,27 +129,32 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const steps = (turns * BK * MT * NP) / (TM * TN);
     const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NP) / 4 / invocations];
     const setUp = SETUP + (1 + get('IMAGES')) * DIVISION * (POOL ? 1 : 4) + 40 * get('PADDED');
-    const perStage = STAGE + rowLoads * (3 + ADDRESS) + columnLoads * (13 + 2 * ADDRESS + 20 * get('PADDED'));
+    const perStage =
+      STAGE + rowLoads * (3 + ADDRESS) + columnLoads * (13 + 2 * ADDRESS + 20 * get('PADDED') + 120 * RESIZED);
     const epilogue = MT * NP * (3 + (get('IMAGES') * DIVISION) / TM) * (POOL ? 0.25 : 1);
     return {
       invocations,
-      loads: staged + bias,
+      loads: loaded + bias,
       stores,
       multiplyAdds: turns * BK * MT * NP,
-      workgroupReads: steps * (TM + TN) + handed,
-      workgroupWrites: staged + handed,
+      workgroupReads: steps * (TM + TN) + handed + pixelReads,
+      workgroupWrites: staged + handed + workgroups * values,
       // Of a subgroup's columns and rows the reads of rows are broadcasts.
       workgroupBytes:
-        (steps / SUBGROUP) * ((TM / 4) * LINE + (TN / 4) * Math.max(LINE, 16 * LX)) + 4 * staged + 8 * handed,
-      cacheBytes: 4 * (staged + stores * (LX >= 8 ? 1 : SCATTERED_STORES)),
+        (steps / SUBGROUP) * ((TM / 4) * LINE + (TN / 4) * Math.max(LINE, 16 * LX)) +
+        4 * (staged + pixelReads + workgroups * values) +
+        8 * handed,
+      cacheBytes: 4 * (loaded + stores * (LX >= 8 ? 1 : SCATTERED_STORES)),
       otherInstructions:
         workgroups * (invocations * setUp + epilogue) +
         turns * invocations * perStage +
         (steps * (TM + TN)) / 4 +
-        handed / 2,
-      steps: Math.ceil(stages / splits),
+        handed / 2 +
+        2 * sourceLoads +
+        4 * ADDRESS * workgroups * values,
+      steps: Math.ceil(stages / splits) + Math.ceil(values / invocations),
       registers: TM * TN + TM + TN + 4 * (rowLoads + columnLoads) + BASE_REGISTERS,
-      workgroupMemory: 4 * BK * (MT + NP),
+      workgroupMemory: 4 * (BK * (MT + NP) + values),
     };
   },
   'conv2d_fold.wgsl'({ node, workgroups, get }) {
@@ -209,6 +221,28 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       registers: A * A + BASE_REGISTERS,
     };
   },
+  'winograd_input_resized.wgsl'({ workgroups, get }) {
+    const [A, M, UP] = [get('A'), get('M'), get('UP')];
+    const [ROWS, COLUMNS] = [get('ROWS'), get('COLUMNS')];
+    const tiles = get('channels') * get('rows') * get('tilesX');
+    const points = A * A * tiles;
+    const loads = (UP ? ROWS * COLUMNS : 4 * A * A) * tiles;
+    // Source columns that a tile adds to those of its neighbour, which are in the core's cache.
+    const fresh = (M * get('INX')) / get('OUTX');
+    const [rows, taps] = UP ? [ROWS, 3] : [2 * A, 2];
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores: points,
+      cacheBytes: 4 * (rows * fresh * tiles + points),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 2 * A * (6 + 4 * taps) + 4 * rows) +
+        tiles * (2 * A * INPUT_TRANSFORM[A]! + taps * A * (rows + A) + 2 * A * A) +
+        2 * loads,
+      steps: get('CHANNELS'),
+      registers: (UP ? ROWS : A) * A + A * A + 2 * A * taps + BASE_REGISTERS,
+    };
+  },
   'winograd_output.wgsl'({ workgroups, get }) {
     const [A, M, Q] = [get('A'), get('M'), get('Q')];
     const [rows, tilesX, tilesY] = [get('rows'), get('tilesX'), get('tilesY')];
@@ -257,24 +291,28 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const [A, M, SLOTS, invocations] = [get('A'), get('M'), get('SLOTS'), get('WORKGROUP')];
     // The last workgroup computes whole tiles, too.
     const tiles = ((workgroups * invocations) / SLOTS) * get('channels');
-    const loads = tiles * (A * A + 1 + get('TARGET') * M * M);
+    const [SETS, STACKED] = [get('SETS'), get('STACKED')];
+    const channelLoads = SETS * (A * A + 1) + get('TARGET') * M * M;
     const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
     const down = written(get('rows'), M, get('height'), first);
-    const stores = down * written(get('tilesX'), M, get('width'), (i) => i * M);
+    const pixels = down * written(get('tilesX'), M, get('width'), (i) => i * M);
+    const stores = (1 + 2 * STACKED) * pixels;
+    // Quantiles, and the other map where it is there.
+    const loads = tiles * channelLoads + STACKED * (SETS === 2 ? 6 : 7) * pixels;
     return {
       invocations,
       loads,
       stores,
-      workgroupReads: SLOTS * stores,
-      workgroupWrites: workgroups * invocations * M * M,
-      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations * M * M),
-      cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
+      workgroupReads: SETS * SLOTS * pixels,
+      workgroupWrites: SETS * workgroups * invocations * M * M,
+      workgroupBytes: 4 * SETS * (SLOTS * pixels + workgroups * invocations * M * M),
+      cacheBytes: 4 * (tiles * channelLoads + SCATTERED_STORES * stores),
       otherInstructions:
         workgroups * invocations * (SETUP + 2 * DIVISION + M * M) +
-        2 * SLOTS * stores +
-        tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
+        2 * SETS * SLOTS * pixels +
+        tiles * (SETS * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 3 * M * M) + 2 * get('TARGET') * M * M),
       steps: Math.ceil(get('channels') / SLOTS),
-      registers: A * M + M * M + BASE_REGISTERS,
+      registers: A * M + SETS * M * M + BASE_REGISTERS,
       workgroupMemory: 4 * M * M * invocations,
     };
   },
@@ -350,6 +388,11 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const per = get('TO_WORDS') ? 32 / get('BITS') : 1;
     return perElement(dispatched, { loads: per * size(node.type) }, 2 * DIVISION + 8 * per);
   },
+  'store_resized.wgsl'(dispatched) {
+    const { node, get } = dispatched;
+    const per = 32 / get('BITS');
+    return perElement(dispatched, { loads: 4 * per * size(node.type) }, 2 * DIVISION + 40 + 20 * per);
+  },
   'pad2d.wgsl'(dispatched) {
     const { node, get } = dispatched;
     const [, , height, width] = nchw(node.type);
@@ -382,28 +425,37 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   },
   'standardise.wgsl': (dispatched) =>
     perElement(dispatched, { loads: 3 * size(dispatched.node.type) }, 2 * DIVISION + ADDRESS),
-  'map_combine.wgsl': (dispatched) => perElement(dispatched, { loads: 8 * size(dispatched.node.type) }, 30),
+  'map_combine.wgsl'(dispatched) {
+    const pixels = dispatched.get('size');
+    return perElement(dispatched, { loads: 8 * pixels, stores: (1 + 2 * dispatched.get('STACKED')) * pixels }, 30);
+  },
   'fold_splits.wgsl'(dispatched) {
     const splits = dispatched.get('splits');
     const loads = splits * size(dispatched.node.type);
     return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
-    const [SLOTS, invocations] = [get('SLOTS'), get('WORKGROUP')];
-    const each = 1 + get('TARGET');
+    const [SLOTS, invocations, SETS, STACKED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('STACKED')];
+    const standardised = get('STANDARDISED0') + get('STANDARDISED1');
+    const tensors = SETS + get('TARGET0') + get('TARGET1');
     // The last workgroup computes whole pixels, too.
     const pixels = (workgroups * invocations) / SLOTS;
-    const loads = each * get('channels') * pixels;
+    const values = get('channels') * pixels;
     const stores = size(node.type);
+    const written = get('size');
+    // Quantiles, and the other map where it is there.
+    const ends = STACKED * (SETS === 2 ? 6 : 7) * written;
     return {
       invocations,
-      loads,
+      loads: values * (tensors + 2 * standardised) + ends,
       stores,
-      workgroupReads: SLOTS * stores,
-      workgroupWrites: workgroups * invocations,
-      workgroupBytes: 4 * (SLOTS * stores + workgroups * invocations),
+      workgroupReads: SETS * SLOTS * written,
+      workgroupWrites: SETS * workgroups * invocations,
+      workgroupBytes: 4 * SETS * (SLOTS * written + workgroups * invocations),
       otherInstructions:
-        workgroups * invocations * (SETUP + DIVISION) + 2 * SLOTS * stores + get('channels') * pixels * (2 + 2 * each),
+        workgroups * invocations * (SETUP + DIVISION + 20 * STACKED) +
+        2 * SETS * SLOTS * written +
+        values * (2 * SETS + 2 * tensors + standardised * (4 + DIVISION)),
       steps: Math.ceil(get('channels') / SLOTS / IN_FLIGHT),
       workgroupMemory: 4 * invocations,
     };

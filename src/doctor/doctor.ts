@@ -6,7 +6,7 @@ import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
-import { pathName, type RowLimits, thinOut, type VariantPath, variantPaths } from './paths.ts';
+import { pathName, type RowLimits, rowPaths, thinOut, type VariantPath } from './paths.ts';
 import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
 import { type Case, table } from './table.ts';
 
@@ -106,7 +106,7 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
     )
     .map((prepared) => {
       const { output } = prepared;
-      return { prepared, output, paths: variantPaths(output, bare, (op) => tested.has(op)) };
+      return { prepared, output, paths: rowPaths(prepared, bare, (op) => tested.has(op)) };
     });
   if (caps.isCpu && !full) {
     thinOut(

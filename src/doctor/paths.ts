@@ -1,6 +1,8 @@
+import { ShapeError } from '../engine/errors.ts';
 import { isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
-import type { Target, VariantChoice } from '../engine/plan.ts';
+import { lower, type Target, type VariantChoice } from '../engine/plan.ts';
 import { mayBeDefault, supportedVariants } from '../engine/variants.ts';
+import type { PreparedCase } from './check.ts';
 
 /** One way to compute a node: its variant, and where that consists of ops with variants of their own, one of these. */
 export interface VariantPath {
@@ -13,6 +15,33 @@ export interface VariantPath {
 /** How a path is written in messages. */
 export function pathName({ steps }: VariantPath): string {
   return steps.join(' > ');
+}
+
+/** All ways to run a row of the table on a device. @see variantPaths */
+export function rowPaths(
+  { row: { absorbs }, output }: Pick<PreparedCase, 'row' | 'output'>,
+  target: Target,
+  isTested: (op: string) => boolean,
+): VariantPath[] {
+  if (!absorbs) return variantPaths(output, target, isTested);
+  const { steps, variants, op, variant, plain } = absorbs;
+  const without = plain === undefined ? [] : [plain];
+  const path = (name: string): VariantPath => ({ steps: [...steps, `${op}/${name}`], variants });
+  return [
+    { ...path(variant), variants: { ...variants, [op]: [variant, ...without] } },
+    { ...(plain === undefined ? { steps, variants } : path(plain)), variants: { ...variants, [op]: without } },
+  ].filter((each, i) => runs(output, target, each.variants, i === 0 ? `${op}/${variant}` : undefined));
+}
+
+/** Whether a graph can be run so, by a dispatch of that op and variant. */
+function runs(output: Node, target: Target, variants: VariantChoice, step: string | undefined): boolean {
+  try {
+    const { kernels } = lower({ outputs: { output }, variants }, target);
+    return step === undefined || [...kernels].some(([{ op }, { variant }]) => `${op.name}/${variant}` === step);
+  } catch (error) {
+    if (error instanceof ShapeError) return false;
+    throw error;
+  }
 }
 
 /**

@@ -1,24 +1,26 @@
 import type { DataType, Node } from '../engine/graph.ts';
 import { Parameter } from '../engine/graph.ts';
+import type { VariantChoice } from '../engine/plan.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { conv2dInputGrad } from '../kernels/conv2dInputGrad.ts';
 import { conv2dWeightGrad } from '../kernels/conv2dWeightGrad.ts';
-import { convDistance } from '../kernels/convDistance.ts';
+import { convDifference, convDistance } from '../kernels/convDistance.ts';
 import { dropout } from '../kernels/dropout.ts';
 import { add, broadcast, reluGrad, scale, squaredDifference } from '../kernels/elementwise.ts';
 import { hardMean } from '../kernels/hardMean.ts';
 import { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from '../kernels/image.ts';
-import { channelDistance, combineMaps, placeMap } from '../kernels/maps.ts';
+import { channelDistance, combineMaps, placeMap, stackMaps } from '../kernels/maps.ts';
 import { maximum } from '../kernels/maximum.ts';
 import { pad2d } from '../kernels/pad2d.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
-import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
+import { concatOuter, differenceWeights, siameseBias, siameseWeights } from '../kernels/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import type { ActivationStorage } from '../kernels/storage.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
+import { absorptionTable } from './absorptionTable.ts';
 import { quantisedTable } from './quantisedTable.ts';
 
 /** How the values of an input are drawn. */
@@ -45,10 +47,26 @@ export interface Case {
   readonly gradient?: readonly number[];
   /** Width of quantised weights. */
   readonly bits?: number;
+  /** The row is for what a dispatch absorbs: it is run with that and without. */
+  readonly absorbs?: Absorption;
   /** For the long test run only. */
   readonly full?: boolean;
   /** Large shapes, for `bench/`, full checks and the long test run only. */
   readonly perf?: boolean;
+}
+
+/** A dispatch that takes in what produces its input. @see Op.absorb */
+export interface Absorption {
+  /** `op/variant`, outermost first, of what the dispatch is a part of. */
+  readonly steps: readonly string[];
+  /** What forces it. */
+  readonly variants: VariantChoice;
+  /** Its op and variant, and that which absorbs nothing, if there is one. */
+  readonly op: string;
+  readonly variant: string;
+  readonly plain?: string;
+  /** Dispatches of a run, where the row absorbs all that it can. */
+  readonly dispatches: number;
 }
 
 const f = (...shape: number[]): InputSpec => ({ shape });
@@ -154,6 +172,35 @@ function convDistances(
     ],
     build: ([x, weights, bias, to]) => convDistance(x!, weights!, bias!, to, { firstChannel }),
     reduction: ci * k * k * WINOGRAD_ERROR ** 2,
+  };
+}
+
+/**
+ * A distance between two convolutions.
+ * @param x [N, CI, H, W] @param w output channels and kernel size @param target input channels, kernel size and padding
+ */
+function convDifferences(
+  [n, ci, h, w]: readonly [number, number, number, number],
+  [co, k]: readonly [number, number],
+  [ct, kt, padding]: readonly [number, number, number],
+  { firstChannel = 0, bias = true }: { readonly firstChannel?: number; readonly bias?: boolean } = {},
+): Case {
+  const side = (length: number) => length - k + kt - 2 * padding;
+  return {
+    name: `convDifference ${n}x${ci}x${h}x${w} -> ${co}, k${k} from ${firstChannel}, and ${ct} channels, k${kt} padding=${padding} bias=${bias}`,
+    inputs: [
+      f(n, firstChannel + ci, h, w),
+      f(co, ci, k, k),
+      f(co),
+      f(n, ct, side(h), side(w)),
+      f(co, ct, kt, kt),
+      ...(bias ? [f(co)] : []),
+    ],
+    build([x, weights, shift, other, taps, otherShift]) {
+      const target = conv2d(other!, taps!, otherShift, { padding });
+      return convDifference(x!, weights!, shift!, target, { firstChannel });
+    },
+    reduction: (ci + ct) * k * k * WINOGRAD_ERROR ** 2,
   };
 }
 
@@ -302,6 +349,9 @@ export const table: readonly Case[] = [
   convDistances(1, 6, 12, 10, 33, 4, { firstChannel: 2 }),
   convDistances(1, 4, 9, 9, 5, 3, { target: true, extra: 3 }),
   convDistances(2, 4, 5, 6, 9, 1, {}),
+  convDifferences([2, 16, 9, 11], [7, 4], [5, 3, 1]),
+  convDifferences([1, 32, 12, 8], [33, 4], [16, 4, 2], { firstChannel: 3, bias: false }),
+  convDifferences([1, 16, 8, 7], [12, 3], [9, 1, 0]),
   { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
   {
     name: 'siameseWeights',
@@ -313,11 +363,18 @@ export const table: readonly Case[] = [
     inputs: [f(3), f(6), f(3), positive(3)],
     build: ([bt, bs, mu, deviation]) => siameseBias(bt!, bs!, mu!, deviation!),
   },
+  { name: 'differenceWeights', inputs: [f(5, 3, 4, 4), f(5, 7, 4, 4)], build: ([a, b]) => differenceWeights(a!, b!) },
   {
     name: 'combineMaps',
     inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
     build: ([a, b]) =>
       combineMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
+  },
+  {
+    name: 'stackMaps',
+    inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
+    build: ([a, b]) =>
+      stackMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
   },
   {
     name: 'placeMap exact',
@@ -333,4 +390,5 @@ export const table: readonly Case[] = [
     reduction: 24,
   },
   ...quantisedTable,
+  ...absorptionTable,
 ];

@@ -77,10 +77,21 @@ export interface Op<A> {
    */
   continues?(node: Node<A>): number | undefined;
   /**
+   * The element of the first input from which on the output lies there: it is a part of that value, and no dispatch. Elements
+   * in rows of 64 can be bound on every device.
+   */
+  part?(node: Node<A>): number;
+  /**
    * The same value by fewer nodes, if there is such a thing.
    * @param isOnlyUser whether this node alone uses that input, which may then disappear into it
    */
   fuse?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
+  /**
+   * The same value by fewer dispatches, when every node is one: takes in what produces an input. A variant of its own, chosen
+   * like any other, decides whether a device does so.
+   * @param isOnlyUser whether this node alone uses that input
+   */
+  absorb?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
   /** Indices of the inputs (parameters) that the op overwrites. Such an op has no output of its own. */
   readonly updates?: readonly number[];
 }

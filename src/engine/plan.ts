@@ -98,19 +98,33 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
   return best;
 }
 
+/** The variant of a node that has absorbed another one: one that is forced, else the default. Without one they stay two nodes. */
+function absorbingVariant(node: Node, target: Target, forced?: VariantChoice): Variant<unknown> | undefined {
+  const supported = supportedVariants(node, target);
+  const wanted = forced?.[node.op.name];
+  if (wanted === undefined) return supported.find((variant) => mayBeDefault(variant, target.caps, node));
+  return [wanted].flat().flatMap((name) => supported.filter((variant) => variant.name === name))[0];
+}
+
 interface Lowered {
   readonly outputs: Record<string, Node>;
   readonly effects: Node[];
   readonly kernels: Map<Node, { kernel: Kernel; variant: string }>;
 }
 
-/** Lets ops absorb inputs that nothing else uses. @see Op.fuse */
-export function fuse(roots: readonly Node[]): Node[] {
+/** How many nodes and roots use a node. */
+function countUsers(roots: readonly Node[]): Map<Node, number> {
   const users = new Map<Node, number>();
   for (const node of topologicalOrder(roots)) {
     for (const used of node.inputs) users.set(used, (users.get(used) ?? 0) + 1);
   }
   for (const root of roots) users.set(root, (users.get(root) ?? 0) + 1);
+  return users;
+}
+
+/** Lets ops fuse with inputs that nothing else uses. @see Op.fuse */
+export function fuse(roots: readonly Node[]): Node[] {
+  const users = countUsers(roots);
   return rewriteGraph(roots, (node, original) => {
     const isOnlyUser = (input: Node) => users.get(original.inputs[node.inputs.indexOf(input)]!) === 1;
     return node.op.fuse?.(node, isOnlyUser) ?? node;
@@ -148,7 +162,7 @@ export function lower(options: CompileOptions, on: Target): Lowered {
       if (!kernels.has(current) && !isInput(current) && !parameterOf(current)) {
         const known = done.get(current);
         if (known) current = known;
-        else {
+        else if (!current.op.part) {
           const variant = chooseVariant(current, target, options.variants);
           const lowered = variant.lower?.(current, caps);
           if (lowered) {
@@ -166,10 +180,32 @@ export function lower(options: CompileOptions, on: Target): Lowered {
     return done.get(root)!;
   };
 
+  const absorb = (roots: readonly Node[]): Node[] => {
+    const users = countUsers(roots);
+    const isOnlyUser = (input: Node) => users.get(input) === 1;
+    return rewriteGraph(roots, (node, original) => {
+      const entry = kernels.get(original);
+      if (!entry) return node;
+      users.set(node, users.get(original)!);
+      kernels.set(node, entry);
+      let current = node;
+      for (;;) {
+        const wider = current.op.absorb?.(current, isOnlyUser);
+        const variant = wider && absorbingVariant(wider, target, options.variants);
+        if (!variant) return current;
+        kernels.set(wider, { kernel: variant.kernel!(wider, caps), variant: variant.name });
+        users.set(wider, users.get(original)!);
+        current = wider;
+      }
+    });
+  };
+
   const names = Object.keys(options.outputs);
-  const roots = fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit);
+  const roots = absorb(fuse([...Object.values(options.outputs), ...(options.effects ?? [])]).map(visit));
   const outputs = Object.fromEntries(names.map((name, i) => [name, roots[i]!]));
   const effects = roots.slice(names.length);
+  const left = new Set(topologicalOrder(roots));
+  for (const node of kernels.keys()) if (!left.has(node)) kernels.delete(node);
   return { outputs, effects, kernels };
 }
 
@@ -214,7 +250,15 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
   });
 
   const limit = caps.limits.maxStorageBufferBindingSize;
+  const alignment = device.limits.minStorageBufferOffsetAlignment;
   for (const node of order) {
+    const misplaced = node.inputs.find((used) => ((used.op.part?.(used) ?? 0) * 4) % alignment > 0);
+    if (misplaced && kernels.has(node)) {
+      throw new ShapeError(
+        `${node.label} reads ${misplaced.label}, ${describe(misplaced.type)} inside another value; this adapter binds every ${alignment} bytes.`,
+        'Give it a multiple of 64 elements.',
+      );
+    }
     const bytes = size(node.type) * 4;
     if (bytes > limit && !node.op.updates) {
       throw new OutOfMemoryError(
@@ -224,10 +268,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     }
   }
 
-  // A node that continues another one lies where the first of its chain does.
+  // A node that continues another one lies where the first of its chain does, a part lies in the whole.
   const origin = new Map<Node, Node>();
   for (const node of order) {
-    const continued = node.op.continues?.(node);
+    const continued = node.op.part ? 0 : node.op.continues?.(node);
     if (continued !== undefined) origin.set(node, origin.get(node.inputs[continued]!) ?? node.inputs[continued]!);
   }
   const home = (node: Node) => origin.get(node) ?? node;
@@ -273,7 +317,10 @@ export async function compile(engine: Engine, options: CompileOptions): Promise<
     for (const node of order) {
       const parameter = parameterOf(node);
       let binding: GPUBufferBinding | undefined;
-      if (origin.has(node)) {
+      if (node.op.part) {
+        const { buffer, offset = 0 } = location.get(node.inputs[0]!)!;
+        binding = { buffer, offset: offset + 4 * node.op.part(node), size: bytesOf(node) };
+      } else if (origin.has(node)) {
         binding = location.get(home(node))!;
       } else if (parameter) {
         parameters.add(parameter);

@@ -1,9 +1,11 @@
 import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw } from './common.ts';
 import type { Conv2dAttrs } from './conv2d.ts';
+import { conv2dFoldOp, type FoldAttrs } from './conv2dFold.ts';
 import { packWeights } from './packWeights.ts';
+import { resizeBilinearOp } from './resizeBilinear.ts';
 
 /** How a workgroup of the tile kernel is made up. */
 export interface TileBlock {
@@ -57,6 +59,16 @@ interface TileAttrs extends Omit<Conv2dAttrs, 'firstChannel'> {
   readonly firstChannel: number;
   /** Parts of the sum over CI * KH * KW; more than one are left unadded, without bias and rectifier. */
   readonly splits: number;
+  /** What is done to the input while it is read. */
+  readonly source?: Source;
+}
+
+/** How a workgroup comes from the input, of which it stages the channels that it needs, to the x that is convolved. */
+interface Source {
+  /** Of x. */
+  readonly shape: readonly number[];
+  /** Parts that are added, as conv2dFold does; undefined for an input that is no parts. */
+  readonly fold?: { readonly bias: boolean; readonly relu: boolean };
 }
 
 /** Steps of a convolution's sum, CI / groups * KH * KW. @param weights [CO, CI / groups, KH, KW] */
@@ -90,6 +102,37 @@ function pixelsOf({ shape, pool }: TileAttrs): number {
   return n * oh * ow * (pool ? 4 : 1);
 }
 
+/** [parts, N, C, H, W] of what is staged. */
+function sourceShape(node: Node<TileAttrs>): readonly number[] {
+  const { shape } = inputType(node, 0);
+  return node.attrs.source?.fold ? shape : [1, ...shape];
+}
+
+/** Input channels that the steps of a workgroup span at most. */
+function stagedChannels({ weights, block, splits }: TileAttrs): number {
+  const taps = weights[2]! * weights[3]!;
+  const depth = depthOf(weights);
+  const steps = stepsPerSplit(weights, block, splits);
+  const spans = Array.from({ length: splits }, (_, i) => {
+    const last = Math.min((i + 1) * steps, depth) - 1;
+    return Math.floor(last / taps) - Math.floor((i * steps) / taps) + 1;
+  });
+  return Math.max(...spans);
+}
+
+function stepsPerSplit(weights: readonly number[], { step }: TileBlock, splits: number): number {
+  return Math.ceil(Math.ceil(depthOf(weights) / step) / splits) * step;
+}
+
+/** Values that a workgroup stages. */
+function stagedValues(node: Node<TileAttrs>): number {
+  const [, n, , h, w] = sourceShape(node) as [number, number, number, number, number];
+  return stagedChannels(node.attrs) * n * h * w;
+}
+
+/** Loads of an invocation in a row that take no longer than the dispatch that they save. */
+const MOST_STAGED_LOADS = 64;
+
 const conv2dTileOp: Op<TileAttrs> = {
   name: 'conv2dTile',
   infer: (_, { shape, splits }) => ({ shape: splits > 1 ? [splits, ...shape] : shape, dtype: 'f32' }),
@@ -104,54 +147,102 @@ const conv2dTileOp: Op<TileAttrs> = {
       bytes: 4 * (size(inputType(node, 0)) + co * depth + size(node.type)),
     };
   },
+  absorb(node, isOnlyUser) {
+    const [x, ...rest] = node.inputs as [Node, ...Node[]];
+    const { source } = node.attrs;
+    if (!isOnlyUser(x) || source?.fold) return undefined;
+    const shape = source?.shape ?? x.type.shape;
+    if (x.op === resizeBilinearOp && !source)
+      return makeNode(conv2dTileOp, [x.inputs[0]!, ...rest], { ...node.attrs, source: { shape } }, node.label);
+    if (x.op !== conv2dFoldOp) return undefined;
+    const [parts, ...bias] = x.inputs as [Node, ...Node[]];
+    const fold = { bias: bias.length > 0, relu: (x as Node<FoldAttrs>).attrs.relu };
+    return makeNode(conv2dTileOp, [parts, ...rest, ...bias], { ...node.attrs, source: { shape, fold } }, node.label);
+  },
   variants: [
     {
       name: 'tile',
-      kernel(node) {
-        const { block, weights, shape, splits, stride, padding, relu, pool, groups, firstChannel } = node.attrs;
-        const { channels, pixels, rows, columns, step, slices } = block;
-        const [, xChannels, height, width] = nchw(inputType(node, 0));
-        const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
-        const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
-        const stages = Math.ceil(depthOf(weights) / step);
-        return {
-          shader: { name: 'conv2d_tile.wgsl', source: shader },
-          defines: {
-            MT: channels,
-            NP: pixels,
-            TM: rows,
-            TN: columns,
-            LX: pixels / columns,
-            LY: channels / rows,
-            SL: slices,
-            BK: step,
-            KH: kernelHeight,
-            KW: kernelWidth,
-            PADDED: Number(padding > 0),
-            BIAS: node.inputs.length - 2,
-            RELU: Number(relu && splits === 1),
-            POOL: Number(pool),
-            IMAGES: Number(batch > 1),
-            PARTIAL: Number(splits > 1),
-          },
-          params: {
-            batch: u32(batch),
-            xChannels: u32(xChannels),
-            inChannels: u32(inChannels),
-            height: u32(height),
-            width: u32(width),
-            outChannels: u32(outChannels),
-            outHeight: u32(outHeight),
-            outWidth: u32(outWidth),
-            stride: u32(stride),
-            padding: u32(padding),
-            channelsPerGroup: u32(outChannels / groups),
-            firstChannel: u32(firstChannel),
-            ...(splits > 1 && { stepsPerSplit: u32(Math.ceil(stages / splits) * step) }),
-          },
-          grid: [Math.ceil(pixelsOf(node.attrs) / pixels), Math.ceil(outChannels / channels), splits],
-        };
+      supports: (_, { attrs }) => attrs.source === undefined,
+      kernel: tileKernel,
+    },
+    {
+      name: 'staged',
+      supports(caps, node) {
+        if (node.attrs.source === undefined) return false;
+        const { channels, pixels, step } = node.attrs.block;
+        return 4 * (step * (channels + pixels) + stagedValues(node)) <= caps.limits.maxComputeWorkgroupStorageSize;
       },
+      madeFor: 'gpu',
+      suits(_, node) {
+        const [parts] = sourceShape(node) as [number];
+        return Math.ceil(stagedValues(node) / invocationsOf(node.attrs.block)) * parts <= MOST_STAGED_LOADS;
+      },
+      kernel: tileKernel,
     },
   ],
 };
+
+function invocationsOf({ channels, pixels, rows, columns, slices }: TileBlock): number {
+  return (channels / rows) * (pixels / columns) * slices;
+}
+
+function tileKernel(node: Node<TileAttrs>): Kernel {
+  const { block, weights, shape, splits, stride, padding, relu, pool, groups, firstChannel, source } = node.attrs;
+  const { channels, pixels, rows, columns, step, slices } = block;
+  const [, xChannels, height, width] = source?.shape ?? inputType(node, 0).shape;
+  const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
+  const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
+  const [parts, images, , sourceHeight, sourceWidth] = sourceShape(node) as [number, number, number, number, number];
+  const isResized = source !== undefined && (sourceHeight !== height || sourceWidth !== width);
+  const shift = Number(source?.fold?.bias ?? false);
+  return {
+    shader: { name: 'conv2d_tile.wgsl', source: shader },
+    defines: {
+      MT: channels,
+      NP: pixels,
+      TM: rows,
+      TN: columns,
+      LX: pixels / columns,
+      LY: channels / rows,
+      SL: slices,
+      BK: step,
+      KH: kernelHeight,
+      KW: kernelWidth,
+      PADDED: Number(padding > 0),
+      BIAS: node.inputs.length - 2 - shift,
+      RELU: Number(relu && splits === 1),
+      POOL: Number(pool),
+      IMAGES: Number(batch > 1),
+      PARTIAL: Number(splits > 1),
+      STAGED: Number(source !== undefined),
+      RESIZED: Number(isResized),
+      SHIFT: shift,
+      ...(source && {
+        RECTIFIED: Number(source.fold?.relu ?? false),
+        PARTS: parts,
+        SOURCE_IMAGES: images,
+        SOURCE_CHANNELS: stagedChannels(node.attrs),
+        SOURCE_H: sourceHeight,
+        SOURCE_W: sourceWidth,
+      }),
+    },
+    params: {
+      batch: u32(batch),
+      xChannels: u32(xChannels!),
+      inChannels: u32(inChannels),
+      height: u32(height!),
+      width: u32(width!),
+      outChannels: u32(outChannels),
+      outHeight: u32(outHeight),
+      outWidth: u32(outWidth),
+      stride: u32(stride),
+      padding: u32(padding),
+      channelsPerGroup: u32(outChannels / groups),
+      firstChannel: u32(firstChannel),
+      ...(splits > 1 && { stepsPerSplit: u32(stepsPerSplit(weights, block, splits)) }),
+      ...(source && { partSize: u32(size(inputType(node, 0)) / parts) }),
+      ...(isResized && { scaleY: f32(sourceHeight / height!), scaleX: f32(sourceWidth / width!) }),
+    },
+    grid: [Math.ceil(pixelsOf(node.attrs) / pixels), Math.ceil(outChannels / channels), splits],
+  };
+}

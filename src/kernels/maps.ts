@@ -2,8 +2,11 @@ import distanceShader from '../../shaders/channel_distance.wgsl';
 import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import type { Caps } from '../engine/caps.ts';
+import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { standardiseOp } from './standardise.ts';
+import { stackedDistance } from './winogradMap.ts';
 
 type None = Record<string, never>;
 
@@ -59,21 +62,14 @@ export const channelDistanceOp: Op<None> = {
     }
     return y;
   },
+  absorb: (node, isOnlyUser) => standardisedDistance(node, isOnlyUser),
   variants: [
     {
       // A GPU has more invocations than a map has pixels.
       name: 'shared',
-      supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP,
+      supports: sharedSupports,
       madeFor: 'gpu',
-      kernel(node) {
-        const [, c, h, w] = nchw(inputType(node, 0));
-        return {
-          shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
-          defines: { ...SHARED, TARGET: node.inputs.length - 1 },
-          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
-          grid: [Math.ceil((size(node.type) * SHARED.SLOTS) / SHARED.WORKGROUP)],
-        };
-      },
+      kernel: (node) => sharedKernel(node, { sets: [setOf(node)], stacked: false }),
     },
     {
       name: 'pixel',
@@ -89,6 +85,104 @@ export const channelDistanceOp: Op<None> = {
     },
   ],
 };
+
+/** One of the maps that a dispatch computes. Its inputs: a, then mean and deviation to standardise it, then b. */
+interface DistanceSet {
+  readonly standardised: boolean;
+  readonly target: boolean;
+}
+
+interface SharedAttrs {
+  /** This map and, where the other one is computed here, too, that one. */
+  readonly sets: readonly DistanceSet[];
+  /** Both maps and their mean are the result; behind the sets' inputs come the other map, where it is there, and the quantiles. */
+  readonly stacked: boolean;
+}
+
+const setOf = (node: Node): DistanceSet => ({ standardised: false, target: node.inputs.length > 1 });
+
+const inputsOf = ({ standardised, target }: DistanceSet) => 1 + 2 * Number(standardised) + Number(target);
+
+/** A map as one set, if it is the last dispatch of one. */
+function lastSet(map: Node): DistanceSet | undefined {
+  if (map.op === channelDistanceOp) return setOf(map);
+  if (map.op !== sharedDistanceOp) return undefined;
+  const { sets, stacked } = map.attrs as SharedAttrs;
+  return stacked ? undefined : sets[0];
+}
+
+/** Distances with what is before and behind them: standardised features, both maps and their mean. */
+const sharedDistanceOp: Op<SharedAttrs> = {
+  name: 'sharedDistance',
+  infer([a], { stacked }) {
+    const [n, , h, w] = nchw(a!);
+    return { shape: stacked ? [3, n, 1, h, w] : [n, 1, h, w], dtype: 'f32' };
+  },
+  reference() {
+    throw new Error('sharedDistance is tested through channelDistance');
+  },
+  absorb(node, isOnlyUser) {
+    const { sets, stacked } = node.attrs;
+    if (!stacked || sets.length > 1) return undefined;
+    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
+    const set = lastSet(other);
+    if (!set || !isOnlyUser(other) || other.inputs[0]!.type.shape.join() !== inputType(node, 0).shape.join())
+      return undefined;
+    const inputs = [...node.inputs.slice(0, -2), ...other.inputs, quantiles];
+    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], stacked }, node.label);
+  },
+  variants: [
+    {
+      name: 'shared',
+      supports: sharedSupports,
+      madeFor: 'gpu',
+      kernel: (node) => sharedKernel(node, node.attrs),
+    },
+  ],
+};
+
+function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
+  return (
+    limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP &&
+    limits.maxStorageBuffersPerShaderStage > inputs.length
+  );
+}
+
+function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
+  const pixels = size(node.type) / (stacked ? 3 : 1);
+  const [, c, h, w] = nchw(inputType(node, 0));
+  const [first, second] = sets as [DistanceSet, DistanceSet | undefined];
+  return {
+    shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
+    defines: {
+      ...SHARED,
+      SETS: sets.length,
+      STACKED: Number(stacked),
+      INPUTS: node.inputs.length,
+      INPUTS0: inputsOf(first),
+      STANDARDISED0: Number(first.standardised),
+      TARGET0: Number(first.target),
+      STANDARDISED1: Number(second?.standardised ?? false),
+      TARGET1: Number(second?.target ?? false),
+    },
+    params: { size: u32(pixels), plane: u32(h * w), channels: u32(c) },
+    grid: [Math.ceil((pixels * SHARED.SLOTS) / SHARED.WORKGROUP)],
+  };
+}
+
+function standardisedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
+  const [a, ...b] = inputs as [Node, ...Node[]];
+  if (a.op !== standardiseOp || !isOnlyUser(a)) return undefined;
+  const sets = [{ standardised: true, target: b.length > 0 }];
+  return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets, stacked: false }, label);
+}
+
+/** A distance with another map and their mean. @param map that a dispatch ends, which nothing else uses */
+function stackedShared(map: Node, other: Node, quantiles: Node): Node | undefined {
+  const set = lastSet(map);
+  const attrs = set && { sets: [set], stacked: true };
+  return attrs && makeNode(sharedDistanceOp, [...map.inputs, other, quantiles], attrs, map.label);
+}
 
 export const mapCombineOp: Op<None> = {
   name: 'mapCombine',
@@ -107,12 +201,63 @@ export const mapCombineOp: Op<None> = {
       name: 'element',
       kernel: (node, caps) => ({
         shader: { name: 'map_combine.wgsl', source: combineShader },
-        defines: { WORKGROUP },
+        defines: { WORKGROUP, STACKED: 0 },
         params: { size: u32(size(node.type)) },
         grid: foldedGrid(size(node.type), caps),
       }),
     },
   ],
+};
+
+/**
+ * Both maps and their mean as one value.
+ * @param st @param ae [N, 1, H, W] @param quantiles [4] @see combineMaps
+ * @returns [3, N, 1, H, W]
+ */
+export function stackMaps(st: Node, ae: Node, quantiles: Node, label?: string): Node {
+  return makeNode(stackMapsOp, [st, ae, quantiles], {}, label);
+}
+
+export const stackMapsOp: Op<None> = {
+  name: 'stackMaps',
+  infer(inputs) {
+    return { shape: [3, ...mapCombineOp.infer(inputs, {}).shape], dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const [st, ae] = inputs as [Float64Array, Float64Array];
+    const combined = mapCombineOp.reference(inputs, node) as Float64Array;
+    return Float64Array.from([...st, ...ae, ...combined]);
+  },
+  absorb({ inputs: [st, ae, quantiles] }, isOnlyUser) {
+    if (!isOnlyUser(ae!)) return undefined;
+    return stackedDistance(ae!, st!, quantiles!) ?? stackedShared(ae!, st!, quantiles!);
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel: (node, caps) => ({
+        shader: { name: 'map_combine.wgsl', source: combineShader },
+        defines: { WORKGROUP, STACKED: 1 },
+        params: { size: u32(size(node.type) / 3) },
+        grid: foldedGrid(size(node.type) / 3, caps),
+      }),
+    },
+  ],
+};
+
+/** One of {@link stackMaps}. @param at its place @returns [N, 1, H, W] */
+export function mapOf(stack: Node, at: number, label?: string): Node {
+  return makeNode(mapOfOp, [stack], { at }, label);
+}
+
+const mapOfOp: Op<{ readonly at: number }> = {
+  name: 'mapOf',
+  infer: ([stack]) => ({ shape: stack!.shape.slice(1), dtype: 'f32' }),
+  reference([stack], { type, attrs }) {
+    return (stack as Float64Array).slice(attrs.at * size(type), (attrs.at + 1) * size(type));
+  },
+  part: ({ type, attrs }) => attrs.at * size(type),
+  variants: [],
 };
 
 export interface PlaceAttrs {

@@ -2,8 +2,10 @@ import rangeShader from '../../shaders/activation_range.wgsl';
 import padShader from '../../shaders/pad_words.wgsl';
 import poolShader from '../../shaders/pool_words.wgsl';
 import storeShader from '../../shaders/store_activations.wgsl';
+import storeResizedShader from '../../shaders/store_resized.wgsl';
 import {
   expectShapes,
+  f32,
   makeNode,
   type Node,
   type Op,
@@ -14,6 +16,7 @@ import {
 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
 import { floatToHalf, halfToFloat, roundHalfEven } from './half.ts';
+import { resizeBilinearOp } from './resizeBilinear.ts';
 
 /**
  * How activations lie in memory. `f32`: [N, C, H, W]. `f16`: pairs of channels in a 32-bit word, [N, ceil(C / 2), H, W].
@@ -112,12 +115,17 @@ function expectRange(op: string, inputs: readonly TensorType[], storage: Activat
   );
 }
 
-export const storeOp: Op<StoreAttrs> = {
+interface ResizedStoreAttrs extends StoreAttrs {
+  /** Height and width to which x is resized while it is read. */
+  readonly resized?: readonly [number, number];
+}
+
+export const storeOp: Op<ResizedStoreAttrs> = {
   name: 'storeActivations',
-  infer(inputs, { storage }) {
+  infer(inputs, { storage, resized }) {
     expectShapes('storeActivations', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
     expectRange('storeActivations', inputs, storage, 1);
-    return storedType(inputs[0]!.shape, storage);
+    return storedType([...inputs[0]!.shape.slice(0, 2), ...(resized ?? inputs[0]!.shape.slice(2))], storage);
   },
   fuse(node, isOnlyUser) {
     // A quantised convolution stores its result itself.
@@ -126,17 +134,51 @@ export const storeOp: Op<StoreAttrs> = {
     const inputs = range ? [...x.inputs, range] : x.inputs;
     return makeNode(x.op, inputs, { ...x.attrs, output: node.attrs.storage }, x.label);
   },
-  reference: ([x, range], node) => store(x!, inputType(node, 0).shape, node.attrs.storage, range),
+  absorb(node, isOnlyUser) {
+    const [x, ...range] = node.inputs as [Node, ...Node[]];
+    if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
+    const [, , height, width] = nchw(x.type);
+    return makeNode(storeOp, [x.inputs[0]!, ...range], { ...node.attrs, resized: [height, width] }, node.label);
+  },
+  reference([x, range], node) {
+    const { storage, resized } = node.attrs;
+    if (resized) throw new Error('storing what is resized is tested through resizeBilinear and storeActivations');
+    return store(x!, inputType(node, 0).shape, storage, range);
+  },
   cost: (node) => ({ flops: 4 * size(inputType(node, 0)), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [
     {
       name: 'element',
+      supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node) {
         const [, channels, height, width] = nchw(inputType(node, 0));
         return {
           shader: { name: 'store_activations.wgsl', source: storeShader },
           defines: { TO_WORDS: 1, BITS: node.attrs.storage === 'u8' ? 8 : 16 },
           params: { channels: u32(channels), height: u32(height), width: u32(width) },
+          grid: planeGrid(node.type),
+        };
+      },
+    },
+    {
+      name: 'resized',
+      supports: (_, { attrs }) => attrs.resized !== undefined,
+      madeFor: 'gpu',
+      kernel(node) {
+        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [outHeight, outWidth] = node.attrs.resized!;
+        return {
+          shader: { name: 'store_resized.wgsl', source: storeResizedShader },
+          defines: { BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          params: {
+            channels: u32(channels),
+            height: u32(height),
+            width: u32(width),
+            outHeight: u32(outHeight),
+            outWidth: u32(outWidth),
+            scaleX: f32(width / outWidth),
+            scaleY: f32(height / outHeight),
+          },
           grid: planeGrid(node.type),
         };
       },

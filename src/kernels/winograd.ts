@@ -1,11 +1,13 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
+import resizedInputShader from '../../shaders/winograd_input_resized.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
 import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { f32, i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { resizeBilinearOp } from './resizeBilinear.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradMap } from './winogradMap.ts';
 import {
@@ -33,6 +35,8 @@ interface InputAttrs extends TileAttrs {
   readonly rows: number;
   readonly tilesY: number;
   readonly tilesX: number;
+  /** Height and width to which x is resized while it is read. */
+  readonly resized?: readonly [number, number];
 }
 
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
@@ -43,9 +47,16 @@ export const winogradInputOp: Op<InputAttrs> = {
   },
   reference: testedThrough('winogradInput', 'conv2d'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  absorb(node, isOnlyUser) {
+    const [x] = node.inputs as [Node];
+    if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
+    const [, , height, width] = nchw(x.type);
+    return makeNode(winogradInputOp, x.inputs, { ...node.attrs, resized: [height, width] }, node.label);
+  },
   variants: [
     {
       name: 'tile',
+      supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
         const [, channels, height, width] = nchw(inputType(node, 0));
@@ -66,6 +77,50 @@ export const winogradInputOp: Op<InputAttrs> = {
             channels: u32(channels),
             height: i32(height),
             width: i32(width),
+            padding: i32(padding),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(pitch(rows * tilesX)),
+          },
+          grid: [across, Math.ceil(channels / each)],
+        };
+      },
+    },
+    {
+      name: 'resized',
+      supports: (_, { attrs }) => attrs.resized !== undefined,
+      madeFor: 'gpu',
+      kernel(node, caps) {
+        const { m, k, padding, firstRow, rows, tilesY, tilesX, resized } = node.attrs;
+        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [outHeight, outWidth] = resized!;
+        const A = m + k - 1;
+        const across = Math.ceil((rows * tilesX) / WORKGROUP);
+        const each = channelsPerInvocation(caps, across, channels);
+        // From the value before the patch's first one to that behind the last one.
+        const window = (from: number, to: number) => Math.floor(((A - 1) * from) / to) + 3;
+        return {
+          shader: { name: 'winograd_input_resized.wgsl', source: resizedInputShader },
+          defines: {
+            A,
+            K: k,
+            M: m,
+            INY: height,
+            INX: width,
+            OUTY: outHeight,
+            OUTX: outWidth,
+            UP: Number(outHeight >= height && outWidth >= width),
+            ROWS: window(height, outHeight),
+            COLUMNS: window(width, outWidth),
+            CHANNELS: each,
+            WORKGROUP,
+          },
+          params: {
+            channels: u32(channels),
+            scaleY: f32(height / outHeight),
+            scaleX: f32(width / outWidth),
             padding: i32(padding),
             firstRow: u32(firstRow),
             rows: u32(rows),
@@ -175,7 +230,8 @@ interface ProductAttrs extends TileAttrs {
 
 /**
  * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [rows, (m + k - 1)^2, pitch(columns)], rows = CO,
- * columns = tiles (or CI). Its variants say how the first operand is laid out.
+ * columns = tiles (or CI). Its variants say how the first operand is laid out. The last of the input channels may lie in a
+ * second winogradInput, of as many tiles.
  */
 export const winogradProductOp: Op<ProductAttrs> = {
   name: 'winogradProduct',
@@ -204,7 +260,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
       ([rows, columns]): Variant<ProductAttrs> => ({
         name: `lanes${rows}x${columns}`,
         madeFor: 'cpu',
-        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows),
+        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows) && node.inputs.length === 2,
         suits: (caps, node) =>
           (columns === 4 || columns * lanes(caps) <= COLUMNS) &&
           rows <= Math.max(8, 1.25 * outputRows(node)) &&
@@ -215,7 +271,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ...BLOCKS.map(
       (block): Variant<ProductAttrs> => ({
         name: blockName(block),
-        supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
+        supports: (caps, node) => blockFits(block, caps) && isWhole(node, block),
         madeFor: 'gpu',
         suits: (caps, node) => blockOf(node, caps) === block,
         lower: (node) => packed(node, { algorithm: 'block', ...block }),
@@ -240,10 +296,20 @@ function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
   return node.attrs.groups === 1 || outputRows(node) % rows === 0;
 }
 
+/** Whether no block has rows of two groups, and no lot steps of two operands. */
+function isWhole(node: Node<ProductAttrs>, { rows, steps }: Block): boolean {
+  return wholeGroups(node, rows) && (firstDepthOf(node) ?? 0) % steps === 0;
+}
+
+/** Input channels in the first of two operands. */
+function firstDepthOf({ inputs: [w, , second] }: Node<ProductAttrs>): number | undefined {
+  return second && w!.type.shape[1]! - second.type.shape[0]!;
+}
+
 /** The default on GPUs. */
 function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
-  return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows));
+  return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
 interface Lanes {
@@ -256,18 +322,24 @@ interface Lanes {
 
 type Algorithm = Lanes | (Block & { readonly algorithm: 'block' });
 
-type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number };
+type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
 
 function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
-  const [w, v] = node.inputs as [Node, Node];
+  const [w, ...operands] = node.inputs as [Node, ...Node[]];
   const { m, k, from, tilesY, tilesX } = node.attrs;
   const tile = block.rows;
   const u =
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
       : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
-  const attrs: PackedAttrs = { ...node.attrs, ...block, outRows: node.type.shape[0]! };
-  return makeNode(productPackedOp, [u, v], attrs, node.label);
+  const firstDepth = firstDepthOf(node);
+  const attrs: PackedAttrs = {
+    ...node.attrs,
+    ...block,
+    outRows: node.type.shape[0]!,
+    ...(firstDepth && { firstDepth }),
+  };
+  return makeNode(productPackedOp, [u, ...operands], attrs, node.label);
 }
 
 const productPackedOp: Op<PackedAttrs> = {
@@ -290,7 +362,7 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles } = node.attrs;
+        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles, firstDepth } = node.attrs;
         const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
         const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
@@ -303,6 +375,7 @@ const productPackedOp: Op<PackedAttrs> = {
             depth,
             groups,
             gathered: from === 'dy',
+            firstDepth,
             vPitch,
             firstOffset,
             mPitch: node.type.shape[2]!,
@@ -397,9 +470,17 @@ function quads(pool: boolean, m: number): number {
   return pool && m % 2 === 1 ? 2 : 1;
 }
 
+/** A second convolution that is added to another one, of an equally large result. Stride 1. */
+interface SecondInput {
+  /** Its input; its weights are the last ones of the convolution's. */
+  readonly x: Node;
+  readonly padding: number;
+}
+
 interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
+  readonly second?: SecondInput;
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
@@ -409,12 +490,12 @@ interface Convolution extends TileAttrs {
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
-  const { x, w, m, k, padding, groups, firstChannel, label } = conv;
+  const { x, w, m, k, padding, groups, firstChannel, second, label } = conv;
   const [images, inChannels, height, width] = nchw(x.type);
   const outHeight = height + 2 * padding - k + 1;
   const outWidth = width + 2 * padding - k + 1;
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
-  const widest = Math.max(inChannels, w.type.shape[0]!);
+  const widest = Math.max(inChannels, w.type.shape[0]!, second?.x.type.shape[1] ?? 0);
   const bytesPerPoint = (m + k - 1) ** 2 * widest * 4;
   // A pitch is at most 32 elements longer than its tiles.
   const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
@@ -425,14 +506,17 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const result: Chunk[] = [];
   for (let firstRow = 0; firstRow < total; firstRow += rowsPerChunk) {
     const rows = Math.min(rowsPerChunk, total - firstRow);
-    const v = makeNode(
-      winogradInputOp,
-      [x],
-      { m, k, padding, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
-      `${label}.input`,
-    );
+    const transformed = (from: Node, zeros: number, name: string) =>
+      makeNode(
+        winogradInputOp,
+        [from],
+        { m, k, padding: zeros, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
+        `${label}.${name}`,
+      );
+    const v = transformed(x, padding, 'input');
+    const others = second ? [transformed(second.x, second.padding, 'second')] : [];
     const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles: rows * tilesX, tilesY, tilesX };
-    const products = makeNode(winogradProductOp, [w, v], attrs, label);
+    const products = makeNode(winogradProductOp, [w, v, ...others], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }
   return result;

@@ -84,6 +84,8 @@ export interface Operands extends Product {
   readonly groups: number;
   /** Whether the columns of v are its channels, and steps its tiles. */
   readonly gathered: boolean;
+  /** Steps that lie in v, a multiple of the block's, where the others lie in a second operand. */
+  readonly firstDepth?: number | undefined;
   readonly vPitch: number;
   readonly firstOffset: number;
   readonly mPitch: number;
@@ -91,7 +93,7 @@ export interface Operands extends Product {
 
 export function blockKernel(block: Block, operands: Operands): Kernel {
   const { rows: MT, columns: NT, steps: BK, sums } = block;
-  const { rows, columns, points, depth, groups, gathered, vPitch, firstOffset, mPitch } = operands;
+  const { rows, columns, points, depth, groups, gathered, firstDepth, vPitch, firstOffset, mPitch } = operands;
   const rowTiles = Math.ceil(rows / MT);
   // v is read as vec4 unless it is gathered, and m always written so.
   const width = gathered ? 1 : 4;
@@ -106,6 +108,7 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
       INVOCATIONS: invocations(block),
       GATHERED: Number(gathered),
       RAGGED: Number(depth % BK > 0),
+      SECOND: Number(firstDepth !== undefined),
     },
     params: {
       depth: u32(depth),
@@ -119,6 +122,7 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
       stepStride: u32(gathered ? 1 : (points * vPitch) / width),
       columnStride: u32(points * vPitch),
       mPitch: u32(mPitch / 4),
+      ...(firstDepth !== undefined && { firstDepth: u32(firstDepth) }),
     },
     grid: [Math.ceil(columns / NT), rowTiles, points],
   };

@@ -1,7 +1,7 @@
 import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
-import { f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
 import { type Chunk, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
 
@@ -128,43 +128,104 @@ const winogradDistanceOp: Op<PartsAttrs> = {
   ],
 };
 
-type MeanAttrs = Omit<PartsAttrs, 'channelsPerSplit'>;
+interface MeanAttrs extends Omit<PartsAttrs, 'channelsPerSplit'> {
+  /** The result is another map, this one and their mean: the other one is there, or its products are a second set. */
+  readonly stacked?: 'map' | 'products';
+}
 
 /** Invocations of a workgroup, and how many of them share the channels of a tile. */
 const MEAN_WORKGROUP = 256;
 const SLOTS = 32;
 
-/** The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. */
-const meanDistanceOp: Op<MeanAttrs> = {
+/**
+ * The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. Where
+ * it is stacked with another map, there is one chunk, and behind the target come that map or its products and bias, and the
+ * quantiles of both.
+ */
+export const meanDistanceOp: Op<MeanAttrs> = {
   name: 'winogradMeanDistance',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
+  continues: (node) => (isContinued(node) ? node.inputs.length - 1 : undefined),
   reference: testedThrough('winogradMeanDistance', 'convDistance'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  absorb(node, isOnlyUser) {
+    if (node.attrs.stacked !== 'map') return undefined;
+    const operands = node.inputs.slice(0, -2);
+    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
+    const isAlike = (of: Node<MeanAttrs>) =>
+      !of.attrs.target && !of.attrs.stacked && !isContinued(of) && coverOf(of) === coverOf(node);
+    if (other.op !== meanDistanceOp || !isOnlyUser(other) || !isAlike(other)) return undefined;
+    const inputs = [...operands, ...other.inputs, quantiles];
+    return makeNode(meanDistanceOp, inputs, { ...node.attrs, stacked: 'products' }, node.label);
+  },
   variants: [
     {
       name: 'workgroup',
-      kernel(node) {
-        const { m, k, target, firstRow, rows, tilesY, tilesX } = node.attrs;
-        const [, , height, width] = nchw(node.type);
-        const [channels, , pitch] = inputType(node, 0).shape as [number, number, number];
-        return {
-          shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
-          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), SLOTS, WORKGROUP: MEAN_WORKGROUP },
-          params: {
-            channels: u32(channels),
-            factor: f32(1 / channels),
-            height: u32(height),
-            width: u32(width),
-            firstRow: u32(firstRow),
-            rows: u32(rows),
-            tilesY: u32(tilesY),
-            tilesX: u32(tilesX),
-            pitch: u32(pitch),
-          },
-          grid: [Math.ceil((rows * tilesX * SLOTS) / MEAN_WORKGROUP)],
-        };
-      },
+      supports: (_, { attrs }) => attrs.stacked === undefined,
+      kernel: meanKernel,
+    },
+    {
+      name: 'stacked',
+      supports: (_, { attrs }) => attrs.stacked !== undefined,
+      madeFor: 'gpu',
+      kernel: meanKernel,
     },
   ],
 };
+
+function isContinued({ inputs, attrs }: Node<MeanAttrs>): boolean {
+  return !attrs.stacked && inputs.length > 2 + Number(attrs.target);
+}
+
+/** Tiles and channels, where equal ones are transformed together. */
+function coverOf({ inputs, attrs: { m, k, firstRow, rows, tilesY, tilesX } }: Node<MeanAttrs>): string {
+  return [m, k, firstRow, rows, tilesY, tilesX, ...inputs[0]!.type.shape].join();
+}
+
+/**
+ * A map with another one and their mean, where the dispatch that ends it can write all three. @see stackMaps
+ * @param map that nothing else uses
+ */
+export function stackedDistance(map: Node, other: Node, quantiles: Node): Node | undefined {
+  if (map.op !== meanDistanceOp) return undefined;
+  const { attrs, inputs, label } = map as Node<MeanAttrs>;
+  if (attrs.stacked || isContinued(map)) return undefined;
+  return makeNode(
+    meanDistanceOp,
+    [...inputs, other, quantiles],
+    { ...attrs, stacked: 'map', shape: [3, ...attrs.shape] },
+    label,
+  );
+}
+
+function meanKernel(node: Node<MeanAttrs>): Kernel {
+  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked } = node.attrs;
+  const [height, width] = node.type.shape.slice(-2) as [number, number];
+  const [channels, , pitch] = inputType(node, 0).shape as [number, number, number];
+  return {
+    shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
+    defines: {
+      A: m + k - 1,
+      K: k,
+      M: m,
+      TARGET: Number(target),
+      STACKED: Number(stacked !== undefined),
+      SETS: stacked === 'products' ? 2 : 1,
+      SLOTS,
+      WORKGROUP: MEAN_WORKGROUP,
+    },
+    params: {
+      channels: u32(channels),
+      factor: f32(1 / channels),
+      height: u32(height),
+      width: u32(width),
+      firstRow: u32(firstRow),
+      rows: u32(rows),
+      tilesY: u32(tilesY),
+      tilesX: u32(tilesX),
+      pitch: u32(pitch),
+      ...(stacked && { mapSize: u32(size(node.type) / 3) }),
+    },
+    grid: [Math.ceil((rows * tilesX * SLOTS) / MEAN_WORKGROUP)],
+  };
+}

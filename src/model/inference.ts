@@ -2,7 +2,7 @@ import { input, type Node, parameterOf, size, topologicalOrder } from '../engine
 import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { imageToTensor } from '../kernels/image.ts';
-import { channelDistance, combineMaps } from '../kernels/maps.ts';
+import { channelDistance, combineMaps, mapOf, stackMaps } from '../kernels/maps.ts';
 import { concatOuter, siameseBias, siameseWeights } from '../kernels/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
@@ -55,7 +55,18 @@ export function inferenceGraph(
       .map(bytesOf),
   );
   const most = Math.max(1, Math.floor(bindable / widest));
-  if (batch <= most) return { image, ...maps(networks, quantiles, x) };
+  if (batch <= most) {
+    // All maps as one value, which one dispatch can write.
+    const { studentTeacher, autoencoder } = maps(networks, quantiles, x);
+    const all = stackMaps(studentTeacher, autoencoder, quantiles, 'map.all');
+    const map = (name: keyof AnomalyMaps, at: number) => mapOf(all, at, `map.${name}`);
+    return {
+      image,
+      studentTeacher: map('studentTeacher', 0),
+      autoencoder: map('autoencoder', 1),
+      combined: map('combined', 2),
+    };
+  }
   const parts: AnomalyMaps[] = [];
   for (let start = 0; start < batch; start += most) {
     parts.push(maps(networks, quantiles, sliceOuter(x, start, Math.min(most, batch - start))));
