@@ -160,6 +160,20 @@ const CASES: readonly Case[] = [
     variants: { convDistance: 'winograd4', winogradProduct: 'block32x32x16', winogradMap: 'workgroup' },
   },
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
+  ...(
+    [
+      ['words64x64', { pool: true, output: 'f16', stride: 1 }],
+      ['words32x32', { bits: 3, stride: 2 }],
+      ['words16x16', { output: 'f32', padding: 0 }],
+      ['words4x4', {}],
+    ] as const
+  ).map(
+    ([variant, attrs]): Case => ({
+      name: `qconv2d ${variant}`,
+      root: quantised(attrs, 70),
+      variants: { qconv2d: variant },
+    }),
+  ),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
   { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },

@@ -313,6 +313,46 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       workgroupMemory: 2 * BK * 64 * 4 * width,
     };
   },
+  'qconv2d_words.wgsl'({ node, workgroups, get }) {
+    const [MT, NP, TM, TN] = [get('MT'), get('NP'), get('TM'), get('TN')];
+    const [LX, SL, BK, POOL] = [get('LX'), get('SL'), get('BK'), get('POOL')];
+    const invocations = LX * get('LY') * SL;
+    const stages = Math.ceil((get('inWords') * get('KH') * get('KW')) / BK);
+    const turns = workgroups * stages;
+    const staged = turns * BK * (MT + NP);
+    // Slices but the first hand their sums over.
+    const handed = workgroups * (SL - 1) * MT * NP;
+    const products = turns * BK * MT * NP;
+    const steps = products / (TM * TN);
+    const stores = size(node.type);
+    const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NP) / 4 / invocations];
+    const setUp = SETUP + (1 + get('IMAGES')) * DIVISION * (POOL ? 1 : 4) + 40 * get('PADDED');
+    const perStage = STAGE + rowLoads * (3 + ADDRESS) + columnLoads * (17 + 2 * ADDRESS + 20 * get('PADDED'));
+    const epilogue = MT * NP * (6 + (get('IMAGES') * DIVISION) / TM);
+    return {
+      invocations,
+      // Scale, sum and bias of every channel.
+      loads: staged + workgroups * LX * MT * 3,
+      stores,
+      packedProducts: products,
+      workgroupReads: steps * (TM + TN) + handed,
+      workgroupWrites: staged + handed,
+      // Of a subgroup's columns and rows the reads of rows are broadcasts.
+      workgroupBytes:
+        (steps / SUBGROUP) * ((TM / 4) * LINE + (TN / 4) * Math.max(LINE, 16 * LX)) + 4 * staged + 8 * handed,
+      cacheBytes: 4 * (staged + stores * (LX >= 8 ? 1 : SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * (invocations * setUp + epilogue) +
+        stores * 2 * ADDRESS +
+        turns * invocations * perStage +
+        (steps * (TM + TN)) / 4 +
+        handed / 2 +
+        (get('PACKED_DOT') ? 0 : products * EMULATED_PRODUCT),
+      steps: stages,
+      registers: TM * TN + TM + TN + 4 * (rowLoads + columnLoads) + BASE_REGISTERS,
+      workgroupMemory: 4 * BK * (MT + NP),
+    };
+  },
   'qconv2d_matrix.wgsl'({ node, workgroups, get }) {
     const [BM, BN, S, M, N, OUT] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('OUT')];
     const [TM, TN, STAGED, POOL] = [get('TM'), get('TN'), get('STAGED'), get('POOL')];

@@ -3,9 +3,10 @@ import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
-import { foldedGrid, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 import {
   BLOCK_IN,
+  blockPixels,
   common,
   convolutionCost,
   geometry,
@@ -116,12 +117,6 @@ export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((bloc
 
 /** Workgroups that keep a large GPU busy. */
 const MANY_WORKGROUPS = 128;
-
-/** Pixels that are computed: pooled ones four times. */
-function blockPixels(node: Node<Qconv2dAttrs>): number {
-  const [batch, , outHeight, outWidth] = nchw(node.type);
-  return batch * outHeight * outWidth * (node.attrs.pool ? 4 : 1);
-}
 
 const testedThrough = (name: string) => () => {
   throw new Error(`${name} is tested through qconv2d`);
