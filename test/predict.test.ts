@@ -139,6 +139,17 @@ const CASES: readonly Case[] = [
     }),
     variants: { conv2dWeightGrad: 'winograd', winogradProduct: 'block32x32x16' },
   },
+  ...(['gradBlock128x64', 'gradBlock64x64', 'gradBlock32x32'] as const).map(
+    (winogradGradProduct): Case => ({
+      name: `winograd weight gradient in splits, ${winogradGradProduct}`,
+      root: conv2dWeightGrad(x(2, 37, 52, 53), named('dy', 2, 11, 49, 50), {
+        stride: 1,
+        padding: 0,
+        shape: [11, 37, 4, 4],
+      }),
+      variants: { conv2dWeightGrad: 'winogradSplits', winogradGradProduct },
+    }),
+  ),
   {
     name: 'distance without a target',
     root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),

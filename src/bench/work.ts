@@ -74,6 +74,7 @@ const SCATTERED_STORES = 4;
 
 /** Instructions of one Winograd transform of A points, a multiply-add as one. */
 const INPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 11, 6: 14 };
+const WEIGHT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 10, 6: 14 };
 const OUTPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 6, 6: 10 };
 
 /** One invocation per element, 64 to a workgroup. */
@@ -189,6 +190,72 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       steps: Math.ceil(steps / 2),
       registers: TM * TN + TM + TN + 4 * lots + BASE_REGISTERS,
       workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'winograd_grad_product.wgsl'({ workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), 16];
+    const invocations = get('INVOCATIONS');
+    const splits = grid[2] / get('points');
+    const stages = Math.ceil(get('tiles') / BK);
+    // Of all splits of the sums of all blocks.
+    const turns = grid[0] * grid[1] * get('points') * stages;
+    const staged = turns * BK * (MT + NT);
+    const stores = splits * get('rows') * get('points') * get('columns');
+    const lots = (BK * (MT + NT)) / (4 * invocations);
+    const reads = turns * BK * invocations * (TM + TN);
+    return {
+      invocations,
+      loads: staged,
+      stores,
+      multiplyAdds: turns * BK * MT * NT,
+      workgroupReads: reads,
+      workgroupWrites: staged,
+      // A subgroup reads 4 vec4 of rows and 8 of columns at a time, each a line.
+      workgroupBytes: (reads / (4 * SUBGROUP)) * LINE + 4 * staged,
+      cacheBytes: 4 * (staged + stores),
+      otherInstructions:
+        workgroups * invocations * (SETUP + 4 * DIVISION + TM * TN * ADDRESS) +
+        turns * invocations * (STAGE + 8 + lots * (2 + ADDRESS + 4) + BK * 2) +
+        reads / 4,
+      // The next tiles are under way while these are multiplied.
+      steps: Math.ceil(stages / splits / 2),
+      registers: TM * TN + 4 * (TN + 1) + 4 * lots + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'winograd_grad_output.wgsl'({ node, workgroups, get }) {
+    const [A, M, splits] = [get('A'), get('M'), get('splits')];
+    const pairs = get('outChannels') * get('inChannels');
+    const stores = size(node.type);
+    const loads = splits * A * A * pairs;
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * SETUP + 3 * loads + pairs * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * M * M),
+      steps: splits,
+      registers: A * A + A * M + BASE_REGISTERS,
+    };
+  },
+  'winograd_dy.wgsl'({ workgroups, get }) {
+    const [A, K, FLAT] = [get('A'), get('K'), get('FLAT')];
+    const written = FLAT ? get('channels') : get('channelTiles') * get('MT');
+    const tiles = written * get('tiles');
+    const loads = K * K * tiles;
+    const stores = A * A * tiles;
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      // Flat stores of a subgroup lie together, others in a sector each.
+      cacheBytes: 4 * (loads + stores * (FLAT ? 1 : 2 * SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 4 * K) +
+        tiles * ((A + K) * WEIGHT_TRANSFORM[A]! + 3 * K * K + 2 * A * A),
+      steps: get('CHANNELS'),
+      registers: A * K + A + BASE_REGISTERS,
     };
   },
   'winograd_input.wgsl'({ workgroups, get }) {

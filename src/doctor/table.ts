@@ -204,6 +204,9 @@ export const table: readonly Case[] = [
   convWeightGrad(1, 3, 33, 31, 16, 4),
   convWeightGrad(3, 3, 21, 18, 19, 4, 2, 1),
   convWeightGrad(2, 17, 9, 9, 8, 3, 1, 1),
+  // Enough tiles for several splits, whole and in part.
+  convWeightGrad(1, 5, 70, 67, 9, 4),
+  convWeightGrad(3, 34, 37, 38, 66, 3, 1, 1),
   convWeightGrad(2, 6, 10, 8, 7, 4, 2, 1),
   convWeightGrad(3, 4, 8, 8, 6, 8),
   convWeightGrad(2, 9, 5, 6, 17, 1),

@@ -2,12 +2,14 @@ import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
 import tapsShader from '../../shaders/conv2d_weight_grad_taps.wgsl';
 import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
+import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
-import { convOutput } from './conv2d.ts';
+import { convOutput, DIRECT_MULTIPLY_ADDS } from './conv2d.ts';
 import { foldSplits } from './foldSplits.ts';
 import { pad2d } from './pad2d.ts';
-import { WINOGRAD_TILES, weightGradFits, winogradWeightGrad } from './winograd.ts';
+import { WINOGRAD_TILES, weightGradFits, winogradSplitWeightGrad, winogradWeightGrad } from './winograd.ts';
+import { hasGradBlock } from './winogradGrad.ts';
 
 interface WeightGradAttrs {
   readonly stride: number;
@@ -89,23 +91,17 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
       // The tiles of dy are the taps: the transforms of the forward convolution with outputs and taps exchanged, and the same
       // transformed input, which is therefore computed once.
       name: 'winograd',
-      supports(caps, node) {
-        const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
-        const m = WINOGRAD_TILES[kh]?.[0];
-        if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
-        return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
-      },
-      // Gathers across tiles cost a GPU its coalescing, so it takes the tile kernel unless tuning says otherwise.
-      suits(caps, node) {
-        const [co, ci] = node.attrs.shape as [number, number];
-        return caps.isCpu && ci >= 32 && co >= 32;
-      },
-      lower(node) {
-        const [x, dy] = node.inputs as [Node, Node];
-        const { padding, shape } = node.attrs;
-        const k = shape[2]!;
-        return winogradWeightGrad(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
-      },
+      supports: winogradSupports,
+      madeFor: 'cpu',
+      suits: (_, node) => hasManyChannels(node),
+      lower: (node) => lowerWinograd(node, winogradWeightGrad),
+    },
+    {
+      name: 'winogradSplits',
+      supports: (caps, node) => hasGradBlock(caps) && winogradSupports(caps, node),
+      madeFor: 'gpu',
+      suits: (_, node) => hasManyChannels(node) && multiplyAdds(node) > DIRECT_MULTIPLY_ADDS,
+      lower: (node) => lowerWinograd(node, winogradSplitWeightGrad),
     },
     {
       name: 'taps',
@@ -153,6 +149,31 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     },
   ],
 };
+
+function winogradSupports(caps: Caps, node: Node<WeightGradAttrs>): boolean {
+  const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
+  const m = WINOGRAD_TILES[kh]?.[0];
+  if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
+  return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
+}
+
+function lowerWinograd(node: Node<WeightGradAttrs>, by: typeof winogradWeightGrad): Node {
+  const [x, dy] = node.inputs as [Node, Node];
+  const { padding, shape } = node.attrs;
+  const k = shape[2]!;
+  return by(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
+}
+
+/** Enough for the transforms to be cheap beside the products. */
+function hasManyChannels(node: Node<WeightGradAttrs>): boolean {
+  const [co, ci] = node.attrs.shape as [number, number];
+  return ci >= 32 && co >= 32;
+}
+
+function multiplyAdds(node: Node<WeightGradAttrs>): number {
+  const [n, , oh, ow] = nchw(inputType(node, 1));
+  return n * oh * ow * size(node.type);
+}
 
 type Algorithm = 'taps' | 'lanes' | 'tile';
 
