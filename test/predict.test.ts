@@ -139,6 +139,19 @@ const CASES: readonly Case[] = [
     }),
     variants: { conv2dWeightGrad: 'winograd', winogradProduct: 'block32x32x16' },
   },
+  ...['gradBlock128x64', 'gradBlock64x64', 'gradBlock32x32'].flatMap((block) =>
+    [0, 1].map(
+      (padding): Case => ({
+        name: `weight gradient, ${block}, padding ${padding}`,
+        root: conv2dWeightGrad(x(2, 9, 23, 21), named('dy', 2, 37, 10 + padding, 9 + padding), {
+          stride: 2,
+          padding,
+          shape: [37, 9, 4, 4],
+        }),
+        variants: { conv2dWeightGrad: 'tile', conv2dWeightGradPartial: block },
+      }),
+    ),
+  ),
   ...(['gradBlock128x64', 'gradBlock64x64', 'gradBlock32x32'] as const).map(
     (winogradGradProduct): Case => ({
       name: `winograd weight gradient in splits, ${winogradGradProduct}`,

@@ -192,6 +192,40 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       workgroupMemory: 8 * BK * (MT + NT),
     };
   },
+  'conv2d_weight_grad_tile.wgsl'({ node, workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), 16];
+    const invocations = get('INVOCATIONS');
+    const pixels = get('batch') * get('outHeight') * get('outWidth');
+    const stages = Math.ceil(pixels / BK);
+    const [, , splits] = grid;
+    // Of all splits of the sums of all blocks.
+    const turns = grid[0] * grid[1] * stages;
+    const staged = turns * BK * (MT + NT);
+    const stores = size(node.type);
+    const steps = (turns * BK * MT * NT) / (TM * TN);
+    const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NT) / 4 / invocations];
+    // Where padding is read, and behind the last pixel, a value is loaded in place of the one that is missing.
+    const perStage = STAGE + 16 + rowLoads * (12 + ADDRESS) + columnLoads * (12 + ADDRESS + 16 * get('PADDED'));
+    return {
+      invocations,
+      loads: staged,
+      stores,
+      multiplyAdds: turns * BK * MT * NT,
+      workgroupReads: steps * (TM + TN),
+      workgroupWrites: staged,
+      // A subgroup reads 4 vec4 of rows and 8 of columns at a time, each a line.
+      workgroupBytes: (steps / SUBGROUP) * ((TM + TN) / 4) * LINE + 4 * staged,
+      cacheBytes: 4 * (staged + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * invocations * (SETUP + 4 * DIVISION * (columnLoads + 1) + TM * TN * 2) +
+        turns * invocations * perStage +
+        (steps * (TM + TN)) / 4,
+      // The next pixels are under way while these are multiplied.
+      steps: Math.ceil(stages / splits / 2),
+      registers: TM * TN + TM + TN + 8 * (rowLoads + columnLoads) + 4 * columnLoads + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
   'winograd_grad_product.wgsl'({ workgroups, grid, get }) {
     const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), 16];
     const invocations = get('INVOCATIONS');
@@ -490,10 +524,24 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   'standardise.wgsl': (dispatched) =>
     perElement(dispatched, { loads: 3 * size(dispatched.node.type) }, 2 * DIVISION + ADDRESS),
   'map_combine.wgsl': (dispatched) => perElement(dispatched, { loads: 8 * size(dispatched.node.type) }, 30),
-  'fold_splits.wgsl'(dispatched) {
-    const splits = dispatched.get('splits');
-    const loads = splits * size(dispatched.node.type);
-    return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
+  'fold_splits.wgsl'({ node, workgroups, get }) {
+    const [SL, PER, splits, invocations] = [get('SL'), get('PER'), get('splits'), get('WORKGROUP')];
+    const stores = size(node.type);
+    // Invocations behind the last output add what it adds.
+    const outputs = (workgroups * invocations) / SL;
+    const loads = splits * outputs;
+    const shared = SL > 1 ? workgroups * invocations : 0;
+    return {
+      invocations,
+      loads,
+      stores,
+      workgroupReads: (shared / SL) * (SL - 1),
+      workgroupWrites: shared,
+      workgroupBytes: 8 * shared,
+      workgroupMemory: SL > 1 ? 4 * invocations : 0,
+      otherInstructions: workgroups * invocations * SETUP + 3 * loads + shared,
+      steps: Math.ceil(PER / IN_FLIGHT),
+    };
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
     const [SLOTS, invocations] = [get('SLOTS'), get('WORKGROUP')];

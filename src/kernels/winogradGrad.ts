@@ -1,8 +1,16 @@
 import outputShader from '../../shaders/winograd_grad_output.wgsl';
 import productShader from '../../shaders/winograd_grad_product.wgsl';
-import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { inputType, nchw, WORKGROUP } from './common.ts';
+import {
+  defaultGradBlock,
+  GRAD_BLOCKS,
+  GRAD_STEP,
+  type GradBlock,
+  gradBlockFits,
+  gradBlockName,
+  invocations,
+} from './gradBlock.ts';
 import { pitch, type TileAttrs, testedThrough } from './winogradTiles.ts';
 
 /*
@@ -10,38 +18,14 @@ import { pitch, type TileAttrs, testedThrough } from './winogradTiles.ts';
  * sum runs over tiles: it is cut into splits, so that there are enough workgroups, which the last transform adds.
  */
 
-/** A block of one workgroup of `winograd_grad_product.wgsl`. */
-interface GradBlock {
-  readonly rows: number;
-  readonly columns: number;
-  /** Rows and columns of one invocation. */
-  readonly sums: readonly [rows: number, columns: number];
-  /** Fewest rows and columns with which it is the default. */
-  readonly fewest: readonly [rows: number, columns: number];
-}
-
-/** In the order of the default. Larger blocks load less, and 8 x 8 sums read workgroup memory least per multiply-add. */
-const BLOCKS: readonly GradBlock[] = [
-  { rows: 128, columns: 64, sums: [8, 8], fewest: [128, 64] },
-  { rows: 64, columns: 64, sums: [4, 8], fewest: [48, 48] },
-  { rows: 32, columns: 32, sums: [4, 4], fewest: [0, 0] },
-];
-
-/** Tiles that are staged together. */
-const STEP = 16;
 /** Workgroups that keep a large GPU busy, several on each of its multiprocessors. */
 const ENOUGH_WORKGROUPS = 1024;
 /** Stages of a split at least: below, writing and adding its sums costs more than it saves. */
 const FEWEST_STAGES = 8;
 
-const invocations = ({ rows, columns, sums }: GradBlock) => (rows / sums[0]) * (columns / sums[1]);
-
-/** Of both operands and two lots. */
-const workgroupBytes = ({ rows, columns }: GradBlock) => 2 * 4 * STEP * (rows + columns);
-
 /** Splits of the sum over tiles; the same on every device, and so is the rounding. */
 function splitsOf(rows: number, columns: number, points: number, tiles: number): number {
-  const stages = Math.ceil(tiles / STEP);
+  const stages = Math.ceil(tiles / GRAD_STEP);
   const blocks = points * Math.ceil(rows / 64) * Math.ceil(columns / 64);
   const most = Math.max(1, Math.min(Math.ceil(ENOUGH_WORKGROUPS / blocks), Math.floor(stages / FEWEST_STAGES)));
   return Math.ceil(stages / Math.ceil(stages / most));
@@ -68,19 +52,13 @@ const productOp: Op<ProductAttrs> = {
       bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
     };
   },
-  variants: BLOCKS.map(
+  variants: GRAD_BLOCKS.map(
     (block): Variant<ProductAttrs> => ({
-      name: `gradBlock${block.rows}x${block.columns}`,
-      supports: ({ limits }) =>
-        workgroupBytes(block) <= limits.maxComputeWorkgroupStorageSize &&
-        invocations(block) <= limits.maxComputeInvocationsPerWorkgroup,
+      name: gradBlockName(block),
+      supports: (caps) => gradBlockFits(block, caps),
       madeFor: 'gpu',
-      suits(caps, node) {
-        const [rows, columns] = [inputType(node, 0).shape[0]!, inputType(node, 1).shape[0]!];
-        // Compilers for smaller subgroups give an invocation fewer registers than 8 x 8 sums take.
-        const hasRegisters = block.sums[0] < 8 || caps.subgroupMinSize >= 32;
-        return hasRegisters && rows >= block.fewest[0] && columns >= block.fewest[1];
-      },
+      suits: (caps, node) =>
+        defaultGradBlock(inputType(node, 0).shape[0]!, inputType(node, 1).shape[0]!, caps) === block,
       kernel: (node) => productKernel(node, block),
     }),
   ),
@@ -105,7 +83,7 @@ function productKernel(node: Node<ProductAttrs>, block: GradBlock) {
       columns: u32(columns),
       points: u32(points),
       tiles: u32(tiles),
-      tilesPerSplit: u32(Math.ceil(Math.ceil(tiles / STEP) / splits) * STEP),
+      tilesPerSplit: u32(Math.ceil(Math.ceil(tiles / GRAD_STEP) / splits) * GRAD_STEP),
       pitch: u32(uPitch / 4),
       mPitch: u32(mPitch),
     },
@@ -162,9 +140,4 @@ export function winogradGradProducts(
   const products = makeNode(productOp, [dy, x], attrs, label);
   const shape = [dy.type.shape[0]!, x.type.shape[0]!, k, k];
   return makeNode(outputOp, [products], { m, k, shape } satisfies OutputAttrs, `${label}.output`);
-}
-
-/** Whether a device has a block for the products. */
-export function hasGradBlock(caps: Caps): boolean {
-  return productOp.variants.some(({ supports }) => supports!(caps, undefined as never));
 }
