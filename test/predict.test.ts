@@ -20,6 +20,7 @@ import { concatOuter } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
+import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
@@ -211,6 +212,10 @@ const ELEMENTS: readonly Case[] = [
   { name: 'avgPool2d', root: avgPool2d(x(2, 3, 7, 11)) },
   { name: 'avgPool2d padded', root: avgPool2d(x(1, 3, 7, 11), { padding: 1 }) },
   { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
+  ...['workgroups', 'serial'].flatMap((variant): Case[] => [
+    { name: `sum of channels ${variant}`, root: channelSum(x(3, 5, 41, 61)), variants: { sum: variant } },
+    { name: `mean ${variant}`, root: mean(x(7, 2000)), variants: { sum: variant } },
+  ]),
   { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
   { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   ...['shared', 'pixel'].flatMap((variant): Case[] => {

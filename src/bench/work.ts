@@ -543,6 +543,43 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       steps: Math.ceil(PER / IN_FLIGHT),
     };
   },
+  'sum_workgroup.wgsl'({ node, workgroups, get }) {
+    const [outer, keep, inner, chunks, perChunk] = ['outer', 'keep', 'inner', 'chunks', 'perChunk'].map(get) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    // A turn is four loads of every invocation that has a first one.
+    const loadsOf = (length: number) => 4 * (256 * Math.floor(length / 1024) + Math.min(length % 1024, 256));
+    const lastChunk = inner - (chunks - 1) * perChunk;
+    const loads = outer * keep * ((chunks - 1) * loadsOf(perChunk) + loadsOf(lastChunk));
+    const shared = workgroups * 256;
+    return {
+      invocations: 256,
+      loads,
+      stores: size(node.type),
+      // A tree of 255 sums of two values; the last one is read again.
+      workgroupReads: workgroups * (2 * 255 + 1),
+      workgroupWrites: shared + workgroups * 255,
+      workgroupBytes: 4 * workgroups * (4 * 255 + 256),
+      workgroupMemory: 1024,
+      otherInstructions: workgroups * 256 * (SETUP + 8 * 6) + 5 * loads,
+      steps: outer * Math.ceil(perChunk / 1024) + 1,
+    };
+  },
+  'sum_axes.wgsl'(dispatched) {
+    const [outer, keep, inner, chunks] = ['outer', 'keep', 'inner', 'chunks'].map(dispatched.get) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const each = outer * Math.ceil(inner / chunks);
+    const loads = outer * keep * inner;
+    return perElement(dispatched, { loads, steps: Math.ceil(each / IN_FLIGHT) }, 2 * DIVISION + 4 * each);
+  },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
     const [SLOTS, invocations] = [get('SLOTS'), get('WORKGROUP')];
     const each = 1 + get('TARGET');

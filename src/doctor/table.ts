@@ -241,6 +241,8 @@ export const table: readonly Case[] = [
   { name: 'standardise', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardise(x!, m!, s!) },
   { name: 'mean', inputs: [f(3, 5, 67)], build: ([x]) => mean(x!), gradient: [0], reduction: 1005 },
   { name: 'channelSum', inputs: [f(3, 5, 9, 7)], build: ([x]) => channelSum(x!), reduction: 189 },
+  { name: 'channelSum of large planes', inputs: [f(2, 3, 47, 53)], build: ([x]) => channelSum(x!), reduction: 4982 },
+  { name: 'mean of many', inputs: [positive(71, 1009)], build: ([x]) => mean(x!), reduction: 71_639 },
   {
     name: 'pad2d',
     inputs: [f(2, 3, 4, 5)],
@@ -267,6 +269,13 @@ export const table: readonly Case[] = [
       hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
     gradient: [0],
     reduction: 287,
+  },
+  {
+    name: 'hardMean of many',
+    inputs: [positive(2, 9001)],
+    build: ([x]) =>
+      hardMean(x!, new Parameter('threshold', { shape: [2], dtype: 'f32' }, Float32Array.of(0.9, 1.1)).node),
+    reduction: 9001,
   },
   { name: 'maximum', inputs: [f(3, 7, 41)], build: ([x]) => maximum(x!) },
   { name: 'maximum in stages', inputs: [f(2, 20_011)], build: ([x]) => maximum(x!) },
