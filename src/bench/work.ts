@@ -456,7 +456,7 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   },
   'qconv2d_matrix.wgsl'({ node, workgroups, get }) {
     const [BM, BN, S, M, N, OUT] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('OUT')];
-    const [TM, TN, STAGED, POOL] = [get('TM'), get('TN'), get('STAGED'), get('POOL')];
+    const [TM, TN, STAGED, POOL, AHEAD] = [get('TM'), get('TN'), get('STAGED'), get('POOL'), get('AHEAD')];
     const steps = Math.ceil(get('inWords') / 8) * get('kernelHeight') * get('kernelWidth');
     // A row of a step is 8 words. What no subgroup shares goes past workgroup memory, once for each of two columns.
     const weights = 8 * BM * (STAGED ? 1 : 2);
@@ -481,8 +481,12 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       cacheBytes: 4 * (loaded + stores),
       otherInstructions:
         workgroups * 4 * S * (8 * DIVISION + steps * perStep) + quads * (4 * 12 * (1 + 3 * POOL) + 2 * ADDRESS + OUT),
-      steps,
-      registers: (TM * TN * M * N) / S + ((TM + TN) * M * STEP_CODES) / 4 / S + 8 * get('XU') + BASE_REGISTERS,
+      steps: Math.ceil(steps / AHEAD),
+      registers:
+        (TM * TN * M * N) / S +
+        ((TM + TN) * M * STEP_CODES) / 4 / S +
+        4 * AHEAD * (get('XU') + STAGED * get('WU')) +
+        BASE_REGISTERS,
       workgroupMemory: 4 * (2 * 12 * (BN + STAGED * BM) + 2 * M * get('PITCH')),
     };
   },
