@@ -73,8 +73,8 @@ function isShort(caps: Caps, node: Node<Qconv2dAttrs>): boolean {
 /** A block with shorter stages, and fewer slices, where a sum would fill less than half of one. */
 function fitting(block: Block, depth: number): Block {
   const { channels, pixels, step, slices } = block;
-  // Every invocation stages whole vec4 of both operands.
-  const isShortest = slices === 1 && step <= Math.max(channels, pixels) / 4;
+  // Every invocation stages whole vec4 of both operands, and multiplies four steps at a time.
+  const isShortest = slices === 1 && step <= Math.max(4, channels / 4, pixels / 4);
   if (isShortest || depth > step / 2) return block;
   return fitting({ ...block, step: step / 2, slices: Math.max(1, slices / 2) }, depth);
 }
