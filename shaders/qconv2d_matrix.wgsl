@@ -4,8 +4,9 @@
 // A workgroup is four subgroups of S lanes, two by two over a block of BM channels x BN pixels. A subgroup holds TM x TN sums
 // of M channels x N pixels. A step is 32 input channels at one tap. Its codes lie in workgroup memory as [pixel][8 words] and
 // [channel][8 words], rows 12 words apart, so that eight of them start in different banks. There are two such buffers: while
-// one is multiplied, the codes of the next step are on their way, and one barrier a step is enough. Without STAGED the weights
-// go from storage straight into matrices, a step ahead.
+// one is multiplied, the other one is filled, and one barrier a step is enough. Codes are loaded into registers AHEAD steps before
+// they are multiplied, an even number, so that few workgroups do not wait for memory at every step. Without STAGED the weights go
+// from storage straight into matrices, a step ahead.
 //
 // Unsigned codes become signed ones by turning their highest bit. Sums leave through workgroup memory, a row of matrices at a
 // time. With POOL the four pixels of a pooling window are BN / 4 apart in the block.
@@ -85,129 +86,124 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #end
 #end
+#for d in 0..AHEAD
+#for n in 0..XU
+  var v${d}_${n}: vec4u;
+#end
+#if STAGED
+#for n in 0..WU
+  var u${d}_${n}: vec4u;
+#end
+#end
+#end
   var c = 0u;
   var ky = 0u;
   var kx = 0u;
-  for (var step = 0u; step <= steps; step++) {
+  // Turn t loads step t into registers, multiplies step t - AHEAD, and puts the step after that one into workgroup memory.
+  for (var turn = 0u; turn < steps + ${AHEAD}u; turn += ${AHEAD}u) {
+#for p in 0..AHEAD
+    {
+      let step = turn + ${p}u;
+      if (step < steps) {
+        let tap = i32(ky * params.width + kx);
 #for n in 0..XU
-    var v${n}: vec4u;
-#end
-#if STAGED
-#for n in 0..WU
-    var u${n}: vec4u;
-#end
-#else
-#for i in 0..TM
-#for k in 0..32 / K
-    var next${i}_${k}: Weights;
-#end
-#end
-#end
-    if (step < steps) {
-      let tap = i32(ky * params.width + kx);
-#for n in 0..XU
-      {
+        {
 #if PADDED
-        let inside = u32(top${n % XR} + i32(ky)) < params.height && u32(left${n % XR} + i32(kx)) < params.width;
-        let at = u32(select(0, origin${n % XR} + tap, inside));
+          let inside = u32(top${n % XR} + i32(ky)) < params.height && u32(left${n % XR} + i32(kx)) < params.width;
+          let at = u32(select(0, origin${n % XR} + tap, inside));
 #else
-        let at = u32(origin${n % XR} + tap);
+          let at = u32(origin${n % XR} + tap);
 #end
-        let word = 8u * c + 4u * (index / ${BN}u + ${n * 4 * S / BN}u);
+          let word = 8u * c + 4u * (index / ${BN}u + ${n * 4 * S / BN}u);
 #for e in 0..4
 #if RAGGED
-        let x${e} = x[at + min(word + ${e}u, params.xWords - 1u) * plane];
+          let x${e} = x[at + min(word + ${e}u, params.xWords - 1u) * plane];
 #else
-        let x${e} = x[at + (word + ${e}u) * plane];
+          let x${e} = x[at + (word + ${e}u) * plane];
 #end
 #end
 #if PADDED
-        v${n} = select(vec4u(empty), vec4u(x0, x1, x2, x3), inside);
+          v${p}_${n} = select(vec4u(empty), vec4u(x0, x1, x2, x3), inside);
 #else
-        v${n} = vec4u(x0, x1, x2, x3);
+          v${p}_${n} = vec4u(x0, x1, x2, x3);
 #end
-      }
+        }
 #end
-      let row = (group.y * steps + step) * ${BM * 8 / VEC}u;
 #if STAGED
+        let row = (group.y * steps + step) * ${BM * 8 / VEC}u;
 #for n in 0..WU
 #if VEC == 4
-      u${n} = w[row + index + ${4 * S * n}u];
+        u${p}_${n} = w[row + index + ${4 * S * n}u];
 #else
-      u${n} = vec4u(w[row + 2u * index + ${8 * S * n}u], w[row + 2u * index + ${8 * S * n + 1}u]);
-#end
-#end
-#else
-#for i in 0..TM
-#for k in 0..32 / K
-      next${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&w, row + (down * ${TM}u + ${i}u) * ${M * 8 / VEC}u + ${k * K / 4 / VEC}u, ${8 / VEC}u);
+        u${p}_${n} = vec4u(w[row + 2u * index + ${8 * S * n}u], w[row + 2u * index + ${8 * S * n + 1}u]);
 #end
 #end
 #end
-      kx++;
-      if (kx == params.kernelWidth) {
-        kx = 0u;
-        ky++;
+        kx++;
+        if (kx == params.kernelWidth) {
+          kx = 0u;
+          ky++;
+        }
+        if (ky == params.kernelHeight) {
+          ky = 0u;
+          c++;
+        }
       }
-      if (ky == params.kernelHeight) {
-        ky = 0u;
-        c++;
-      }
-    }
-    if (step > 0u) {
-      // WebGPU checks every access of workgroup memory. These bounds are never reached; a driver that sees them can drop the checks.
-      let current = select(0u, ${BUFFER}u, (step & 1u) == 0u);
+      if (step >= ${AHEAD}u && step < steps + ${AHEAD}u) {
+        // WebGPU checks every access of workgroup memory. These bounds are never reached; a driver that sees them can drop the checks.
 #for k in 0..32 / K
-      {
+        {
 #if STAGED
 #for i in 0..TM
-        let a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&tile, min(current + (down * ${TM * M}u + ${BN + i * M}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - M * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
+          let a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&tile, min(${p % 2 * BUFFER}u + (down * ${TM * M}u + ${BN + i * M}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - M * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
 #end
 #end
 #for j in 0..TN
-        let b${j} = subgroupMatrixLoad<Pixels, col_major>(&tile, min(current + (across * ${TN * N}u + ${j * N}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - N * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
+          let b${j} = subgroupMatrixLoad<Pixels, col_major>(&tile, min(${p % 2 * BUFFER}u + (across * ${TN * N}u + ${j * N}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - N * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
 #for i in 0..TM
-        acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}_${k}, b${j}, acc${i}_${j});
+          acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}_${k}, b${j}, acc${i}_${j});
 #end
+#end
+        }
 #end
       }
-#end
-    }
-    if (step < steps) {
-      let following = select(0u, ${BUFFER}u, (step & 1u) == 1u);
+      if (step + 1u >= ${AHEAD}u && step + 1u < steps + ${AHEAD}u) {
 #for n in 0..XU
-      {
-        let at = following + slot${n % XR} * ${12 / VEC}u + (index / ${BN}u + ${n * 4 * S / BN}u) * ${4 / VEC}u;
-        let codes = v${n} ^ vec4u(0x80808080u);
+        {
+          let at = ${(p + 1) % 2 * BUFFER}u + slot${n % XR} * ${12 / VEC}u + (index / ${BN}u + ${n * 4 * S / BN}u) * ${4 / VEC}u;
+          let codes = v${(p + 1) % AHEAD}_${n} ^ vec4u(0x80808080u);
 #if VEC == 4
-        tile[at] = codes;
+          tile[at] = codes;
 #else
-        tile[at] = codes.xy;
-        tile[at + 1u] = codes.zw;
+          tile[at] = codes.xy;
+          tile[at + 1u] = codes.zw;
 #end
-      }
+        }
 #end
 #if STAGED
 #for n in 0..WU
-      {
-        let at = following + (${BN}u + index / 2u + ${2 * S * n}u) * ${12 / VEC}u + index % 2u * ${4 / VEC}u;
+        {
+          let at = ${(p + 1) % 2 * BUFFER}u + (${BN}u + index / 2u + ${2 * S * n}u) * ${12 / VEC}u + index % 2u * ${4 / VEC}u;
 #if VEC == 4
-        tile[at] = u${n};
+          tile[at] = u${(p + 1) % AHEAD}_${n};
 #else
-        tile[at] = u${n}.xy;
-        tile[at + 1u] = u${n}.zw;
+          tile[at] = u${(p + 1) % AHEAD}_${n}.xy;
+          tile[at + 1u] = u${(p + 1) % AHEAD}_${n}.zw;
 #end
-      }
+        }
 #end
 #else
+        let row = (group.y * steps + step + 1u - ${AHEAD}u) * ${BM * 8 / VEC}u;
 #for i in 0..TM
 #for k in 0..32 / K
-      a${i}_${k} = next${i}_${k};
+        a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&w, row + (down * ${TM}u + ${i}u) * ${M * 8 / VEC}u + ${k * K / 4 / VEC}u, ${8 / VEC}u);
 #end
 #end
 #end
+      }
+      workgroupBarrier();
     }
-    workgroupBarrier();
+#end
   }
   // The places of the results that an invocation stores: PX of them in a block.
 #for r in 0..PR

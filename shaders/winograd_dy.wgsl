@@ -1,8 +1,8 @@
 // Transform of the output gradient for a Winograd weight gradient: M x M tiles of dy are the taps, zero beyond its edges.
 //
 // dy    [N, CO, OH, OW]
-// u     [A * A, ceil(CO / MT), T, MT], T = N * tilesY * tilesX, missing channels zero
-// grid  x: ceil(T / WORKGROUP), y: ceil(channel tiles * MT / CHANNELS); one invocation per tile and CHANNELS channels
+// u     [A * A, ceil(CO / MT), T, MT], T = N * tilesY * tilesX, missing channels zero; FLAT: [CO, A * A, pitch], T of each row used
+// grid  x: ceil(T / WORKGROUP), y: ceil(channels of u / CHANNELS); one invocation per tile and CHANNELS channels
 // reference: winogradDyOp in src/kernels/winograd.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read_write> u: array<f32>;
@@ -27,8 +27,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let insideX${i} = left + ${i}u < params.width;
 #end
   let plane = params.height * params.width;
+#if FLAT
+  let step = params.pitch;
+  let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
+#else
   let step = params.channelTiles * params.tiles * ${MT}u;
-  for (var channel = group.y * ${CHANNELS}u; channel < (group.y + 1u) * ${CHANNELS}u; channel++) {
+  let last = (group.y + 1u) * ${CHANNELS}u;
+#end
+  for (var channel = group.y * ${CHANNELS}u; channel < last; channel++) {
     let base = (image * params.channels + min(channel, params.channels - 1u)) * plane;
     let present = channel < params.channels;
 #for j in 0..K
@@ -38,7 +44,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     ));
 #end
+#if FLAT
+    let at = channel * ${A * A}u * step + t;
+#else
     let at = (channel / ${MT}u * params.tiles + t) * ${MT}u + channel % ${MT}u;
+#end
 #for i in 0..A
     let row${i} = weightTransform(Taps(
 #for j in 0..K

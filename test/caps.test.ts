@@ -107,7 +107,7 @@ describe('kernels in the registers of one subgroup', () => {
       expect(names.filter((name) => /^(rows|lanes|taps)/.test(name))).toEqual([]);
       expect(names.length).toBeGreaterThan(0);
       // Not a plain one for want of another.
-      if (!isCpu) expect(chooseVariant(node, { caps }).name).toMatch(/^(block|tile|winograd)/);
+      if (!isCpu) expect(chooseVariant(node, { caps }).name).toMatch(/^(block|tile|winograd|words)/);
     }
   });
 

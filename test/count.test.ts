@@ -1,8 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { countOperations } from '../src/bench/count.ts';
+import { rangeNode } from '../src/bench/kernels.ts';
 import { input } from '../src/engine/graph.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { BLOCK_32x32, BLOCK_32x64, BLOCK_64x64, BLOCK_128x128 } from '../src/kernels/conv2dTile.ts';
+import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
+import { GRAD_BLOCKS } from '../src/kernels/gradBlock.ts';
+import { packedWords, qconv2d } from '../src/kernels/qconv2d.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
@@ -41,6 +45,63 @@ describe('the kernels execute what their design says', () => {
       const steps = Math.ceil(ci / step) * step;
       expect(multiplyAdds).toBe(workgroups * steps * rows * columns);
       expect(loads).toBe(workgroups * steps * (rows + columns));
+    });
+  }
+
+  for (const [channels, pixels, step] of [
+    [64, 64, 32],
+    [32, 32, 64],
+    [16, 16, 128],
+    [4, 4, 256],
+  ] as const) {
+    const variant = `words${channels}x${pixels}`;
+    test(`qconv2d ${variant}: words per packed product = 1 / ${channels} + 1 / ${pixels}`, async () => {
+      const weights = [37, 72, 3, 3];
+      const words = {
+        x: input('x', [1, 18, 9, 10], 'u32'),
+        weights: input('w', [packedWords(weights, 8)], 'u32'),
+        table: input('t', [37, 1, 2]),
+        bias: input('b', [37]),
+        inRange: rangeNode(1, 3),
+      };
+      const attrs = { weights, bits: 8, groupSize: 72, stride: 1, padding: 0, relu: false, pool: false } as const;
+      const y = qconv2d(words, { ...attrs, input: 'u8', output: 'f32' });
+      const counts = await countOperations(gpu, y, { qconv2d: variant });
+      const found = counts.find(({ shader }) => shader === 'qconv2d_words.wgsl')!;
+      const { workgroups, loads, stores, packedProducts, workgroupWrites } = found;
+      const steps = Math.ceil((18 * 9) / step) * step;
+      expect(workgroups).toBe(Math.ceil(37 / channels) * Math.ceil(56 / pixels));
+      expect(packedProducts).toBe(workgroups * steps * channels * pixels);
+      // Scale, sum and bias of a channel are read once for every four pixels.
+      const tables = workgroups * 3 * channels * (pixels / 4);
+      expect(loads - tables).toBe(workgroups * steps * (channels + pixels));
+      // What slices hand over to the first one.
+      const slices = (workgroupWrites - (loads - tables)) / (workgroups * channels * pixels) + 1;
+      expect(slices).toBe({ 64: 1, 32: 4, 16: 16, 4: 64 }[channels]);
+      expect(stores).toBe(37 * 56);
+    });
+  }
+
+  for (const { rows, columns } of GRAD_BLOCKS) {
+    const block = `gradBlock${rows}x${columns}`;
+    const dy = input('dy', [2, 70, 22, 21]);
+    const weightGrad = conv2dWeightGrad(input('x', [2, 9, 24, 23]), dy, {
+      stride: 1,
+      padding: 0,
+      shape: [70, 9, 3, 3],
+    });
+    test.each([
+      ['tile', 'conv2d_weight_grad_tile.wgsl', 81, 1, 2 * 22 * 21],
+      ['winogradSplits', 'winograd_grad_product.wgsl', 9, 36, 2 * 6 * 6],
+    ] as const)(`weight gradient by %s, ${block}: every sum once, loads as blocks share them`, async (...of) => {
+      const [variant, shader, across, points, depth] = of;
+      const choice = { conv2dWeightGrad: variant, winogradGradProduct: block, conv2dWeightGradPartial: block };
+      const counts = await countOperations(gpu, weightGrad, choice);
+      const { loads, multiplyAdds } = counts.find((count) => count.shader === shader)!;
+      const blocks = points * Math.ceil(70 / rows) * Math.ceil(across / columns);
+      // Splits are whole lots of 16 but for the last one.
+      expect(multiplyAdds).toBe(blocks * Math.ceil(depth / 16) * 16 * rows * columns);
+      expect(loads / multiplyAdds).toBeCloseTo(1 / rows + 1 / columns, 12);
     });
   }
 

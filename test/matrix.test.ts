@@ -74,8 +74,8 @@ describe('products by matrices of bytes', () => {
   test('are the default of GPUs for enough channels, in a block that leaves work for all cores', () => {
     const chosen = (node: Node, caps = hopper) => chooseVariant(node, { caps }).name;
     expect(chosen(conv({}, 128))).toBe('matrix4x4');
-    expect(chosen(conv({}, 12))).toBe('matrix2x2');
-    expect(chosen(conv({ weights: [256, 3, 3, 3] }))).toBe('tile');
+    expect(chosen(conv({ weights: [64, 512, 5, 5] }, 40))).toBe('matrix2x2');
+    expect(chosen(conv({ weights: [256, 3, 3, 3] }))).toBe('words64x64');
     expect(chosen(conv({}, 128), maskCaps(hopper, { isCpu: true }))).not.toMatch(/^matrix/);
   });
 

@@ -21,6 +21,7 @@ import { concatOuter } from '../src/kernels/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
+import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { engine } from './gpu.ts';
 
@@ -140,6 +141,30 @@ const CASES: readonly Case[] = [
     }),
     variants: { conv2dWeightGrad: 'winograd', winogradProduct: 'block32x32x16' },
   },
+  ...['gradBlock128x64', 'gradBlock64x64', 'gradBlock32x32'].flatMap((block) =>
+    [0, 1].map(
+      (padding): Case => ({
+        name: `weight gradient, ${block}, padding ${padding}`,
+        root: conv2dWeightGrad(x(2, 9, 23, 21), named('dy', 2, 37, 10 + padding, 9 + padding), {
+          stride: 2,
+          padding,
+          shape: [37, 9, 4, 4],
+        }),
+        variants: { conv2dWeightGrad: 'tile', conv2dWeightGradPartial: block },
+      }),
+    ),
+  ),
+  ...(['gradBlock128x64', 'gradBlock64x64', 'gradBlock32x32'] as const).map(
+    (winogradGradProduct): Case => ({
+      name: `winograd weight gradient in splits, ${winogradGradProduct}`,
+      root: conv2dWeightGrad(x(2, 37, 52, 53), named('dy', 2, 11, 49, 50), {
+        stride: 1,
+        padding: 0,
+        shape: [11, 37, 4, 4],
+      }),
+      variants: { conv2dWeightGrad: 'winogradSplits', winogradGradProduct },
+    }),
+  ),
   {
     name: 'distance without a target',
     root: convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
@@ -222,6 +247,20 @@ const CASES: readonly Case[] = [
     variants: { convDifference: 'winograd3', winogradProduct: 'block64x64x16', winogradMap: 'workgroup' },
   },
   ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
+  ...(
+    [
+      ['words64x64', { pool: true, output: 'f16', stride: 1 }],
+      ['words32x32', { bits: 3, stride: 2 }],
+      ['words16x16', { output: 'f32', padding: 0 }],
+      ['words4x4', {}],
+    ] as const
+  ).map(
+    ([variant, attrs]): Case => ({
+      name: `qconv2d ${variant}`,
+      root: quantised(attrs, 70),
+      variants: { qconv2d: variant },
+    }),
+  ),
   { name: 'qconv2d pooled', root: quantised({ pool: true }) },
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
   { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
@@ -235,6 +274,10 @@ const ELEMENTS: readonly Case[] = [
   { name: 'avgPool2d', root: avgPool2d(x(2, 3, 7, 11)) },
   { name: 'avgPool2d padded', root: avgPool2d(x(1, 3, 7, 11), { padding: 1 }) },
   { name: 'resizeBilinear', root: resizeBilinear(x(1, 3, 5, 7), 11, 9) },
+  ...['workgroups', 'serial'].flatMap((variant): Case[] => [
+    { name: `sum of channels ${variant}`, root: channelSum(x(3, 5, 41, 61)), variants: { sum: variant } },
+    { name: `mean ${variant}`, root: mean(x(7, 2000)), variants: { sum: variant } },
+  ]),
   { name: 'foldSplits', root: foldSplits(x(7, 100), [100], 0.5) },
   { name: 'stackMaps', root: stackMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },
   { name: 'combineMaps', root: combineMaps(x(1, 1, 9, 11), named('y', 1, 1, 9, 11), named('q', 4)) },

@@ -74,6 +74,7 @@ const SCATTERED_STORES = 4;
 
 /** Instructions of one Winograd transform of A points, a multiply-add as one. */
 const INPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 11, 6: 14 };
+const WEIGHT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 10, 6: 14 };
 const OUTPUT_TRANSFORM: Readonly<Record<number, number>> = { 4: 4, 5: 6, 6: 10 };
 
 /** One invocation per element, 64 to a workgroup. */
@@ -201,6 +202,106 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       steps: Math.ceil(steps / 2),
       registers: TM * TN + TM + TN + 4 * lots + BASE_REGISTERS,
       workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'conv2d_weight_grad_tile.wgsl'({ node, workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), 16];
+    const invocations = get('INVOCATIONS');
+    const pixels = get('batch') * get('outHeight') * get('outWidth');
+    const stages = Math.ceil(pixels / BK);
+    const [, , splits] = grid;
+    // Of all splits of the sums of all blocks.
+    const turns = grid[0] * grid[1] * stages;
+    const staged = turns * BK * (MT + NT);
+    const stores = size(node.type);
+    const steps = (turns * BK * MT * NT) / (TM * TN);
+    const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NT) / 4 / invocations];
+    // Where padding is read, and behind the last pixel, a value is loaded in place of the one that is missing.
+    const perStage = STAGE + 16 + rowLoads * (12 + ADDRESS) + columnLoads * (12 + ADDRESS + 16 * get('PADDED'));
+    return {
+      invocations,
+      loads: staged,
+      stores,
+      multiplyAdds: turns * BK * MT * NT,
+      workgroupReads: steps * (TM + TN),
+      workgroupWrites: staged,
+      // A subgroup reads 4 vec4 of rows and 8 of columns at a time, each a line.
+      workgroupBytes: (steps / SUBGROUP) * ((TM + TN) / 4) * LINE + 4 * staged,
+      cacheBytes: 4 * (staged + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * invocations * (SETUP + 4 * DIVISION * (columnLoads + 1) + TM * TN * 2) +
+        turns * invocations * perStage +
+        (steps * (TM + TN)) / 4,
+      // The next pixels are under way while these are multiplied.
+      steps: Math.ceil(stages / splits / 2),
+      registers: TM * TN + TM + TN + 8 * (rowLoads + columnLoads) + 4 * columnLoads + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'winograd_grad_product.wgsl'({ workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), 16];
+    const invocations = get('INVOCATIONS');
+    const splits = grid[2] / get('points');
+    const stages = Math.ceil(get('tiles') / BK);
+    // Of all splits of the sums of all blocks.
+    const turns = grid[0] * grid[1] * get('points') * stages;
+    const staged = turns * BK * (MT + NT);
+    const stores = splits * get('rows') * get('points') * get('columns');
+    const lots = (BK * (MT + NT)) / (4 * invocations);
+    const reads = turns * BK * invocations * (TM + TN);
+    return {
+      invocations,
+      loads: staged,
+      stores,
+      multiplyAdds: turns * BK * MT * NT,
+      workgroupReads: reads,
+      workgroupWrites: staged,
+      // A subgroup reads 4 vec4 of rows and 8 of columns at a time, each a line.
+      workgroupBytes: (reads / (4 * SUBGROUP)) * LINE + 4 * staged,
+      cacheBytes: 4 * (staged + stores),
+      otherInstructions:
+        workgroups * invocations * (SETUP + 4 * DIVISION + TM * TN * ADDRESS) +
+        turns * invocations * (STAGE + 8 + lots * (2 + ADDRESS + 4) + BK * 2) +
+        reads / 4,
+      // The next tiles are under way while these are multiplied.
+      steps: Math.ceil(stages / splits / 2),
+      registers: TM * TN + 4 * (TN + 1) + 4 * lots + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'winograd_grad_output.wgsl'({ node, workgroups, get }) {
+    const [A, M, splits] = [get('A'), get('M'), get('splits')];
+    const pairs = get('outChannels') * get('inChannels');
+    const stores = size(node.type);
+    const loads = splits * A * A * pairs;
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * SETUP + 3 * loads + pairs * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * M * M),
+      steps: splits,
+      registers: A * A + A * M + BASE_REGISTERS,
+    };
+  },
+  'winograd_dy.wgsl'({ workgroups, get }) {
+    const [A, K, FLAT] = [get('A'), get('K'), get('FLAT')];
+    const written = FLAT ? get('channels') : get('channelTiles') * get('MT');
+    const tiles = written * get('tiles');
+    const loads = K * K * tiles;
+    const stores = A * A * tiles;
+    return {
+      invocations: get('WORKGROUP'),
+      loads,
+      stores,
+      // Flat stores of a subgroup lie together, others in a sector each.
+      cacheBytes: 4 * (loads + stores * (FLAT ? 1 : 2 * SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 4 * K) +
+        tiles * ((A + K) * WEIGHT_TRANSFORM[A]! + 3 * K * K + 2 * A * A),
+      steps: get('CHANNELS'),
+      registers: A * K + A + BASE_REGISTERS,
     };
   },
   'winograd_input.wgsl'({ workgroups, get }) {
@@ -351,9 +452,49 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       workgroupMemory: 2 * BK * 64 * 4 * width,
     };
   },
+  'qconv2d_words.wgsl'({ node, workgroups, get }) {
+    const [MT, NP, TM, TN] = [get('MT'), get('NP'), get('TM'), get('TN')];
+    const [LX, SL, BK, POOL] = [get('LX'), get('SL'), get('BK'), get('POOL')];
+    const invocations = LX * get('LY') * SL;
+    const stages = Math.ceil((get('inWords') * get('KH') * get('KW')) / BK);
+    const turns = workgroups * stages;
+    const staged = turns * BK * (MT + NP);
+    // Slices but the first hand their sums over.
+    const handed = workgroups * (SL - 1) * MT * NP;
+    const products = turns * BK * MT * NP;
+    const steps = products / (TM * TN);
+    const stores = size(node.type);
+    const [rowLoads, columnLoads] = [(BK * MT) / 4 / invocations, (BK * NP) / 4 / invocations];
+    const setUp = SETUP + (1 + get('IMAGES')) * DIVISION * (POOL ? 1 : 4) + 40 * get('PADDED');
+    const perStage = STAGE + rowLoads * (3 + ADDRESS) + columnLoads * (17 + 2 * ADDRESS + 20 * get('PADDED'));
+    const epilogue = MT * NP * (6 + (get('IMAGES') * DIVISION) / TM);
+    return {
+      invocations,
+      // Scale, sum and bias of every channel.
+      loads: staged + workgroups * LX * MT * 3,
+      stores,
+      packedProducts: products,
+      workgroupReads: steps * (TM + TN) + handed,
+      workgroupWrites: staged + handed,
+      // Of a subgroup's columns and rows the reads of rows are broadcasts.
+      workgroupBytes:
+        (steps / SUBGROUP) * ((TM / 4) * LINE + (TN / 4) * Math.max(LINE, 16 * LX)) + 4 * staged + 8 * handed,
+      cacheBytes: 4 * (staged + stores * (LX >= 8 ? 1 : SCATTERED_STORES)),
+      otherInstructions:
+        workgroups * (invocations * setUp + epilogue) +
+        stores * 2 * ADDRESS +
+        turns * invocations * perStage +
+        (steps * (TM + TN)) / 4 +
+        handed / 2 +
+        (get('PACKED_DOT') ? 0 : products * EMULATED_PRODUCT),
+      steps: stages,
+      registers: TM * TN + TM + TN + 4 * (rowLoads + columnLoads) + BASE_REGISTERS,
+      workgroupMemory: 4 * BK * (MT + NP),
+    };
+  },
   'qconv2d_matrix.wgsl'({ node, workgroups, get }) {
     const [BM, BN, S, M, N, OUT] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('OUT')];
-    const [TM, TN, STAGED, POOL] = [get('TM'), get('TN'), get('STAGED'), get('POOL')];
+    const [TM, TN, STAGED, POOL, AHEAD] = [get('TM'), get('TN'), get('STAGED'), get('POOL'), get('AHEAD')];
     const steps = Math.ceil(get('inWords') / 8) * get('kernelHeight') * get('kernelWidth');
     // A row of a step is 8 words. What no subgroup shares goes past workgroup memory, once for each of two columns.
     const weights = 8 * BM * (STAGED ? 1 : 2);
@@ -378,8 +519,12 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       cacheBytes: 4 * (loaded + stores),
       otherInstructions:
         workgroups * 4 * S * (8 * DIVISION + steps * perStep) + quads * (4 * 12 * (1 + 3 * POOL) + 2 * ADDRESS + OUT),
-      steps,
-      registers: (TM * TN * M * N) / S + ((TM + TN) * M * STEP_CODES) / 4 / S + 8 * get('XU') + BASE_REGISTERS,
+      steps: Math.ceil(steps / AHEAD),
+      registers:
+        (TM * TN * M * N) / S +
+        ((TM + TN) * M * STEP_CODES) / 4 / S +
+        4 * AHEAD * (get('XU') + STAGED * get('WU')) +
+        BASE_REGISTERS,
       workgroupMemory: 4 * (2 * 12 * (BN + STAGED * BM) + 2 * M * get('PITCH')),
     };
   },
@@ -429,10 +574,61 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     const pixels = dispatched.get('size');
     return perElement(dispatched, { loads: 8 * pixels, stores: (1 + 2 * dispatched.get('STACKED')) * pixels }, 30);
   },
-  'fold_splits.wgsl'(dispatched) {
-    const splits = dispatched.get('splits');
-    const loads = splits * size(dispatched.node.type);
-    return perElement(dispatched, { loads, steps: Math.ceil(splits / IN_FLIGHT) }, 3 * splits);
+  'fold_splits.wgsl'({ node, workgroups, get }) {
+    const [SL, PER, splits, invocations] = [get('SL'), get('PER'), get('splits'), get('WORKGROUP')];
+    const stores = size(node.type);
+    // Invocations behind the last output add what it adds.
+    const outputs = (workgroups * invocations) / SL;
+    const loads = splits * outputs;
+    const shared = SL > 1 ? workgroups * invocations : 0;
+    return {
+      invocations,
+      loads,
+      stores,
+      workgroupReads: (shared / SL) * (SL - 1),
+      workgroupWrites: shared,
+      workgroupBytes: 8 * shared,
+      workgroupMemory: SL > 1 ? 4 * invocations : 0,
+      otherInstructions: workgroups * invocations * SETUP + 3 * loads + shared,
+      steps: Math.ceil(PER / IN_FLIGHT),
+    };
+  },
+  'sum_workgroup.wgsl'({ node, workgroups, get }) {
+    const [outer, keep, inner, chunks, perChunk] = ['outer', 'keep', 'inner', 'chunks', 'perChunk'].map(get) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    // A turn is four loads of every invocation that has a first one.
+    const loadsOf = (length: number) => 4 * (256 * Math.floor(length / 1024) + Math.min(length % 1024, 256));
+    const lastChunk = inner - (chunks - 1) * perChunk;
+    const loads = outer * keep * ((chunks - 1) * loadsOf(perChunk) + loadsOf(lastChunk));
+    const shared = workgroups * 256;
+    return {
+      invocations: 256,
+      loads,
+      stores: size(node.type),
+      // A tree of 255 sums of two values; the last one is read again.
+      workgroupReads: workgroups * (2 * 255 + 1),
+      workgroupWrites: shared + workgroups * 255,
+      workgroupBytes: 4 * workgroups * (4 * 255 + 256),
+      workgroupMemory: 1024,
+      otherInstructions: workgroups * 256 * (SETUP + 8 * 6) + 5 * loads,
+      steps: outer * Math.ceil(perChunk / 1024) + 1,
+    };
+  },
+  'sum_axes.wgsl'(dispatched) {
+    const [outer, keep, inner, chunks] = ['outer', 'keep', 'inner', 'chunks'].map(dispatched.get) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const each = outer * Math.ceil(inner / chunks);
+    const loads = outer * keep * inner;
+    return perElement(dispatched, { loads, steps: Math.ceil(each / IN_FLIGHT) }, 2 * DIVISION + 4 * each);
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
     const [SLOTS, invocations, SETS, STACKED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('STACKED')];

@@ -251,6 +251,9 @@ export const table: readonly Case[] = [
   convWeightGrad(1, 3, 33, 31, 16, 4),
   convWeightGrad(3, 3, 21, 18, 19, 4, 2, 1),
   convWeightGrad(2, 17, 9, 9, 8, 3, 1, 1),
+  // Enough tiles for several splits, whole and in part.
+  convWeightGrad(1, 5, 70, 67, 9, 4),
+  convWeightGrad(3, 34, 37, 38, 66, 3, 1, 1),
   convWeightGrad(2, 6, 10, 8, 7, 4, 2, 1),
   convWeightGrad(3, 4, 8, 8, 6, 8),
   convWeightGrad(2, 9, 5, 6, 17, 1),
@@ -285,6 +288,8 @@ export const table: readonly Case[] = [
   { name: 'standardise', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardise(x!, m!, s!) },
   { name: 'mean', inputs: [f(3, 5, 67)], build: ([x]) => mean(x!), gradient: [0], reduction: 1005 },
   { name: 'channelSum', inputs: [f(3, 5, 9, 7)], build: ([x]) => channelSum(x!), reduction: 189 },
+  { name: 'channelSum of large planes', inputs: [f(2, 3, 47, 53)], build: ([x]) => channelSum(x!), reduction: 4982 },
+  { name: 'mean of many', inputs: [positive(71, 1009)], build: ([x]) => mean(x!), reduction: 71_639 },
   {
     name: 'pad2d',
     inputs: [f(2, 3, 4, 5)],
@@ -311,6 +316,13 @@ export const table: readonly Case[] = [
       hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
     gradient: [0],
     reduction: 287,
+  },
+  {
+    name: 'hardMean of many',
+    inputs: [positive(2, 9001)],
+    build: ([x]) =>
+      hardMean(x!, new Parameter('threshold', { shape: [2], dtype: 'f32' }, Float32Array.of(0.9, 1.1)).node),
+    reduction: 9001,
   },
   { name: 'maximum', inputs: [f(3, 7, 41)], build: ([x]) => maximum(x!) },
   { name: 'maximum in stages', inputs: [f(2, 20_011)], build: ([x]) => maximum(x!) },

@@ -1,3 +1,4 @@
+import dot4 from '../../shaders/snippets/dot4.wgsl';
 import grid from '../../shaders/snippets/grid.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
 import qstore from '../../shaders/snippets/qstore.wgsl';
@@ -9,6 +10,7 @@ import workgroup from '../../shaders/snippets/workgroup.wgsl';
 
 /** Shared shader text, by the name that `#include` uses. */
 export const snippets: Readonly<Record<string, string>> = {
+  dot4,
   grid,
   pixel,
   qstore,

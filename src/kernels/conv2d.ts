@@ -223,7 +223,7 @@ export function winogradSuits(w: TensorType, m: number): boolean {
 const WINOGRAD_CHANNELS = 32;
 
 /** Direct multiply-adds up to which a GPU takes no longer for them than for three dispatches in a row. */
-const DIRECT_MULTIPLY_ADDS = 3e7;
+export const DIRECT_MULTIPLY_ADDS = 3e7;
 
 /** A GPU's kernel in workgroup memory. @param suits whether it is the default there among those that follow */
 function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): Variant<Conv2dAttrs> {

@@ -40,7 +40,7 @@ export function workgroupsOf({ channels, pixels }: TileBlock, y: readonly number
 }
 
 /** Bounds of a window lie in 16 bits for rows and 16 for columns. */
-const MOST_PADDED_TAPS = 16;
+export const MOST_PADDED_TAPS = 16;
 
 /** Whether the tile kernel computes a convolution. The caller sees to it that no block holds channels of two groups. */
 export function tileSupports(caps: Caps, node: Node<Conv2dAttrs>): boolean {

@@ -2,12 +2,32 @@ import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_weight_grad_lanes.wgsl';
 import tapsShader from '../../shaders/conv2d_weight_grad_taps.wgsl';
 import tileShader from '../../shaders/conv2d_weight_grad_tile.wgsl';
-import { expectShapes, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
+import type { Caps } from '../engine/caps.ts';
+import {
+  expectShapes,
+  type Kernel,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Variant,
+} from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
-import { convOutput } from './conv2d.ts';
+import { convOutput, DIRECT_MULTIPLY_ADDS } from './conv2d.ts';
 import { foldSplits } from './foldSplits.ts';
+import {
+  defaultGradBlock,
+  GRAD_BLOCKS,
+  GRAD_STEP,
+  type GradBlock,
+  gradBlockFits,
+  gradBlockName,
+  invocations,
+} from './gradBlock.ts';
 import { pad2d } from './pad2d.ts';
-import { WINOGRAD_TILES, weightGradFits, winogradWeightGrad } from './winograd.ts';
+import { WINOGRAD_TILES, weightGradFits, winogradSplitWeightGrad, winogradWeightGrad } from './winograd.ts';
 
 interface WeightGradAttrs {
   readonly stride: number;
@@ -89,23 +109,17 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
       // The tiles of dy are the taps: the transforms of the forward convolution with outputs and taps exchanged, and the same
       // transformed input, which is therefore computed once.
       name: 'winograd',
-      supports(caps, node) {
-        const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
-        const m = WINOGRAD_TILES[kh]?.[0];
-        if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
-        return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
-      },
-      // Gathers across tiles cost a GPU its coalescing, so it takes the tile kernel unless tuning says otherwise.
-      suits(caps, node) {
-        const [co, ci] = node.attrs.shape as [number, number];
-        return caps.isCpu && ci >= 32 && co >= 32;
-      },
-      lower(node) {
-        const [x, dy] = node.inputs as [Node, Node];
-        const { padding, shape } = node.attrs;
-        const k = shape[2]!;
-        return winogradWeightGrad(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
-      },
+      supports: winogradSupports,
+      madeFor: 'cpu',
+      suits: (_, node) => hasManyChannels(node),
+      lower: (node) => lowerWinograd(node, winogradWeightGrad),
+    },
+    {
+      name: 'winogradSplits',
+      supports: (caps, node) => GRAD_BLOCKS.some((block) => gradBlockFits(block, caps)) && winogradSupports(caps, node),
+      madeFor: 'gpu',
+      suits: (_, node) => hasManyChannels(node) && multiplyAdds(node) > DIRECT_MULTIPLY_ADDS,
+      lower: (node) => lowerWinograd(node, winogradSplitWeightGrad),
     },
     {
       name: 'taps',
@@ -122,7 +136,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     },
     {
       name: 'tile',
-      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      supports: (caps) => GRAD_BLOCKS.some((block) => gradBlockFits(block, caps)),
       madeFor: 'gpu',
       lower: (node) => lowerPartial(node, 'tile'),
     },
@@ -154,12 +168,39 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
   ],
 };
 
+function winogradSupports(caps: Caps, node: Node<WeightGradAttrs>): boolean {
+  const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
+  const m = WINOGRAD_TILES[kh]?.[0];
+  if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
+  return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
+}
+
+function lowerWinograd(node: Node<WeightGradAttrs>, by: typeof winogradWeightGrad): Node {
+  const [x, dy] = node.inputs as [Node, Node];
+  const { padding, shape } = node.attrs;
+  const k = shape[2]!;
+  return by(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
+}
+
+/** Enough for the transforms to be cheap beside the products. */
+function hasManyChannels(node: Node<WeightGradAttrs>): boolean {
+  const [co, ci] = node.attrs.shape as [number, number];
+  return ci >= 32 && co >= 32;
+}
+
+function multiplyAdds(node: Node<WeightGradAttrs>): number {
+  const [n, , oh, ow] = nchw(inputType(node, 1));
+  return n * oh * ow * size(node.type);
+}
+
 type Algorithm = 'taps' | 'lanes' | 'tile';
 
 interface PartialAttrs {
   readonly algorithm: Algorithm;
   readonly shape: readonly number[];
   readonly stride: number;
+  /** Of the input; the kernels for CPU adapters get it padded. */
+  readonly padding: number;
   readonly splits: number;
 }
 
@@ -190,19 +231,27 @@ function blocks(algorithm: Algorithm, g: ReturnType<typeof geometry>): number {
   }
 }
 
+/** Pixels that a split of the `tile` kernel takes at least, four lots. */
+const PIXELS = 4 * GRAD_STEP;
+
+function pixelUnits(g: ReturnType<typeof geometry>): number {
+  return Math.ceil((g.batch * g.outHeight * g.outWidth) / PIXELS);
+}
+
 function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
   const [x, dy] = node.inputs as [Node, Node];
   const { stride, padding, shape } = node.attrs;
-  const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
+  const isPadded = padding > 0 && algorithm !== 'tile';
+  const padded = isPadded ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
   const g = geometry(x.type, dy.type, shape);
   const tiles = blocks(algorithm, g);
-  const units = algorithm === 'tile' ? Math.ceil((g.batch * g.outHeight * g.outWidth) / 64) : g.batch * g.outHeight;
+  const units = algorithm === 'tile' ? pixelUnits(g) : g.batch * g.outHeight;
   const wanted = Math.max(1, Math.min(units, Math.ceil(ENOUGH_WORKGROUPS[algorithm] / tiles)));
   const splits = Math.ceil(units / Math.ceil(units / wanted));
   const partial = makeNode(
     partialOp,
     [padded, dy],
-    { algorithm, shape, stride, splits } satisfies PartialAttrs,
+    { algorithm, shape, stride, padding: isPadded ? 0 : padding, splits } satisfies PartialAttrs,
     node.label,
   );
   return foldSplits(partial, shape, 1, `${node.label}.fold`);
@@ -272,35 +321,45 @@ const partialOp: Op<PartialAttrs> = {
         };
       },
     },
-    {
-      name: 'tile',
-      supports: (_, node) => node.attrs.algorithm === 'tile',
-      kernel(node) {
-        const { shape, stride, splits } = node.attrs;
-        const g = geometry(inputType(node, 0), inputType(node, 1), shape);
-        const blocks = Math.ceil((g.batch * g.outHeight * g.outWidth) / 64);
-        return {
-          shader: { name: 'conv2d_weight_grad_tile.wgsl', source: tileShader },
-          params: {
-            batch: u32(g.batch),
-            inChannels: u32(g.inChannels),
-            height: u32(g.height),
-            width: u32(g.width),
-            outChannels: u32(g.outChannels),
-            outHeight: u32(g.outHeight),
-            outWidth: u32(g.outWidth),
-            kernelHeight: u32(g.kernelHeight),
-            kernelWidth: u32(g.kernelWidth),
-            stride: u32(stride),
-            pixelsPerSplit: u32(Math.ceil(blocks / splits) * 64),
-          },
-          grid: [
-            Math.ceil((g.inChannels * g.kernelHeight * g.kernelWidth) / 64),
-            Math.ceil(g.outChannels / 64),
-            splits,
-          ],
-        };
-      },
-    },
+    ...GRAD_BLOCKS.map(
+      (block): Variant<PartialAttrs> => ({
+        name: gradBlockName(block),
+        supports: (caps, node) => node.attrs.algorithm === 'tile' && gradBlockFits(block, caps),
+        madeFor: 'gpu',
+        suits: (caps, node) => defaultGradBlock(node.attrs.shape[0]!, tapsOf(node.attrs.shape), caps) === block,
+        kernel: (node) => tileKernel(node, block),
+      }),
+    ),
   ],
 };
+
+function tileKernel(node: Node<PartialAttrs>, block: GradBlock): Kernel {
+  const { shape, stride, padding, splits } = node.attrs;
+  const g = geometry(inputType(node, 0), inputType(node, 1), shape);
+  return {
+    shader: { name: 'conv2d_weight_grad_tile.wgsl', source: tileShader },
+    defines: {
+      MT: block.rows,
+      NT: block.columns,
+      TM: block.sums[0],
+      TN: block.sums[1],
+      INVOCATIONS: invocations(block),
+      KH: g.kernelHeight,
+      KW: g.kernelWidth,
+      STRIDE: stride,
+      PADDING: padding,
+      PADDED: Number(padding > 0),
+    },
+    params: {
+      batch: u32(g.batch),
+      inChannels: u32(g.inChannels),
+      height: u32(g.height),
+      width: u32(g.width),
+      outChannels: u32(g.outChannels),
+      outHeight: u32(g.outHeight),
+      outWidth: u32(g.outWidth),
+      pixelsPerSplit: u32(Math.ceil(pixelUnits(g) / splits) * PIXELS),
+    },
+    grid: [Math.ceil(tapsOf(shape) / block.columns), Math.ceil(g.outChannels / block.rows), splits],
+  };
+}

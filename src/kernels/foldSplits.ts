@@ -1,4 +1,5 @@
 import shader from '../../shaders/fold_splits.wgsl';
+import type { Caps } from '../engine/caps.ts';
 import { f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
@@ -25,17 +26,27 @@ export const foldSplitsOp: Op<FoldAttrs> = {
     {
       name: 'sum',
       kernel(node, caps) {
+        const splits = inputType(node, 0).shape[0]!;
+        const count = size(node.type);
+        const slices = slicesOf(splits, caps);
         return {
           shader: { name: 'fold_splits.wgsl', source: shader },
-          defines: { WORKGROUP },
-          params: {
-            size: u32(size(node.type)),
-            splits: u32(inputType(node, 0).shape[0]!),
-            factor: f32(node.attrs.factor),
-          },
-          grid: foldedGrid(size(node.type), caps),
+          defines: { WORKGROUP, SL: slices, PER: Math.ceil(splits / slices) },
+          params: { size: u32(count), splits: u32(splits), factor: f32(node.attrs.factor) },
+          grid: foldedGrid(count, caps, WORKGROUP / slices),
         };
       },
     },
   ],
 };
+
+/** Splits that an invocation adds one after another, and slices of its workgroup at most. */
+const SPLITS_PER_INVOCATION = 8;
+const MOST_SLICES = 32;
+
+/** On GPUs slices of a workgroup share many splits, whose loads would wait for each other; a CPU adapter has no idle lanes for them. */
+function slicesOf(splits: number, caps: Caps): number {
+  let slices = 1;
+  while (!caps.isCpu && slices < MOST_SLICES && splits > slices * SPLITS_PER_INVOCATION) slices *= 2;
+  return slices;
+}

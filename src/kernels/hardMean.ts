@@ -46,16 +46,40 @@ export const hardStatsOp: Op<None> = {
   variants: [
     {
       name: 'twoStage',
-      lower(node) {
-        const chunks = Math.max(1, Math.min(512, Math.ceil(size(inputType(node, 0)) / images(node) / 64)));
-        const partial = makeNode(partialOp, node.inputs, { chunks }, `${node.label}.partial`);
-        return makeNode(totalOp, [partial], {}, node.label);
-      },
+      madeFor: 'cpu',
+      lower: (node) => stages(node, { elements: 64, most: 512, shared: false }),
+    },
+    {
+      name: 'workgroups',
+      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      madeFor: 'gpu',
+      lower: (node) => stages(node, { elements: 4096, most: 64, shared: true }),
     },
   ],
 };
 
-const partialOp: Op<{ readonly chunks: number }> = {
+interface StageOptions {
+  /** Of a chunk at least. */
+  readonly elements: number;
+  /** Chunks of an image, which one invocation adds. */
+  readonly most: number;
+  /** Whether a workgroup shares a chunk. */
+  readonly shared: boolean;
+}
+
+function stages(node: Node, { elements, most, shared }: StageOptions): Node {
+  const length = size(inputType(node, 0)) / images(node);
+  const chunks = Math.max(1, Math.min(most, Math.ceil(length / elements)));
+  const partial = makeNode(partialOp, node.inputs, { chunks, shared }, `${node.label}.partial`);
+  return makeNode(totalOp, [partial], {}, node.label);
+}
+
+interface PartialAttrs {
+  readonly chunks: number;
+  readonly shared: boolean;
+}
+
+const partialOp: Op<PartialAttrs> = {
   name: 'hardStatsPartial',
   infer: ([x], { chunks }) => ({ shape: [x!.shape[0]!, chunks, 2], dtype: 'f32' }),
   reference() {
@@ -66,12 +90,12 @@ const partialOp: Op<{ readonly chunks: number }> = {
       name: 'chunks',
       kernel(node, caps) {
         const n = images(node);
-        const { chunks } = node.attrs;
+        const { chunks, shared } = node.attrs;
         return {
           shader: { name: 'hard_partial.wgsl', source: partialShader },
-          defines: { WORKGROUP },
+          defines: { WORKGROUP, SHARED: Number(shared) },
           params: { images: u32(n), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / n) },
-          grid: foldedGrid(n * chunks, caps),
+          grid: shared ? [chunks, n] : foldedGrid(n * chunks, caps),
         };
       },
     },

@@ -31,6 +31,7 @@ import {
   type Qconv2dAttrs,
   spatial,
 } from './qconv2dShape.ts';
+import { largeWordVariants, smallWordVariants } from './qconv2dWords.ts';
 import { CHANNELS_PER_WORD, padWords, RANGE_LENGTH, reader, store, storeActivations, storedType } from './storage.ts';
 
 export { packedWords, type Qconv2dAttrs } from './qconv2dShape.ts';
@@ -181,7 +182,9 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       },
       kernel: lanesKernel,
     },
+    ...smallWordVariants,
     ...matrixVariants,
+    ...largeWordVariants,
     {
       name: 'tile',
       supports(caps, node) {

@@ -3,9 +3,10 @@ import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
-import { foldedGrid, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 import {
   BLOCK_IN,
+  blockPixels,
   common,
   convolutionCost,
   geometry,
@@ -29,6 +30,8 @@ const ROW_WORDS = STEP_WORDS + 4;
 const SUMS_PADDING = 8;
 /** Words of weights, of the present step and the next, that an invocation holds when they come from storage. */
 const MOST_HELD = 32;
+/** Words of steps on their way that an invocation holds. */
+const WORDS_AHEAD = 32;
 /** Subgroups of a workgroup: two by two. */
 const SUBGROUPS = 4;
 
@@ -117,12 +120,6 @@ export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((bloc
 /** Workgroups that keep a large GPU busy. */
 const MANY_WORKGROUPS = 128;
 
-/** Pixels that are computed: pooled ones four times. */
-function blockPixels(node: Node<Qconv2dAttrs>): number {
-  const [batch, , outHeight, outWidth] = nchw(node.type);
-  return batch * outHeight * outWidth * (node.attrs.pool ? 4 : 1);
-}
-
 const testedThrough = (name: string) => () => {
   throw new Error(`${name} is tested through qconv2d`);
 };
@@ -188,6 +185,8 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
         const { OUT, RELU, POOL } = defines;
         const invocations = SUBGROUPS * lanes;
         const results = pixels / (pool ? 4 : 1);
+        const [pixelQuads, weightQuads] = [(2 * pixels) / invocations, (2 * channels) / invocations];
+        const quads = pixelQuads + (staged ? weightQuads : 0);
         // The longest vectors of words in which the codes of a matrix's row begin.
         const vector = Math.min(4, K / BLOCK_IN);
         return {
@@ -198,12 +197,13 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
             PADDED: Number(padding > 0),
             RAGGED: Number(g.inChannels % STEP !== 0),
             VEC: vector,
+            AHEAD: stepsAhead(4 * quads),
             BUFFER: ((pixels + (staged ? channels : 0)) * ROW_WORDS) / vector,
             PITCH: pixels + SUMS_PADDING,
             // Loads of an invocation: pixels, quads of words of pixels, and of weights.
             XR: Math.max(1, pixels / invocations),
-            XU: (2 * pixels) / invocations,
-            WU: (2 * channels) / invocations,
+            XU: pixelQuads,
+            WU: weightQuads,
             // Results of a row of matrices: places, those of an invocation, and quads of channels that are stored at once.
             PX: results,
             PR: Math.max(1, results / invocations),
@@ -216,3 +216,8 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
     },
   ],
 };
+
+/** Steps that are loaded before they are multiplied, an even number. @param words of a step that an invocation loads */
+function stepsAhead(words: number): number {
+  return 4 * words <= WORDS_AHEAD ? 4 : 2;
+}

@@ -57,6 +57,12 @@ export function outputShape(attrs: Qconv2dAttrs, x: TensorType): readonly number
     : [batch, outChannels, convHeight, convWidth];
 }
 
+/** Pixels that are computed: pooled ones four times. */
+export function blockPixels(node: Node<Qconv2dAttrs>): number {
+  const [batch, , outHeight, outWidth] = nchw(node.type);
+  return batch * outHeight * outWidth * (node.attrs.pool ? 4 : 1);
+}
+
 /** Defines and parameters that every kernel takes. */
 export function common(node: Node<Qconv2dAttrs>) {
   const { weights, bits, groupSize, input, output, relu, pool } = node.attrs;

@@ -75,8 +75,8 @@ function chain(node: Node<QuantileAttrs>, parallel: boolean): Node {
     const histogram = makeNode(histogramOp, [x, ...before], attrs, `${node.label}.histogram${shift}`);
     state = makeNode(selectOp, [histogram, ...before], attrs, `${node.label}.select${shift}`);
   }
-  const searchers = Math.max(1, Math.min(256, Math.ceil(length / 64)));
-  const least = makeNode(nextOp, [x, state!], { images, chunks: searchers }, `${node.label}.next`);
+  const searchers = parallel ? chunks : Math.max(1, Math.min(256, Math.ceil(length / 64)));
+  const least = makeNode(nextOp, [x, state!], { images, chunks: searchers, parallel }, `${node.label}.next`);
   return makeNode(interpolateOp, [state!, least], { images, chunks: searchers, fraction }, node.label);
 }
 
@@ -134,7 +134,7 @@ const selectOp: Op<PassAttrs> = {
   ],
 };
 
-const nextOp: Op<{ readonly images: number; readonly chunks: number }> = {
+const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>> = {
   name: 'quantileNext',
   infer: (_, { images, chunks }) => ({ shape: [images, chunks], dtype: 'u32' }),
   reference: testedThroughQuantile,
@@ -142,12 +142,12 @@ const nextOp: Op<{ readonly images: number; readonly chunks: number }> = {
     {
       name: 'next',
       kernel(node, caps) {
-        const { images, chunks } = node.attrs;
+        const { images, chunks, parallel } = node.attrs;
         return {
           shader: { name: 'quantile_next.wgsl', source: nextShader },
-          defines: { WORKGROUP },
+          defines: { WORKGROUP, PARALLEL: Number(parallel) },
           params: { images: u32(images), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / images) },
-          grid: foldedGrid(images * chunks, caps),
+          grid: parallel ? [chunks, images] : foldedGrid(images * chunks, caps),
         };
       },
     },

@@ -1,4 +1,5 @@
 import shader from '../../shaders/sum_axes.wgsl';
+import workgroupShader from '../../shaders/sum_workgroup.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 import { broadcast } from './elementwise.ts';
@@ -51,10 +52,10 @@ export const sumOp: Op<SumAttrs> = {
   variants: [
     {
       name: 'twoStage',
-      lower(node, caps) {
+      madeFor: 'cpu',
+      lower(node) {
         const { outer, keep, inner, factor, shape } = node.attrs;
-        if (outer * inner <= (caps.isCpu ? FEW_ADDENDS.cpu : FEW_ADDENDS.gpu))
-          return makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label);
+        if (outer * inner <= FEW_ADDENDS.cpu) return inOneDispatch(node);
         const chunks = Math.max(1, Math.min(inner, Math.ceil(CHUNKS_IN_FLIGHT / keep)));
         const partial = makeNode(
           stageOp,
@@ -67,23 +68,52 @@ export const sumOp: Op<SumAttrs> = {
       },
     },
     {
+      name: 'workgroups',
+      supports: (caps) => caps.limits.maxComputeInvocationsPerWorkgroup >= 256,
+      madeFor: 'gpu',
+      lower(node) {
+        const { outer, keep, inner, factor, shape } = node.attrs;
+        if (outer * inner <= FEW_ADDENDS.gpu) return inOneDispatch(node);
+        const wanted = Math.min(Math.ceil(WORKGROUPS / keep), Math.ceil(inner / ADDENDS_PER_WORKGROUP));
+        const perChunk = Math.ceil(inner / wanted);
+        const chunks = Math.ceil(inner / perChunk);
+        if (chunks === 1) return makeNode(workgroupOp, node.inputs, { ...node.attrs, chunks, perChunk }, node.label);
+        const first = { ...node.attrs, factor: 1, shape: [keep, chunks], chunks, perChunk };
+        const partial = makeNode(workgroupOp, node.inputs, first, node.label);
+        const rest: SumAttrs = { outer: 1, keep, inner: chunks, factor, shape };
+        const label = `${node.label}.total`;
+        return chunks <= FEW_ADDENDS.gpu
+          ? makeNode(stageOp, [partial], { ...rest, chunks: 1 }, label)
+          : makeNode(workgroupOp, [partial], { ...rest, chunks: 1, perChunk: chunks }, label);
+      },
+    },
+    {
       name: 'serial',
-      lower: (node) => makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label),
+      lower: inOneDispatch,
     },
   ],
 };
 
-/** So many addends per sum are added in one dispatch: a second one would cost more. A GPU waits for memory at each of them. */
-const FEW_ADDENDS = { cpu: 2048, gpu: 128 };
-/** Partial sums per dispatch: enough invocations to fill a GPU, few enough that one invocation can add them. */
+function inOneDispatch(node: Node<SumAttrs>): Node {
+  return makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label);
+}
+
+/** So many addends are added by one invocation: more dispatches or barriers would cost more. A GPU waits for memory at each. */
+const FEW_ADDENDS = { cpu: 2048, gpu: 32 };
+/** Partial sums per dispatch on CPU adapters: enough invocations to fill one, few enough that one invocation can add them. */
 const CHUNKS_IN_FLIGHT = 2048;
+/** Workgroups that keep a large GPU busy, several on each of its multiprocessors, and addends that are worth another one. */
+const WORKGROUPS = 1024;
+const ADDENDS_PER_WORKGROUP = 2048;
+
+const testedThroughSum = (name: string) => () => {
+  throw new Error(`${name} is tested through sum`);
+};
 
 const stageOp: Op<SumAttrs & { readonly chunks: number }> = {
   name: 'sumStage',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference() {
-    throw new Error('sumStage is tested through sum');
-  },
+  reference: testedThroughSum('sumStage'),
   variants: [
     {
       name: 'chunks',
@@ -94,6 +124,39 @@ const stageOp: Op<SumAttrs & { readonly chunks: number }> = {
           defines: { WORKGROUP },
           params: { outer: u32(outer), keep: u32(keep), inner: u32(inner), chunks: u32(chunks), factor: f32(factor) },
           grid: foldedGrid(keep * chunks, caps),
+        };
+      },
+    },
+  ],
+};
+
+interface WorkgroupAttrs extends SumAttrs {
+  readonly chunks: number;
+  /** Addends of a chunk out of `inner`. */
+  readonly perChunk: number;
+}
+
+/** -> [keep, chunks] */
+const workgroupOp: Op<WorkgroupAttrs> = {
+  name: 'sumWorkgroup',
+  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
+  reference: testedThroughSum('sumWorkgroup'),
+  variants: [
+    {
+      name: 'tree',
+      kernel(node) {
+        const { outer, keep, inner, factor, chunks, perChunk } = node.attrs;
+        return {
+          shader: { name: 'sum_workgroup.wgsl', source: workgroupShader },
+          params: {
+            outer: u32(outer),
+            keep: u32(keep),
+            inner: u32(inner),
+            chunks: u32(chunks),
+            perChunk: u32(perChunk),
+            factor: f32(factor),
+          },
+          grid: [chunks, keep],
         };
       },
     },

@@ -9,6 +9,7 @@ import { f32, i32, makeNode, type Node, type Op, size, type TensorType, u32, typ
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
+import { winogradGradProducts } from './winogradGrad.ts';
 import { winogradMap } from './winogradMap.ts';
 import {
   type Chunk,
@@ -166,16 +167,22 @@ export const winogradWeightsOp: Op<WeightAttrs> = {
   ],
 };
 
-interface DyAttrs extends WeightAttrs {
+interface DyAttrs extends TileAttrs {
+  /** Channels that lie together behind a point and a tile; 0: a channel's tiles lie together. */
+  readonly tile: number;
   readonly tilesY: number;
   readonly tilesX: number;
 }
 
-/** dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile] */
+/**
+ * dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile], or without `tile`
+ * [CO, (m + k - 1)^2, pitch(N * tilesY * tilesX)]
+ */
 export const winogradDyOp: Op<DyAttrs> = {
   name: 'winogradDy',
   infer([dy], { m, k, tile, tilesY, tilesX }) {
     const [n, co] = nchw(dy!);
+    if (tile === 0) return { shape: [co, (m + k - 1) ** 2, pitch(n * tilesY * tilesX)], dtype: 'f32' };
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), n * tilesY * tilesX, tile], dtype: 'f32' };
   },
   reference: testedThrough('winogradDy', 'conv2dWeightGrad'),
@@ -186,10 +193,12 @@ export const winogradDyOp: Op<DyAttrs> = {
         const { m, k, tile, tilesY, tilesX } = node.attrs;
         const [n, channels, height, width] = nchw(inputType(node, 0));
         const workgroup = transformWorkgroup(caps);
-        const channelTiles = Math.ceil(channels / tile);
+        const isFlat = tile === 0;
+        const channelTiles = isFlat ? channels : Math.ceil(channels / tile);
+        const written = isFlat ? channels : channelTiles * tile;
         const tiles = n * tilesY * tilesX;
         const across = Math.ceil(tiles / workgroup);
-        const each = channelsPerInvocation(caps, across, channelTiles * tile);
+        const each = channelsPerInvocation(caps, across, written);
         return {
           shader: { name: 'winograd_dy.wgsl', source: dyShader },
           // The taps are the m x m tiles of dy; the outputs of this filter are the k x k weights.
@@ -198,6 +207,7 @@ export const winogradDyOp: Op<DyAttrs> = {
             K: m,
             M: k,
             MT: tile,
+            FLAT: Number(isFlat),
             CHANNELS: each,
             WORKGROUP: workgroup,
           },
@@ -209,8 +219,9 @@ export const winogradDyOp: Op<DyAttrs> = {
             tiles: u32(tiles),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
+            ...(isFlat && { pitch: u32(pitch(tiles)) }),
           },
-          grid: [across, (channelTiles * tile) / each],
+          grid: [across, Math.ceil(written / each)],
         };
       },
     },
@@ -552,6 +563,16 @@ interface GradOutputAttrs extends TileAttrs {
   readonly shape: readonly number[];
 }
 
+/** Transformed inputs of a weight gradient: the same as the forward convolution's. */
+function gradInput(x: Node, dy: Node, { m, k, padding }: TileAttrs & { readonly padding: number }, label: string) {
+  const [images] = nchw(x.type);
+  const [, , outHeight, outWidth] = nchw(dy.type);
+  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
+  const rows = images * tilesY;
+  const attrs: InputAttrs = { m, k, padding, firstRow: 0, rows, tilesY, tilesX };
+  return { v: makeNode(winogradInputOp, [x], attrs, `${label}.input`), tiles: rows * tilesX, tilesY, tilesX };
+}
+
 /** [CO, (m + k - 1)^2, pitch(CI)] -> dw [CO, CI, k, k]: the output transform with one k x k tile per pair of channels. */
 export function winogradWeightGrad(
   x: Node,
@@ -559,24 +580,23 @@ export function winogradWeightGrad(
   { m, k, padding }: TileAttrs & { readonly padding: number },
   label: string,
 ): Node {
-  const [images, inChannels] = nchw(x.type);
-  const [, outChannels, outHeight, outWidth] = nchw(dy.type);
-  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
-  const rows = images * tilesY;
-  const v = makeNode(
-    winogradInputOp,
-    [x],
-    { m, k, padding, firstRow: 0, rows, tilesY, tilesX } satisfies InputAttrs,
-    `${label}.input`,
-  );
-  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', tiles: rows * tilesX, tilesY, tilesX };
+  const { v, ...tiles } = gradInput(x, dy, { m, k, padding }, label);
+  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', ...tiles };
   const products = makeNode(winogradProductOp, [dy, v], attrs, label);
-  return makeNode(
-    gradOutputOp,
-    [products],
-    { m, k, shape: [outChannels, inChannels, k, k] } satisfies GradOutputAttrs,
-    `${label}.output`,
-  );
+  const shape = [dy.type.shape[1]!, x.type.shape[1]!, k, k];
+  return makeNode(gradOutputOp, [products], { m, k, shape } satisfies GradOutputAttrs, `${label}.output`);
+}
+
+/** The same on GPUs, with both operands' tiles in a row and the sum over tiles in splits. */
+export function winogradSplitWeightGrad(
+  x: Node,
+  dy: Node,
+  { m, k, padding }: TileAttrs & { readonly padding: number },
+  label: string,
+): Node {
+  const { v, tiles, tilesY, tilesX } = gradInput(x, dy, { m, k, padding }, label);
+  const u = makeNode(winogradDyOp, [dy], { m, k, tile: 0, tilesY, tilesX } satisfies DyAttrs, `${label}.dy`);
+  return winogradGradProducts(u, v, { m, k, tiles }, label);
 }
 
 /** Whether the intermediate values of a Winograd weight gradient can be bound. */

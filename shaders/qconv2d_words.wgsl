@@ -1,0 +1,262 @@
+// Quantised conv2d of any kernel size, stride and padding over u8 activations, for GPUs: implicit matrix product of packed
+// words in workgroup memory.
+//
+// M = output channels, P = output pixels (flattened over images and rows), K = words of four input channels x taps. A workgroup
+// computes MT channels of NP pixels, an invocation TM x TN of them. BK steps of weights and pixels are staged in workgroup
+// memory; the next ones are loaded while these are multiplied. With SL > 1 the invocations are SL slices of the block, each of
+// which takes every SL-th step; their sums are integers and are added as a tree at the end, in the same dispatch.
+//
+// Unsigned codes become signed ones by turning their highest bit. A vec4 of pixels is four columns of the block, a quarter of it
+// apart, so that neighbouring invocations load and store neighbouring pixels. With POOL it is a pooling window, and P counts
+// the pixels of windows.
+//
+// x      words of activations (qstore)
+// w      signed bytes [ceil(CO / MT)][ceil(CI / 4)][KH * KW][MT] (qconv2d_word_weights.wgsl), as vec4
+// table  [CO] of (scale, sum of the weights' codes)
+// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// grid   x: ceil(P / NP), y: ceil(CO / MT)
+// reference: qconv2dReference in src/kernels/qconv2d.ts
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<vec4u>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> inRange: vec4f;
+#if OUT == 8
+@group(0) @binding(5) var<storage, read> outRange: vec4f;
+#end
+#if OUT == 32
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${5 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#include qstore
+#include dot4
+
+var<workgroup> wTile: array<vec4u, ${BK * MT / 4}>;  // [step BK][channel MT / 4]
+var<workgroup> xTile: array<vec4u, ${BK * NP / 4}>;  // [step BK][pixel NP / 4]
+
+// The vec4 `at` of a block of weights that has `count` of them.
+fn loadWeights(block: u32, at: u32, count: u32) -> vec4u {
+  return select(vec4u(), w[block * count + min(at, count - 1u)], at < count);
+}
+
+#if PADDED
+// Bit k of a value is set where `first` + k lies within [0, length), for k < taps <= 16.
+fn tapsInside(first: vec4i, taps: i32, length: u32) -> vec4u {
+  let low = clamp(-first, vec4i(), vec4i(taps));
+  let high = clamp(i32(length) - first, vec4i(), vec4i(taps));
+  return (vec4u(1u) << vec4u(high)) - (vec4u(1u) << vec4u(low));
+}
+#end
+
+// Step k of the four pixels whose windows begin at `at`. The low half of `bounds` tells rows inside, the high half columns.
+fn loadPixels(k: u32, at: vec4u, bounds: vec4u, empty: u32) -> vec4u {
+  let tap = k % ${KH * KW}u;
+  let row = tap / ${KW}u;
+  let column = tap % ${KW}u;
+  let start = at + ((k / ${KH * KW}u * params.height + row) * params.width + column);
+#if PADDED
+  let inside = ((bounds >> vec4u(row)) & (bounds >> vec4u(16u + column)) & vec4u(1u)) == vec4u(1u);
+  let safe = select(vec4u(), start, inside);
+  return select(vec4u(empty), vec4u(x[safe.x], x[safe.y], x[safe.z], x[safe.w]), inside) ^ vec4u(0x80808080u);
+#else
+  return vec4u(x[start.x], x[start.y], x[start.z], x[start.w]) ^ vec4u(0x80808080u);
+#end
+}
+
+@compute @workgroup_size(${LX * LY * SL})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
+#include workgroup
+  let outPlane = params.outHeight * params.outWidth;
+  let outputs = params.batch * outPlane;
+  let depth = params.inWords * ${KH * KW}u;
+  let weights = depth * ${MT / 4}u;
+  // An invocation always stages the same pixels.
+#if POOL
+  let window = min(group.x * ${NP / 4}u + index % ${NP / 4}u, outputs - 1u);
+#if IMAGES
+  let image = vec4u(window / outPlane);
+  let place = window % outPlane;
+#else
+  let image = vec4u();
+  let place = window;
+#end
+  let row = vec4u(2u * (place / params.outWidth)) + vec4u(0u, 0u, 1u, 1u);
+  let column = vec4u(2u * (place % params.outWidth)) + vec4u(0u, 1u, 0u, 1u);
+#else
+  let pixel = min(group.x * ${NP}u + index % ${NP / 4}u + vec4u(0u, ${NP / 4}u, ${NP / 2}u, ${NP / 4 * 3}u), vec4u(outputs - 1u));
+#if IMAGES
+  let image = pixel / outPlane;
+  let place = pixel % outPlane;
+#else
+  let image = vec4u();
+  let place = pixel;
+#end
+  let row = place / params.outWidth;
+  let column = place % params.outWidth;
+#end
+  let top = vec4i(row * ${STRIDE}u) - ${PADDING};
+  let left = vec4i(column * ${STRIDE}u) - ${PADDING};
+  // Wraps below zero where a window begins before the first value; the words inside it come out right.
+  let at = (image * params.xWords * params.height + vec4u(top)) * params.width + vec4u(left);
+#if PADDED
+  let bounds = tapsInside(top, ${KH}, params.height) | (tapsInside(left, ${KW}, params.width) << vec4u(16u));
+#else
+  let bounds = vec4u();
+#end
+  let empty = u32(inRange.y) * 0x01010101u;
+  let step = index / ${NP / 4}u;
+  let slice = index / ${LX * LY}u;
+  let lane = index % ${LX * LY}u;
+  let lx = lane % ${LX}u;
+  let ly = lane / ${LX}u;
+  let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
+  let sliceColumns = slice * ${NP / 4}u + lx;
+#for i in 0..TM
+#for j in 0..TN
+  var acc${i}_${j} = 0;
+#end
+#end
+  // One turn more than there are stages: a stage is loaded while the one before is multiplied.
+  for (var k0 = 0u; ; k0 += ${BK}u) {
+    let loads = k0 < depth;
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+    var w${i} = vec4u();
+#end
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+    var x${i} = vec4u();
+#end
+    if (loads) {
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+      w${i} = loadWeights(group.y, k0 * ${MT / 4}u + index + ${i * LX * LY * SL}u, weights);
+#end
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+      x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u), at, bounds, empty);
+#end
+    }
+    if (k0 > 0u) {
+      for (var k = 0u; k < ${BK / SL}u; k += 4u) {
+        let fromRows = k * ${SL * MT / 4}u + sliceRows;
+        let fromColumns = k * ${SL * NP / 4}u + sliceColumns;
+#for k in 0..4
+        {
+#for j in 0..TN / 4
+          let b${j} = xTile[fromColumns + ${k * SL * NP / 4 + j * LX}u];
+#end
+#for q in 0..TM / 4
+          let a${q} = wTile[fromRows + ${k * SL * MT / 4 + q}u];
+#for i in 0..4
+#for j in 0..TN
+          acc${q * 4 + i}_${j} += dot4(a${q}[${i}], b${j / 4}[${j % 4}]);
+#end
+#end
+#end
+        }
+#end
+      }
+      workgroupBarrier();
+    }
+    if (!loads) {
+      break;
+    }
+#for i in 0..BK * MT / 4 / (LX * LY * SL)
+    wTile[index + ${i * LX * LY * SL}u] = w${i};
+#end
+#for i in 0..BK * NP / 4 / (LX * LY * SL)
+    xTile[index + ${i * LX * LY * SL}u] = x${i};
+#end
+    workgroupBarrier();
+  }
+#if SL > 1
+  for (var half = ${SL / 2}u; half > 0u; half /= 2u) {
+    let other = slice % half * ${LX * LY * TM * TN / 4}u + lane;
+    if (slice >= half && slice < 2u * half) {
+#for i in 0..TM
+#for j in 0..TN / 4
+      wTile[other + ${(i * TN / 4 + j) * LX * LY}u] = bitcast<vec4u>(vec4i(acc${i}_${4 * j}, acc${i}_${4 * j + 1}, acc${i}_${4 * j + 2}, acc${i}_${4 * j + 3}));
+#end
+#end
+    }
+    workgroupBarrier();
+    if (slice < half) {
+#for i in 0..TM
+#for j in 0..TN / 4
+      let part${i}_${j} = bitcast<vec4i>(wTile[other + ${(i * TN / 4 + j) * LX * LY}u]);
+#for e in 0..4
+      acc${i}_${4 * j + e} += part${i}_${j}[${e}];
+#end
+#end
+#end
+    }
+    workgroupBarrier();
+  }
+  if (slice > 0u) {
+    return;
+  }
+#end
+  let m = group.y * ${MT}u + ly * ${TM}u;
+  let zero = i32(inRange.y) - 128;
+#for i in 0..TM
+  let channel${i} = min(m + ${i}u, params.outChannels - 1u);
+  let entry${i} = table[channel${i}];
+  let shift${i} = bias[channel${i}];
+#for j in 0..TN
+  let z${i}_${j} = f32(acc${i}_${j} - i32(entry${i}.y) * zero) * (entry${i}.x * inRange.x) + shift${i};
+#if RELU
+  let y${i}_${j} = max(z${i}_${j}, 0.0);
+#else
+  let y${i}_${j} = z${i}_${j};
+#end
+#end
+#if POOL
+#for j in 0..TN / 4
+  let o${i}_${j} = 0.25 * (y${i}_${4 * j} + y${i}_${4 * j + 2} + y${i}_${4 * j + 1} + y${i}_${4 * j + 3});
+#end
+#else
+#for j in 0..TN
+  let o${i}_${j} = y${i}_${j};
+#end
+#end
+#end
+#for j in 0..TN / (1 + 3 * POOL)
+  {
+#if POOL
+    let pixel = group.x * ${NP / 4}u + lx + ${j * LX}u;
+#else
+    let pixel = group.x * ${NP}u + lx + ${j / 4 * LX + j % 4 * NP / 4}u;
+#end
+#if IMAGES
+    let image = pixel / outPlane;
+    let place = pixel % outPlane;
+#else
+    let image = 0u;
+    let place = pixel;
+#end
+#for q in 0..TM / 4
+    if (pixel < outputs && m + ${4 * q}u < params.outChannels) {
+#if OUT == 32
+#for i in 0..4
+      if (m + ${4 * q + i}u < params.outChannels) {
+        y[(image * params.outChannels + m + ${4 * q + i}u) * outPlane + place] = o${4 * q + i}_${j};
+      }
+#end
+#end
+#if OUT == 16
+#for i in 0..2
+      if (m + ${4 * q + 2 * i}u < params.outChannels) {
+        let last = select(0.0, o${4 * q + 2 * i + 1}_${j}, m + ${4 * q + 2 * i + 1}u < params.outChannels);
+        y[(image * ((params.outChannels + 1u) / 2u) + m / 2u + ${2 * q + i}u) * outPlane + place] = pack2x16float(vec2f(o${4 * q + 2 * i}_${j}, last));
+      }
+#end
+#end
+#if OUT == 8
+      let real = vec4u(0u, 1u, 2u, 3u) + m + ${4 * q}u < vec4u(params.outChannels);
+      let values = vec4f(o${4 * q}_${j}, o${4 * q + 1}_${j}, o${4 * q + 2}_${j}, o${4 * q + 3}_${j});
+      y[(image * ((params.outChannels + 3u) / 4u) + m / 4u + ${q}u) * outPlane + place] = codesOf(select(vec4f(), values, real), outRange);
+#end
+    }
+#end
+  }
+#end
+}
