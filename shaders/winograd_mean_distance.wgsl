@@ -6,7 +6,7 @@
 // With STACKED the result is another map, this one and their mean, each normalised by its quantiles on normal images. The other
 // one is there already, or with a second set of products it is computed here, too.
 //
-// m        [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
+// m        [CO, A * A, pitch] or, with HALVES, [ceil(CO / 2), A * A, pitch] words of two channels, T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // target   [N, CO, OH, OW] (TARGET)
 // other    [N, 1, OH, OW] (STACKED, one set)
 // m1       like m, of the other map (two sets)
@@ -14,13 +14,21 @@
 // y        [N, 1, OH, OW]; with STACKED [3, N, 1, OH, OW]: the other one, this one, the mean
 // grid     x: ceil(T / (WORKGROUP / SLOTS))
 // reference: winogradMapOp in src/kernels/winogradMap.ts, mapCombineOp in src/kernels/maps.ts
+#if HALVES
+@group(0) @binding(0) var<storage, read> m0: array<u32>;
+#else
 @group(0) @binding(0) var<storage, read> m0: array<f32>;
+#end
 @group(0) @binding(1) var<storage, read> bias0: array<f32>;
 #if TARGET
 @group(0) @binding(2) var<storage, read> target_: array<f32>;
 #end
 #if SETS == 2
+#if HALVES
+@group(0) @binding(${2 + TARGET}) var<storage, read> m1: array<u32>;
+#else
 @group(0) @binding(${2 + TARGET}) var<storage, read> m1: array<f32>;
+#end
 @group(0) @binding(${3 + TARGET}) var<storage, read> bias1: array<f32>;
 #end
 #if STACKED
@@ -31,7 +39,11 @@
 #end
 @group(0) @binding(${2 + TARGET + STACKED * (SETS + 1)}) var<storage, read_write> y: array<f32>;
 #params
+#if HALVES
+#include winogradPairs
+#else
 #include winograd
+#end
 
 var<workgroup> sums: array<f32, ${M * M * WORKGROUP}>;  // [value M * M][slot][tile]
 
@@ -61,18 +73,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #end
 #end
-  for (var channel = slot; channel < params.channels; channel += ${SLOTS}u) {
-    let at = channel * ${A * A}u * params.pitch + t;
+  for (var channel = slot * ${1 + HALVES}u; channel < params.channels; channel += ${SLOTS * (1 + HALVES)}u) {
+    let at = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t;
+#if HALVES
+    // Behind an odd number of channels is one of zeros.
+    let isPair = channel + 1u < params.channels;
+    let nextChannel = min(channel + 1u, params.channels - 1u);
+#end
 #if TARGET
     let base = (image * params.channels + channel) * plane;
+#if HALVES
+    let next = base + select(0u, plane, isPair);
+#end
 #end
 #for s in 0..SETS
     {
+#if HALVES
+      let shift = vec2f(bias${s}[channel], select(0.0, bias${s}[nextChannel], isPair));
+#else
       let shift = bias${s}[channel];
+#end
 #for j in 0..A
       let column${j} = outputTransform(Points(
 #for i in 0..A
+#if HALVES
+        unpack2x16float(m${s}[at + ${i * A + j}u * params.pitch]),
+#else
         m${s}[at + ${i * A + j}u * params.pitch],
+#end
 #end
       ));
 #end
@@ -84,11 +112,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       ));
 #for j in 0..M
 #if TARGET && s == 0
+#if HALVES
+      let second${i}_${j} = select(0.0, target_[next + y${i} + x${j}], isPair);
+      let difference${i}_${j} = row${i}.s${j} + shift - vec2f(target_[base + y${i} + x${j}], second${i}_${j});
+#else
       let difference${i}_${j} = row${i}.s${j} + shift - target_[base + y${i} + x${j}];
+#end
 #else
       let difference${i}_${j} = row${i}.s${j} + shift;
 #end
+#if HALVES
+      sum${s}_${i}_${j} += dot(difference${i}_${j}, difference${i}_${j});
+#else
       sum${s}_${i}_${j} += difference${i}_${j} * difference${i}_${j};
+#end
 #end
 #end
     }

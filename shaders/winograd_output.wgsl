@@ -2,17 +2,25 @@
 //
 // An invocation takes Q x Q tiles, so that no pooling window is cut: Q = 2 for an odd M, else 1.
 //
-// m     [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
+// m     [CO, A * A, pitch] or, with HALVES, [ceil(CO / 2), A * A, pitch] words of two channels, T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // y     [N, CO, OH, OW]; with POOL the pooled size
 // grid  x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(CO / CHANNELS)
 // reference: winogradOutputOp in src/kernels/winograd.ts
+#if HALVES
+@group(0) @binding(0) var<storage, read> m: array<u32>;
+#else
 @group(0) @binding(0) var<storage, read> m: array<f32>;
+#end
 #if BIAS
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 #end
 @group(0) @binding(${1 + BIAS}) var<storage, read_write> y: array<f32>;
 #params
+#if HALVES
+#include winogradPairs
+#else
 #include winograd
+#end
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -35,19 +43,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   let t = tileRow * params.tilesX + tileX;
   let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
-  for (var channel = group.y * ${CHANNELS}u; channel < last; channel++) {
+  for (var channel = group.y * ${CHANNELS}u; channel < last; channel += ${1 + HALVES}u) {
 #if BIAS
-    let shift = bias[channel];
+#if HALVES
+    let shift = vec2f(bias[channel], bias[min(channel + 1u, params.channels - 1u)]);
 #else
-    let shift = 0.0;
+    let shift = bias[channel];
+#end
+#else
+    let shift = Value(0.0);
 #end
 #for a in 0..Q
 #for b in 0..Q
-    let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
+    let at${a}_${b} = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
     let column${a}_${b}_${j} = outputTransform(Points(
 #for i in 0..A
+#if HALVES
+      unpack2x16float(m[at${a}_${b} + ${i * A + j}u * params.pitch]),
+#else
       m[at${a}_${b} + ${i * A + j}u * params.pitch],
+#end
 #end
     ));
 #end
@@ -59,7 +75,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     ));
 #for j in 0..M
 #if RELU
-    let o${a * M + i}_${b * M + j} = max(row${a}_${b}_${i}.s${j} + shift, 0.0);
+    let o${a * M + i}_${b * M + j} = max(row${a}_${b}_${i}.s${j} + shift, Value(0.0));
 #else
     let o${a * M + i}_${b * M + j} = row${a}_${b}_${i}.s${j} + shift;
 #end
@@ -72,7 +88,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..Q * M / 2
 #for j in 0..Q * M / 2
     if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
-      y[base + ${i}u * params.width + ${j}u] = 0.25 * (o${2 * i}_${2 * j} + o${2 * i}_${2 * j + 1} + o${2 * i + 1}_${2 * j} + o${2 * i + 1}_${2 * j + 1});
+      let mean = 0.25 * (o${2 * i}_${2 * j} + o${2 * i}_${2 * j + 1} + o${2 * i + 1}_${2 * j} + o${2 * i + 1}_${2 * j + 1});
+#if HALVES
+      y[base + ${i}u * params.width + ${j}u] = mean.x;
+      if (channel + 1u < params.channels) {
+        y[base + params.channelStride + ${i}u * params.width + ${j}u] = mean.y;
+      }
+#else
+      y[base + ${i}u * params.width + ${j}u] = mean;
+#end
     }
 #end
 #end
@@ -80,7 +104,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..M
 #for j in 0..M
     if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
+#if HALVES
+      y[base + ${i}u * params.width + ${j}u] = o${i}_${j}.x;
+      if (channel + 1u < params.channels) {
+        y[base + params.channelStride + ${i}u * params.width + ${j}u] = o${i}_${j}.y;
+      }
+#else
       y[base + ${i}u * params.width + ${j}u] = o${i}_${j};
+#end
     }
 #end
 #end

@@ -81,7 +81,7 @@ describe('the table under masked capabilities, executed', () => {
       const fitting = rows.filter(
         ({ output }) => caps.limits.maxComputeWorkgroupsPerDimension >= 64 || output.op.name !== 'activationRange',
       );
-      const chosen: VariantPath = { steps: ['what is chosen'], variants: {} };
+      const chosen: VariantPath = { steps: ['what is chosen'], variants: {}, precision: 'f32', rounding: 0 };
       const forced = (prepared: PreparedCase) => rowPaths(prepared, masked, isTested);
       for (const { prepared, path } of [
         ...fitting.map((prepared) => ({ prepared, path: chosen })),

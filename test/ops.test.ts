@@ -13,13 +13,15 @@ import { plannedRows, testedRows } from './planned.ts';
 const gpu = await engine();
 
 describe('every variant of every op equals its float64 reference', () => {
-  for (const { prepared, paths } of plannedRows(gpu)) {
+  const { caps, variants, excluded } = gpu;
+  for (const { prepared, paths } of plannedRows({ caps, variants, excluded, precision: 'f16' })) {
     for (const path of paths) {
       it(`${prepared.row.name} [${pathName(path)}]`, async () => {
-        const plan = await gpu.compile({ outputs: { y: prepared.output }, variants: path.variants });
+        const { variants, precision, rounding } = path;
+        const plan = await gpu.compile({ outputs: { y: prepared.output }, variants, precision });
         const { y } = await plan.run(prepared.data(), ['y']);
         plan.destroy();
-        const { isRight, message } = compareResult(prepared, y!);
+        const { isRight, message } = compareResult(prepared, y!, rounding);
         if (!isRight) expect.fail(message);
       });
     }

@@ -25,7 +25,7 @@ function keysOf(size: 'xs' | 's', side: number, weights: WeightBits): string[] {
   const detector = untrainedQuantised(gpu, new Networks(size, side), { weights, activations: 8 });
   const nodes = topologicalOrder(fuse([detector.fusedGraph(1).combined])).filter(isQuantised);
   detector.destroy();
-  return nodes.flatMap(withParts).map(tuningKey);
+  return nodes.flatMap(withParts).map((node) => tuningKey(node));
 }
 
 test('every shipped choice for a quantised convolution belongs to a node of a detector', () => {

@@ -106,7 +106,7 @@ describe('quantised layers', () => {
 
   test('have choices of their own for every width and storage', async () => {
     const nodes = [quantised(4), quantised(3), quantised(4, 'f32')];
-    expect(new Set(nodes.map(tuningKey)).size).toBe(3);
+    expect(new Set(nodes.map((node) => tuningKey(node))).size).toBe(3);
     const tuning = new Tuning(adapterIdentity(gpu.caps));
     const seen: string[] = [];
     const outputs = { a: quantised(4), b: quantised(3) };
@@ -121,7 +121,7 @@ describe('quantised layers', () => {
   test('of the graph that is tuned are those that a quantised detector runs', () => {
     const keys = ({ combined }: { readonly combined: Node }) => {
       const nodes = topologicalOrder(fuse([combined])).filter(({ op }) => op.name === 'qconv2d');
-      return [...new Set(nodes.map(tuningKey))].sort();
+      return [...new Set(nodes.map((node) => tuningKey(node)))].sort();
     };
     const networks = new Networks('xs', 128);
     networks.initialise(1);

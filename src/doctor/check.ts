@@ -60,14 +60,17 @@ const ABSOLUTE = 1e-7;
 /**
  * Compares a result with its float64 reference. Floats may be off by what rounding in float32 loses, which grows with the square
  * root of a sum's length; stored activations by {@link Case.units}.
+ * @param rounding what variants that round may be off besides, as a share of the largest value
  */
-export function compareResult({ row, output, expected }: PreparedCase, actual: TypedArray): Comparison {
+export function compareResult({ row, output, expected }: PreparedCase, actual: TypedArray, rounding = 0): Comparison {
   const reference = expected();
   if (actual.length !== size(output.type)) {
     const message = `${actual.length} values came back, expected ${size(output.type)}`;
     return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message };
   }
-  return output.type.dtype === 'u32' ? compareWords(row, actual, reference) : compareFloats(actual, reference, row);
+  return output.type.dtype === 'u32'
+    ? compareWords(row, actual, reference)
+    : compareFloats(actual, reference, { ...row, rounding });
 }
 
 /** What is allowed relative to the largest value, per element of the sum that was rounded: grows with its square root. */
@@ -75,16 +78,18 @@ export interface FloatTolerance {
   readonly relative?: number;
   /** Length of the longest sum behind an element. */
   readonly reduction?: number | undefined;
+  /** What is allowed besides, relative to the largest value. */
+  readonly rounding?: number;
 }
 
 export function compareFloats(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
-  { relative = RELATIVE, reduction = 1 }: FloatTolerance,
+  { relative = RELATIVE, reduction = 1, rounding = 0 }: FloatTolerance,
 ): Comparison {
   let largest = 0;
   for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
-  const limit = ABSOLUTE + relative * Math.sqrt(reduction) * largest;
+  const limit = ABSOLUTE + (relative * Math.sqrt(reduction) + rounding) * largest;
   const { worst, at } = worstDifference(expected.length, (i) => Math.abs(actual[i]! - expected[i]!));
   return verdict(worst, limit, largest || 1, `element ${at}: got ${actual[at]}, expected ${expected[at]}`);
 }

@@ -94,6 +94,7 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
   const started = performance.now();
   const { caps } = engine;
   const bare = untuned(engine);
+  const target = { caps, variants: bare.variants, precision: 'f16' } as const;
   const known = table.map(prepareCase);
   const tested = new Set(known.map(({ output }) => output.op.name));
   const unknown = ops?.find((op) => !tested.has(op));
@@ -106,12 +107,12 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
     )
     .map((prepared) => {
       const { output } = prepared;
-      return { prepared, output, paths: rowPaths(prepared, bare, (op) => tested.has(op)) };
+      return { prepared, output, paths: rowPaths(prepared, target, (op) => tested.has(op)) };
     });
   if (caps.isCpu && !full) {
     thinOut(
       planned.filter(({ prepared }) => !wanted.includes(prepared.row.name)),
-      bare,
+      target,
       QUICK_ROWS_ON_CPU,
     );
   }
@@ -188,14 +189,15 @@ async function runJob(
   onReference: (milliseconds: number) => void,
 ): Promise<Comparison> {
   try {
-    const plan = await engine.compile({ outputs: { y: prepared.output }, variants: path.variants });
+    const { variants, precision, rounding } = path;
+    const plan = await engine.compile({ outputs: { y: prepared.output }, variants, precision });
     try {
       for (const { node } of [...plan.prologue, ...plan.dispatches]) within.add(node.op.name);
       const running = plan.run(prepared.data(), ['y']);
       const start = performance.now();
       prepared.expected();
       onReference(performance.now() - start);
-      return compareResult(prepared, (await running)['y']!);
+      return compareResult(prepared, (await running)['y']!, rounding);
     } finally {
       // Parameters belong to the row: other cases of it may still run.
       plan.destroy();

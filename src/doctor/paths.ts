@@ -1,7 +1,7 @@
 import { ShapeError } from '../engine/errors.ts';
-import { isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import { isInput, type Node, parameterOf, topologicalOrder, type Variant } from '../engine/graph.ts';
 import { lower, type Target, type VariantChoice } from '../engine/plan.ts';
-import { mayBeDefault, supportedVariants } from '../engine/variants.ts';
+import { mayBeDefault, type Precision, supportedVariants } from '../engine/variants.ts';
 import type { PreparedCase } from './check.ts';
 
 /** One way to compute a node: its variant, and where that consists of ops with variants of their own, one of these. */
@@ -10,6 +10,10 @@ export interface VariantPath {
   readonly steps: readonly string[];
   /** What forces it. */
   readonly variants: VariantChoice;
+  /** `f16` where one of the variants rounds. */
+  readonly precision: Precision;
+  /** The largest error that rounding may make, as a share of the largest value; 0 where nothing is rounded. */
+  readonly rounding: number;
 }
 
 /** How a path is written in messages. */
@@ -26,22 +30,36 @@ export function rowPaths(
   if (!absorbs) return variantPaths(output, target, isTested);
   const { steps, variants, op, variant, plain } = absorbs;
   const without = plain === undefined ? [] : [plain];
-  const path = (name: string): VariantPath => ({ steps: [...steps, `${op}/${name}`], variants });
+  const exact = { precision: 'f32', rounding: 0 } as const;
+  const path = (name: string): VariantPath => ({ steps: [...steps, `${op}/${name}`], variants, ...exact });
   return [
     { ...path(variant), variants: { ...variants, [op]: [variant, ...without] } },
-    { ...(plain === undefined ? { steps, variants } : path(plain)), variants: { ...variants, [op]: without } },
+    {
+      ...(plain === undefined ? { steps, variants, ...exact } : path(plain)),
+      variants: { ...variants, [op]: without },
+    },
   ].filter((each, i) => runs(output, target, each.variants, i === 0 ? `${op}/${variant}` : undefined));
 }
 
 /** Whether a graph can be run so, by a dispatch of that op and variant. */
 function runs(output: Node, target: Target, variants: VariantChoice, step: string | undefined): boolean {
   try {
-    const { kernels } = lower({ outputs: { output }, variants }, target);
+    const { kernels } = lower({ outputs: { output }, variants, precision: 'f32' }, target);
     return step === undefined || [...kernels].some(([{ op }, { variant }]) => `${op.name}/${variant}` === step);
   } catch (error) {
     if (error instanceof ShapeError) return false;
     throw error;
   }
+}
+
+function pathOf<A>(node: Node<A>, variant: Variant<A>): VariantPath {
+  const { name } = node.op;
+  return {
+    steps: [`${name}/${variant.name}`],
+    variants: { [name]: variant.name },
+    precision: variant.rounds ? 'f16' : 'f32',
+    rounding: variant.rounds?.(node) ?? 0,
+  };
 }
 
 /**
@@ -50,8 +68,7 @@ function runs(output: Node, target: Target, variants: VariantChoice, step: strin
  */
 export function variantPaths(node: Node, target: Target, isTested: (op: string) => boolean): VariantPath[] {
   return supportedVariants(node, target).flatMap((variant): VariantPath[] => {
-    const step = `${node.op.name}/${variant.name}`;
-    const own: VariantPath = { steps: [step], variants: { [node.op.name]: variant.name } };
+    const own = pathOf(node, variant);
     const lowered = variant.lower?.(node, target.caps);
     if (!lowered) return [own];
     const known = new Set(topologicalOrder(node.inputs));
@@ -61,9 +78,11 @@ export function variantPaths(node: Node, target: Target, isTested: (op: string) 
     const byOp = new Map(inner.filter(({ op }) => !isTested(op.name)).map((each) => [each.op.name, each]));
     const nested = [...byOp.values()].flatMap((each) => {
       if (supportedVariants(each, target).length < 2) return [];
-      return variantPaths(each, target, isTested).map(({ steps, variants }) => ({
-        steps: [step, ...steps],
+      return variantPaths(each, target, isTested).map(({ steps, variants, precision, rounding }) => ({
+        steps: [...own.steps, ...steps],
         variants: { ...own.variants, ...variants },
+        precision: own.precision === 'f16' ? own.precision : precision,
+        rounding: Math.max(own.rounding, rounding),
       }));
     });
     return nested.length > 0 ? nested : [own];
@@ -97,7 +116,7 @@ export function thinOut<T extends { readonly output: Node; paths: readonly Varia
     for (const variant of supportedVariants(row.output, target)) {
       const step = `${op}/${variant.name}`;
       if (mayBeDefault(variant, target.caps, row.output)) likely.add(step);
-      append(outer, step, { row, path: { steps: [step], variants: { [op]: variant.name } } });
+      append(outer, step, { row, path: pathOf(row.output, variant) });
     }
     for (const path of row.paths) if (path.steps.length > 1) append(inner, path.steps.at(-1)!, { row, path });
   }

@@ -48,6 +48,11 @@ export interface Variant<A> {
   readonly madeFor?: 'cpu' | 'gpu';
   /** What the variant cannot do without. Forcing a variant that is not supported is an error. */
   supports?(caps: Caps, node: Node<A>): boolean;
+  /**
+   * Of a variant that keeps values as halves on the way, which only plans of precision `f16` use: the largest error to expect,
+   * as a share of the largest value of the result.
+   */
+  rounds?(node: Node<A>): number;
   /** Whether it is the default choice there, given that it is supported; true when absent. */
   suits?(caps: Caps, node: Node<A>): boolean;
   /** The same result by simpler ops ... */

@@ -19,7 +19,14 @@ import { type CompiledKernel, pipelineRequest } from './pipelines.ts';
 import { scoped } from './scopes.ts';
 import { StagingPool } from './staging.ts';
 import type { Tuning } from './tuning.ts';
-import { mayBeDefault, supportedVariants, type VariantTarget, variantsOf } from './variants.ts';
+import {
+  choicePrecision,
+  mayBeDefault,
+  type Precision,
+  supportedVariants,
+  type VariantTarget,
+  variantsOf,
+} from './variants.ts';
 
 /**
  * Chosen variant by op name, or by `op/label` for one node. A name has to be supported there; of a list, the first one
@@ -36,6 +43,8 @@ export interface CompileOptions {
   readonly variants?: VariantChoice;
   /** Measured choices; those of the engine by default. */
   readonly tuning?: Tuning;
+  /** `f32` by default. Plans that train stay exact: ask for `f16` for inference alone. @see Precision */
+  readonly precision?: Precision;
   /** Called as pipelines finish compiling. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -83,7 +92,7 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
       : 'is unknown or not supported here';
     throw new ShapeError(`${op.name}: variant '${name}' ${why}; it has ${names}.`);
   }
-  const measured = target.tuning?.get(node);
+  const measured = target.tuning?.get(node, choicePrecision(node, target));
   const tuned = measured && supported.find((variant) => variant.name === measured);
   if (tuned) return tuned;
   const best = supported.find((variant) => mayBeDefault(variant, target.caps, node)) ?? supported[0];
@@ -134,7 +143,8 @@ export function fuse(roots: readonly Node[]): Node[] {
 /** Replaces nodes by their variants' simpler ops until every node is one dispatch; equal nodes become one. */
 export function lower(options: CompileOptions, on: Target): Lowered {
   const { caps, variants, excluded } = on;
-  const target: Target = { caps, variants, excluded, tuning: options.tuning ?? on.tuning };
+  const { tuning = on.tuning, precision = on.precision } = options;
+  const target: Target = { caps, variants, excluded, tuning, precision };
   const kernels = new Map<Node, { kernel: Kernel; variant: string }>();
   const identity = new Map<Node, number>();
   const unique = new Map<string, Node>();

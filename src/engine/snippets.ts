@@ -1,22 +1,28 @@
 import dot4 from '../../shaders/snippets/dot4.wgsl';
 import grid from '../../shaders/snippets/grid.wgsl';
+import halves from '../../shaders/snippets/halves.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
 import qstore from '../../shaders/snippets/qstore.wgsl';
 import qweights from '../../shaders/snippets/qweights.wgsl';
 import random from '../../shaders/snippets/random.wgsl';
 import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
+import winogradPairs from '../../shaders/snippets/winogradPairs.wgsl';
+import winogradTransforms from '../../shaders/snippets/winogradTransforms.wgsl';
 import workgroup from '../../shaders/snippets/workgroup.wgsl';
 
 /** Shared shader text, by the name that `#include` uses. */
 export const snippets: Readonly<Record<string, string>> = {
   dot4,
   grid,
+  halves,
   pixel,
   qstore,
   qweights,
   random,
   sortable,
   winograd,
+  winogradPairs,
+  winogradTransforms,
   workgroup,
 };

@@ -15,7 +15,7 @@ import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
 import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
-import { isMadeFor, supportedVariants } from './variants.ts';
+import { choicePrecision, isMadeFor, type Precision, supportedVariants, type VariantTarget } from './variants.ts';
 
 export interface TuneProgress {
   readonly done: number;
@@ -31,6 +31,8 @@ export interface TuneProgress {
 export interface TuneOptions {
   /** Measures what is known, too. */
   readonly again?: boolean;
+  /** Of the plans that the choices are for; `f32` by default. */
+  readonly precision?: Precision;
   readonly onProgress?: (progress: TuneProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -68,7 +70,7 @@ export async function tune(
   const open = new Map<string, Node>();
   for (const node of topologicalOrder(roots)) {
     if (isInput(node) || parameterOf(node) || node.op.updates) continue;
-    if (candidatesOf(node, engine).length > 1) open.set(tuningKey(node), node);
+    if (candidatesOf(node, targetOf(engine, options)).length > 1) open.set(tuningKey(node), node);
   }
   let done = 0;
   for (const node of open.values()) {
@@ -78,10 +80,14 @@ export async function tune(
   }
 }
 
+function targetOf({ caps, variants, excluded }: Engine, { precision }: TuneOptions): VariantTarget {
+  return { caps, variants, excluded, precision };
+}
+
 /** The variants that are made for the adapter, if any are. */
-function candidatesOf(node: Node, engine: Engine): Variant<unknown>[] {
-  const supported = supportedVariants(node, engine);
-  const made = supported.filter((variant) => isMadeFor(variant, engine.caps));
+function candidatesOf(node: Node, target: VariantTarget): Variant<unknown>[] {
+  const supported = supportedVariants(node, target);
+  const made = supported.filter((variant) => isMadeFor(variant, target.caps));
   return made.length > 0 ? made : supported;
 }
 
@@ -100,9 +106,11 @@ async function tuneNode(
   options: TuneOptions,
 ): Promise<Pick<TuneProgress, 'variant' | 'times' | 'failed'> | undefined> {
   options.signal?.throwIfAborted();
-  if (tuning.get(original) && !options.again) return undefined;
+  const target = targetOf(engine, options);
+  const precision = choicePrecision(original, target);
+  if (tuning.get(original, precision) && !options.again) return undefined;
   const node = standalone(original);
-  const variants = candidatesOf(node, engine);
+  const variants = candidatesOf(node, target);
   if (variants.length < 2) return undefined;
   for (const variant of variants) {
     // What the variant consists of may have variants itself.
@@ -114,11 +122,11 @@ async function tuneNode(
     }
   }
   const names = variants.map(({ name }) => name);
-  const contest = new Contest(engine, node, tuning, options.signal);
+  const contest = new Contest(engine, node, tuning, options);
   try {
     const total = names.reduce((sum, name) => sum + contest.estimate(name), 0);
     const best = await (total > TOGETHER ? contest.oneByOne(names) : contest.together(names));
-    tuning.set(original, best);
+    tuning.set(original, best, precision);
     return { variant: best, times: contest.medians(), failed: contest.failed };
   } finally {
     contest.end();
@@ -132,15 +140,17 @@ class Contest {
   readonly #engine: Engine;
   readonly #node: Node;
   readonly #tuning: Tuning;
+  readonly #precision: Precision;
   readonly #signal: AbortSignal | undefined;
   readonly #running = new Set<Candidate>();
   readonly #medians = new Map<string, number>();
   readonly #parameters = new Set<Parameter>();
 
-  constructor(engine: Engine, node: Node, tuning: Tuning, signal: AbortSignal | undefined) {
+  constructor(engine: Engine, node: Node, tuning: Tuning, { precision = 'f32', signal }: TuneOptions) {
     this.#engine = engine;
     this.#node = node;
     this.#tuning = tuning;
+    this.#precision = precision;
     this.#signal = signal;
   }
 
@@ -180,7 +190,8 @@ class Contest {
 
   #options(name: string): CompileOptions {
     const { op } = this.#node;
-    return { outputs: { y: this.#node }, variants: { [op.name]: name }, tuning: this.#tuning };
+    const precision = this.#precision;
+    return { outputs: { y: this.#node }, variants: { [op.name]: name }, tuning: this.#tuning, precision };
   }
 
   /** Compiles a variant. What this device refuses is no reason to stop. */

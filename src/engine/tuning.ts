@@ -2,6 +2,7 @@ import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import type { Caps } from './caps.ts';
 import { isInput, type Node, parameterOf } from './graph.ts';
+import type { Precision } from './variants.ts';
 
 const FORMAT = 'raad-tuning';
 const VERSION = 1;
@@ -35,10 +36,14 @@ export function isConstant(node: Node): boolean {
   return known;
 }
 
-/** What a choice is kept under. Labels do not matter, and neither does what else the graph holds. */
-export function tuningKey(node: Node): string {
+/**
+ * What a choice is kept under. Labels do not matter, and neither does what else the graph holds.
+ * @param precision of the variants among which it was chosen @see choicePrecision
+ */
+export function tuningKey(node: Node, precision: Precision = 'f32'): string {
   const shapes = node.inputs.map((input) => `${input.type.shape.join('x')}${isConstant(input) ? '!' : ''}`);
-  return `${node.op.name} ${shapes.join(',')} ${JSON.stringify(node.attrs)}`;
+  const key = `${node.op.name} ${shapes.join(',')} ${JSON.stringify(node.attrs)}`;
+  return precision === 'f32' ? key : `${key} ${precision}`;
 }
 
 /** Choices of variants for one adapter: measured ones before shipped ones. */
@@ -61,12 +66,12 @@ export class Tuning {
     return this.#choices.size;
   }
 
-  get(node: Node): string | undefined {
-    return this.#choices.get(tuningKey(node));
+  get(node: Node, precision?: Precision): string | undefined {
+    return this.#choices.get(tuningKey(node, precision));
   }
 
-  set(node: Node, variant: string): void {
-    this.#choices.set(tuningKey(node), variant);
+  set(node: Node, variant: string, precision?: Precision): void {
+    this.#choices.set(tuningKey(node, precision), variant);
   }
 
   /** Milliseconds of a whole network, if it has been timed. */

@@ -26,8 +26,14 @@ export function variantsOf<A>(op: Op<A>, added: AddedVariants = {}): readonly Va
 /** Variants that were found to compute wrong results on a device, as `op/variant`. They are not used there. */
 export type ExcludedVariants = ReadonlySet<string>;
 
+/** What values may be kept in on the way: `f16` lets variants round them to halves where these have any. Sums are f32. */
+export type Precision = 'f32' | 'f16';
+export const PRECISIONS: readonly Precision[] = ['f32', 'f16'];
+
 /** What decides which variants can run: an {@link Engine}, or a part of one. */
 export interface VariantTarget {
+  /** `f32` when absent. */
+  readonly precision?: Precision | undefined;
   readonly caps: Caps;
   readonly variants?: AddedVariants | undefined;
   readonly excluded?: ExcludedVariants | undefined;
@@ -44,8 +50,17 @@ export function mayBeDefault<A>(variant: Variant<A>, caps: Caps, node: Node<A>):
 }
 
 /** Those that can run a node on a device. @see variantsOf */
-export function supportedVariants<A>(node: Node<A>, { caps, variants, excluded }: VariantTarget): Variant<A>[] {
+export function supportedVariants<A>(node: Node<A>, target: VariantTarget): Variant<A>[] {
+  const { caps, variants, excluded, precision } = target;
   return variantsOf(node.op, variants).filter(
-    (variant) => !excluded?.has(`${node.op.name}/${variant.name}`) && (variant.supports?.(caps, node) ?? true),
+    (variant) =>
+      (precision === 'f16' || !variant.rounds) &&
+      !excluded?.has(`${node.op.name}/${variant.name}`) &&
+      (variant.supports?.(caps, node) ?? true),
   );
+}
+
+/** What a measured choice for a node is kept for: those between variants that round are apart from the others. */
+export function choicePrecision(node: Node, { precision, variants }: Omit<VariantTarget, 'caps'>): Precision {
+  return precision === 'f16' && variantsOf(node.op, variants).some(({ rounds }) => rounds) ? 'f16' : 'f32';
 }

@@ -36,6 +36,7 @@ import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
 import { channelSum } from './sum.ts';
 import { WINOGRAD_TILES, winogradConvolution } from './winograd.ts';
+import { halvesError, wholePairs } from './winogradHalves.ts';
 
 export interface Conv2dAttrs {
   readonly stride: number;
@@ -132,6 +133,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     };
   },
   variants: [
+    ...[3, 4, 2].map(winogradHalvesVariant),
     winogradVariant(3),
     winogradVariant(4),
     winogradVariant(2),
@@ -203,14 +205,30 @@ function winogradVariant(m: number): Variant<Conv2dAttrs> {
     },
     suits: (caps, node) =>
       winogradSuits(inputType(node, 1), m) && (caps.isCpu || multiplyAdds(node) > DIRECT_MULTIPLY_ADDS),
-    lower(node, caps) {
-      const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-      const { padding, groups, relu, pool, firstChannel = 0 } = node.attrs;
-      const k = w.type.shape[2]!;
-      const conv = { x, w, bias, m, k, padding, groups, firstChannel, relu, pool, label: node.label };
-      return winogradConvolution(conv, node.type, caps);
-    },
+    lower: (node, caps) => lowerWinograd(node, m, caps, false),
   };
+}
+
+/** The same with halves between the transforms. */
+function winogradHalvesVariant(m: number): Variant<Conv2dAttrs> {
+  const floats = winogradVariant(m);
+  return {
+    ...floats,
+    name: `${floats.name}Halves`,
+    supports: (caps, node) =>
+      floats.supports!(caps, node) && wholePairs(inputType(node, 1).shape, { firstChannel: 0, ...node.attrs }),
+    madeFor: 'gpu',
+    rounds: (node) => halvesError({ m, k: inputType(node, 1).shape[2]! }),
+    lower: (node, caps) => lowerWinograd(node, m, caps, true),
+  };
+}
+
+function lowerWinograd(node: Node<Conv2dAttrs>, m: number, caps: Caps, halves: boolean): Node {
+  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+  const { padding, groups, relu, pool, firstChannel = 0 } = node.attrs;
+  const k = w.type.shape[2]!;
+  const conv = { x, w, bias, m, k, padding, groups, firstChannel, relu, pool, label: node.label, halves };
+  return winogradConvolution(conv, node.type, caps);
 }
 
 /** Whether F(m x m, k x k) is the default for weights of that shape. */

@@ -1,5 +1,5 @@
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, makeNode, type Node, type Op, type TensorType } from '../engine/graph.ts';
+import { expectShapes, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
 import { inputType, nchw } from './common.ts';
 import { type Conv2dAttrs, conv2d, conv2dOp, convOutput, winogradSuits } from './conv2d.ts';
 import { add, scale } from './elementwise.ts';
@@ -7,6 +7,10 @@ import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';
 import { differenceWeights } from './siamese.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
+import { halvesError, wholePairs } from './winogradHalves.ts';
+
+/** Winograd's output tiles, in order of preference. */
+const TILES = [3, 4, 2] as const;
 
 interface ConvDistanceAttrs {
   /** The convolution reads the channels of `x` from here on. */
@@ -70,27 +74,46 @@ export const convDistanceOp: Op<ConvDistanceAttrs> = {
     return convDifference(x, w, bias, target, node.attrs, node.label);
   },
   variants: [
-    ...[3, 4, 2].map((m) => ({
-      name: `winograd${m}`,
-      supports(_: unknown, node: Node<ConvDistanceAttrs>) {
-        const [, , kh, kw] = nchw(inputType(node, 1));
-        return kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
-      },
-      suits: (_: unknown, node: Node<ConvDistanceAttrs>) => winogradSuits(inputType(node, 1), m),
-      lower(node: Node<ConvDistanceAttrs>, caps: Parameters<typeof winogradDistance>[2]) {
-        const [x, w, bias, target] = node.inputs as [Node, Node, Node, Node | undefined];
-        const k = w.type.shape[2]!;
-        const { firstChannel } = node.attrs;
-        const conv = { x, w, bias, target, m, k, padding: 0, groups: 1, firstChannel, label: node.label };
-        return winogradDistance(conv, node.type, caps);
-      },
-    })),
+    ...TILES.map(winogradHalvesVariant),
+    ...TILES.map((m) => winogradVariant(m)),
     {
       name: 'features',
       lower: (node) => channelDistance(features(node), node.inputs[3], `${node.label}.distance`),
     },
   ],
 };
+
+function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs> {
+  return {
+    name: `winograd${m}`,
+    supports(_, node) {
+      const [, , kh, kw] = nchw(inputType(node, 1));
+      return kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
+    },
+    suits: (_, node) => winogradSuits(inputType(node, 1), m),
+    lower(node, caps) {
+      const [x, w, bias, target] = node.inputs as [Node, Node, Node, Node | undefined];
+      const k = w.type.shape[2]!;
+      const { firstChannel } = node.attrs;
+      const conv = { x, w, bias, target, m, k, padding: 0, groups: 1, firstChannel, label: node.label, halves };
+      return winogradDistance(conv, node.type, caps);
+    },
+  };
+}
+
+/** The same with halves between the transforms. */
+function winogradHalvesVariant(m: number): Variant<ConvDistanceAttrs> {
+  const floats = winogradVariant(m, true);
+  return {
+    ...floats,
+    name: `${floats.name}Halves`,
+    supports: (caps, node) =>
+      floats.supports!(caps, node) && wholePairs(inputType(node, 1).shape, { groups: 1, ...node.attrs }),
+    madeFor: 'gpu',
+    // Of the square of what is off by the convolution's error.
+    rounds: (node) => 2 * halvesError({ m, k: inputType(node, 1).shape[2]! }),
+  };
+}
 
 interface ConvDifferenceAttrs extends ConvDistanceAttrs {
   /** Of the convolution that is the target. */
@@ -131,11 +154,13 @@ function separate(node: Node<ConvDifferenceAttrs>): Node<ConvDistanceAttrs> {
   return makeNode(convDistanceOp, [x, w, bias, features], { firstChannel }, node.label);
 }
 
+/** Of a kernel of that side: the default. */
+function largestTile(k: number): number {
+  return WINOGRAD_TILES[k]![0]!;
+}
+
 /** Input channels of a lot of steps, of which none may lie in both inputs. */
 const WHOLE_LOTS = 16;
-
-/** Winograd's output tiles, in order of preference. */
-const TILES = [3, 4, 2] as const;
 
 function differenceVariant(m: number) {
   return {
@@ -188,6 +213,22 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs> = {
     return { flops: parts[0]!.flops + parts[1]!.flops, bytes: parts[0]!.bytes + parts[1]!.bytes };
   },
   variants: [
+    {
+      // Two convolutions with halves take less time than one with floats.
+      name: 'separateHalves',
+      madeFor: 'gpu',
+      supports(caps, node) {
+        const [, , k] = nchw(inputType(node, 1));
+        return k in WINOGRAD_TILES && winogradHalvesVariant(largestTile(k)).supports!(caps, separate(node));
+      },
+      suits: (_, node) => winogradSuits(inputType(node, 1), largestTile(nchw(inputType(node, 1))[2])),
+      // Of the square of what is off by the errors of both.
+      rounds(node) {
+        const [, , k] = nchw(inputType(node, 1));
+        return 4 * halvesError({ m: largestTile(k), k });
+      },
+      lower: separate,
+    },
     ...TILES.map((m) => ({
       ...differenceVariant(m),
       name: `winograd${m}`,

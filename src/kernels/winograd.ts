@@ -10,6 +10,7 @@ import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradGradProducts } from './winogradGrad.ts';
+import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
 import { winogradMap } from './winogradMap.ts';
 import {
   type Chunk,
@@ -29,7 +30,7 @@ import {
 /** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
 export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
 
-interface InputAttrs extends TileAttrs {
+export interface InputAttrs extends TileAttrs {
   readonly padding: number;
   /** Tile rows, counted through all images of the batch: this chunk, and in one image. */
   readonly firstRow: number;
@@ -426,6 +427,8 @@ interface OutputAttrs extends TileAttrs {
   readonly tilesY: number;
   readonly tilesX: number;
   readonly shape: readonly number[];
+  /** Whether the products are words of two channels; no when absent. */
+  readonly halves?: boolean;
 }
 
 /** Inputs: the products, the bias if there is one, and, but for the first chunk, the output that earlier chunks wrote. */
@@ -439,12 +442,12 @@ export const winogradOutputOp: Op<OutputAttrs> = {
     {
       name: 'tile',
       kernel(node, caps) {
-        const { m, k, relu, pool, bias, firstRow, rows, tilesY, tilesX } = node.attrs;
+        const { m, k, relu, pool, bias, firstRow, rows, tilesY, tilesX, halves = false } = node.attrs;
         const [, channels, height, width] = nchw(node.type);
         const workgroup = transformWorkgroup(caps);
         const Q = quads(pool, m);
         const across = Math.ceil((rows * tilesX) / (Q * Q * workgroup));
-        const each = channelsPerInvocation(caps, across, channels);
+        const each = halves ? 2 : channelsPerInvocation(caps, across, channels);
         return {
           shader: { name: 'winograd_output.wgsl', source: outputShader },
           defines: {
@@ -452,6 +455,7 @@ export const winogradOutputOp: Op<OutputAttrs> = {
             K: k,
             M: m,
             Q,
+            HALVES: Number(halves),
             BIAS: Number(bias),
             RELU: Number(relu),
             POOL: Number(pool),
@@ -492,6 +496,8 @@ interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
   readonly second?: SecondInput;
+  /** Whether what lies between the transforms is rounded to halves, which no second input has; no when absent. */
+  readonly halves?: boolean;
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
@@ -501,13 +507,13 @@ interface Convolution extends TileAttrs {
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
-  const { x, w, m, k, padding, groups, firstChannel, second, label } = conv;
+  const { x, w, m, k, padding, groups, firstChannel, second, label, halves } = conv;
   const [images, inChannels, height, width] = nchw(x.type);
   const outHeight = height + 2 * padding - k + 1;
   const outWidth = width + 2 * padding - k + 1;
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
   const widest = Math.max(inChannels, w.type.shape[0]!, second?.x.type.shape[1] ?? 0);
-  const bytesPerPoint = (m + k - 1) ** 2 * widest * 4;
+  const bytesPerPoint = (m + k - 1) ** 2 * (halves ? 4 * Math.ceil(widest / 2) : 4 * widest);
   // A pitch is at most 32 elements longer than its tiles.
   const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
   const total = images * tilesY;
@@ -519,15 +525,18 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
     const rows = Math.min(rowsPerChunk, total - firstRow);
     const transformed = (from: Node, zeros: number, name: string) =>
       makeNode(
-        winogradInputOp,
+        halves ? winogradHalvesInputOp : winogradInputOp,
         [from],
         { m, k, padding: zeros, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
         `${label}.${name}`,
       );
     const v = transformed(x, padding, 'input');
     const others = second ? [transformed(second.x, second.padding, 'second')] : [];
-    const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles: rows * tilesX, tilesY, tilesX };
-    const products = makeNode(winogradProductOp, [w, v, ...others], attrs, label);
+    const tiles = rows * tilesX;
+    const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles, tilesY, tilesX };
+    const products = halves
+      ? makeNode(winogradHalvesProductOp, [w, v], { m, k, groups, firstChannel, tiles }, label)
+      : makeNode(winogradProductOp, [w, v, ...others], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }
   return result;
@@ -539,10 +548,19 @@ export function winogradConvolution(
   type: TensorType,
   caps: Caps,
 ): Node {
-  const { bias, m, k, relu, pool, label } = conv;
+  const { bias, m, k, relu, pool, label, halves } = conv;
   let y: Node | undefined;
   for (const { products, ...chunk } of chunks(conv, quads(pool, m), caps)) {
-    const attrs: OutputAttrs = { m, k, relu, pool, bias: bias !== undefined, ...chunk, shape: type.shape };
+    const attrs: OutputAttrs = {
+      m,
+      k,
+      relu,
+      pool,
+      bias: bias !== undefined,
+      ...chunk,
+      shape: type.shape,
+      ...(halves && { halves }),
+    };
     const inputs = [products, ...(bias ? [bias] : []), ...(y ? [y] : [])];
     y = makeNode(winogradOutputOp, inputs, attrs, `${label}.output`);
   }
@@ -555,8 +573,8 @@ export function winogradDistance(
   type: TensorType,
   caps: Caps,
 ): Node {
-  const { bias, target, m, k, label } = conv;
-  return winogradMap(chunks(conv, 1, caps), { m, k, bias, target }, type.shape, label);
+  const { bias, target, m, k, label, halves } = conv;
+  return winogradMap(chunks(conv, 1, caps), { m, k, bias, target, ...(halves && { halves }) }, type.shape, label);
 }
 
 interface GradOutputAttrs extends TileAttrs {
@@ -630,6 +648,7 @@ const gradOutputOp: Op<GradOutputAttrs> = {
             K: m,
             M: k,
             Q: 1,
+            HALVES: 0,
             BIAS: 0,
             RELU: 0,
             POOL: 0,

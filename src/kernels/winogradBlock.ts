@@ -59,16 +59,18 @@ const SUBGROUP_FOR_MOST_SUMS = 32;
 /**
  * The default block on a GPU: the first that leaves enough workgroups and little that is computed for nothing.
  * @param usable whether a block can compute the product
+ * @param blocks those to choose from, in order of preference
  */
 export function defaultBlock(
   { rows, columns, points }: Product,
   caps: Caps,
   usable: (block: Block) => boolean = () => true,
+  blocks: readonly Block[] = BLOCKS,
 ): Block | undefined {
   const blocksOf = (block: Pick<Block, 'rows' | 'columns'>) =>
     Math.ceil(rows / block.rows) * Math.ceil(columns / block.columns);
   const filled = 64 * 64 * blocksOf({ rows: 64, columns: 64 });
-  return BLOCKS.find(
+  return blocks.find(
     (block) =>
       blockFits(block, caps) &&
       usable(block) &&

@@ -5,7 +5,13 @@ import { inputType } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
 import { type Chunk, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
 
-interface MapAttrs extends TileAttrs {
+/** How products lie in memory. */
+interface Products extends TileAttrs {
+  /** Words of two channels; no when absent. */
+  readonly halves?: boolean;
+}
+
+interface MapAttrs extends Products {
   readonly target: boolean;
   readonly chunks: readonly Omit<Chunk, 'products'>[];
   readonly shape: readonly number[];
@@ -14,7 +20,7 @@ interface MapAttrs extends TileAttrs {
 /** Mean over channels of (conv + bias - target)^2 from the products of a convolution. @returns [N, 1, OH, OW] */
 export function winogradMap(
   chunks: readonly Chunk[],
-  { m, k, bias, target }: TileAttrs & { readonly bias: Node; readonly target: Node | undefined },
+  { m, k, bias, target, halves }: Products & { readonly bias: Node; readonly target: Node | undefined },
   shape: readonly number[],
   label: string,
 ): Node {
@@ -24,6 +30,7 @@ export function winogradMap(
     target: target !== undefined,
     chunks: chunks.map(({ products, ...chunk }) => chunk),
     shape,
+    ...(halves && { halves }),
   };
   const inputs = [bias, ...(target ? [target] : []), ...chunks.map(({ products }) => products)];
   return makeNode(winogradMapOp, inputs, attrs, label);
@@ -60,19 +67,20 @@ const winogradMapOp: Op<MapAttrs> = {
       madeFor: 'gpu',
       lower: (node) =>
         overChunks(node, (inputs, chunk) => {
-          const { m, k, target, shape } = node.attrs;
-          return makeNode(meanDistanceOp, inputs, { m, k, target, ...chunk, shape }, `${node.label}.distance`);
+          const { chunks, ...attrs } = node.attrs;
+          return makeNode(meanDistanceOp, inputs, { ...attrs, ...chunk }, `${node.label}.distance`);
         }),
     },
     {
       name: 'splits',
       lower(node) {
-        const { m, k, target, shape } = node.attrs;
+        const { chunks, shape, ...whole } = node.attrs;
         const channels = inputType(node, 0).shape[0]!;
-        const channelsPerSplit = Math.ceil(channels / SPLITS);
+        const together = whole.halves ? 2 : 1;
+        const channelsPerSplit = together * Math.ceil(channels / (SPLITS * together));
         const splits = Math.ceil(channels / channelsPerSplit);
         const y = overChunks(node, (inputs, chunk) => {
-          const attrs: PartsAttrs = { m, k, target, channelsPerSplit, ...chunk, shape: [splits, ...shape] };
+          const attrs: PartsAttrs = { ...whole, channelsPerSplit, ...chunk, shape: [splits, ...shape] };
           return makeNode(winogradDistanceOp, inputs, attrs, `${node.label}.distance`);
         });
         return foldSplits(y, shape, 1 / channels, `${node.label}.fold`);
@@ -81,7 +89,7 @@ const winogradMapOp: Op<MapAttrs> = {
   ],
 };
 
-interface PartsAttrs extends TileAttrs {
+interface PartsAttrs extends Products {
   readonly target: boolean;
   readonly firstRow: number;
   readonly rows: number;
@@ -103,14 +111,22 @@ const winogradDistanceOp: Op<PartsAttrs> = {
     {
       name: 'tile',
       kernel(node, caps) {
-        const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit } = node.attrs;
+        const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit, halves } = node.attrs;
         const [splits, images, , height, width] = node.type.shape as [number, number, number, number, number];
+        const channels = inputType(node, 1).shape[0]!;
         const workgroup = transformWorkgroup(caps);
         return {
           shader: { name: 'winograd_distance.wgsl', source: distanceShader },
-          defines: { A: m + k - 1, K: k, M: m, TARGET: Number(target), WORKGROUP: workgroup },
+          defines: {
+            A: m + k - 1,
+            K: k,
+            M: m,
+            TARGET: Number(target),
+            HALVES: Number(halves ?? false),
+            WORKGROUP: workgroup,
+          },
           params: {
-            channels: u32(inputType(node, 0).shape[0]!),
+            channels: u32(channels),
             channelsPerSplit: u32(channelsPerSplit),
             images: u32(images),
             height: u32(height),
@@ -178,8 +194,10 @@ function isContinued({ inputs, attrs }: Node<MeanAttrs>): boolean {
 }
 
 /** Tiles and channels, where equal ones are transformed together. */
-function coverOf({ inputs, attrs: { m, k, firstRow, rows, tilesY, tilesX } }: Node<MeanAttrs>): string {
-  return [m, k, firstRow, rows, tilesY, tilesX, ...inputs[0]!.type.shape].join();
+function coverOf({ inputs, attrs }: Node<MeanAttrs>): string {
+  const { m, k, firstRow, rows, tilesY, tilesX, halves = false } = attrs;
+  const channels = inputs[1]!.type.shape;
+  return [m, k, firstRow, rows, tilesY, tilesX, halves, ...channels, ...inputs[0]!.type.shape].join();
 }
 
 /**
@@ -199,9 +217,10 @@ export function stackedDistance(map: Node, other: Node, quantiles: Node): Node |
 }
 
 function meanKernel(node: Node<MeanAttrs>): Kernel {
-  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked } = node.attrs;
+  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, halves = false } = node.attrs;
   const [height, width] = node.type.shape.slice(-2) as [number, number];
-  const [channels, , pitch] = inputType(node, 0).shape as [number, number, number];
+  const [, , pitch] = inputType(node, 0).shape as [number, number, number];
+  const channels = inputType(node, 1).shape[0]!;
   return {
     shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
     defines: {
@@ -209,6 +228,7 @@ function meanKernel(node: Node<MeanAttrs>): Kernel {
       K: k,
       M: m,
       TARGET: Number(target),
+      HALVES: Number(halves),
       STACKED: Number(stacked !== undefined),
       SETS: stacked === 'products' ? 2 : 1,
       SLOTS,

@@ -1,0 +1,3 @@
+// Winograd's transforms of two channels at a time.
+alias Value = vec2f;
+#include winogradTransforms
