@@ -54,7 +54,7 @@ export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from '
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { type TuneOptions, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
-export type { AddedVariants, ExcludedVariants } from './engine/variants.ts';
+export type { AddedVariants, ExcludedVariants, Precision } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export { gaussianBlur, MapStatistics, normaliseLocations } from './evaluation/bias.ts';
 export {

@@ -105,6 +105,34 @@ describe('the kernels execute what their design says', () => {
     });
   }
 
+  for (const [name, step, rows, columns] of [
+    ['block64x64x16', 16, 64, 64],
+    ['block32x32x16', 16, 32, 32],
+  ] as const) {
+    test(`winograd product of halves ${name}: half the words`, async () => {
+      const variants = { conv2d: 'winograd3Halves', winogradHalvesProduct: name };
+      const counts = await countOperations(gpu, layer(), variants, 'f16');
+      const found = counts.find(({ shader }) => shader === 'winograd_halves_product_block.wgsl')!;
+      const { workgroups, kernel, loads, stores, multiplyAdds } = found;
+      const steps = Math.ceil(ci / step) * step;
+      expect(multiplyAdds).toBe(workgroups * steps * rows * columns);
+      // Every invocation reads one factor.
+      const factors = workgroups * Number(kernel.defines!['INVOCATIONS']);
+      expect(loads - factors).toBe((workgroups * steps * (rows + columns)) / 2);
+      expect(stores).toBe((36 * co * 16) / 2);
+    });
+  }
+
+  test('winograd transforms to and from halves write and read half the words', async () => {
+    const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3Halves' }, 'f16');
+    const tiles = Math.ceil((side - k + 1) / 3) ** 2;
+    const at = (shader: string) => counts.find((count) => count.shader === shader)!;
+    expect(at('winograd_halves_input.wgsl').loads).toBe(36 * ci * tiles);
+    expect(at('winograd_halves_input.wgsl').stores).toBe((36 * ci * tiles) / 2);
+    expect(at('winograd_output.wgsl').loads).toBe(co * (36 / 2 + 1) * tiles);
+    expect(at('winograd_output.wgsl').stores).toBe(co * outputs);
+  });
+
   test('winograd transforms read and write every point once', async () => {
     const counts = await countOperations(gpu, layer(), { conv2d: 'winograd3' });
     const tiles = Math.ceil((side - k + 1) / 3) ** 2;

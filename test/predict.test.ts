@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { COUNTED, countOperations, type OperationCounts } from '../src/bench/count.ts';
-import { CARDS, f32GFlops, MACHINES, measuredMachine } from '../src/bench/machines.ts';
+import { CARDS, f32GFlops, MACHINES, measuredMachine, withMatrices } from '../src/bench/machines.ts';
 import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import type { VariantChoice } from '../src/engine/plan.ts';
+import type { Precision } from '../src/engine/variants.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
@@ -64,6 +65,7 @@ interface Case {
   readonly name: string;
   readonly root: Node;
   readonly variants?: VariantChoice;
+  readonly precision?: Precision;
 }
 
 const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
@@ -83,6 +85,35 @@ const MATRIX_CASES: readonly Case[] = [
     root: quantised({ output: 'f32', stride: 2 }),
     variants: { qconv2d: 'matrixStored2x2' },
   },
+];
+
+const halves = (name: string, root: Node, variants: Readonly<Record<string, string>>): Case => {
+  return { name: `${name} with halves`, root, variants, precision: 'f16' };
+};
+
+const HALVES_MATRIX_CASES: readonly Case[] = ['matrix2x2', 'matrix4x2'].map((winogradHalvesProduct) =>
+  halves(winogradHalvesProduct, conv({}, 71, 9), { conv2d: 'winograd3Halves', winogradHalvesProduct }),
+);
+
+const HALVES_CASES: readonly Case[] = [
+  halves('winograd F(3, 4) pooled', conv({ padding: 1, pool: true }, 9, 11), {
+    conv2d: 'winograd3Halves',
+    winogradHalvesProduct: 'block32x32x16',
+  }),
+  halves('winograd F(2, 3)', conv({}, 70, 18, 3), {
+    conv2d: 'winograd2Halves',
+    winogradHalvesProduct: 'block64x64x16',
+  }),
+  halves(
+    'distance to a target',
+    convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
+    { convDistance: 'winograd3Halves', winogradHalvesProduct: 'block32x32x16', winogradMap: 'splits' },
+  ),
+  halves(
+    'distance in one dispatch',
+    convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
+    { convDistance: 'winograd3Halves', winogradHalvesProduct: 'block32x32x16', winogradMap: 'workgroup' },
+  ),
 ];
 
 const CASES: readonly Case[] = [
@@ -265,7 +296,7 @@ const CASES: readonly Case[] = [
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
   { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
   { name: 'qconv2d in groups of channels', root: quantised({ groupSize: 32, output: 'f32' }, 64) },
-  ...(hasMatrices ? MATRIX_CASES : []),
+  ...(hasMatrices ? [...MATRIX_CASES, ...HALVES_MATRIX_CASES] : []),
 ].map((each: Case) => ({ ...each, variants: each.variants ?? { qconv2d: 'tile' } }));
 
 const ELEMENTS: readonly Case[] = [
@@ -330,10 +361,10 @@ const only = (counts: Pick<OperationCounts, (typeof NAMES)[number]>) =>
 describe('formulas give what instrumented kernels count', () => {
   const seen = new Set<string>();
   // Instrumented kernels take seconds to compile.
-  const cases = [...CASES, ...ELEMENTS].filter((_, i) => full || i % 3 === 0);
-  for (const { name, root, variants } of cases) {
+  const cases = [...[...CASES, ...ELEMENTS].filter((_, i) => full || i % 3 === 0), ...HALVES_CASES];
+  for (const { name, root, variants, precision } of cases) {
     test(name, async () => {
-      for (const counts of await countOperations(gpu, root, variants)) {
+      for (const counts of await countOperations(gpu, root, variants, precision)) {
         const work = workOf(counts.node, counts.kernel);
         if (work.from === 'definition') continue;
         seen.add(counts.shader);
@@ -343,7 +374,7 @@ describe('formulas give what instrumented kernels count', () => {
   }
 
   test.runIf(full)('for every shader that has one', () => {
-    const missing = hasMatrices ? [] : ['qconv2d_matrix.wgsl'];
+    const missing = hasMatrices ? [] : ['qconv2d_matrix.wgsl', 'winograd_halves_product_matrix.wgsl'];
     expect([...seen, ...missing].sort()).toEqual([...COUNTED_SHADERS].sort());
   });
 });
@@ -382,10 +413,16 @@ describe('predicted times', () => {
   });
 
   test('what depends on parameters alone is left out, and every dispatch of the detector has a formula', () => {
-    for (const bits of [undefined, 4] as const) {
-      for (const { work, label } of predictDetector({ size: 'xs', side: 128, bits }, [h100])[0]!.dispatches) {
+    for (const [bits, machine, precision] of [
+      [undefined, h100, 'f32'],
+      [4, h100, 'f32'],
+      [undefined, h100, 'f16'],
+      [undefined, withMatrices(h100), 'f16'],
+    ] as const) {
+      for (const { work, label } of predictDetector({ size: 'xs', side: 128, bits }, [machine], 1, precision)[0]!
+        .dispatches) {
         expect(work.from, label).toBe('formula');
-        expect(label).not.toMatch(/weights|packed/);
+        expect(label).not.toMatch(/weights|packed|scale/);
       }
     }
   });

@@ -130,7 +130,7 @@ describe('quantised layers', () => {
     const ranges = new Map([...inputs].map(([name, x]) => [name, { scale: 1, zeroPoint: values.indexOf(x) }]));
     const plan = uniformPlan(networks, { weights: 5, activations: 8 });
     const { networks: rounded, quantisation } = quantiseNetworks(networks, plan, ranges);
-    const real = untrainedDetector(gpu, rounded, quantisation);
+    const real = untrainedDetector(gpu, rounded, { quantisation });
     const tuned = untrainedQuantised(gpu, new Networks('xs', 128), { weights: 5, activations: 8 });
     expect(keys(tuned.fusedGraph(1))).toEqual(keys(real.fusedGraph(1)));
     expect(keys(tuned.fusedGraph(1)).length).toBeGreaterThan(10);

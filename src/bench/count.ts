@@ -3,6 +3,7 @@ import { ShapeError } from '../engine/errors.ts';
 import { type Kernel, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
 import { pipelineRequest } from '../engine/pipelines.ts';
 import { lower, type VariantChoice } from '../engine/plan.ts';
+import type { Precision } from '../engine/variants.ts';
 
 /** What one dispatch executed, over all its invocations. Vectors count with all their elements. */
 export interface OperationCounts {
@@ -75,17 +76,19 @@ function countReads(text: string, name: string): string {
 /** What calls with matrices do, by their lines: values read or written of an array, or multiply-adds. */
 type MatrixShare = readonly [RegExp, { readonly of: 'reads' | 'writes' | 'sums'; readonly values: number }];
 
-/** An invocation's share of each. The types of matrices have names; they hold bytes, sums 32-bit values. */
+/** An invocation's share of each. The types of matrices have names; they hold bytes or halves, sums 32-bit values. */
 function matrixShares(code: string, lanes: number): MatrixShare[] {
-  const types = [...code.matchAll(/alias (\w+) = subgroup_matrix_(\w+)<i\d+, (\d+), (\d+)>;/g)].map(
-    ([, name, kind, columns, rows]) => ({ name: name!, kind: kind!, columns: Number(columns), rows: Number(rows) }),
+  const types = [...code.matchAll(/alias (\w+) = subgroup_matrix_(\w+)<[if](\d+), (\d+), (\d+)>;/g)].map(
+    ([, name, kind, bits, columns, rows]) => {
+      return { name: name!, kind: kind!, bits: Number(bits), columns: Number(columns), rows: Number(rows) };
+    },
   );
   const left = types.find(({ kind }) => kind === 'left');
   const result = types.find(({ kind }) => kind === 'result');
   if (!left || !result) return [];
-  const loads = types.map(({ name, columns, rows }): MatrixShare => {
+  const loads = types.map(({ name, bits, columns, rows }): MatrixShare => {
     const pattern = new RegExp(`subgroupMatrixLoad<${name}, \\w+>\\(&(\\w+),`);
-    return [pattern, { of: 'reads', values: (columns * rows) / 4 / lanes }];
+    return [pattern, { of: 'reads', values: (columns * rows * bits) / 32 / lanes }];
   });
   const sums = (result.columns * result.rows) / lanes;
   return [
@@ -163,10 +166,11 @@ export async function countOperations(
   engine: Engine,
   root: Node,
   variants?: VariantChoice,
+  precision?: Precision,
 ): Promise<OperationCounts[]> {
   const { device } = engine;
   const { outputs, kernels } = lower(
-    { outputs: { root }, ...(variants && { variants }) },
+    { outputs: { root }, ...(variants && { variants }), ...(precision && { precision }) },
     { caps: engine.caps, variants: engine.variants },
   );
   const buffers = new Map<Node, GPUBuffer>();

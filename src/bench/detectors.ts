@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { spin } from '../engine/sample.ts';
 import type { Tuning } from '../engine/tuning.ts';
+import type { Precision } from '../engine/variants.ts';
 import type { Detector } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
 import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
@@ -16,15 +17,15 @@ export function detectorName({ size, side }: Pick<Networks, 'size' | 'side'>, ba
  */
 export async function timeDetectors(
   engine: Engine,
-  detectors: readonly { readonly name: string; readonly detector: Detector }[],
+  detectors: readonly { readonly name: string; readonly detector: Detector; readonly precision?: Precision }[],
   batch: number,
   tuning: Tuning,
   options: MeasureOptions,
 ): Promise<Timing[]> {
   const cases = await Promise.all(
-    detectors.map(async ({ name, detector }) => {
+    detectors.map(async ({ name, detector, precision = 'f32' }) => {
       const { combined } = detector.fusedGraph(batch);
-      const plan = await engine.compile({ outputs: { combined }, tuning });
+      const plan = await engine.compile({ outputs: { combined }, tuning, precision });
       return { name, plan, run: () => plan.run({}, ['combined']) };
     }),
   );

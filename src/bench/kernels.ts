@@ -57,8 +57,8 @@ export interface SkippedVariant {
   readonly bits: WeightBits | 32;
   readonly activations: ActivationStorage;
   readonly variant: string;
-  /** What it does not support: this shape on any adapter, or this adapter; or the device refused it. */
-  readonly because: 'shape' | 'adapter' | 'device';
+  /** What it does not support: this shape on any adapter, this precision, or this adapter; or the device refused it. */
+  readonly because: 'shape' | 'precision' | 'adapter' | 'device';
   /** What the device said. */
   readonly reason?: string;
 }
@@ -155,7 +155,9 @@ async function benchProblems(
       for (const variant of chosenVariants(engine, shape, problem, options)) {
         options.signal?.throwIfAborted();
         try {
-          const plan = await engine.compile({ outputs: { y: problem.y }, variants: { [problem.kernel]: variant } });
+          const { precision = 'f32' } = options;
+          const variants = { [problem.kernel]: variant };
+          const plan = await engine.compile({ outputs: { y: problem.y }, variants, precision });
           plans.push(plan);
           entries.push(await prepare(engine, shape, problem, variant, plan, compare));
         } catch (error) {
@@ -184,14 +186,17 @@ function chosenVariants(
   engine: Engine,
   shape: ConvShape,
   { kernel, bits, activations, y }: Problem,
-  { variants: wanted, onSkip }: KernelBenchOptions,
+  { variants: wanted, precision, onSkip }: KernelBenchOptions,
 ): string[] {
-  const supported = supportedVariants(y, engine).map(({ name }) => name);
+  const { caps, variants, excluded } = engine;
+  const supported = supportedVariants(y, { caps, variants, excluded, precision }).map(({ name }) => name);
   if (!wanted) return supported;
-  const elsewhere = supportedVariants(y, { caps: generous(engine.caps), variants: engine.variants });
+  const elsewhere = supportedVariants(y, { caps: generous(caps), variants, precision: 'f16' });
   for (const variant of variantNames(engine, kernel)) {
     if (supported.includes(variant) || !wanted.includes(variant)) continue;
-    const because = elsewhere.some(({ name }) => name === variant) ? 'adapter' : 'shape';
+    const found = elsewhere.find(({ name }) => name === variant);
+    const isRefused = found?.rounds !== undefined && precision !== 'f16';
+    const because = !found ? 'shape' : isRefused ? 'precision' : 'adapter';
     onSkip?.({ kernel, shape, bits, activations, variant, because });
   }
   return supported.filter((name) => wanted.includes(name));

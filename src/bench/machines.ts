@@ -14,7 +14,7 @@ export interface Machine {
   readonly clockGHz: number;
   /** Issue slots that one `dot4I8Packed` takes. */
   readonly dotSlots: number;
-  /** Peak of products of small matrices of bytes, a multiply-add as two, 10^9 per second; 0 without units for them. */
+  /** Peak of products of small matrices of bytes, twice that of halves, a multiply-add as two, 10^9 per second; 0 without units for them. */
   readonly matrixGOps: number;
   readonly dramGBs: number;
   /** Of the last cache before DRAM. */
@@ -216,13 +216,16 @@ export function measuredMachine(caps: Caps, ceilings: MeasuredCeilings, launchMi
   };
 }
 
-/** Matrices of bytes as NVIDIA's drivers list them. */
-const BYTE_MATRICES = [{ componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 }] as const;
+/** Matrices of bytes and of halves as NVIDIA's drivers list them. */
+const MATRICES = [
+  { componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 },
+  { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 },
+] as const;
 
-/** The machine with its units for matrices of bytes in use: WebGPU has them as an experiment only. */
+/** The machine with its units for small matrices in use: WebGPU has them as an experiment only. */
 export function withMatrices(machine: Machine): Machine {
   if (machine.matrixGOps === 0) return machine;
-  return { ...machine, caps: { ...machine.caps, subgroupMatrixConfigs: BYTE_MATRICES } };
+  return { ...machine, caps: { ...machine.caps, subgroupMatrixConfigs: MATRICES } };
 }
 
 /** Multiply-adds as two, 10^9 per second. */

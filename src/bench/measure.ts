@@ -1,3 +1,5 @@
+import type { Precision } from '../engine/variants.ts';
+
 /** Something that can be run again and again. */
 export interface BenchCase {
   readonly name: string;
@@ -31,6 +33,8 @@ export interface MeasureOptions {
   readonly rounds: number;
   /** Runs of each case before that. */
   readonly warmUp: number;
+  /** Of plans for inference that are timed; `f32` when absent. */
+  readonly precision?: Precision;
   readonly signal?: AbortSignal;
 }
 

@@ -85,7 +85,7 @@ function dramBytes(node: Node, work: Work, machine: Machine): number {
   return fixed + (flowing > CACHE_SHARE * machine.cacheBytes ? flowing : 0);
 }
 
-/** Multiply-adds of matrices of bytes in the time of one in a register, by the peaks of both. */
+/** Multiply-adds of matrices of bytes in the time of one in a register, by the peaks of both; of halves it is half as many. */
 function matrixRate(machine: Machine): number {
   return machine.matrixGOps > 0 ? machine.matrixGOps / f32GFlops(machine) : 1;
 }
@@ -95,7 +95,8 @@ export function predictKernel(node: Node, kernel: Kernel, machine: Machine): Pre
   const work = workOf(node, kernel);
   const { workgroups } = work;
   const { cores, lanesPerCore, clockGHz } = machine;
-  const matrixSlots = work.matrixMultiplyAdds > 0 ? work.matrixMultiplyAdds / matrixRate(machine) : 0;
+  const matrixSlots =
+    work.matrixMultiplyAdds > 0 ? (work.matrixMultiplyAdds * work.matrixValueBytes) / matrixRate(machine) : 0;
   const sums = work.multiplyAdds + work.packedProducts * machine.dotSlots + matrixSlots;
   const instructions = sums + work.otherInstructions;
   const resident = residentWorkgroups(work, machine);
@@ -147,16 +148,16 @@ export function predictDispatch(
   return { label, shader: kernel.shader.name, variant, grid: [x, y, z], node, ...predicted };
 }
 
-export interface PredictOptions extends Pick<CompileOptions, 'outputs' | 'variants'> {
+export interface PredictOptions extends Pick<CompileOptions, 'outputs' | 'variants' | 'precision'> {
   readonly tuning?: Tuning;
   readonly added?: AddedVariants;
 }
 
 /** Every dispatch of a run of a graph, in order, without any device; what depends on parameters alone runs before. */
 export function predictDispatches(options: PredictOptions, machine: Machine): PredictedDispatch[] {
-  const { outputs, variants, tuning, added } = options;
+  const { outputs, variants, precision, tuning, added } = options;
   const lowered = lower(
-    { outputs, ...(variants && { variants }) },
+    { outputs, ...(variants && { variants }), ...(precision && { precision }) },
     { caps: machine.caps, ...(tuning && { tuning }), ...(added && { variants: added }) },
   );
   return topologicalOrder(Object.values(lowered.outputs)).flatMap((node): PredictedDispatch[] => {

@@ -1,3 +1,4 @@
+import type { Precision } from '../engine/variants.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
 import { type DetectorShape, detectorGraphs } from './detectorGraph.ts';
 import { CARDS, MACHINES, type Machine, withMatrices } from './machines.ts';
@@ -17,12 +18,17 @@ export interface DetectorPrediction {
 }
 
 /** Predictions for every machine. @param batch of the dispatches */
-export function predictDetector(shape: DetectorShape, machines: readonly Machine[], batch = 1): DetectorPrediction[] {
+export function predictDetector(
+  shape: DetectorShape,
+  machines: readonly Machine[],
+  batch = 1,
+  precision: Precision = 'f32',
+): DetectorPrediction[] {
   const graph = detectorGraphs(shape);
   return machines.map((machine) => {
     const at = (images: number) =>
       predictDispatches(
-        { outputs: { combined: graph(images, machine.caps.limits.maxStorageBufferBindingSize) } },
+        { outputs: { combined: graph(images, machine.caps.limits.maxStorageBufferBindingSize) }, precision },
         machine,
       );
     const latency = totalOf(at(1)).milliseconds;
@@ -150,6 +156,8 @@ export function predictionsMarkdown(shape: Omit<DetectorShape, 'bits'> = { size:
   const machines = CARDS.map((card) => MACHINES[card]);
   const all = ([undefined, 8] as const).map((bits) => ({ bits, of: predictDetector({ ...shape, bits }, machines) }));
   const matrices = predictDetector({ ...shape, bits: 8 }, machines.map(withMatrices));
+  const halves = predictDetector(shape, machines, 1, 'f16');
+  const halfMatrices = predictDetector(shape, machines.map(withMatrices), 1, 'f16');
   const [float, integer] = all.map(({ of }) => markdownTable(partRows(of))) as [string, string];
   return [
     MARKERS[0],
@@ -158,7 +166,14 @@ export function predictionsMarkdown(shape: Omit<DetectorShape, 'bits'> = { size:
     'Weights and activations of 8 bits:',
     integer,
     `Latency at batch 1, throughput at batch ${THROUGHPUT_BATCH}:`,
-    markdownTable(totalRows([...all, { bits: 8, note: ' by subgroup matrices', of: matrices }])),
+    markdownTable(
+      totalRows([
+        ...all,
+        { bits: 8, note: ' by subgroup matrices', of: matrices },
+        { bits: undefined, note: ' with halves', of: halves },
+        { bits: undefined, note: ' with halves by subgroup matrices', of: halfMatrices },
+      ]),
+    ),
     MARKERS[1],
   ].join('\n\n');
 }

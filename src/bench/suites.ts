@@ -5,7 +5,7 @@ import { input, isInput, makeNode, type Node, Parameter, parameterOf, topologica
 import type { Plan, VariantChoice } from '../engine/plan.ts';
 import { fuse } from '../engine/plan.ts';
 import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
-import { supportedVariants } from '../engine/variants.ts';
+import { type Precision, supportedVariants } from '../engine/variants.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../model/inference.ts';
 import type { Networks } from '../model/networks.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../train/fit.ts';
@@ -50,10 +50,19 @@ interface Candidate {
  * Compiles all at once and runs each for the first time. What the device refuses is left out where `onRefused` is there to be
  * told.
  */
-async function prepare(engine: Engine, subjects: readonly Subject[], onRefused?: OnRefused): Promise<Candidate[]> {
+async function prepare(
+  engine: Engine,
+  subjects: readonly Subject[],
+  precision: Precision,
+  onRefused?: OnRefused,
+): Promise<Candidate[]> {
   const settled = await Promise.allSettled(
     subjects.map(({ outputs, effects, variants }) =>
-      engine.compile({ outputs, ...(effects && { effects }), ...(variants && { variants }) }),
+      engine.compile({
+        outputs,
+        ...(effects ? { effects } : { precision }),
+        ...(variants && { variants }),
+      }),
     ),
   );
   const plans = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
@@ -87,7 +96,7 @@ async function run(
   read: boolean,
   onRefused?: OnRefused,
 ): Promise<BenchResult[]> {
-  const candidates = await prepare(engine, all, onRefused);
+  const candidates = await prepare(engine, all, options.precision ?? 'f32', onRefused);
   const subjects = candidates.map(({ subject }) => subject);
   const plans = candidates.map(({ plan }) => plan);
   try {
@@ -191,7 +200,9 @@ export async function benchLayers(
       parameterOf(from) ? new Parameter(`p${i}`, from.type).node : input(`in${i}`, from.type.shape),
     );
     const alone = makeNode(node.op, inputs, node.attrs, node.label);
-    const subjects = supportedVariants(alone, engine)
+    const { caps, variants, excluded } = engine;
+    const target = { caps, variants, excluded, precision: options.precision };
+    const subjects = supportedVariants(alone, target)
       .filter((variant) => only(variant.name))
       .map(
         (variant): Subject => ({

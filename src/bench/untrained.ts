@@ -1,12 +1,16 @@
 import type { Engine } from '../engine/engine.ts';
-import { Detector } from '../model/detector.ts';
+import { Detector, type DetectorOptions, type DetectorState } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
 import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import { type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
 
 /** A detector that has learned nothing: its kernels, and their speed, are those of a trained one. */
-export function untrainedDetector(engine: Engine, networks: Networks, quantisation?: Quantisation): Detector {
-  return new Detector(engine, {
+export function untrainedDetector(
+  engine: Engine,
+  networks: Networks,
+  { quantisation, ...options }: DetectorOptions & { readonly quantisation?: Quantisation } = {},
+): Detector {
+  const state: DetectorState = {
     networks,
     ...(quantisation && { quantisation }),
     quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
@@ -22,7 +26,8 @@ export function untrainedDetector(engine: Engine, networks: Networks, quantisati
       trainImages: 0,
       heldOutImages: 0,
     },
-  });
+  };
+  return new Detector(engine, state, options);
 }
 
 /** The same with all layers quantised alike, and any ranges. */
@@ -33,5 +38,5 @@ export function untrainedQuantised(
 ): Detector {
   const ranges = [...quantisableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
   const quantised = quantiseNetworks(networks, uniformPlan(networks, layer), new Map(ranges));
-  return untrainedDetector(engine, quantised.networks, quantised.quantisation);
+  return untrainedDetector(engine, quantised.networks, { quantisation: quantised.quantisation });
 }

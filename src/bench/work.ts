@@ -13,8 +13,9 @@ export interface Work {
   readonly multiplyAdds: number;
   /** Products of four packed bytes, likewise. */
   readonly packedProducts: number;
-  /** Multiply-adds of bytes in products of small matrices, likewise. */
+  /** Multiply-adds in products of small matrices, likewise, and bytes of the values that are multiplied. */
   readonly matrixMultiplyAdds: number;
+  readonly matrixValueBytes: number;
   /** Values read from workgroup memory, and written to it. */
   readonly workgroupReads: number;
   readonly workgroupWrites: number;
@@ -59,8 +60,10 @@ const STAGE = 8;
 const EMULATED_PRODUCT = 11;
 /** Loads of consecutive turns of a loop that are under way together. */
 const IN_FLIGHT = 4;
-/** Input channels that a step of the matrix kernel multiplies, at one tap. */
+/** Input channels that a step of the matrix kernels multiplies, at one tap or in one point. */
 const STEP_CODES = 32;
+/** Two halves into a word, bounded. */
+const PACK = 5;
 /** Instructions that load a small matrix, the check of its place included. */
 const MATRIX_LOAD = 12;
 /** Registers of an invocation for addresses and what is staged. */
@@ -344,17 +347,90 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       registers: (UP ? ROWS : A) * A + A * A + 2 * A * taps + BASE_REGISTERS,
     };
   },
+  'winograd_halves_product_block.wgsl'({ workgroups, grid, get }) {
+    const [MT, NT, TM, TN, BK] = [get('MT'), get('NT'), get('TM'), get('TN'), get('BK')];
+    const invocations = get('INVOCATIONS');
+    const steps = Math.ceil(get('pairs') / (BK / 2));
+    const words = (workgroups * steps * BK * (MT + NT)) / 2;
+    // Whole vec4, up to the pitch.
+    const stores = Math.ceil(get('rows') / 2) * get('points') * Math.min(grid[0] * NT, 4 * get('mPitch'));
+    const lots = (BK * (MT + NT)) / (8 * invocations);
+    const perInvocation =
+      SETUP +
+      2 * DIVISION +
+      // Words of a lot are unpacked and stored as two vec4.
+      steps * (STAGE + lots * (12 + 2 * ADDRESS)) +
+      (steps * BK * (TM + TN)) / 4 +
+      (TM * TN * (ADDRESS + 2 * PACK + 4)) / 8;
+    return {
+      invocations,
+      loads: words + workgroups * invocations,
+      stores,
+      multiplyAdds: workgroups * steps * BK * MT * NT,
+      workgroupReads: workgroups * steps * BK * invocations * (TM + TN),
+      workgroupWrites: 2 * words,
+      workgroupBytes: ((workgroups * steps * BK * invocations) / SUBGROUP) * ((TM + TN) / 4) * LINE + 8 * words,
+      cacheBytes: 4 * (words + stores),
+      otherInstructions: workgroups * invocations * perInvocation,
+      steps: Math.ceil(steps / 2),
+      registers: TM * TN + TM + TN + 4 * lots + BASE_REGISTERS,
+      workgroupMemory: 8 * BK * (MT + NT),
+    };
+  },
+  'winograd_halves_product_matrix.wgsl'({ workgroups, grid, get }) {
+    const [BM, BN, S, M, N, TM, TN] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('TM'), get('TN')];
+    const lots = Math.ceil(get('pairs') / (STEP_CODES / 2));
+    const staged = (workgroups * lots * STEP_CODES * (BM + BN)) / 2;
+    const sums = workgroups * BM * BN;
+    const stores = Math.ceil(get('rows') / 2) * get('points') * Math.min(grid[0] * BN, 4 * get('mPitch'));
+    const matrices = (STEP_CODES / get('K')) * (TM + TN);
+    const perLot = STAGE + get('XU') * (4 * 2 + 2 * ADDRESS) + get('WU') * (2 + ADDRESS) + matrices * MATRIX_LOAD;
+    return {
+      invocations: 4 * S,
+      loads: staged + workgroups * 4 * S,
+      stores,
+      matrixMultiplyAdds: sums * lots * STEP_CODES,
+      matrixValueBytes: 2,
+      // Two subgroups read the same rows, two the same columns.
+      workgroupReads: 2 * staged + 2 * stores,
+      workgroupWrites: staged + sums,
+      workgroupBytes: 4 * (3 * staged + 2 * sums),
+      cacheBytes: 4 * (staged + stores),
+      otherInstructions: workgroups * 4 * S * (SETUP + 3 * DIVISION + lots * perLot) + stores * (PACK + 4),
+      steps: Math.ceil(lots / 2),
+      registers: (TM * TN * M * N + (TM + TN) * M * get('K')) / S + 4 * (get('XU') + get('WU')) + BASE_REGISTERS,
+      workgroupMemory: 16 * get('TILE'),
+    };
+  },
+  'winograd_halves_input.wgsl'({ workgroups, get }) {
+    const [A, M] = [get('A'), get('M')];
+    const tiles = Math.ceil(get('channels') / 2) * get('rows') * get('tilesX');
+    const points = A * A * tiles;
+    return {
+      invocations: get('WORKGROUP'),
+      loads: 2 * points,
+      stores: points,
+      cacheBytes: 4 * (2 * A * M * tiles + points),
+      otherInstructions:
+        workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 4 * A) +
+        tiles * (4 * A * INPUT_TRANSFORM[A]! + (5 + PACK + 2 * get('PADDED')) * A * A),
+      registers: 2 * A * A + BASE_REGISTERS,
+    };
+  },
   'winograd_output.wgsl'({ workgroups, get }) {
     const [A, M, Q] = [get('A'), get('M'), get('Q')];
+    // Channels whose products lie in a word.
+    const together = 1 + get('HALVES');
+    const words = Math.ceil(get('channels') / together);
     const [rows, tilesX, tilesY] = [get('rows'), get('tilesX'), get('tilesY')];
     const halved = get('POOL') ? 2 : 1;
     const side = (M * Q) / halved;
-    const quads = (get('channels') * rows * tilesX) / (Q * Q);
+    const quads = (words * rows * tilesX) / (Q * Q);
     const first = (i: number) => ((get('firstRow') + i * Q) % tilesY) * (M / halved);
     const down = written(rows / Q, side, get('height'), first);
     const across = written(tilesX / Q, side, get('width'), (i) => i * side);
     const stores = get('channels') * down * across;
-    const loads = quads * (Q * Q * A * A + get('BIAS'));
+    const loads = quads * (Q * Q * A * A + together * get('BIAS'));
     return {
       invocations: get('WORKGROUP'),
       loads,
@@ -362,16 +438,17 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       cacheBytes: 4 * (loads + stores * (side === 1 ? 1 : SCATTERED_STORES)),
       otherInstructions:
         workgroups * get('WORKGROUP') * (SETUP + 3 * DIVISION) +
-        quads * (Q * Q * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 2 * M * M) + 3 * side * side),
-      steps: get('CHANNELS'),
-      registers: Q * Q * (A * M + M * M) + BASE_REGISTERS,
+        together * quads * (Q * Q * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 2 * M * M) + 3 * side * side),
+      steps: get('CHANNELS') / together,
+      registers: together * Q * Q * (A * M + M * M) + BASE_REGISTERS,
     };
   },
   'winograd_distance.wgsl'({ node, workgroups, get }) {
     const [A, M] = [get('A'), get('M')];
     const splits = node.type.shape[0]!;
-    const tiles = get('channels') * get('rows') * get('tilesX');
-    const loads = tiles * (A * A + 1 + get('TARGET') * M * M);
+    const together = 1 + get('HALVES');
+    const tiles = Math.ceil(get('channels') / together) * get('rows') * get('tilesX');
+    const loads = tiles * (A * A + together * (1 + get('TARGET') * M * M));
     const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
     const down = written(get('rows'), M, get('height'), first);
     const across = written(get('tilesX'), M, get('width'), (i) => i * M);
@@ -383,17 +460,18 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       cacheBytes: 4 * (loads + SCATTERED_STORES * stores),
       otherInstructions:
         workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION) +
-        tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
-      steps: get('channelsPerSplit'),
-      registers: A * M + M * M + BASE_REGISTERS,
+        together * tiles * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + (3 + 2 * get('TARGET')) * M * M),
+      steps: get('channelsPerSplit') / together,
+      registers: together * A * M + M * M + BASE_REGISTERS,
     };
   },
   'winograd_mean_distance.wgsl'({ workgroups, get }) {
     const [A, M, SLOTS, invocations] = [get('A'), get('M'), get('SLOTS'), get('WORKGROUP')];
+    const together = 1 + get('HALVES');
     // The last workgroup computes whole tiles, too.
-    const tiles = ((workgroups * invocations) / SLOTS) * get('channels');
+    const tiles = ((workgroups * invocations) / SLOTS) * Math.ceil(get('channels') / together);
     const [SETS, STACKED] = [get('SETS'), get('STACKED')];
-    const channelLoads = SETS * (A * A + 1) + get('TARGET') * M * M;
+    const channelLoads = SETS * (A * A + together) + together * get('TARGET') * M * M;
     const first = (i: number) => ((get('firstRow') + i) % get('tilesY')) * M;
     const down = written(get('rows'), M, get('height'), first);
     const pixels = down * written(get('tilesX'), M, get('width'), (i) => i * M);
@@ -411,9 +489,11 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       otherInstructions:
         workgroups * invocations * (SETUP + 2 * DIVISION + M * M) +
         2 * SETS * SLOTS * pixels +
-        tiles * (SETS * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 3 * M * M) + 2 * get('TARGET') * M * M),
-      steps: Math.ceil(get('channels') / SLOTS),
-      registers: A * M + SETS * M * M + BASE_REGISTERS,
+        together *
+          tiles *
+          (SETS * ((A + M) * OUTPUT_TRANSFORM[A]! + 2 * A * A + 3 * M * M) + 2 * get('TARGET') * M * M),
+      steps: Math.ceil(get('channels') / (SLOTS * together)),
+      registers: together * A * M + SETS * M * M + BASE_REGISTERS,
       workgroupMemory: 4 * M * M * invocations,
     };
   },
@@ -691,6 +771,7 @@ export function workOf(node: Node, kernel: Kernel): Work {
     cacheBytes: leastBytes,
     packedProducts: 0,
     matrixMultiplyAdds: 0,
+    matrixValueBytes: 1,
     workgroupReads: 0,
     workgroupWrites: 0,
     workgroupBytes: 0,

@@ -1,5 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { isSeed, MAX_SEED } from '../checks/numbers.ts';
+import { PRECISIONS, type Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 
 /** A mistake on the command line: exit code 2. */
@@ -86,6 +87,11 @@ export function readWidths<T extends number>(name: string, text: string, known: 
     return known.filter((width) => width >= low && width <= high);
   });
   return [...new Set(widths)];
+}
+
+/** The option --precision. @throws UsageError */
+export function readPrecision(args: Arguments): Precision {
+  return args.choice('precision', PRECISIONS) ?? 'f32';
 }
 
 /** A whole number of at least `least`. @throws UsageError */

@@ -18,7 +18,7 @@ import { WEIGHT_BITS } from '../quantisation/weights.ts';
 import { barChart } from '../report/barChart.ts';
 import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';
-import { type Arguments, readWidths, UsageError, wholeNumber } from './arguments.ts';
+import { type Arguments, readPrecision, readWidths, UsageError, wholeNumber } from './arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
 import { printText } from './print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from './session.ts';
@@ -79,6 +79,7 @@ function readOptions(args: Arguments): Omit<KernelBenchOptions, 'onSkip' | 'sign
     shapes,
     bits,
     activations,
+    precision: readPrecision(args),
     rounds: wholeNumber(args, 'rounds', 10, 1),
     warmUp: wholeNumber(args, 'warm-up', 3, 0),
     ...(groupSize !== undefined && { groupSize }),

@@ -5,7 +5,7 @@ import { spin } from '../engine/sample.ts';
 import { Detector, type DetectorState } from '../model/detector.ts';
 import { assertOutputs } from '../node/output.ts';
 import { metricsTable } from '../report/table.ts';
-import { type Arguments, UsageError, wholeNumber } from './arguments.ts';
+import { type Arguments, readPrecision, UsageError, wholeNumber } from './arguments.ts';
 import { reportHead, writeJson } from './benchReport.ts';
 import { readModelFile } from './modelData.ts';
 import { printText } from './print.ts';
@@ -28,6 +28,7 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
   const files = args.texts('model');
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
+  const precision = readPrecision(args);
   const json = args.text('json');
   await assertOutputs([json], [...files, ...inputFiles(args)]);
   const states: DetectorState[] = [];
@@ -39,7 +40,7 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
       try {
         const models: (Pick<ModelTiming, 'fileBytes' | 'deviceBytes'> & { readonly case: BenchCase })[] = [];
         for (const [i, file] of files.entries()) {
-          const detector = new Detector(engine, states[i]!);
+          const detector = new Detector(engine, states[i]!, { precision });
           detectors.push(detector);
           const { image } = renderSpecimen('bracket', undefined, 1, detector.state.networks.side);
           models.push({
@@ -74,7 +75,7 @@ export async function runModelBench(args: Arguments, signal: AbortSignal): Promi
         if (json)
           await writeJson(json, {
             ...(await reportHead(args, engine.caps)),
-            settings: { rounds, warmUp },
+            settings: { rounds, warmUp, precision },
             models: results,
           });
       } finally {

@@ -5,7 +5,7 @@ import { floatToHalf } from '../kernels/half.ts';
 import type { Quantisation, QuantisedLayer } from '../quantisation/layers.ts';
 import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../quantisation/weights.ts';
 import { openChecked, writeChecked } from './checksum.ts';
-import { Detector, type DetectorState } from './detector.ts';
+import { Detector, type DetectorOptions, type DetectorState } from './detector.ts';
 import { type HeaderLayer, type ModelHeader, PREPROCESSING, parseModelHeader } from './modelHeader.ts';
 import type { Networks } from './networks.ts';
 import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from './safetensors.ts';
@@ -69,8 +69,13 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
  * @param name shown in messages
  * @throws UserError for bytes that are not a whole and consistent model file, or one of a newer version
  */
-export async function loadDetector(engine: Engine, bytes: Uint8Array, name = 'the model file'): Promise<Detector> {
-  return new Detector(engine, await readModel(bytes, name));
+export async function loadDetector(
+  engine: Engine,
+  bytes: Uint8Array,
+  name = 'the model file',
+  options: DetectorOptions = {},
+): Promise<Detector> {
+  return new Detector(engine, await readModel(bytes, name), options);
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Plan } from '../../engine/plan.ts';
 import { chromeTrace, type DispatchTiming, profile } from '../../engine/profile.ts';
 import { planRepeats, spin, timeRuns } from '../../engine/sample.ts';
+import type { Precision } from '../../engine/variants.ts';
 import type { Detector, Prediction } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { parsePdnSize } from '../../model/pdn.ts';
@@ -16,7 +17,7 @@ import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS, type WeightBits } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readPrecision, UsageError, wholeNumber } from '../arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
 import { runModelBench } from '../modelBench.ts';
@@ -36,6 +37,7 @@ export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad b
   --size xs|s|m --resolution PX --batch N     xs, 128, 1; lists such as 128,256 run one after the other
   --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
   --variants A,B         only these variants in the suite layers
+  --precision f32|f16    what float networks keep between Winograd's transforms in all suites but training; f32
   --weights N            protocol and dispatches with weights of N bits and 8-bit activations instead of floats
   --isolated             dispatches one by one instead of in their order
   --json FILE            results with adapter, driver, toggles and versions
@@ -50,10 +52,11 @@ export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad b
   --activations LIST     u8, f16, f32: how qconv2d's input and result are stored; u8
   --group-size N         input channels that share a scale, a multiple of 4; all by default
   --variants all|A,B     those of the package and of --variant-module; all
+  --precision f16        those that round to halves, too
   --csv FILE             the table; --rounds, --warm-up, --json and --svg as above
 
   With --model FILE, which may be repeated, model files in turns, from image to map: times, bytes of the file and on the device
-  --rounds, --warm-up and --json as above`;
+  --rounds, --warm-up, --precision and --json as above`;
 
 export const options: OptionTable = {
   size: { type: 'string' },
@@ -63,6 +66,7 @@ export const options: OptionTable = {
   'warm-up': { type: 'string' },
   variants: { type: 'string' },
   weights: { type: 'string' },
+  precision: { type: 'string' },
   isolated: { type: 'boolean' },
   json: { type: 'string' },
   svg: { type: 'string' },
@@ -100,12 +104,19 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-/** A detector with random weights: its speed does not depend on them. @param weights their width; absent: floats */
-function untrained(engine: Engine, networks: Networks, weights: WeightBits | undefined): Detector {
+/** Which numbers a detector computes with. */
+interface Numbers {
+  /** Width of the weights; absent: floats. */
+  readonly weights: WeightBits | undefined;
+  readonly precision: Precision;
+}
+
+/** A detector with random weights: its speed does not depend on them. */
+function untrained(engine: Engine, networks: Networks, { weights, precision }: Numbers): Detector {
   networks.initialise(0);
   return weights
     ? untrainedQuantised(engine, networks, { weights, activations: 8 })
-    : untrainedDetector(engine, networks);
+    : untrainedDetector(engine, networks, { precision });
 }
 
 const PROTOCOL_BATCH = 16;
@@ -116,12 +127,12 @@ const FIRST_WARM_UP = 200;
 async function protocol(
   engine: Engine,
   networks: Networks,
-  weights: WeightBits | undefined,
+  numbers: Numbers,
   rounds: number,
   warmUp: number,
   signal: AbortSignal,
 ): Promise<Timing[]> {
-  const detector = untrained(engine, networks, weights);
+  const detector = untrained(engine, networks, numbers);
   const plans: Plan[] = [];
   try {
     const { image } = renderSpecimen('bracket', undefined, 1, networks.side);
@@ -190,12 +201,12 @@ function protocolText([latency, throughput, one, many, inFlight]: readonly Timin
 async function dispatches(
   engine: Engine,
   networks: Networks,
-  weights: WeightBits | undefined,
+  numbers: Numbers,
   batch: number,
   rounds: number,
   isolated: boolean,
 ): Promise<{ timings: DispatchTiming[]; plan: Plan }> {
-  const detector = untrained(engine, networks, weights);
+  const detector = untrained(engine, networks, numbers);
   const plan = await detector.compile(batch);
   try {
     await spin(engine, WARM_UP);
@@ -264,6 +275,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
   const width = args.choice('weights', WEIGHT_BITS.map(String));
   const weights = width === undefined ? undefined : (Number(width) as WeightBits);
+  const precision = readPrecision(args);
+  const numbers: Numbers = { weights, precision };
   await assertOutputs(
     ['json', 'share', 'svg', 'trace'].map((name) => args.text(name)),
     inputFiles(args),
@@ -274,7 +287,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     args,
     async (engine) => {
       const { caps } = engine;
-      const measuring = { rounds, warmUp, signal };
+      const measuring = { rounds, warmUp, signal, precision };
       await spin(engine, FIRST_WARM_UP);
       // What bounds a kernel is told by the peaks.
       const peaks = suites.some((suite) => suite !== 'protocol' && suite !== 'training')
@@ -312,13 +325,13 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
       let field: Timing[] = [];
       if (suites.includes('protocol')) {
-        field = await protocol(engine, networks, weights, rounds, warmUp, signal);
+        field = await protocol(engine, networks, numbers, rounds, warmUp, signal);
         printText(protocolText(field));
       }
 
       let dispatchRows: ReturnType<typeof dispatchRow>[] = [];
       if (suites.includes('dispatches')) {
-        const { timings, plan } = await dispatches(engine, networks, weights, batch, rounds, args.flag('isolated'));
+        const { timings, plan } = await dispatches(engine, networks, numbers, batch, rounds, args.flag('isolated'));
         dispatchRows = timings.map((timing) => dispatchRow(timing, plan, peaks));
         printText(metricsTable(dispatchRows, { digits: 3 }));
         const sum = dispatchRows.reduce((total, each) => total + each['median ms'], 0);
@@ -329,7 +342,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
       const report = {
         ...(await reportHead(args, caps)),
-        settings: { sizes, resolutions: sides, batches, rounds, warmUp, ...(weights && { weights }) },
+        settings: { sizes, resolutions: sides, batches, rounds, warmUp, precision, ...(weights && { weights }) },
         peaks,
         results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
         protocol: field,

@@ -1,4 +1,4 @@
-import { CARDS, MACHINES } from '../../bench/machines.ts';
+import { CARDS, MACHINES, withMatrices } from '../../bench/machines.ts';
 import { totalOf } from '../../bench/predict.ts';
 import {
   dispatchRows,
@@ -18,7 +18,7 @@ import { readJson } from '../../node/jsonFile.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { writeJson } from '../benchReport.ts';
 import { printLine, printText } from '../print.ts';
 
@@ -28,6 +28,7 @@ export const usage = `raad estimate
 
   --card NAME            ${CARDS.join(', ')} or all; h100
   --size xs|s|m --resolution PX --batch N     s, 256, 1
+  --precision f32|f16    what is kept between Winograd's transforms, in float: f16 by words and by subgroup matrices; f32
   --bits LIST            none and widths of the weights, with 8-bit activations: none,8; none
   --measured FILE        JSON of raad bench dispatches, to stand beside the prediction
   --json FILE            every dispatch with its counts and times
@@ -40,6 +41,7 @@ export const options: OptionTable = {
   resolution: { type: 'string' },
   batch: { type: 'string' },
   bits: { type: 'string' },
+  precision: { type: 'string' },
   measured: { type: 'string' },
   json: { type: 'string' },
   markdown: { type: 'boolean' },
@@ -79,6 +81,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const size = parsePdnSize(args.text('size') ?? 's');
   const side = wholeNumber(args, 'resolution', 256, 1);
   const batch = wholeNumber(args, 'batch', 1, 1);
+  const precision = readPrecision(args);
   const file = args.text('measured');
   const measured = file === undefined ? [] : await readMeasured(file);
   const into = args.text('into');
@@ -93,10 +96,22 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const all = [];
   for (const bits of chosenBits(args)) {
     signal.throwIfAborted();
-    all.push({ bits, of: predictDetector({ size, side, bits }, machines, batch) });
+    const shape = { size, side, bits };
+    if (precision === 'f32' || bits !== undefined) {
+      all.push({ bits, note: '', of: predictDetector(shape, machines, batch) });
+      continue;
+    }
+    all.push({ bits, note: ' with halves', of: predictDetector(shape, machines, batch, precision) });
+    const units = machines.filter(({ matrixGOps }) => matrixGOps > 0).map(withMatrices);
+    if (units.length > 0)
+      all.push({
+        bits,
+        note: ' with halves by subgroup matrices',
+        of: predictDetector(shape, units, batch, precision),
+      });
   }
-  for (const { bits, of } of all) {
-    const name = `detector ${size} ${side} px x ${batch}, ${bits === undefined ? 'float' : `w${bits}a8`}`;
+  for (const { bits, note, of } of all) {
+    const name = `detector ${size} ${side} px x ${batch}, ${bits === undefined ? 'float' : `w${bits}a8`}${note}`;
     for (const { machine, dispatches } of of) {
       printLine('', `${name}, ${machine.name}`);
       printText(metricsTable(dispatchRows(dispatches, measured), { digits: 1 }));
@@ -108,9 +123,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   printText(metricsTable(totalRows(all)));
 
   if (!json) return;
-  const predictions = all.flatMap(({ bits, of }) =>
+  const predictions = all.flatMap(({ bits, note, of }) =>
     of.map(({ machine, dispatches, latency, imagesPerSecond }) => ({
       bits: bits ?? 32,
+      precision: note === '' ? 'f32' : precision,
       machine,
       latency,
       imagesPerSecond,

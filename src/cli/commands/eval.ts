@@ -10,6 +10,7 @@ import {
   stem,
 } from '../../data/names.ts';
 import type { Engine } from '../../engine/engine.ts';
+import type { Precision } from '../../engine/variants.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
 import { loadDetector } from '../../model/modelFile.ts';
@@ -17,7 +18,7 @@ import { datasetFiles, openDatasets, testSource } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, readPrecision, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
@@ -33,6 +34,7 @@ export const usage = `raad eval MODEL DATA
   --good DIR --bad DIR --masks DIR   folders of test images instead of DATA
   --category NAME        one of several data sets
   --out DIR              scores.csv, metrics.json and heatmaps/, one for each image
+  --precision f32|f16    what a float network keeps between Winograd's transforms; f16 is for GPUs; f32
   --json                 metrics as JSON
   --dry-run              only say what would be read; see raad data
   An image that fails is named; all others are evaluated, and the exit code is 1.`;
@@ -43,12 +45,14 @@ export const options: OptionTable = {
   masks: { type: 'string' },
   category: { type: 'string' },
   out: { type: 'string' },
+  precision: { type: 'string' },
   ...DRY_RUN_OPTIONS,
 };
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
   if (!model) throw new UsageError('eval needs a model and a data set.', 'raad eval MODEL DATA');
+  const precision = readPrecision(args);
   const { root, datasets, leftOut } = await openDatasets(folder, namedFolders(args));
   const chosen = chooseCategories(datasets, args.text('category'));
   const sets = chosen.map((dataset) => ({ root, dataset }));
@@ -76,7 +80,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {
       const { name } = dataset;
-      const job = { engine, file: fileOf(dataset), root, dataset, signal };
+      const job = { engine, file: fileOf(dataset), root, dataset, precision, signal };
       all.push({ name, ...(await evaluateOne(job, target(dataset))) });
       if (!args.flag('json')) printOne(all.at(-1)!);
     }
@@ -129,17 +133,19 @@ export interface EvaluationJob {
   readonly file: string;
   readonly root: string;
   readonly dataset: Dataset;
+  /** `f32` when absent. */
+  readonly precision?: Precision;
   readonly signal: AbortSignal;
 }
 
 /** Evaluates one model on one data set and writes what belongs into `out`. */
 export async function evaluateOne(
-  { engine, file, root, dataset, signal }: EvaluationJob,
+  { engine, file, root, dataset, precision = 'f32', signal }: EvaluationJob,
   out: string | undefined,
   onImage?: (image: EvaluatedImage) => void,
 ): Promise<Evaluation> {
   assertTested(dataset);
-  const detector = await loadDetector(engine, await readBytes(file), file);
+  const detector = await loadDetector(engine, await readBytes(file), file, { precision });
   const source = testSource(root, dataset);
   const files = heatmapFiles(dataset.test);
   const progress = startProgress(`evaluating ${dataset.name}`, source.count, 'images');

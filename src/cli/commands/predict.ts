@@ -8,7 +8,7 @@ import { encodePng, readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { renderHeatmap } from '../../report/heatmap.ts';
 import { heatmapRange } from '../../report/range.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, type OptionTable, readPrecision, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
@@ -21,11 +21,13 @@ export const usage = `raad predict MODEL IMAGE...
 
   --out DIR              where the heat maps go, one for each image (IMAGE.heatmap.png), the current folder by default
   --no-heatmap           scores only
+  --precision f32|f16    what a float network keeps between Winograd's transforms; f16 is for GPUs; f32
   --json                 a JSON line per image`;
 
 export const options: OptionTable = {
   out: { type: 'string' },
   'no-heatmap': { type: 'boolean' },
+  precision: { type: 'string' },
   json: { type: 'boolean' },
 };
 
@@ -33,6 +35,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [modelFile, ...patterns] = args.positionals;
   if (!modelFile || patterns.length === 0)
     throw new UsageError('predict needs a model and images.', 'raad predict MODEL IMAGE...');
+  const precision = readPrecision(args);
   const state = await readModelFile(modelFile);
   const paths = await expandImages(patterns, notice);
   const names = distinctFileNames(paths.map((path) => path.replaceAll('\\', '/')));
@@ -41,7 +44,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const heatmaps = [...paths.keys()].map(heatmapOf);
   await assertOutputs(heatmaps, [modelFile, ...paths, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
-    const detector = new Detector(engine, state);
+    const detector = new Detector(engine, state, { precision });
     let done = 0;
     for (const [index, path] of paths.entries()) {
       signal.throwIfAborted();

@@ -5,6 +5,7 @@ import { input, type Node } from '../../engine/graph.ts';
 import { spin } from '../../engine/sample.ts';
 import { type TuneProgress, tune } from '../../engine/tune.ts';
 import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
+import type { Precision } from '../../engine/variants.ts';
 import type { Detector } from '../../model/detector.ts';
 import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
@@ -13,7 +14,7 @@ import { assertOutputs, assertWritable, writeAtomically } from '../../node/outpu
 import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../../train/fit.ts';
-import { type Arguments, type OptionTable, readWidths, wholeNumber } from '../arguments.ts';
+import { type Arguments, type OptionTable, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
@@ -25,6 +26,7 @@ export const usage = `raad tune
   --batch N              images at once, 1
   --bits LIST            detectors with weights of these widths too, such as 2..8; 8,4 by default, "none" for float alone
   --activations 8|16|32  width of their activations, 8
+  --precision f32|f16    what the float detector and the teacher keep between Winograd's transforms; choices for both are kept; f32
   --training             the training step too (batch 4 unless given)
   --again                measure what is known, too
   --export FILE          write the choices there instead of the user's cache
@@ -36,6 +38,7 @@ export const options: OptionTable = {
   batch: { type: 'string' },
   bits: { type: 'string' },
   activations: { type: 'string' },
+  precision: { type: 'string' },
   training: { type: 'boolean' },
   again: { type: 'boolean' },
   export: { type: 'string' },
@@ -48,6 +51,8 @@ interface Subject {
   /** Timed as a whole, too. */
   readonly detector?: Detector;
   readonly outputs: Readonly<Record<string, Node>>;
+  /** `f32` when absent. */
+  readonly precision?: Precision;
 }
 
 /** What is tuned. @throws UserError for choices that do not exist */
@@ -58,12 +63,13 @@ function readChoices(args: Arguments) {
     batch: args.text('batch') === undefined ? undefined : wholeNumber(args, 'batch', 1, 1),
     widths: bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS),
     activations: Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32,
+    precision: readPrecision(args),
     training: args.flag('training'),
   };
 }
 
 function subjects(
-  { networks, batch, widths, activations, training: isTraining }: ReturnType<typeof readChoices>,
+  { networks, batch, widths, activations, precision, training: isTraining }: ReturnType<typeof readChoices>,
   engine: Engine,
 ): Subject[] {
   const { side } = networks;
@@ -75,8 +81,12 @@ function subjects(
     return { title: detectorName(networks, batch ?? 1, kind), outputs: maps(detector), detector };
   };
   const list: Subject[] = [
-    subject('float', untrainedDetector(engine, networks)),
-    { title: 'teacher', outputs: { teacher: networks.teacher.forward(input('x', [batch ?? 1, 3, side, side])) } },
+    { ...subject(precision === 'f32' ? 'float' : precision, untrainedDetector(engine, networks)), precision },
+    {
+      title: 'teacher',
+      outputs: { teacher: networks.teacher.forward(input('x', [batch ?? 1, 3, side, side])) },
+      precision,
+    },
     ...widths.map((weights) =>
       subject(`w${weights}a${activations}`, untrainedQuantised(engine, networks, { weights, activations })),
     ),
@@ -128,11 +138,13 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       await spin(engine, WARM_UP);
       const graphs = subjects(choices, engine);
       try {
-        for (const { title, outputs } of graphs) {
+        for (const { title, outputs, precision = 'f32' } of graphs) {
           printLine(`${title}:`);
-          await tune(engine, { outputs }, tuning, { again: args.flag('again'), onProgress: show, signal });
+          await tune(engine, { outputs }, tuning, { again: args.flag('again'), precision, onProgress: show, signal });
         }
-        const whole = graphs.flatMap(({ title: name, detector }) => (detector ? [{ name, detector }] : []));
+        const whole = graphs.flatMap(({ title: name, detector, precision = 'f32' }) =>
+          detector ? [{ name, detector, precision }] : [],
+        );
         for (const { name, median } of await timeDetectors(engine, whole, choices.batch ?? 1, tuning, {
           ...TIMING,
           signal,
