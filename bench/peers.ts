@@ -6,6 +6,8 @@
  *   npm run bench:peers -- [--what teacher|detector|training] [--size xs|s] [--side 128] [--batch 1]
  *                          [--rounds N]   50 on a GPU, else 10
  *                          [--seconds N]  for everything; slow peers are run less often. 300
+ *                          [--precisions f32,f16]  of our float plans: f16 adds one with halves between Winograd's
+ *                                         transforms, which may differ by 5 % of the largest value. f32
  *                          [--bits 8,4]   adds our integer networks with weights of these widths and 8-bit activations
  *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu]
  *                                         on a GPU those on WebGPU by default, else all; "none" for ours alone
@@ -17,6 +19,8 @@ import { parseArgs } from 'node:util';
 import { detectCaps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
+import type { CompileOptions } from '../src/engine/plan.ts';
+import { PRECISIONS, type Precision } from '../src/engine/variants.ts';
 import { UserError } from '../src/errors.ts';
 import { activationRange } from '../src/kernels/storage.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../src/model/inference.ts';
@@ -51,6 +55,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string', default: '300' },
     peers: { type: 'string' },
+    precisions: { type: 'string', default: 'f32' },
     bits: { type: 'string' },
     toggles: { type: 'string' },
     json: { type: 'string' },
@@ -74,6 +79,12 @@ const side = positive('side', values.side);
 const batch = positive('batch', values.batch);
 const seconds = positive('seconds', values.seconds);
 const size = parsePdnSize(values.size);
+
+const precisions = values.precisions.split(',').map((name): Precision => {
+  const found = PRECISIONS.find((each) => each === name);
+  if (!found) throw new UserError(`--precisions ${name} is not known.`, `Give some of: ${PRECISIONS.join(', ')}.`);
+  return found;
+});
 
 /** Dawn's toggles for our own device. */
 const toggles = parseToggles(values.toggles);
@@ -105,8 +116,12 @@ const images = Float32Array.from(
 /** Everything as direct convolutions, to tell what Winograd's method gains. */
 const DIRECT = { conv2d: ['rows', 'lanes', 'tile64x64', 'direct'], convDistance: 'features' };
 
-async function ours(name: string, y: Node, variants?: Record<string, string | readonly string[]>): Promise<Peer> {
-  const plan = await engine.compile({ outputs: { y }, ...(variants && { variants }) });
+async function ours(
+  name: string,
+  y: Node,
+  options: Pick<CompileOptions, 'variants' | 'precision'> = {},
+): Promise<Peer> {
+  const plan = await engine.compile({ outputs: { y }, ...options });
   return { name, run: async () => (await plan.run({ x: images }, ['y']))['y'] as Float32Array };
 }
 
@@ -128,10 +143,18 @@ function inferencePeers(): PeerMaker[] {
   const bits = values.bits?.split(',') ?? [];
   return [
     maker('raad-webgpu', (name) => ours(name, fast)),
-    maker('raad-webgpu direct', (name) => ours(name, fast, DIRECT)),
+    maker('raad-webgpu direct', (name) => ours(name, fast, { variants: DIRECT })),
+    ...(precisions.includes('f16') ? [maker('raad-webgpu f16', (name) => halvesPeer(name, fast))] : []),
     ...bits.map((width) => maker(`raad-webgpu w${width}a8`, () => integerPeer(Number(width) as WeightBits, teacher))),
     ...wanted(others),
   ];
+}
+
+/** Of the largest value: rounding of a few layers, of which the last one's is halvesError, at most 0.027. */
+const HALVES_TOLERANCE = 0.05;
+
+async function halvesPeer(name: string, y: Node): Promise<Peer> {
+  return { ...(await ours(name, y, { precision: 'f16' })), tolerance: HALVES_TOLERANCE };
 }
 
 /** The same network quantised, with ranges from the images that are timed. */

@@ -96,6 +96,7 @@ const HALVES_MATRIX_CASES: readonly Case[] = ['matrix2x2', 'matrix4x2'].map((win
 );
 
 const HALVES_CASES: readonly Case[] = [
+  ...(hasMatrices ? HALVES_MATRIX_CASES : []),
   halves('winograd F(3, 4) pooled', conv({ padding: 1, pool: true }, 9, 11), {
     conv2d: 'winograd3Halves',
     winogradHalvesProduct: 'block32x32x16',
@@ -296,7 +297,7 @@ const CASES: readonly Case[] = [
   { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
   { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
   { name: 'qconv2d in groups of channels', root: quantised({ groupSize: 32, output: 'f32' }, 64) },
-  ...(hasMatrices ? [...MATRIX_CASES, ...HALVES_MATRIX_CASES] : []),
+  ...(hasMatrices ? MATRIX_CASES : []),
 ].map((each: Case) => ({ ...each, variants: each.variants ?? { qconv2d: 'tile' } }));
 
 const ELEMENTS: readonly Case[] = [

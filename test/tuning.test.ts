@@ -4,14 +4,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { detectorName, timeDetectors } from '../src/bench/detectors.ts';
 import { layerNodes, randomWeights, rangeNode } from '../src/bench/kernels.ts';
 import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder, type Variant } from '../src/engine/graph.ts';
-import { fuse } from '../src/engine/plan.ts';
+import { chooseVariant, fuse } from '../src/engine/plan.ts';
 import { type TuneProgress, tune } from '../src/engine/tune.ts';
 import { adapterIdentity, Tuning, tuningKey } from '../src/engine/tuning.ts';
+import { choicePrecision, type Precision } from '../src/engine/variants.ts';
+import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { type ActivationStorage, storedType } from '../src/kernels/storage.ts';
+import { winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
 import { Networks } from '../src/model/networks.ts';
 import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
@@ -46,6 +50,47 @@ describe('choices', () => {
     expect(forced.dispatches.length).toBeGreaterThan(1);
     tuned.destroy();
     forced.destroy();
+  });
+
+  test('of plans with halves are kept apart, and one that rounds is passed over in others', async () => {
+    const w = new Parameter('w', { shape: [8, 4, 3, 3], dtype: 'f32' });
+    const y = conv2d(input('x', [1, 4, 9, 9]), w.node, undefined, {}, 'y');
+    const choice = (tuning: Tuning, precision: Precision) =>
+      chooseVariant(y, { caps: gpu.caps, tuning, precision }).name;
+    const both = new Tuning('a', [
+      [tuningKey(y), 'direct'],
+      [tuningKey(y, 'f16'), 'winograd2Halves'],
+    ]);
+    expect(choice(both, 'f32')).toBe('direct');
+    expect(choice(both, 'f16')).toBe('winograd2Halves');
+    const wrong = new Tuning('a', [[tuningKey(y), 'winograd2Halves']]);
+    expect(choice(wrong, 'f32')).toBe(choice(new Tuning('a'), 'f32'));
+    // What has no halves is measured once for both.
+    const pool = avgPool2d(y);
+    const pooled = new Tuning('a', [[tuningKey(pool), 'direct']]);
+    expect(pooled.get(pool, choicePrecision(pool, { precision: 'f16' }))).toBe('direct');
+  });
+
+  test('for halves are measured among variants that round, too', async () => {
+    const tuning = new Tuning(adapterIdentity(gpu.caps));
+    // Two candidates, and few inside them: every kernel takes a while to compile.
+    const others = [layer('y').op, winogradHalvesProductOp].flatMap(({ name: op, variants }) =>
+      variants.map(({ name }) => `${op}/${name}`).filter((name) => !/winograd2Halves|direct|x32x/.test(name)),
+    );
+    const masked = new Engine({
+      device: gpu.device,
+      caps: maskCaps(gpu.caps, { isCpu: false }),
+      tuning,
+      excluded: new Set(others),
+    });
+    const times: string[] = [];
+    await tune(masked, { outputs: { y: layer('y') } }, tuning, {
+      precision: 'f16',
+      onProgress: (progress) => times.push(...Object.keys(progress.times)),
+    });
+    expect(times).toContain('winograd2Halves');
+    expect(Object.keys(tuning.toJSON().choices)).toContain(tuningKey(layer('y'), 'f16'));
+    expect(tuning.get(layer('y'))).toBeUndefined();
   });
 
   test('are made for every op with variants, down into what they consist of', async () => {

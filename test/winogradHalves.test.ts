@@ -1,11 +1,19 @@
 import { describe, expect, test } from 'vitest';
+import { MACHINES, withMatrices } from '../src/bench/machines.ts';
+import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
-import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
-import type { VariantChoice } from '../src/engine/plan.ts';
+import { maskCaps } from '../src/engine/adapter.ts';
+import type { Caps } from '../src/engine/caps.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
+import { lower, type VariantChoice } from '../src/engine/plan.ts';
+import { Tuning } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { AMPLIFICATION, halvesError, winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
+import { Networks } from '../src/model/networks.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
@@ -178,5 +186,76 @@ describe('variants that round', () => {
     expect(names(odd, 'f16')).not.toContain('winograd3Halves');
     const shifted = conv2d(input('x', [1, 9, 9, 9]), input('w', [128, 3, 4, 4]), undefined, { firstChannel: 3 });
     expect(names(shifted, 'f16')).not.toContain('winograd3Halves');
+  });
+});
+
+describe('a detector of precision f16', () => {
+  const caps = maskCaps(gpu.caps, { isCpu: false });
+  const gpuLike = new Engine({ device: gpu.device, caps, tuning: new Tuning('none') });
+  const networks = new Networks('xs', 128);
+  networks.initialise(3);
+  const { image } = renderSpecimen('bracket', undefined, 1, 128);
+
+  test('runs its large convolutions with halves, and its maps stay within their rounding', async () => {
+    const float = untrainedDetector(gpuLike, networks);
+    // What is made of a detector keeps its precision.
+    const halves = untrainedDetector(gpuLike, networks, { precision: 'f16' }).with({ placement: 'exact' });
+    const plan = await halves.compile(1);
+    const names = plan.dispatches.map(({ kernel }) => kernel.split(' ')[0]);
+    plan.destroy();
+    expect(names).toContain('winograd_halves_input.wgsl');
+    expect(names).not.toContain('winograd_input.wgsl');
+    const [expected, actual] = [await float.rawMaps(image), await halves.rawMaps(image)];
+    for (const map of ['studentTeacher', 'autoencoder'] as const) {
+      const range = Math.max(...expected[map]) - Math.min(...expected[map]);
+      const differences = expected[map].map((value, i) => Math.abs(value - actual[map][i]!));
+      expect(Math.max(...differences)).toBeGreaterThan(0);
+      expect(Math.max(...differences)).toBeLessThan(0.01 * range);
+    }
+    float.destroy();
+    halves.destroy();
+  });
+
+  test('is no other where it is quantised, or on CPU adapters by default', async () => {
+    const shaders = (of: Node, precision: 'f32' | 'f16', target = caps) =>
+      [...lower({ outputs: { of }, precision }, { caps: target }).kernels.values()].map(
+        ({ kernel }) => kernel.shader.name,
+      );
+    const graph = untrainedDetector(gpuLike, networks).fusedGraph(1).combined;
+    const cpu = maskCaps(gpu.caps, { isCpu: true });
+    expect(shaders(graph, 'f16', cpu)).toEqual(shaders(graph, 'f32', cpu));
+    const quantised = untrainedQuantised(gpuLike, networks, { weights: 4, activations: 8 }).fusedGraph(1).combined;
+    expect(shaders(quantised, 'f16')).toEqual(shaders(quantised, 'f32'));
+  });
+});
+
+describe('products by matrices of halves', () => {
+  const hopper = withMatrices(MACHINES.h100).caps;
+  const conv = (channels: number, side: number) =>
+    conv2d(
+      input('x', [1, 64, side, side]),
+      new Parameter('w', { shape: [channels, 64, 4, 4], dtype: 'f32' }).node,
+      undefined,
+    );
+  const product = (node: Node, caps: Caps) => {
+    const { kernels } = lower({ outputs: { node }, precision: 'f16' }, { caps });
+    return [...kernels.values()].find(({ kernel }) => /winograd_halves_product/.test(kernel.shader.name))!.kernel;
+  };
+
+  test('are the default where a device has them, in a block that leaves work for all cores', () => {
+    expect(product(conv(256, 129), hopper).defines).toMatchObject({ M: 16, N: 16, K: 16, BM: 128, BN: 128 });
+    expect(product(conv(64, 32), hopper).defines).toMatchObject({ BM: 64, BN: 64 });
+    expect(product(conv(256, 129), MACHINES.h100.caps).shader.name).toBe('winograd_halves_product_block.wgsl');
+  });
+
+  test('need sums in f32, shader-f16 and workgroup memory', () => {
+    const half = { componentType: 'f16', resultComponentType: 'f16', M: 16, N: 16, K: 16 };
+    for (const caps of [
+      maskCaps(hopper, { subgroupMatrixConfigs: [half] }),
+      maskCaps(hopper, { f16: false }),
+      maskCaps(hopper, { limits: { maxComputeWorkgroupStorageSize: 16384 } }),
+    ]) {
+      expect(product(conv(256, 129), caps).shader.name).toBe('winograd_halves_product_block.wgsl');
+    }
   });
 });
