@@ -174,6 +174,17 @@ describe('the main job', () => {
     expect(lines[0]).toMatchObject({ image: 'data/train/good/000.png', width: 96, height: 96 });
   });
 
+  test('on a CPU adapter precision changes nothing, and that is said', () => {
+    const { status, stdout, stderr } = raad(
+      ...['predict', 'models/biscuit.safetensors', 'data/train/good/000.png', '--no-heatmap', '--precision', 'f16'],
+    );
+    expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/kernels with halves are made for GPUs/);
+    expect(stdout).toBe(
+      raad('predict', 'models/biscuit.safetensors', 'data/train/good/000.png', '--no-heatmap').stdout,
+    );
+  });
+
   test('the shaders that run', () => {
     const { status, stdout } = raad(
       'predict',
@@ -456,8 +467,23 @@ describe('estimate', () => {
     }
   });
 
+  test('predicts less time with halves, and least by matrices', () => {
+    const small = ['estimate', '--size', 'xs', '--resolution', '128', '--json', 'halves.json', '--precision'];
+    const read = (precision: string) => {
+      const { status, stderr } = raad(...small, precision);
+      expect(status, stderr).toBe(0);
+      const { predictions } = JSON.parse(readFileSync(at('halves.json'), 'utf8'));
+      return predictions as { precision: string; imagesPerSecond: number }[];
+    };
+    const [[floats], [words, matrices]] = [read('f32'), read('f16')];
+    expect([floats, words, matrices].map((each) => each!.precision)).toEqual(['f32', 'f16', 'f16']);
+    expect(words!.imagesPerSecond).toBeGreaterThan(floats!.imagesPerSecond);
+    expect(matrices!.imagesPerSecond).toBeGreaterThan(words!.imagesPerSecond);
+  });
+
   test('refuses what it cannot use', () => {
     writeFileSync(at('empty.json'), '{}');
+    expectRefusal(['estimate', '--precision', 'f8'], /f8 is not known. Use one of: f32, f16/, 2);
     expectRefusal(['estimate', '--card', 'abacus'], /abacus is not known/, 2);
     expectRefusal(['estimate', '--bits', 'none,9'], /9 does not exist/, 2);
     expectRefusal(['estimate', '--resolution', '100'], /resolution 100 cannot be used/);

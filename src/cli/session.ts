@@ -68,6 +68,8 @@ export async function withEngine<T>(
   if (args.text('toggles')) notice(togglesText(switched));
   if (shader) notice(`${shader} replaces the kernel of the same name.`);
   const caps = detectCaps(opened.device);
+  if (args.text('precision') === 'f16' && caps.isCpu)
+    notice('kernels with halves are made for GPUs: this adapter runs those for floats.');
   const exclusions = withExclusions ? await loadExclusions(caps, notice) : [];
   for (const { variant, row, message } of exclusions)
     notice(`${variant} is not used: \`raad doctor\` found it wrong here (${row}: ${message}). Run it again to check.`);
