@@ -6,7 +6,7 @@
 //
 // u      [POINTS, ceil(ROWS / MT), PAIRS, MT] words of two steps, as vec4
 // v      [pairs of channels, POINTS, vPitch] words of two steps, as vec4
-// scale  [2] (winograd_halves_scale.wgsl)
+// scale  [2] (halves_scale.wgsl)
 // m      [ceil(ROWS / 2), POINTS, mPitch] words of two rows, as vec4; what lies behind the last column is written, too
 // grid   x: ceil(COLUMNS / NT), y: ceil(ROWS / MT), z: POINTS
 // reference: winogradHalvesProductOp in src/kernels/winogradHalves.ts

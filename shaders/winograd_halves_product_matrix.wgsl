@@ -8,7 +8,7 @@
 //
 // u      [POINTS, ceil(ROWS / BM), ceil(DEPTH / 32), BM, 16] words of two steps, as vec4; missing steps zero
 // v      [pairs of channels, POINTS, vPitch] words of two steps
-// scale  [2] (winograd_halves_scale.wgsl)
+// scale  [2] (halves_scale.wgsl)
 // m      [ceil(ROWS / 2), POINTS, mPitch] words of two rows, as vec4; what lies behind the last column is written, too
 // grid   x: ceil(COLUMNS / BN), y: ceil(ROWS / BM), z: POINTS
 // reference: winogradHalvesProductOp in src/kernels/winogradHalves.ts

@@ -2,7 +2,7 @@
 // reads them.
 //
 // w      [CO, CI, K, K]
-// scale  [2] (winograd_halves_scale.wgsl)
+// scale  [2] (halves_scale.wgsl)
 // u      [A * A, ceil(CO / MT), lots, MT, PAIRS] words of two input channels; missing channels zero
 // grid   one invocation per word of a point, folded
 // reference: winogradHalvesWeightsOp in src/kernels/winogradHalves.ts

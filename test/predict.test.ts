@@ -91,9 +91,13 @@ const halves = (name: string, root: Node, variants: Readonly<Record<string, stri
   return { name: `${name} with halves`, root, variants, precision: 'f16' };
 };
 
-const HALVES_MATRIX_CASES: readonly Case[] = ['matrix2x2', 'matrix4x2'].map((winogradHalvesProduct) =>
-  halves(winogradHalvesProduct, conv({}, 71, 9), { conv2d: 'winograd3Halves', winogradHalvesProduct }),
-);
+const HALVES_MATRIX_CASES: readonly Case[] = [
+  ...['matrix2x2', 'matrix4x2'].map((winogradHalvesProduct) =>
+    halves(winogradHalvesProduct, conv({}, 71, 9), { conv2d: 'winograd3Halves', winogradHalvesProduct }),
+  ),
+  halves('conv2d by matrices, pooled', conv({ pool: true, relu: true }, 40), { conv2d: 'matrix2x2Halves' }),
+  halves('conv2d by matrices', conv({ stride: 2, padding: 1 }, 70, 5, 3), { conv2d: 'matrix2x4Halves' }),
+];
 
 const HALVES_CASES: readonly Case[] = [
   ...(hasMatrices ? HALVES_MATRIX_CASES : []),
@@ -375,7 +379,9 @@ describe('formulas give what instrumented kernels count', () => {
   }
 
   test.runIf(full)('for every shader that has one', () => {
-    const missing = hasMatrices ? [] : ['qconv2d_matrix.wgsl', 'winograd_halves_product_matrix.wgsl'];
+    const missing = hasMatrices
+      ? []
+      : ['qconv2d_matrix.wgsl', 'winograd_halves_product_matrix.wgsl', 'conv2d_matrix.wgsl'];
     expect([...seen, ...missing].sort()).toEqual([...COUNTED_SHADERS].sort());
   });
 });

@@ -62,6 +62,8 @@ const EMULATED_PRODUCT = 11;
 const IN_FLIGHT = 4;
 /** Input channels that a step of the matrix kernels multiplies, at one tap or in one point. */
 const STEP_CODES = 32;
+/** Steps that the matrix kernel of halves multiplies at a time. */
+const LOT_STEPS = 16;
 /** Two halves into a word, bounded. */
 const PACK = 5;
 /** Instructions that load a small matrix, the check of its place included. */
@@ -159,6 +161,38 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       steps: Math.ceil(stages / splits) + Math.ceil(values / invocations),
       registers: TM * TN + TM + TN + 4 * (rowLoads + columnLoads) + BASE_REGISTERS,
       workgroupMemory: 4 * (BK * (MT + NP) + values),
+    };
+  },
+  'conv2d_matrix.wgsl'({ node, workgroups, grid, get }) {
+    const [BM, BN, S, M, N, TM, TN] = [get('BM'), get('BN'), get('S'), get('M'), get('N'), get('TM'), get('TN')];
+    const lots = Math.ceil(get('depth') / LOT_STEPS);
+    const staged = (workgroups * lots * LOT_STEPS * (BM + BN)) / 2;
+    const loaded = workgroups * lots * LOT_STEPS * (BN + BM / 2);
+    // Invocations that share a row of sums read its bias.
+    const bias = get('BIAS') * get('outChannels') * grid[0] * Math.min(get('PX'), 4 * S);
+    const sums = workgroups * BM * BN;
+    const stores = size(node.type);
+    const matrices = (LOT_STEPS / get('K')) * (TM + TN);
+    const perLot =
+      STAGE +
+      get('XU') * (8 * (2 + 2 * ADDRESS + 6 * get('PADDED')) + 4 * PACK) +
+      get('WU') * 6 +
+      matrices * MATRIX_LOAD;
+    return {
+      invocations: 4 * S,
+      loads: loaded + bias + workgroups * 4 * S,
+      stores,
+      matrixMultiplyAdds: sums * lots * LOT_STEPS,
+      matrixValueBytes: 2,
+      // Two subgroups read the same rows, two the same columns.
+      workgroupReads: 2 * staged + (1 + 3 * get('POOL')) * stores,
+      workgroupWrites: staged + sums,
+      workgroupBytes: 4 * (3 * staged + 2 * sums),
+      cacheBytes: 4 * (loaded + stores),
+      otherInstructions: workgroups * 4 * S * (8 * DIVISION + lots * perLot) + stores * (4 + 3 * (1 + 3 * get('POOL'))),
+      steps: Math.ceil(lots / 2),
+      registers: (TM * TN * M * N + (TM + TN) * M * get('K')) / S + 12 * get('XU') + 4 * get('WU') + BASE_REGISTERS,
+      workgroupMemory: 4 * (8 * get('BUFFER') + 2 * M * get('PITCH')),
     };
   },
   'conv2d_fold.wgsl'({ node, workgroups, get }) {

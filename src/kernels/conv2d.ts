@@ -16,6 +16,7 @@ import {
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
+import { matrixVariants } from './conv2dMatrix.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
   BLOCK_16x4,
@@ -137,6 +138,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     winogradVariant(3),
     winogradVariant(4),
     winogradVariant(2),
+    ...matrixVariants,
     {
       // Register rows with shuffles; fastest direct kernel on CPU adapters where a row fills the lanes.
       name: 'rows',

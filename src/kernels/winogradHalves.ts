@@ -1,10 +1,10 @@
 import inputShader from '../../shaders/winograd_halves_input.wgsl';
 import blockShader from '../../shaders/winograd_halves_product_block.wgsl';
-import scaleShader from '../../shaders/winograd_halves_scale.wgsl';
 import weightsShader from '../../shaders/winograd_halves_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { HALF_ROUNDOFF, halvesScale } from './halves.ts';
 import type { InputAttrs } from './winograd.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
@@ -28,9 +28,6 @@ export const AMPLIFICATION: Readonly<Record<number, Readonly<Record<number, numb
   4: { 3: 41.9, 2: 15.8 },
   3: { 4: 54.4, 2: 2.9 },
 };
-
-/** Unit roundoff of a half. */
-export const HALF_ROUNDOFF = 2 ** -11;
 
 /** Winograd's error with halves, as a share of the largest output. */
 export function halvesError({ m, k }: TileAttrs): number {
@@ -89,24 +86,6 @@ export const winogradHalvesInputOp: Op<InputAttrs> = {
           grid: [Math.ceil((rows * tilesX) / workgroup), Math.ceil(channels / 2)],
         };
       },
-    },
-  ],
-};
-
-/** w -> [2]: a power of two for the weights, and what undoes it and the input's in the products. */
-const winogradHalvesScaleOp: Op<TileAttrs> = {
-  name: 'winogradHalvesScale',
-  infer: () => ({ shape: [2], dtype: 'f32' }),
-  reference: testedThrough('winogradHalvesScale', 'conv2d'),
-  variants: [
-    {
-      name: 'workgroup',
-      kernel: (node) => ({
-        shader: { name: 'winograd_halves_scale.wgsl', source: scaleShader },
-        defines: { SHIFT: inputShift(node.attrs), WORKGROUP: 256 },
-        params: { size: u32(size(inputType(node, 0))) },
-        grid: [1],
-      }),
     },
   ],
 };
@@ -254,7 +233,7 @@ function packed(node: Node<ProductAttrs>, algorithm: Algorithm): Node {
   const [w, v] = node.inputs as [Node, Node];
   const { m, k } = node.attrs;
   const { tile, pairs } = algorithm;
-  const scale = makeNode(winogradHalvesScaleOp, [w], { m, k }, `${node.label}.scale`);
+  const scale = halvesScale(w, inputShift({ m, k }), `${node.label}.scale`);
   const u = makeNode(winogradHalvesWeightsOp, [w, scale], { m, k, tile, pairs }, `${node.label}.weights`);
   const [rows, depth] = w.type.shape as [number, number];
   return makeNode(productPackedOp, [u, v, scale], { ...node.attrs, ...algorithm, rows, depth }, node.label);

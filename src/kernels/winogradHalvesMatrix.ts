@@ -1,6 +1,7 @@
 import shader from '../../shaders/winograd_halves_product_matrix.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { type Kernel, u32 } from '../engine/graph.ts';
+import { halfMatrices } from './halves.ts';
 import type { HalvesOperands } from './winogradHalves.ts';
 
 /** Matrices of a subgroup: rows x columns. */
@@ -34,18 +35,6 @@ interface MatrixTiling extends Pick<SubgroupMatrixConfig, 'M' | 'N' | 'K'> {
   /** Vec4 of a buffer, and of all workgroup memory. */
   readonly buffer: number;
   readonly vectors: number;
-}
-
-/** The largest matrices of halves with sums in f32 that the kernel can take. */
-function halfMatrices({ f16, subgroupMatrixConfigs }: Caps): SubgroupMatrixConfig | undefined {
-  if (!f16) return undefined;
-  const sides = [8, 16, 32];
-  const fitting = subgroupMatrixConfigs.filter(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === 'f16' && resultComponentType === 'f32' && [M, N, K].every((side) => sides.includes(side)),
-  );
-  const products = ({ M, N, K }: SubgroupMatrixConfig) => M * N * K;
-  return fitting.sort((a, b) => products(b) - products(a))[0];
 }
 
 /** The kernel's sizes on a device, or undefined where it cannot run. */

@@ -1,10 +1,10 @@
-// The power of two that brings the largest weight of a layer into [2^7, 2^8), so that transformed weights are halves far from
-// both ends of their range, and what undoes it together with the scale 2^-SHIFT of the transformed input.
+// The power of two that brings the largest weight of a layer into [2^7, 2^8), so that weights, transformed or not, are halves far
+// from both ends of their range, and what undoes it together with a scale 2^-SHIFT of the other operand.
 //
 // w     [SIZE]
 // y     [2]: the scale of the weights, the factor of the products
 // grid  one workgroup
-// reference: winogradHalvesScaleOp in src/kernels/winogradHalves.ts
+// reference: halvesScaleOp in src/kernels/halves.ts
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #params
