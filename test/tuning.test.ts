@@ -65,6 +65,10 @@ describe('choices', () => {
     expect(choice(both, 'f16')).toBe('winograd2Halves');
     const wrong = new Tuning('a', [[tuningKey(y), 'winograd2Halves']]);
     expect(choice(wrong, 'f32')).toBe(choice(new Tuning('a'), 'f32'));
+    // On this adapter halves are not the default: what was measured among floats holds.
+    const caps = maskCaps(gpu.caps, { isCpu: true });
+    const floats = new Tuning('a', [[tuningKey(y), 'direct']]);
+    expect(chooseVariant(y, { caps, tuning: floats, precision: 'f16' }).name).toBe('direct');
     // What has no halves is measured once for both.
     const pool = avgPool2d(y);
     const pooled = new Tuning('a', [[tuningKey(pool), 'direct']]);

@@ -92,10 +92,17 @@ export function chooseVariant(node: Node, target: Target, forced?: VariantChoice
       : 'is unknown or not supported here';
     throw new ShapeError(`${op.name}: variant '${name}' ${why}; it has ${names}.`);
   }
-  const measured = target.tuning?.get(node, choicePrecision(node, target));
-  const tuned = measured && supported.find((variant) => variant.name === measured);
+  const measured = (among: Precision) => {
+    const choice = target.tuning?.get(node, among);
+    return supported.find((variant) => variant.name === choice);
+  };
+  const among = choicePrecision(node, target);
+  const tuned = measured(among);
   if (tuned) return tuned;
   const best = supported.find((variant) => mayBeDefault(variant, target.caps, node)) ?? supported[0];
+  // Where no halves are the default, what was measured among floats holds.
+  const float = among === 'f16' && !best?.rounds ? measured('f32') : undefined;
+  if (float) return float;
   if (!best) {
     const failed = [...(target.excluded ?? [])].filter((each) => each.startsWith(`${op.name}/`));
     const but =
