@@ -87,9 +87,18 @@ const MATRIX_CASES: readonly Case[] = [
   },
 ];
 
-const halves = (name: string, root: Node, variants: Readonly<Record<string, string>>): Case => {
+const halves = (name: string, root: Node, variants: VariantChoice): Case => {
   return { name: `${name} with halves`, root, variants, precision: 'f16' };
 };
+
+/** Maps of two distances, of which one has a target, and their mean. */
+function bothMaps(): Node {
+  const [first, second] = [undefined, named('t', 1, 37, 8, 9)].map((target, i) => {
+    const operands = [named(`w${i}`, 37, 9, 4, 4), named(`b${i}`, 37), target] as const;
+    return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
+  });
+  return stackMaps(first!, second!, named('q', 4));
+}
 
 const HALVES_MATRIX_CASES: readonly Case[] = [
   ...['matrix2x2', 'matrix4x2'].map((winogradHalvesProduct) =>
@@ -114,6 +123,12 @@ const HALVES_CASES: readonly Case[] = [
     convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
     { convDistance: 'winograd3Halves', winogradHalvesProduct: 'block32x32x16', winogradMap: 'splits' },
   ),
+  halves('both maps', bothMaps(), {
+    convDistance: 'winograd3Halves',
+    winogradHalvesProduct: 'block32x32x16',
+    winogradMap: 'workgroup',
+    winogradMeanDistance: ['stacked', 'workgroup'],
+  }),
   halves(
     'distance in one dispatch',
     convDistance(x(2, 9, 11, 12), named('w', 37, 7, 4, 4), named('b', 37), undefined),
@@ -258,13 +273,9 @@ const CASES: readonly Case[] = [
     variants: { 'conv2d/first': 'split16x4', 'conv2d/second': 'split32x32', conv2dTile: ['staged', 'tile'] },
   },
   ...(['winograd3', 'winograd2'] as const).map((other): Case => {
-    const maps = [undefined, named('t', 1, 37, 8, 9)].map((target, i) => {
-      const operands = [named(`w${i}`, 37, 9, 4, 4), named(`b${i}`, 37), target] as const;
-      return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
-    });
     return {
       name: `both maps by ${other} and winograd3`,
-      root: stackMaps(maps[0]!, maps[1]!, named('q', 4)),
+      root: bothMaps(),
       variants: {
         'convDistance/map0': other,
         'convDistance/map1': 'winograd3',
