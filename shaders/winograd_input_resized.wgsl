@@ -1,17 +1,38 @@
-// Winograd input transform of a plane that is resized while it is read: as winograd_input of resize_bilinear.
+// Winograd input transform of a plane that is resized while it is read: as winograd_input of resize_bilinear, or with HALVES as
+// winograd_halves_input of it.
 //
 // Upwards an invocation reads the window of source values below its tile once, ROWS x COLUMNS of them. The weights of a
 // patch's row or column are 1 - |distance| on three neighbours, of which one is zero: where the tile begins between two source
 // values decides which. Downwards every value of a patch has four source values of its own.
 //
 // x     [N, CI, INY, INX]
-// v     [CI, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
+// v     [CI, A * A, pitch] or, with HALVES, [ceil(CI / 2), A * A, pitch] words of two channels times 2^-SHIFT, T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // grid  x: ceil(T / WORKGROUP), y: ceil(CI / CHANNELS); one invocation per tile and CHANNELS input channels
-// reference: resizeBilinear, then winogradInputOp in src/kernels/winograd.ts
+// reference: resizeBilinear, then winogradInputOp in src/kernels/winograd.ts or winogradHalvesInputOp in winogradHalves.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
+#if HALVES
+@group(0) @binding(1) var<storage, read_write> v: array<u32>;
+#else
 @group(0) @binding(1) var<storage, read_write> v: array<f32>;
+#end
 #params
+#if HALVES
+#include winogradPairs
+#include halves
+#else
 #include winograd
+#end
+
+// A source value of a channel, or with HALVES of two of them.
+#if HALVES
+fn source(base: vec2u, place: u32) -> Value {
+  return vec2f(x[base.x + place], x[base.y + place]);
+}
+#else
+fn source(base: u32, place: u32) -> Value {
+  return x[base + place];
+}
+#end
 
 // Of a source value so far away, and nothing where the patch's value is one of the padding.
 fn weight(distance: f32, inside: bool) -> f32 {
@@ -65,12 +86,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #end
   let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
-  for (var channel = group.y * ${CHANNELS}u; channel < last; channel++) {
+  for (var channel = group.y * ${CHANNELS}u; channel < last; channel += ${1 + HALVES}u) {
+#if HALVES
+    // Behind an odd number of channels is one of zeros.
+    let isPair = channel + 1u < params.channels;
+    let base = (image * params.channels + channel) * ${INY * INX}u + vec2u(0u, select(0u, ${INY * INX}u, isPair));
+    let factor = vec2f(1.0, select(0.0, 1.0, isPair)) / ${SCALE}.0;
+#else
     let base = (image * params.channels + channel) * ${INY * INX}u;
+#end
 #if UP
 #for r in 0..ROWS
 #for c in 0..COLUMNS
-    let s${r}_${c} = x[base + y${r} + x${c}];
+    let s${r}_${c} = source(base, y${r} + x${c});
 #end
 #for j in 0..A
     let h${r}_${j} = wx${j}_0 * s${r}_${j * INX / OUTX} + wx${j}_1 * s${r}_${j * INX / OUTX + 1} + wx${j}_2 * s${r}_${j * INX / OUTX + 2};
@@ -80,7 +108,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..A
 #for k in 0..2
 #for j in 0..A
-    let h${2 * i + k}_${j} = wx${j}_0 * x[base + y${i}_${k} + x${j}_0] + wx${j}_1 * x[base + y${i}_${k} + x${j}_1];
+    let h${2 * i + k}_${j} = wx${j}_0 * source(base, y${i}_${k} + x${j}_0) + wx${j}_1 * source(base, y${i}_${k} + x${j}_1);
 #end
 #end
 #end
@@ -96,7 +124,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     ));
 #end
-    let at = channel * ${A * A}u * params.pitch + t;
+    let at = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t;
 #for i in 0..A
     let row${i} = inputTransform(Points(
 #for j in 0..A
@@ -104,7 +132,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     ));
 #for j in 0..A
+#if HALVES
+    v[at + ${i * A + j}u * params.pitch] = halves(factor * row${i}.s${j});
+#else
     v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
+#end
 #end
 #end
   }

@@ -11,19 +11,23 @@ import { engine } from './gpu.ts';
 import { isTested } from './planned.ts';
 
 const gpu = await engine();
+const { caps, variants, excluded } = gpu;
 
 describe('what takes in what produces its input equals the float64 reference, bit for bit in every run', () => {
   for (const prepared of table.filter(({ absorbs }) => absorbs).map(prepareCase)) {
     const { name, absorbs } = prepared.row;
     test(name, async () => {
-      const [path] = rowPaths(prepared, gpu, isTested);
+      const [path] = rowPaths(prepared, { caps, variants, excluded, precision: 'f16' }, isTested);
       expect(path?.steps.at(-1)).toBe(`${absorbs!.op}/${absorbs!.variant}`);
-      const plan = await gpu.compile({ outputs: { y: prepared.output }, variants: path!.variants });
-      expect(plan.dispatches.filter(({ label }) => !/weights|packed/.test(label))).toHaveLength(absorbs!.dispatches);
+      const { precision, rounding } = path!;
+      const plan = await gpu.compile({ outputs: { y: prepared.output }, variants: path!.variants, precision });
+      expect(plan.dispatches.filter(({ label }) => !/weights|packed|scale/.test(label))).toHaveLength(
+        absorbs!.dispatches,
+      );
       const { y } = await plan.run(prepared.data(), ['y']);
       const { y: again } = await plan.run(prepared.data(), ['y']);
       plan.destroy();
-      const { isRight, message } = compareResult(prepared, y!);
+      const { isRight, message } = compareResult(prepared, y!, rounding);
       if (!isRight) expect.fail(message);
       expect(again).toEqual(y);
     });

@@ -362,9 +362,10 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
   'winograd_input_resized.wgsl'({ workgroups, get }) {
     const [A, M, UP] = [get('A'), get('M'), get('UP')];
     const [ROWS, COLUMNS] = [get('ROWS'), get('COLUMNS')];
-    const tiles = get('channels') * get('rows') * get('tilesX');
+    const together = 1 + get('HALVES');
+    const tiles = Math.ceil(get('channels') / together) * get('rows') * get('tilesX');
     const points = A * A * tiles;
-    const loads = (UP ? ROWS * COLUMNS : 4 * A * A) * tiles;
+    const loads = together * (UP ? ROWS * COLUMNS : 4 * A * A) * tiles;
     // Source columns that a tile adds to those of its neighbour, which are in the core's cache.
     const fresh = (M * get('INX')) / get('OUTX');
     const [rows, taps] = UP ? [ROWS, 3] : [2 * A, 2];
@@ -372,13 +373,15 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
       invocations: get('WORKGROUP'),
       loads,
       stores: points,
-      cacheBytes: 4 * (rows * fresh * tiles + points),
+      cacheBytes: 4 * (together * rows * fresh * tiles + points),
       otherInstructions:
         workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 2 * A * (6 + 4 * taps) + 4 * rows) +
-        tiles * (2 * A * INPUT_TRANSFORM[A]! + taps * A * (rows + A) + 2 * A * A) +
+        tiles *
+          (together * (2 * A * INPUT_TRANSFORM[A]! + taps * A * (rows + A)) +
+            (2 + get('HALVES') * (PACK + 2)) * A * A) +
         2 * loads,
-      steps: get('CHANNELS'),
-      registers: (UP ? ROWS : A) * A + A * A + 2 * A * taps + BASE_REGISTERS,
+      steps: get('CHANNELS') / together,
+      registers: together * ((UP ? ROWS : A) * A + A * A) + 2 * A * taps + BASE_REGISTERS,
     };
   },
   'winograd_halves_product_block.wgsl'({ workgroups, grid, get }) {

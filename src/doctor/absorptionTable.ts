@@ -5,6 +5,7 @@ import { channelDistance, stackMaps } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
+import { halvesError } from '../kernels/winogradHalves.ts';
 import type { Absorption, Case, InputSpec } from './table.ts';
 
 type Shape4 = readonly [number, number, number, number];
@@ -15,6 +16,7 @@ const f = (...shape: number[]): InputSpec => ({ shape });
 const WINOGRAD_ERROR = 64;
 
 const RESIZED_INPUT = { op: 'winogradInput', variant: 'resized', plain: 'tile' } as const;
+const RESIZED_HALVES = { ...RESIZED_INPUT, op: 'winogradHalvesInput' } as const;
 const STAGED = { op: 'conv2dTile', variant: 'staged', plain: 'tile' } as const;
 const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
 const SHARED = { op: 'sharedDistance', variant: 'shared' } as const;
@@ -28,13 +30,15 @@ function resized(
   variant: string,
 ): Case {
   const isWinograd = variant.startsWith('winograd');
+  const tile = variant.match(/^winograd(\d)Halves$/)?.[1];
   return {
     name: `conv2d ${n}x${ci}x${h}x${width} resized to ${to.join('x')} -> ${co}, k${k} ${JSON.stringify(attrs)} by ${variant}`,
     inputs: [f(n, ci, h, width), f(co, ci / (attrs.groups ?? 1), k, k), f(co)],
     build: ([x, w, b]) => conv2d(resizeBilinear(x!, ...to), w!, b, attrs, 'y'),
     reduction: ci * k * k * (isWinograd ? WINOGRAD_ERROR : 1),
     absorbs: {
-      ...(isWinograd ? RESIZED_INPUT : STAGED),
+      ...(tile ? RESIZED_HALVES : isWinograd ? RESIZED_INPUT : STAGED),
+      ...(tile && { rounding: halvesError({ m: Number(tile), k }) }),
       steps: [`conv2d/${variant}`],
       variants: { conv2d: variant },
       dispatches: isWinograd ? 3 : variant.startsWith('split') ? 2 : 1,
@@ -86,6 +90,7 @@ function stacked(
   [first, second]: readonly [string, string],
   dispatches: number,
 ): Case {
+  const isHalved = [first, second].some((name) => name.endsWith('Halves'));
   return {
     name: `stackMaps of ${n}x${c}x${h}x${width} -> ${co}, k${k}, by ${first} and ${second}`,
     inputs: [
@@ -107,6 +112,7 @@ function stacked(
       steps: ['stackMaps/element'],
       variants: { 'convDistance/a': first, 'convDistance/b': second, winogradMap: 'workgroup' },
       dispatches,
+      ...(isHalved && { rounding: 2 * halvesError({ m: 3, k }) }),
     },
   };
 }
@@ -129,6 +135,8 @@ export const absorptionTable: readonly Case[] = [
   resized([1, 3, 17, 12], [8, 7], [5, 3], { padding: 1, relu: true }, 'winograd4'),
   resized([1, 3, 9, 5], [7, 11], [5, 3], { padding: 1, pool: true }, 'winograd2'),
   resized([2, 6, 6, 6], [6, 6], [128, 4], { padding: 1, groups: 2 }, 'winograd3'),
+  resized([2, 5, 7, 9], [13, 17], [9, 4], { padding: 2, relu: true }, 'winograd3Halves'),
+  resized([1, 3, 17, 12], [8, 7], [5, 3], { padding: 1, relu: true }, 'winograd4Halves'),
   resized([1, 9, 5, 6], [9, 11], [35, 4], { padding: 2, relu: true }, 'tile32x32'),
   resized([2, 5, 4, 3], [7, 7], [9, 3], { stride: 2, pool: true }, 'tile32x64'),
   resized([3, 20, 1, 1], [3, 3], [18, 4], { padding: 2, relu: true }, 'split16x4'),
@@ -142,7 +150,9 @@ export const absorptionTable: readonly Case[] = [
   // One transform for both, two products, one dispatch for the maps.
   stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3', 'winograd3'], 4),
   stacked([1, 4, 9, 8], [33, 3, 0], ['winograd4', 'winograd4'], 4),
+  stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3Halves', 'winograd3Halves'], 4),
   // The first map is there already.
+  stacked([2, 4, 8, 9], [7, 4, 2], ['winograd3', 'winograd3Halves'], 6),
   stacked([2, 3, 8, 8], [5, 4, 1], ['winograd2', 'winograd3'], 6),
   {
     name: 'channelDistance of what is standardised',

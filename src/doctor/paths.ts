@@ -28,23 +28,25 @@ export function rowPaths(
   isTested: (op: string) => boolean,
 ): VariantPath[] {
   if (!absorbs) return variantPaths(output, target, isTested);
-  const { steps, variants, op, variant, plain } = absorbs;
+  const { steps, variants, op, variant, plain, rounding = 0 } = absorbs;
+  const precision = rounding > 0 ? 'f16' : 'f32';
+  if (precision === 'f16' && target.precision !== 'f16') return [];
   const without = plain === undefined ? [] : [plain];
-  const exact = { precision: 'f32', rounding: 0 } as const;
-  const path = (name: string): VariantPath => ({ steps: [...steps, `${op}/${name}`], variants, ...exact });
-  return [
-    { ...path(variant), variants: { ...variants, [op]: [variant, ...without] } },
-    {
-      ...(plain === undefined ? { steps, variants, ...exact } : path(plain)),
-      variants: { ...variants, [op]: without },
-    },
-  ].filter((each, i) => runs(output, target, each.variants, i === 0 ? `${op}/${variant}` : undefined));
+  const path = (name: string | undefined, choice: readonly string[]): VariantPath => ({
+    steps: name === undefined ? steps : [...steps, `${op}/${name}`],
+    variants: { ...variants, [op]: choice },
+    precision,
+    rounding,
+  });
+  return [path(variant, [variant, ...without]), path(plain, without)].filter((each, i) =>
+    runs(output, { ...target, precision }, each.variants, i === 0 ? `${op}/${variant}` : undefined),
+  );
 }
 
 /** Whether a graph can be run so, by a dispatch of that op and variant. */
 function runs(output: Node, target: Target, variants: VariantChoice, step: string | undefined): boolean {
   try {
-    const { kernels } = lower({ outputs: { output }, variants, precision: 'f32' }, target);
+    const { kernels } = lower({ outputs: { output }, variants }, target);
     return step === undefined || [...kernels].some(([{ op }, { variant }]) => `${op.name}/${variant}` === step);
   } catch (error) {
     if (error instanceof ShapeError) return false;

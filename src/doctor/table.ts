@@ -65,6 +65,8 @@ export interface Absorption {
   readonly op: string;
   readonly variant: string;
   readonly plain?: string;
+  /** Of plans of precision `f16`: what their variants may be off by, as a share of the largest value; 0 when absent. */
+  readonly rounding?: number;
   /** Dispatches of a run, where the row absorbs all that it can. */
   readonly dispatches: number;
 }
@@ -364,6 +366,7 @@ export const table: readonly Case[] = [
   convDifferences([2, 16, 9, 11], [7, 4], [5, 3, 1]),
   convDifferences([1, 32, 12, 8], [33, 4], [16, 4, 2], { firstChannel: 3, bias: false }),
   convDifferences([1, 16, 8, 7], [12, 3], [9, 1, 0]),
+  convDifferences([2, 64, 9, 8], [21, 4], [35, 3, 1], { firstChannel: 2 }),
   { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
   {
     name: 'siameseWeights',

@@ -1,17 +1,16 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
-import resizedInputShader from '../../shaders/winograd_input_resized.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
 import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { f32, i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
-import { resizeBilinearOp } from './resizeBilinear.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradGradProducts } from './winogradGrad.ts';
 import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
 import { winogradMap } from './winogradMap.ts';
+import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
 import {
   type Chunk,
   channelsPerInvocation,
@@ -30,17 +29,6 @@ import {
 /** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
 export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
 
-export interface InputAttrs extends TileAttrs {
-  readonly padding: number;
-  /** Tile rows, counted through all images of the batch: this chunk, and in one image. */
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-  /** Height and width to which x is resized while it is read. */
-  readonly resized?: readonly [number, number];
-}
-
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
 export const winogradInputOp: Op<InputAttrs> = {
   name: 'winogradInput',
@@ -49,12 +37,7 @@ export const winogradInputOp: Op<InputAttrs> = {
   },
   reference: testedThrough('winogradInput', 'conv2d'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
-  absorb(node, isOnlyUser) {
-    const [x] = node.inputs as [Node];
-    if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
-    const [, , height, width] = nchw(x.type);
-    return makeNode(winogradInputOp, x.inputs, { ...node.attrs, resized: [height, width] }, node.label);
-  },
+  absorb: absorbResize,
   variants: [
     {
       name: 'tile',
@@ -94,45 +77,7 @@ export const winogradInputOp: Op<InputAttrs> = {
       name: 'resized',
       supports: (_, { attrs }) => attrs.resized !== undefined,
       madeFor: 'gpu',
-      kernel(node, caps) {
-        const { m, k, padding, firstRow, rows, tilesY, tilesX, resized } = node.attrs;
-        const [, channels, height, width] = nchw(inputType(node, 0));
-        const [outHeight, outWidth] = resized!;
-        const A = m + k - 1;
-        const across = Math.ceil((rows * tilesX) / WORKGROUP);
-        const each = channelsPerInvocation(caps, across, channels);
-        // From the value before the patch's first one to that behind the last one.
-        const window = (from: number, to: number) => Math.floor(((A - 1) * from) / to) + 3;
-        return {
-          shader: { name: 'winograd_input_resized.wgsl', source: resizedInputShader },
-          defines: {
-            A,
-            K: k,
-            M: m,
-            INY: height,
-            INX: width,
-            OUTY: outHeight,
-            OUTX: outWidth,
-            UP: Number(outHeight >= height && outWidth >= width),
-            ROWS: window(height, outHeight),
-            COLUMNS: window(width, outWidth),
-            CHANNELS: each,
-            WORKGROUP,
-          },
-          params: {
-            channels: u32(channels),
-            scaleY: f32(height / outHeight),
-            scaleX: f32(width / outWidth),
-            padding: i32(padding),
-            firstRow: u32(firstRow),
-            rows: u32(rows),
-            tilesY: u32(tilesY),
-            tilesX: u32(tilesX),
-            pitch: u32(pitch(rows * tilesX)),
-          },
-          grid: [across, Math.ceil(channels / each)],
-        };
-      },
+      kernel: (node, caps) => resizedInputKernel(node, caps),
     },
   ],
 };
@@ -496,13 +441,13 @@ interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
   readonly second?: SecondInput;
-  /** Whether what lies between the transforms is rounded to halves, which no second input has; no when absent. */
-  readonly halves?: boolean;
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
   readonly firstChannel: number;
   readonly label: string;
+  /** Whether what lies between the transforms is rounded to halves, which no second input has; no when absent. */
+  readonly halves?: boolean;
 }
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */

@@ -5,9 +5,9 @@ import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 import { HALF_ROUNDOFF, halvesScale } from './halves.ts';
-import type { InputAttrs } from './winograd.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
+import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
 import { pitch, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
 
 /*
@@ -55,9 +55,11 @@ export const winogradHalvesInputOp: Op<InputAttrs> = {
   },
   reference: testedThrough('winogradHalvesInput', 'conv2d'),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  absorb: absorbResize,
   variants: [
     {
       name: 'tile',
+      supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
         const [, channels, height, width] = nchw(inputType(node, 0));
@@ -86,6 +88,12 @@ export const winogradHalvesInputOp: Op<InputAttrs> = {
           grid: [Math.ceil((rows * tilesX) / workgroup), Math.ceil(channels / 2)],
         };
       },
+    },
+    {
+      name: 'resized',
+      supports: (_, { attrs }) => attrs.resized !== undefined,
+      madeFor: 'gpu',
+      kernel: (node, caps) => resizedInputKernel(node, caps, 2 ** inputShift(node.attrs)),
     },
   ],
 };
