@@ -1,5 +1,6 @@
 import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
+import type { Caps } from '../engine/caps.ts';
 import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
@@ -61,9 +62,7 @@ const winogradMapOp: Op<MapAttrs> = {
   variants: [
     {
       name: 'workgroup',
-      supports: ({ limits }, { attrs }) =>
-        limits.maxComputeInvocationsPerWorkgroup >= MEAN_WORKGROUP &&
-        limits.maxComputeWorkgroupStorageSize >= 4 * attrs.m ** 2 * MEAN_WORKGROUP,
+      supports: (caps, { attrs }) => meanWorkgroup(attrs.m, caps) !== undefined,
       madeFor: 'gpu',
       lower: (node) =>
         overChunks(node, (inputs, chunk) => {
@@ -149,9 +148,19 @@ interface MeanAttrs extends Omit<PartsAttrs, 'channelsPerSplit'> {
   readonly stacked?: 'map' | 'products';
 }
 
-/** Invocations of a workgroup, and how many of them share the channels of a tile. */
-const MEAN_WORKGROUP = 256;
-const SLOTS = 32;
+/** Invocations of a workgroup: as many as the device allows, up to what leaves each of them enough registers. */
+const MEAN_WORKGROUPS = [512, 256] as const;
+/** Tiles of a workgroup, whose products lie side by side; half as many where there would be fewer workgroups than this. */
+const MEAN_TILES = 8;
+const ENOUGH_WORKGROUPS = 128;
+
+/** Invocations of a workgroup that sums up tiles of m x m values; undefined where the device allows too few. */
+function meanWorkgroup(m: number, { limits }: Caps): number | undefined {
+  return MEAN_WORKGROUPS.find(
+    (size) =>
+      limits.maxComputeInvocationsPerWorkgroup >= size && limits.maxComputeWorkgroupStorageSize >= 4 * m ** 2 * size,
+  );
+}
 
 /**
  * The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. Where
@@ -216,11 +225,14 @@ export function stackedDistance(map: Node, other: Node, quantiles: Node): Node |
   );
 }
 
-function meanKernel(node: Node<MeanAttrs>): Kernel {
+function meanKernel(node: Node<MeanAttrs>, caps: Caps): Kernel {
   const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, halves = false } = node.attrs;
   const [height, width] = node.type.shape.slice(-2) as [number, number];
   const [, , pitch] = inputType(node, 0).shape as [number, number, number];
   const channels = inputType(node, 1).shape[0]!;
+  const workgroup = meanWorkgroup(m, caps)!;
+  const tiles = rows * tilesX;
+  const together = Math.ceil(tiles / MEAN_TILES) < ENOUGH_WORKGROUPS ? MEAN_TILES / 2 : MEAN_TILES;
   return {
     shader: { name: 'winograd_mean_distance.wgsl', source: meanShader },
     defines: {
@@ -231,8 +243,8 @@ function meanKernel(node: Node<MeanAttrs>): Kernel {
       HALVES: Number(halves),
       STACKED: Number(stacked !== undefined),
       SETS: stacked === 'products' ? 2 : 1,
-      SLOTS,
-      WORKGROUP: MEAN_WORKGROUP,
+      SLOTS: workgroup / together,
+      WORKGROUP: workgroup,
     },
     params: {
       channels: u32(channels),
@@ -246,6 +258,6 @@ function meanKernel(node: Node<MeanAttrs>): Kernel {
       pitch: u32(pitch),
       ...(stacked && { mapSize: u32(size(node.type) / 3) }),
     },
-    grid: [Math.ceil((rows * tilesX * SLOTS) / MEAN_WORKGROUP)],
+    grid: [Math.ceil(tiles / together)],
   };
 }
