@@ -123,6 +123,22 @@ const HALVES_CASES: readonly Case[] = [
     convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
     { convDistance: 'winograd3Halves', winogradHalvesProduct: 'block32x32x16', winogradMap: 'splits' },
   ),
+  ...(
+    [
+      [21, 17],
+      [5, 4],
+    ] as const
+  ).map((to) =>
+    halves(
+      `resized to ${to.join('x')}`,
+      conv2d(resizeBilinear(x(2, 7, 9, 8), ...to), named('w', 37, 7, 4, 4), undefined),
+      {
+        conv2d: 'winograd3Halves',
+        winogradHalvesProduct: 'block32x32x16',
+        winogradHalvesInput: ['resized', 'tile'],
+      },
+    ),
+  ),
   halves('both maps', bothMaps(), {
     convDistance: 'winograd3Halves',
     winogradHalvesProduct: 'block32x32x16',
