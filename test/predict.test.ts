@@ -123,15 +123,13 @@ const HALVES_CASES: readonly Case[] = [
     convDistance(x(1, 9, 11, 12), named('w', 37, 9, 4, 4), named('b', 37), named('t', 1, 37, 8, 9)),
     { convDistance: 'winograd3Halves', winogradHalvesProduct: 'block32x32x16', winogradMap: 'splits' },
   ),
-  ...(
-    [
-      [21, 17],
-      [5, 4],
-    ] as const
-  ).map((to) =>
+  ...[
+    { height: 21, width: 17 },
+    { height: 5, width: 4 },
+  ].map(({ height, width }) =>
     halves(
-      `resized to ${to.join('x')}`,
-      conv2d(resizeBilinear(x(2, 7, 9, 8), ...to), named('w', 37, 7, 4, 4), undefined),
+      `resized to ${height} x ${width}`,
+      conv2d(resizeBilinear(x(2, 7, 9, 8), height, width), named('w', 37, 7, 4, 4), undefined),
       {
         conv2d: 'winograd3Halves',
         winogradHalvesProduct: 'block32x32x16',
