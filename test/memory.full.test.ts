@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { Detector } from '../src/model/detector.ts';
@@ -7,13 +8,19 @@ import { untrainedDetector } from './untrained.ts';
 
 const PREDICTIONS = 1000;
 const WARM_UP = 200;
+/** Sizes of images, each of another one, and how many of them are seen before growth is measured. */
+const SIZES = 700;
+const SIZES_BEFORE = 100;
+/** More than a detector keeps its chains for. */
+const KEPT = 32;
 /** Growth that the garbage collector's timing explains, bytes. */
 const SLACK = 40 * 2 ** 20;
 
-test('memory stays flat over a thousand predictions', { timeout: 1_800_000 }, async () => {
+/** A device, a detector on it, and what lives there of what it makes. */
+async function observed() {
   const opened = await openDevice();
   const { device } = opened;
-  const live = { buffers: 0, bytes: 0, made: 0 };
+  const live = { buffers: 0, bytes: 0, made: 0, pipelines: 0 };
   const createBuffer = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) => {
     const buffer = createBuffer(descriptor);
@@ -28,27 +35,73 @@ test('memory stays flat over a thousand predictions', { timeout: 1_800_000 }, as
     };
     return buffer;
   };
+  const createPipeline = device.createComputePipelineAsync.bind(device);
+  device.createComputePipelineAsync = (descriptor) => {
+    live.pipelines++;
+    return createPipeline(descriptor);
+  };
   const detector = new Detector(new Engine({ device }), await untrainedDetector());
+  onTestFinished(() => {
+    detector.destroy();
+    opened.close();
+  });
+  const residentBytes = () => {
+    globalThis.gc?.();
+    return process.memoryUsage().rss;
+  };
+  return { detector, live, residentBytes };
+}
+
+test('memory stays flat over a thousand predictions', { timeout: 1_800_000 }, async () => {
+  const { detector, live, residentBytes } = await observed();
   const images = [128, 150, 97].map((size) => renderSpecimen('bracket', undefined, size, size).image);
-  let before = { ...live, rss: 0 };
+  let before = { live: { ...live }, rss: 0 };
   for (let i = 0; i < PREDICTIONS; i++) {
     await detector.predict(images[i % images.length]!);
-    if (i === WARM_UP) {
-      globalThis.gc?.();
-      before = { ...live, rss: process.memoryUsage().rss };
-    }
+    if (i === WARM_UP) before = { live: { ...live }, rss: residentBytes() };
   }
-  globalThis.gc?.();
-  const growth = process.memoryUsage().rss - before.rss;
+  const growth = residentBytes() - before.rss;
   console.log(
     `after ${PREDICTIONS} predictions: ${live.buffers} buffers, ${live.bytes} bytes; host grew by ${growth} bytes`,
   );
-  expect({ buffers: live.buffers, bytes: live.bytes, made: live.made }).toEqual({
+  expect(live).toEqual(before.live);
+  expect(growth).toBeLessThan(SLACK);
+});
+
+/** Of another size for every number, up to 35 times 20; all of them are small, as a plan depends on the size, not on how large it is. */
+function imageOfSize(i: number): RgbImage {
+  const [width, height] = [64 + (i % 35), 64 + 3 * Math.floor(i / 35)];
+  const data = new Uint8Array(3 * width * height);
+  for (let k = 0; k < data.length; k++) data[k] = (7919 * k + i) % 251;
+  return { width, height, data };
+}
+
+test(`memory stays flat over ${SIZES} sizes of images`, { timeout: 1_800_000 }, async () => {
+  const { detector, live, residentBytes } = await observed();
+  let most = 0;
+  const predict = async (from: number, to: number) => {
+    for (let i = from; i < to; i++) {
+      await detector.predict(imageOfSize(i));
+      most = Math.max(most, live.buffers);
+    }
+  };
+  // The last sizes before each look are the same, so that what is kept is, too.
+  await predict(0, SIZES_BEFORE);
+  await predict(0, KEPT);
+  const before = { ...live, most, rss: residentBytes() };
+  await predict(SIZES_BEFORE, SIZES);
+  await predict(0, KEPT);
+  const growth = residentBytes() - before.rss;
+  console.log(
+    `after ${SIZES} sizes: ${live.buffers} buffers of ${live.made} made, ${live.bytes} bytes, ${live.pipelines} pipelines; host grew by ${growth} bytes`,
+  );
+  expect(live.made).toBeGreaterThan(before.made);
+  const { buffers, bytes, pipelines } = live;
+  expect({ buffers, bytes, pipelines, most }).toEqual({
     buffers: before.buffers,
     bytes: before.bytes,
-    made: before.made,
+    pipelines: before.pipelines,
+    most: before.most,
   });
   expect(growth).toBeLessThan(SLACK);
-  detector.destroy();
-  opened.close();
 });
