@@ -1,3 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
@@ -10,11 +13,14 @@ const PREDICTIONS = 1000;
 const WARM_UP = 200;
 /** Sizes of images, each of another one, and how many of them are seen before growth is measured. */
 const SIZES = 700;
-const SIZES_BEFORE = 100;
+const SIZES_BEFORE = 200;
 /** More than a detector keeps its chains for. */
 const KEPT = 32;
-/** Growth that the garbage collector's timing explains, bytes. */
-const SLACK = 40 * 2 ** 20;
+/** Growth that allocators explain, bytes. */
+const SLACK = 20 * 2 ** 20;
+
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
 
 /** A device, a detector on it, and what lives there of what it makes. */
 async function observed() {
@@ -45,8 +51,12 @@ async function observed() {
     detector.destroy();
     opened.close();
   });
-  const residentBytes = () => {
-    globalThis.gc?.();
+  const residentBytes = async () => {
+    // What wraps things of the device frees them a turn after it was collected.
+    for (let i = 0; i < 3; i++) {
+      collect();
+      await turn();
+    }
     return process.memoryUsage().rss;
   };
   return { detector, live, residentBytes };
@@ -58,9 +68,9 @@ test('memory stays flat over a thousand predictions', { timeout: 1_800_000 }, as
   let before = { live: { ...live }, rss: 0 };
   for (let i = 0; i < PREDICTIONS; i++) {
     await detector.predict(images[i % images.length]!);
-    if (i === WARM_UP) before = { live: { ...live }, rss: residentBytes() };
+    if (i === WARM_UP) before = { live: { ...live }, rss: await residentBytes() };
   }
-  const growth = residentBytes() - before.rss;
+  const growth = (await residentBytes()) - before.rss;
   console.log(
     `after ${PREDICTIONS} predictions: ${live.buffers} buffers, ${live.bytes} bytes; host grew by ${growth} bytes`,
   );
@@ -88,20 +98,18 @@ test(`memory stays flat over ${SIZES} sizes of images`, { timeout: 1_800_000 }, 
   // The last sizes before each look are the same, so that what is kept is, too.
   await predict(0, SIZES_BEFORE);
   await predict(0, KEPT);
-  const before = { ...live, most, rss: residentBytes() };
+  const before = { ...live, most, rss: await residentBytes() };
   await predict(SIZES_BEFORE, SIZES);
   await predict(0, KEPT);
-  const growth = residentBytes() - before.rss;
+  const growth = (await residentBytes()) - before.rss;
   console.log(
     `after ${SIZES} sizes: ${live.buffers} buffers of ${live.made} made, ${live.bytes} bytes, ${live.pipelines} pipelines; host grew by ${growth} bytes`,
   );
   expect(live.made).toBeGreaterThan(before.made);
-  const { buffers, bytes, pipelines } = live;
-  expect({ buffers, bytes, pipelines, most }).toEqual({
-    buffers: before.buffers,
-    bytes: before.bytes,
-    pipelines: before.pipelines,
-    most: before.most,
-  });
+  expect({ buffers: live.buffers, most }).toEqual({ buffers: before.buffers, most: before.most });
+  // Buffers of results are kept for a few sizes, whichever they were.
+  expect(live.bytes).toBeLessThan(1.01 * before.bytes);
+  // Kernels belong to kinds of sizes, not to each.
+  expect(live.pipelines).toBeLessThan(before.pipelines + 8);
   expect(growth).toBeLessThan(SLACK);
 });
