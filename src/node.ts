@@ -3,7 +3,7 @@ export { type FoundDatasets, findDatasets, namedDataset, plainDataset, readDatas
 export { isImageFile } from './data/names.ts';
 export * from './index.ts';
 export { checkDataset, type DataCheck } from './node/checkData.ts';
-export { loadImages, type OpenedDatasets, openDatasets, testSource } from './node/datasets.ts';
+export { loadImages, type OpenedDatasets, openDatasets, testSource, trainingDigest } from './node/datasets.ts';
 export { type AdapterEntry, listAdapters, type OpenDevice, type OpenDeviceOptions, openDevice } from './node/device.ts';
 export { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from './node/exclusions.ts';
 export { expandImages, readBytes } from './node/files.ts';

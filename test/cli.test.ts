@@ -6,8 +6,9 @@ import { parse } from 'csv-parse/sync';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { loadDetector } from '../src/model/modelFile.ts';
+import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
 import { packPixels } from '../src/model/pixels.ts';
+import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { encodeMaskPng } from '../src/node/images.ts';
 import { CLI, commandLine } from './commandLine.ts';
@@ -60,6 +61,8 @@ describe('the main job', () => {
     expect(stderr).toMatch(/training: 2\/2 steps, .* hard \d/);
     expect(readdirSync(at('models'))).toEqual(['biscuit.safetensors']);
     expect(JSON.parse(readFileSync(at('log.jsonl'), 'utf8').split('\n')[0]!)).toHaveProperty('hard');
+    const { provenance } = JSON.parse(raad('info', 'models/biscuit.safetensors', '--json').stdout);
+    expect(provenance.dataDigest).toMatch(/^[0-9a-f]{64}$/);
   });
 
   test('info', () => {
@@ -129,7 +132,7 @@ describe('the main job', () => {
     expectRefusal(['sensitivity', 'models/biscuit.safetensors', 'data', '--layers', 'x'], /--layers names 'x'/, 2);
   });
 
-  test('a folder of models for a folder of data sets', () => {
+  test('a folder of models for a folder of data sets', async () => {
     mkdirSync(at('models/all'));
     for (const name of ['a', 'b']) {
       writeFileSync(at(`models/all/${name}.safetensors`), readFileSync(at('models/biscuit.safetensors')));
@@ -140,6 +143,20 @@ describe('the main job', () => {
       ] as const) {
         writeTree(folder, { [`many/${name}/test/${kind}/0.png`]: readFileSync(at('data', file)) });
       }
+    }
+    expectRefusal(
+      ['eval', 'models/all', 'many'],
+      /a.safetensors was trained on other images than a holds to learn from/,
+    );
+    const state = await readModel(readFileSync(at('models/biscuit.safetensors')), 'biscuit');
+    const { root, datasets } = await openDatasets(at('many'));
+    for (const dataset of datasets) {
+      const dataDigest = (await trainingDigest({ root, dataset }))!;
+      const provenance = { ...state.provenance, dataDigest };
+      writeFileSync(
+        at(`models/all/${dataset.name}.safetensors`),
+        await saveDetector({ state: { ...state, provenance } }),
+      );
     }
     const { status, stdout, stderr } = raad('eval', 'models/all', 'many');
     expect(status, stderr).toBe(0);

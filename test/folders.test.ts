@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspectionPaths } from '../src/data/synthetic/generate.ts';
 import { readVisa } from '../src/data/visa.ts';
+import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
-import { lockFolder } from '../src/node/lock.ts';
+import { holdOutputs, lockFolder } from '../src/node/lock.ts';
 import { type KeptSettings, keepSettings, openStudySets, ResultLog, studyDigest } from '../src/node/study.ts';
 import { fakeResult } from './fakeCells.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
@@ -59,6 +60,51 @@ describe('a folder belongs to one process', () => {
     await (await lockFolder(at('locked')))();
     expect(readdirSync(at('locked'))).toEqual([]);
   });
+});
+
+test('outputs belong to one process while it works, and to the next when it was killed', async () => {
+  const [a, b] = [at('outputs/a.safetensors'), at('outputs/b.safetensors')];
+  let calls = 0;
+  const work = async () => void calls++;
+  await holdOutputs([a, b], async () => {
+    expect(readdirSync(at('outputs'))).toEqual(['a.safetensors.lock', 'b.safetensors.lock']);
+    await expect(holdOutputs([b], work)).rejects.toThrow(`${b} is in use by process ${process.pid}`);
+    // The one that was free is free again.
+    await expect(holdOutputs([at('outputs/c'), b], work)).rejects.toThrow(/in use/);
+    await holdOutputs([at('outputs/c')], work);
+  });
+  await expect(holdOutputs([a], () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+  expect(readdirSync(at('outputs'))).toEqual([]);
+  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  writeFileSync(`${a}.lock`, JSON.stringify({ pid, host: hostname(), since: '2026-01-02T03:04:05.000Z' }));
+  await holdOutputs([a], work);
+  expect(calls).toBe(2);
+  expect(readdirSync(at('outputs'))).toEqual([]);
+});
+
+test('good images are told from others by names and contents, wherever they lie and whatever is tested', async () => {
+  const good = { 'train/good/0.png': 'zero', 'train/good/sub/1.png': 'one' };
+  let count = 0;
+  const digest = async (files: Record<string, string>, below = '') => {
+    const root = writeTree(at('trained', `${count++}`), files);
+    return trainingDigest({ root, dataset: (await openDatasets(join(root, below))).datasets[0]! });
+  };
+  const expected = await digest(good);
+  expect(expected).toMatch(/^[0-9a-f]{64}$/);
+  expect(await digest({ ...good, 'test/good/0.png': 'zero', 'test/bad/2.png': 'two' })).toBe(expected);
+  const moved = Object.fromEntries(Object.entries(good).map(([path, text]) => [`line/part/${path}`, text]));
+  expect(await digest(moved)).toBe(expected);
+  const plain = await openDatasets(undefined, { good: at('trained/0/train/good') });
+  expect(await trainingDigest({ root: plain.root, dataset: plain.datasets[0]! })).toBe(expected);
+  const others = [
+    { ...good, 'train/good/0.png': 'Zero' },
+    { 'train/good/0.png': 'one', 'train/good/sub/1.png': 'zero' },
+    { 'train/good/9.png': 'zero', 'train/good/sub/1.png': 'one' },
+    { ...good, 'train/good/2.png': 'two' },
+    { 'train/good/0.png': 'zero', 'validation/good/1.png': 'one' },
+  ];
+  expect(new Set([expected, ...(await Promise.all(others.map((files) => digest(files))))]).size).toBe(6);
+  expect(await trainingDigest({ root: folder, dataset: { train: [], validation: [] } })).toBeUndefined();
 });
 
 describe('results of a study', () => {

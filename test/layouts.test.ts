@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { heatmapFiles } from '../src/cli/commands/eval.ts';
@@ -9,7 +9,7 @@ import { resizeNearest, sizesAgree } from '../src/data/masks.ts';
 import { belowCommonFolder, distinctEnds, distinctFileNames } from '../src/data/names.ts';
 import { assertUsable, checkDataset } from '../src/node/checkData.ts';
 import { openDatasets, testSource } from '../src/node/datasets.ts';
-import { expandImages, imagesBelow } from '../src/node/files.ts';
+import { expandImages, imagesBelow, readFolder } from '../src/node/files.ts';
 import { readImageSize } from '../src/node/imageSize.ts';
 import { encodeMaskPng, encodePng } from '../src/node/images.ts';
 import { openStudySets } from '../src/node/study.ts';
@@ -353,13 +353,36 @@ describe('lists that come with data sets', () => {
     await expect(visa(head)).rejects.toThrow(/lists no images/);
   });
 
-  test("LOCO's configuration with a byte order mark", async () => {
-    const entry = { defect_name: 'a', pixel_value: 7, saturation_threshold: 0.5, relative_saturation: true };
-    const loco = (text: string) =>
-      only({ 'train/good/0.png': '', 'test/logical_anomalies/0.png': '', 'defects_config.json': text });
-    expect((await loco(`\uFEFF${JSON.stringify([entry])}`)).defects).toHaveLength(1);
-    for (const text of ['{}', '[null]', '', '[{"pixel_value": "x"}]', '[{"pixel_value": 1}]', '[1'])
-      await expect(loco(text)).rejects.toThrow('defects_config.json is not the JSON list that MVTec LOCO comes with.');
+  const defect = { defect_name: 'a', pixel_value: 7, saturation_threshold: 0.5, relative_saturation: true };
+  const loco = (text: string) =>
+    only({ 'train/good/0.png': '', 'test/logical_anomalies/0.png': '', 'defects_config.json': text });
+
+  test("LOCO's configuration with a byte order mark, and what is no JSON", async () => {
+    expect((await loco(`\uFEFF${JSON.stringify([defect])}`)).defects).toHaveLength(1);
+    for (const text of ['', '[1', 'NaN']) await expect(loco(text)).rejects.toThrow('defects_config.json is not JSON.');
+  });
+
+  test.each([
+    [{}, 'no usable value at the top', 'a list'],
+    [[null], 'no usable value at 0', 'an object'],
+    [[{ ...defect, defect_name: 5 }], 'no usable value at 0.defect_name', 'text, not 5'],
+    [[{ ...defect, pixel_value: '7' }], 'no usable value at 0.pixel_value', 'a whole number from 1 to 65535'],
+    [[{ ...defect, pixel_value: 0 }], 'no usable value at 0.pixel_value', 'a whole number'],
+    [[{ ...defect, pixel_value: true }], 'no usable value at 0.pixel_value', 'a whole number'],
+    [[{ ...defect, saturation_threshold: '0.5' }], 'no usable value at 0.saturation_threshold', 'a number'],
+    [[{ ...defect, saturation_threshold: null }], 'no usable value at 0.saturation_threshold', 'a number'],
+    [[{ ...defect, saturation_threshold: -1 }], 'no usable value at 0.saturation_threshold', 'a number'],
+    [[{ ...defect, saturation_threshold: 0 }], 'has the saturation threshold 0 at 0', 'above 0'],
+    [[{ ...defect, saturation_threshold: 2 }], 'has the saturation threshold 2 at 0', 'a share of up to 1'],
+    [[defect, { ...defect, pixel_value: 8, relative_saturation: 'false' }], '1.relative_saturation', 'true or false'],
+    [[defect, { ...defect, defect_name: 'b' }], 'has the pixel value 7 at both 0 and 1', 'Restore'],
+  ])("LOCO's configuration %j is refused", async (config, message, fix) => {
+    const refused = loco(JSON.stringify(config));
+    await expect(refused).rejects.toThrow(`defects_config.json has`);
+    await expect(refused).rejects.toMatchObject({
+      message: expect.stringContaining(message),
+      fix: expect.stringContaining(fix),
+    });
   });
 });
 
@@ -462,6 +485,40 @@ describe('on disk', async () => {
     expect(await readImageSize(join(folder, 'windows.bmp'))).toEqual(size(7, 5));
     await expect(readImageSize(join(folder, 'cut.bmp'))).rejects.toThrow(/no whole header/);
     await expect(readImageSize(folder)).rejects.toThrow(/is no file/);
+  });
+
+  test.skipIf(process.platform === 'win32')('folders and files with a line end in their names are read', async () => {
+    const root = writeTree(join(folder, 'lines'), {
+      'a\nb/train/good/0.png': image,
+      'a\nb/train/good/c\rd/1.png': image,
+      'plain/2\n.png': image,
+      '.hidden/3.png': image,
+    });
+    symlinkSync('..', join(root, 'plain/up'));
+    symlinkSync('../a\nb/train', join(root, 'plain/linked'));
+    symlinkSync('nowhere', join(root, 'plain/4.png'));
+    const { files } = await readFolder(root);
+    expect([...files].sort()).toEqual([
+      'a\nb/train/good/0.png',
+      'a\nb/train/good/c\rd/1.png',
+      'plain/2\n.png',
+      'plain/linked/good/0.png',
+      'plain/linked/good/c\rd/1.png',
+    ]);
+    rmSync(join(root, 'plain/up'));
+    const { datasets } = await openDatasets(join(root, 'a\nb'));
+    expect(datasets.map(({ train }) => train.length)).toEqual([2]);
+    const said: string[] = [];
+    const found = await expandImages([`${root}/**/*.png`], (message) => said.push(message));
+    expect(found.map((path) => path.slice(root.length))).toEqual(['/plain/2\n.png', '/plain/linked/good/0.png']);
+    expect(said).toEqual([
+      expect.stringMatching(/finds nothing in folders with a line end in their names: "a\\nb", .*c\\rd"; name them/),
+    ]);
+    said.length = 0;
+    expect(await expandImages([`${root}/*/*.png`, join(root, 'a\nb')], (message) => said.push(message))).toHaveLength(
+      3,
+    );
+    expect(said).toEqual([]);
   });
 
   test('patterns from anywhere; pictures of earlier runs are left out', async () => {

@@ -259,6 +259,12 @@ describe('contents that are refused under a right checksum', () => {
     ['a seed as text', (d) => (d.provenance.seed = '1'), 'm gives provenance.seed as "1".'],
     ['a data set as number', (d) => (d.provenance.dataset = 1), 'm gives provenance.dataset as 1.', 'text'],
     ['a learning rate as text', (d) => (d.provenance.learningRate = '1'), 'm gives provenance.learningRate as "1".'],
+    [
+      'a digest of images',
+      (d) => (d.provenance.dataDigest = 'AB'),
+      'm gives provenance.dataDigest as "AB".',
+      '64 lower',
+    ],
     ['notes that are lists', (d) => (d.provenance.notes = []), 'm gives provenance.notes as [].', 'text'],
     ['layers in a list', (d) => (d.layers = []), 'm gives layers as [].'],
     [

@@ -1,14 +1,15 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
+import { readModel, saveDetector } from '../src/model/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { readImage } from '../src/node/images.ts';
 import { commandLines } from '../src/report/words.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import type { RunRecord } from '../src/study/record.ts';
 import { commandLine } from './commandLine.ts';
-import { temporaryFolder } from './temporary.ts';
+import { temporaryFolder, writeTree } from './temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -131,6 +132,28 @@ describe('from scores to a recalibrated model', () => {
       /bias index 0\.\d+, 3 normal and \d+ anomalous/,
     );
     expect((await readImage(at('bias.png'))).width).toBeGreaterThan(500);
+  });
+
+  test('bias: what has no map is named, and the exit code is 1', async () => {
+    cpSync(at('biscuit'), at('torn'), { recursive: true });
+    writeTree(at('torn'), { 'test/good/000.png': 'no image' });
+    const torn = raad('bias', model, 'torn', '-o', 'torn.png');
+    expect(torn.status).toBe(1);
+    expect(torn.stderr).toMatch(/left out: .*test\/good\/000.png/);
+    expect(torn.stderr).toMatch(
+      /^raad: 1 of \d+ images were left out\. They are named above; the figures are of the others/m,
+    );
+    expect(torn.stdout).toMatch(/bias index 0\.\d+, 2 normal/);
+    expect(existsSync(at('torn.png'))).toBe(true);
+    const state = await readModel(readFileSync(at(model)), model);
+    // Finite weights whose squares overflow.
+    state.networks.student.convolutions.at(-1)!.bias.data.fill(3e38);
+    writeFileSync(at('overflowing.safetensors'), await saveDetector({ state }));
+    const none = raad('bias', 'overflowing.safetensors', 'biscuit', '-o', 'none.png');
+    expect(none.status).toBe(1);
+    expect(none.stderr).toMatch(/left out: .*test\/good\/000.png: the .* map has the value/);
+    expect(none.stderr).toMatch(/none of the normal test images of biscuit could be scored/);
+    expect(existsSync(at('none.png'))).toBe(false);
   });
 
   test('mistakes', () => {

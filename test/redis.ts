@@ -14,19 +14,39 @@ export const withoutRedis = ((): string | undefined => {
   }
 })();
 
-/** A server of the tests' own on loopback that keeps nothing. */
-export async function startRedis(folder: string): Promise<{ readonly url: string; stop(): Promise<unknown> }> {
+export interface TestRedis {
+  readonly url: string;
+  stop(): Promise<unknown>;
+  /** Ends it as the system does, and starts it anew in the same place. */
+  restart(): Promise<void>;
+}
+
+/**
+ * A server of the tests' own on loopback.
+ * @param isKept whether it has its log on disk, as Redis's guide to persistence advises; else it keeps nothing
+ */
+export async function startRedis(folder: string, isKept = false): Promise<TestRedis> {
   const port = await freePort();
-  const child = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
-  );
+  const persistence = isKept ? ['--appendonly', 'yes'] : ['--save', '', '--appendonly', 'no'];
+  const args = ['--port', String(port), '--bind', '127.0.0.1', ...persistence, '--dir', folder];
+  let child = await startServer(args);
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop: () => kill(child),
+    async restart() {
+      await kill(child, 'SIGTERM');
+      child = await startServer(args);
+    },
+  };
+}
+
+async function startServer(args: readonly string[]): Promise<ChildProcess> {
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] });
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', (text) => String(text).includes('Ready to accept connections') && resolve());
     child.once('exit', () => reject(new Error('redis-server ended')));
   });
-  return { url: `redis://127.0.0.1:${port}`, stop: () => kill(child) };
+  return child;
 }
 
 /** What studies have in Redis. */
@@ -36,6 +56,34 @@ export async function keysOf(url: string): Promise<string[]> {
   const [, keys] = await (await connection.client).scan(0, { MATCH: 'raad:*', COUNT: 10_000 });
   await connection.close();
   return keys;
+}
+
+/** Somebody else who reaches the server, and knows how studies lie there. */
+export async function openIntruder(url: string, name = 'study') {
+  const { Queue, RedisConnection } = await import('bullmq');
+  const connection = new RedisConnection({ url }, { blocking: false });
+  const client = await connection.client;
+  const queue = new Queue(name, { connection: client, prefix: 'raad' });
+  return {
+    addJob: (jobId: string, data: unknown) => queue.add('cell', data, { jobId, lifo: true }),
+    /** A job as another program might leave it: not even JSON. */
+    async spoilJob(jobId: string) {
+      await queue.add('cell', {}, { jobId, lifo: true });
+      await client.hset(`raad:${name}:${jobId}`, { data: '{' });
+    },
+    async addResult(cell: string, text: string) {
+      const study = await client.hget(`raad:${name}:study`, 'id');
+      await client.hset(`raad:${name}:${study}:results`, { [cell]: text });
+    },
+    terms: async () => ({
+      ...JSON.parse((await client.hget(`raad:${name}:study`, 'terms'))!),
+      study: await client.hget(`raad:${name}:study`, 'id'),
+    }),
+    async close() {
+      await queue.close();
+      await connection.close();
+    },
+  };
 }
 
 /** A port of loopback where nothing listens. */

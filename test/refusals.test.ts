@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { saveDetector } from '../src/model/modelFile.ts';
+import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
 import { CLI } from './commandLine.ts';
@@ -17,6 +18,14 @@ const images = { part: 'bracket', seed: 2, size: 64, train: 3, testGood: 1, test
 await writeInspectionSet(at('data'), images);
 const state = await untrainedDetector();
 writeFileSync(at('m.safetensors'), await saveDetector({ state }));
+/** A model that tells which images it was trained on. */
+async function trainedOn(file: string, dataDigest: string): Promise<void> {
+  mkdirSync(dirname(at(file)), { recursive: true });
+  writeFileSync(at(file), await saveDetector({ state: { ...state, provenance: { ...state.provenance, dataDigest } } }));
+}
+const digest = (await trainingDigest({ root: at('data'), dataset: (await openDatasets(at('data'))).datasets[0]! }))!;
+await trainedOn('own/data.safetensors', digest);
+await trainedOn('others/data.safetensors', 'a'.repeat(64));
 writeFileSync(at('plan.json'), JSON.stringify(uniformPlan(state.networks, { weights: 8, activations: 8 })));
 const photo = readFileSync(at('data/train/good/000.png'));
 writeTree(folder, { 'photos/0.png': photo, file: '', 'measured.json': '{}', 'raw.checkpoint': 'no checkpoint' });
@@ -41,6 +50,7 @@ writeTree(folder, {
   'study2/settings.json': JSON.stringify({ ...settings, averageBits: 5, data: { data: 'digest' } }),
   'twice/cells.jsonl': `${lines}\n`,
   'busy/raad.lock': lock,
+  'busy.safetensors.lock': lock,
   'models/float.safetensors': 'precious',
   'visa/split_csv/1cls.csv': `object,split,label,image,mask\n${row}/0.png,\n${row}/1.png,\n../../X,test,normal,X/0.png,\n`,
   'visa/X/0.png': photo,
@@ -105,6 +115,13 @@ test.each<[args: string[], message: RegExp]>([
   [['study', 'data', '--out', 'twice', '--tables'], /lines 1 and 2 are both "data\/0\/float", with different figures/],
   [['study', 'data', '--out', 'busy'], /busy is in use by process 1 on elsewhere since 2026/],
   [['run', 'data', '-o', 'busy'], /busy is in use by process 1 on elsewhere/],
+  [['fit', 'data', '-o', 'busy.safetensors'], /busy\.safetensors is in use by process 1 on elsewhere since 2026/],
+  [[...recalibrating, '-o', 'busy.safetensors'], /busy\.safetensors is in use by process 1 on elsewhere/],
+  [['fit', 'data', '-o', 'x', '--log', 'x.lock'], /are one file, for two outputs/],
+  [
+    ['eval', 'others', 'data'],
+    /others\/data\.safetensors was trained on other images than data holds to learn from: only/,
+  ],
   [['eval', 'models', 'visa'], /models\/X-[0-9a-f]{8}\.safetensors cannot be read: it does not exist/],
   // What used to be refused after the work.
   [['fit', 'data', '-o', 'x', '--alpha', '1'], /a false-alarm rate of 1 cannot be used/],
@@ -141,6 +158,30 @@ test.each<[args: string[], message: RegExp]>([
 ])('%j', (args, message) => {
   expect(refusal(args)).toMatch(message);
   expect(inputs.map((path) => readFileSync(at(path)).equals(before[inputs.indexOf(path)]!))).not.toContain(false);
+});
+
+test('a model and a data set that were named are taken as a pair, and what differs is said', () => {
+  const said = (...args: string[]) =>
+    spawnSync(process.execPath, [CLI, ...args, '--adapter', 'voodoo'], { cwd: folder, encoding: 'utf8' }).stderr;
+  const note = /^note: .*was trained on other images than data holds to learn from/m;
+  const [own, others] = ['own/data.safetensors', 'others/data.safetensors'];
+  expect(said('eval', others, 'data')).toMatch(note);
+  for (const command of [['bias'], ['sensitivity'], ['quantize', '--bits', '8', '-o', 'q', '--calibrate']]) {
+    const [name, ...rest] = command as [string, ...string[]];
+    expect(said(name, others, ...rest, 'data'), name).toMatch(note);
+    expect(said(name, own, ...rest, 'data'), name).not.toMatch(note);
+  }
+  for (const args of [
+    ['eval', own, 'data'],
+    ['eval', 'own', 'data'],
+    // Models that tell nothing, and images without those to learn from.
+    ['eval', 'm.safetensors', 'data'],
+    ['eval', others, '--good', 'data/test/good', '--bad', 'data/test/scratch'],
+  ]) {
+    const text = said(...args);
+    expect(text, args.join(' ')).not.toMatch(/trained on other images/);
+    expect(text, args.join(' ')).toMatch(/voodoo/);
+  }
 });
 
 test.skipIf(process.platform === 'win32')('a pipe as an output', () => {

@@ -3,7 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';
 import { Detector, type DetectorState } from '../model/detector.ts';
 import { readModel } from '../model/modelFile.ts';
-import { openDatasets } from '../node/datasets.ts';
+import { openDatasets, trainingDigest } from '../node/datasets.ts';
 import { readBytes } from '../node/files.ts';
 import { openStudyData } from '../node/study.ts';
 import type { StudyData } from '../study/runner.ts';
@@ -33,7 +33,22 @@ export async function openModelDataset(
   const set = { root, dataset: chosen[0]! };
   splitHeldOut(set.dataset, provenance.seed);
   await announceDatasets([set], { isEvaluated: false, signal });
+  if (await isTrainedOnOthers({ provenance }, set, signal))
+    notice(
+      `the model was trained on other images than ${set.dataset.name} holds to learn from: some of those may count as held out here.`,
+    );
   return set;
+}
+
+/** Whether a data set has other good images than a model was trained on; undefined where there are none, or the model tells nothing. */
+export async function isTrainedOnOthers(
+  { provenance }: Pick<DetectorState, 'provenance'>,
+  set: PlacedDataset,
+  signal: AbortSignal,
+): Promise<boolean | undefined> {
+  const { dataDigest } = provenance;
+  const digest = dataDigest && (await trainingDigest(set, signal));
+  return digest ? digest !== dataDigest : undefined;
 }
 
 /** Reads a model file without a device. @throws UserError */

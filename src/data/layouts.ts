@@ -1,3 +1,4 @@
+import { parseShape, type Shape } from '../checks/shape.ts';
 import { UserError } from '../errors.ts';
 import { type Dataset, type DefectConfig, type FileTree, GOOD, type LeftOut, type TestSample } from './dataset.ts';
 import { leftOutText } from './leftOut.ts';
@@ -203,21 +204,49 @@ function matchTest(
   };
 }
 
+/** LOCO's `defects_config.json`. Masks have up to 16 bits, and 0 is no defect. */
+const DEFECTS: Shape = {
+  list: {
+    fields: {
+      defect_name: 'text',
+      pixel_value: { least: 1, most: 2 ** 16 - 1 },
+      saturation_threshold: { from: 0, to: Number.MAX_VALUE },
+      relative_saturation: 'truth value',
+    },
+  },
+};
+
+interface DefectEntry {
+  readonly defect_name: string;
+  readonly pixel_value: number;
+  readonly saturation_threshold: number;
+  readonly relative_saturation: boolean;
+}
+
+const DEFECTS_FIX = 'Restore the original file.';
+
+/** @throws UserError for what is no such file, or leaves a choice */
 function parseDefects(text: string, name: string): DefectConfig[] {
-  try {
-    return (JSON.parse(text.replace(/^\uFEFF/, '')) as Record<string, unknown>[]).map((entry) => {
-      const [pixelValue, saturationThreshold] = [Number(entry['pixel_value']), Number(entry['saturation_threshold'])];
-      if (!Number.isFinite(pixelValue) || !Number.isFinite(saturationThreshold)) throw new TypeError();
-      return {
-        defectName: String(entry['defect_name']),
-        pixelValue,
-        saturationThreshold,
-        relativeSaturation: Boolean(entry['relative_saturation']),
-      };
-    });
-  } catch {
-    throw new UserError(`${name} is not the JSON list that MVTec LOCO comes with.`, 'Restore the original file.');
+  const entries = parseShape<DefectEntry[]>(text.replace(/^\uFEFF/, ''), DEFECTS, name, DEFECTS_FIX);
+  const defects = entries.map(
+    (entry): DefectConfig => ({
+      defectName: entry.defect_name,
+      pixelValue: entry.pixel_value,
+      saturationThreshold: entry.saturation_threshold,
+      relativeSaturation: entry.relative_saturation,
+    }),
+  );
+  for (const [i, { pixelValue, saturationThreshold, relativeSaturation }] of defects.entries()) {
+    if (saturationThreshold === 0 || (relativeSaturation && saturationThreshold > 1))
+      throw new UserError(
+        `${name} has the saturation threshold ${saturationThreshold} at ${i}.`,
+        `It has to be above 0, and a share of up to 1 where it is relative. ${DEFECTS_FIX}`,
+      );
+    const first = defects.findIndex((other) => other.pixelValue === pixelValue);
+    if (first < i)
+      throw new UserError(`${name} has the pixel value ${pixelValue} at both ${first} and ${i}.`, DEFECTS_FIX);
   }
+  return defects;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { textDigest } from './textDigest.ts';
+
 const IMAGE_FILE = /\.(png|jpe?g|webp|bmp|tiff?)$/i;
 
 /** Whether a path is that of an image by its ending, and no part of it is hidden. */
@@ -231,10 +233,8 @@ function shortened(text: string): string {
   return short.replace(/[.\s]+$/, '');
 }
 
-/** A digest of a name (FNV-1a over its UTF-16 units) behind a safe one. */
+/** A digest of a name behind a safe one. */
 function withDigest(safe: string, name: string): string {
-  let digest = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) digest = Math.imul(digest ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  const text = `-${digest.toString(16).padStart(8, '0')}`;
+  const text = `-${textDigest(name).toString(16).padStart(8, '0')}`;
   return safe.endsWith(text) ? safe : `${safe}${text}`;
 }

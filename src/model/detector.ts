@@ -34,6 +34,8 @@ export interface Provenance {
   readonly penalty: string;
   readonly trainImages: number;
   readonly heldOutImages: number;
+  /** SHA-256 that stands for names and contents of the data set's good images; absent where they were not files. */
+  readonly dataDigest?: string;
   readonly [key: string]: string | number;
 }
 

@@ -140,7 +140,10 @@ function checkProvenance(check: Checker, value: unknown): void {
   for (const [field, entry] of Object.entries(check.record('provenance', value, required, noted))) {
     const path = `provenance.${/^\w{1,40}$/.test(field) ? field : quote(field)}`;
     if (counts.includes(field)) check.whole(path, entry, 0);
-    else if (field === 'learningRate' || (typeof entry === 'number' && !texts.includes(field)))
+    else if (field === 'dataDigest') {
+      if (typeof entry !== 'string' || !/^[0-9a-f]{64}$/.test(entry))
+        throw check.wrong(path, entry, '64 lower-case hexadecimal digits');
+    } else if (field === 'learningRate' || (typeof entry === 'number' && !texts.includes(field)))
       check.float(path, entry);
     else if (typeof entry !== 'string') throw check.wrong(path, entry, 'text');
   }

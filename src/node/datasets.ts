@@ -4,14 +4,14 @@ import type { Dataset, DefectConfig, FileTree, LeftOut } from '../data/dataset.t
 import type { RgbImage } from '../data/image.ts';
 import { findDatasets, namedDataset } from '../data/layouts.ts';
 import { resizeNearest, sizesAgree } from '../data/masks.ts';
-import { isImageFile, stem } from '../data/names.ts';
+import { belowCommonFolder, isImageFile, stem } from '../data/names.ts';
 import { readVisa, VISA_SPLIT } from '../data/visa.ts';
 import { UserError } from '../errors.ts';
 import { type GroundTruth, type TestSource, UnreadableImageError } from '../evaluation/evaluate.ts';
 import { componentRegions, type Region, saturationArea } from '../metrics/overlap.ts';
 import type { ImageSource } from '../train/calibrate.ts';
 import { otherSize } from './checkData.ts';
-import { readFolder } from './files.ts';
+import { readBytes, readFolder } from './files.ts';
 import { readImage, readMask } from './images.ts';
 
 /** Data sets on disk; their paths are relative to `root`. */
@@ -82,6 +82,35 @@ export function datasetFiles({ root, dataset }: { readonly root: string; readonl
   const described = [layout === 'visa' && VISA_SPLIT, defects && join(folder, 'defects_config.json')];
   const images = test.flatMap(({ image, masks }) => [image, ...masks]);
   return [...described, ...train, ...validation, ...images].flatMap((path) => (path ? [resolve(root, path)] : []));
+}
+
+/**
+ * Tells the good images that a data set has to learn from from any others: SHA-256 of their names, below the folder that they have
+ * in common, and of their files' bytes. Where the data set lies, how it is split and its test images do not count.
+ * @returns undefined where there are none that can be read
+ */
+export async function trainingDigest(
+  { root, dataset }: { readonly root: string; readonly dataset: Pick<Dataset, 'train' | 'validation'> },
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const all = createHash('sha256');
+  let count = 0;
+  for (const paths of [dataset.train, dataset.validation]) {
+    const names = belowCommonFolder(paths).map((name) => name.normalize('NFC'));
+    const entries = paths.map((path, i) => ({ path: resolve(root, path), name: names[i]! }));
+    for (const { path, name } of entries.sort((a, b) => Number(a.name > b.name) - Number(a.name < b.name))) {
+      signal?.throwIfAborted();
+      // What cannot be read is not learned from; it is told where images are decoded.
+      const bytes = await readBytes(path).catch((error) => {
+        if (!(error instanceof UserError)) throw error;
+      });
+      if (!bytes) continue;
+      all.update(JSON.stringify([name, createHash('sha256').update(bytes).digest('hex')]));
+      count++;
+    }
+    all.update('\n');
+  }
+  return count > 0 ? all.digest('hex') : undefined;
 }
 
 /** Decoded images are kept up to this many bytes; the others are read again. */

@@ -1,23 +1,48 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import type { FileTree, LeftOut } from '../data/dataset.ts';
 import { leftOutText } from '../data/leftOut.ts';
 import { endingOf, endsAsImage, isImageFile, isOwnPicture, mayBeImage, naturally } from '../data/names.ts';
-import { UserError } from '../errors.ts';
+import { quote, UserError } from '../errors.ts';
 
-/** All files below a folder. @throws UserError when it is none */
+/** All files below a folder but for hidden ones; links are followed. @throws UserError when it is none, or holds one that cannot be read */
 export async function readFolder(folder: string): Promise<FileTree> {
   const found = await stat(folder).catch(() => undefined);
   if (!found) throw new UserError(`the folder ${folder} does not exist.`, 'Check the path.');
   if (!found.isDirectory()) throw new UserError(`${folder} is a file, not a folder.`, 'Give the folder that holds it.');
-  const files = await glob('**/*', { cwd: folder, onlyFiles: true, dot: false, expandDirectories: false });
   return {
     name: resolve(folder).replaceAll(sep, '/'),
-    files,
+    files: await filesBelow(folder),
     readText: (path) => readText(join(folder, path)),
   };
+}
+
+/**
+ * Paths of all files below a folder, whatever their names: `**` of glob patterns stops at a line end.
+ * @param inside its ending, with a slash, below which files are looked for
+ * @param around where it and the folders around it really are: links that lead back to one of them are not followed
+ */
+async function filesBelow(folder: string, inside = '', around: readonly string[] = []): Promise<string[]> {
+  const place = join(folder, inside);
+  try {
+    const real = await realpath(place);
+    if (around.includes(real)) return [];
+    const files: string[] = [];
+    for (const entry of await readdir(place, { withFileTypes: true })) {
+      if (entry.name.startsWith('.')) continue;
+      const path = `${inside}${entry.name}`;
+      // A link that leads nowhere is no file.
+      const found = entry.isSymbolicLink() ? await stat(join(folder, path)).catch(() => undefined) : entry;
+      if (found?.isFile()) files.push(path);
+      else if (found?.isDirectory()) files.push(...(await filesBelow(folder, `${path}/`, [...around, real])));
+    }
+    return files;
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`the folder ${place} cannot be read: ${systemReason(error)}.`, 'Check its permissions.');
+  }
 }
 
 /** Told of files that are not taken, in one sentence. */
@@ -80,8 +105,18 @@ async function matchPattern(pattern: string, onLeftOut: OnLeftOut | undefined): 
   const [folder, rest] = await splitPattern(sep === '\\' ? pattern.replaceAll('\\', '/') : pattern);
   const files = rest === '' ? [] : await glob(rest, { cwd: folder || '.', dot: false, expandDirectories: false });
   const images = takeImages(pattern, files, onLeftOut);
+  const unseen = rest.includes('**') ? foldersWithLineEnds(await filesBelow(folder || '.')) : [];
+  if (unseen.length > 0)
+    onLeftOut?.(
+      `${pattern} finds nothing in folders with a line end in their names: ${unseen.map(quote).join(', ')}; name them instead.`,
+    );
   if (images.length === 0) throw new UserError(`${pattern} does not exist and matches no image.`, 'Check the path.');
   return images.map((file) => folder + file);
+}
+
+/** Folders of some files that `**` passes over. */
+function foldersWithLineEnds(files: readonly string[]): string[] {
+  return [...new Set(files.flatMap((file) => /^.*[\n\r\u2028\u2029][^/]*(?=\/)/.exec(file)?.[0] ?? []))];
 }
 
 /** The folders that a pattern begins with, which may lie anywhere and be hidden, and what is to be matched below them. */

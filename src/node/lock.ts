@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { link, open, readFile, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
-import { assertWritable, isAlive, writeAtomically } from './output.ts';
+import { assertWritable, isAlive, temporaryName, writeAtomically } from './output.ts';
 
-/** Who works in a folder. */
+/** Who works in a folder or on an output. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
@@ -22,14 +21,41 @@ const held = new Set<string>();
  * @returns gives it back
  * @throws UserError naming the process that has it, and for a folder that cannot be written
  */
-export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const path = resolve(folder, NAME);
+export function lockFolder(folder: string): Promise<() => Promise<void>> {
+  return lock(resolve(folder, NAME), folder, 'use another folder');
+}
+
+/** Where the lock of an output lies. */
+export const lockOf = (output: string) => `${output}.lock`;
+
+/**
+ * Keeps outputs for one process while it works: two would take turns at their checkpoints, and each would go on from the other's.
+ * @param outputs files, each with a lock beside it
+ * @throws UserError as {@link lockFolder} does, before any work
+ */
+export async function holdOutputs<T>(outputs: readonly string[], work: () => Promise<T>): Promise<T> {
+  const locks: (() => Promise<void>)[] = [];
+  try {
+    for (const output of outputs) locks.push(await lock(resolve(lockOf(output)), output, 'choose another output'));
+    return await work();
+  } finally {
+    for (const unlock of locks) await unlock();
+  }
+}
+
+/**
+ * @param path of the lock
+ * @param subject what it keeps
+ * @param instead what to do where somebody else has it
+ */
+async function lock(path: string, subject: string, instead: string): Promise<() => Promise<void>> {
   await assertWritable(path);
   const text = `${JSON.stringify({ pid: process.pid, host: hostname(), since: new Date().toISOString() } satisfies Holder)}\n`;
   for (let attempt = 0; !(await create(path, text)); attempt++) {
     const found = await readFile(path, 'utf8').catch(() => undefined);
     if (found === undefined) continue;
-    if (attempt > 2 || !isStale(path, found) || !(await takeAway(path, found))) throw taken(folder, path, found);
+    if (attempt > 2 || !isStale(path, found) || !(await takeAway(path, found)))
+      throw taken(subject, path, found, instead);
   }
   held.add(path);
   return async () => {
@@ -40,7 +66,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 
 /** Makes a file with all of its contents at once. @returns false when there is one */
 async function create(path: string, text: string): Promise<boolean> {
-  const whole = `${path}.${randomUUID()}`;
+  const whole = join(dirname(path), temporaryName());
   try {
     await writeAtomically(whole, text);
     await link(whole, path);
@@ -66,7 +92,7 @@ async function create(path: string, text: string): Promise<boolean> {
 
 /** Removes a lock of a dead process. @returns false when another process was faster */
 async function takeAway(path: string, found: string): Promise<boolean> {
-  const aside = `${path}.${randomUUID()}`;
+  const aside = join(dirname(path), temporaryName());
   try {
     await rename(path, aside);
   } catch {
@@ -95,11 +121,11 @@ function parse(text: string): Holder | undefined {
   }
 }
 
-function taken(folder: string, path: string, text: string): UserError {
+function taken(subject: string, path: string, text: string, instead: string): UserError {
   const holder = parse(text);
   const who = holder ? `process ${holder.pid} on ${holder.host} since ${holder.since}` : 'another process';
   return new UserError(
-    `${folder} is in use by ${who}.`,
-    `Wait for it, use another folder, or remove ${path} if nothing runs there.`,
+    `${subject} is in use by ${who}.`,
+    `Wait for it, ${instead}, or remove ${path} if nothing runs there.`,
   );
 }

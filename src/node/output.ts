@@ -161,8 +161,8 @@ const HOST = hostname()
   .replace(/[^\w-]/g, '_')
   .slice(0, 40);
 
-/** Short, and nobody else's: file systems that are shared have processes of one id. */
-function temporaryName(): string {
+/** Short, and nobody else's: file systems that are shared have processes of one id. What the dead leave of it is removed. */
+export function temporaryName(): string {
   return `.raad-${HOST}-${process.pid}-${written++}.part`;
 }
 

@@ -9,7 +9,7 @@ import type { CellResult } from '../study/cells.ts';
 import type { StudyData, StudyStore } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
 import { checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
-import { DEFAULT_MEMORY, loadImages, openDatasets, testSource } from './datasets.ts';
+import { DEFAULT_MEMORY, loadImages, openDatasets, testSource, trainingDigest } from './datasets.ts';
 import { readBytes, readText } from './files.ts';
 import { readJson } from './jsonFile.ts';
 import { writeAtomically } from './output.ts';
@@ -80,6 +80,7 @@ export async function openStudyData(
     train: await load(split.train),
     heldOut: await load(split.heldOut),
     test: testSource(root, dataset, DEFAULT_MEMORY),
+    digest: () => trainingDigest({ root, dataset }, signal),
   };
 }
 

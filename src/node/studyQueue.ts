@@ -75,6 +75,8 @@ type Client = Omit<IRedisClient, 'set'> & {
   hkeys(key: string): Promise<string[]>;
   hstrlen(key: string, field: string): Promise<number>;
   zrem(key: string, member: string): Promise<number>;
+  lrange(key: string, from: number, to: number): Promise<string[]>;
+  lrem(key: string, count: number, member: string): Promise<number>;
   hexists(key: string, field: string): Promise<number>;
   select(database: number): Promise<unknown>;
 };
@@ -213,6 +215,7 @@ export class StudyQueue {
           );
         await this.#collect(study, left, options.onResult, returns);
         await this.#wake(resting, longestRest);
+        await this.#removeSpoilt();
         for (const [id, task] of groups) {
           if ((await this.#queue.getJobState(id)) !== 'completed') continue;
           groups.delete(id);
@@ -389,8 +392,14 @@ export class StudyQueue {
     }
     this.#onNotice(`the queue holds ${quote(id)}, which is no task: it is removed.`);
     for (const list of ['failed', 'delayed']) await this.#client.zrem(this.#key(list), id);
-    await this.#client.del(this.#key(id));
+    await this.#client.lrem(this.#key('active'), 0, id);
+    await this.#client.del(this.#key(id), this.#key(id, 'lock'));
     return undefined;
+  }
+
+  /** What no worker can parse never fails: it would be offered to one after the other. */
+  async #removeSpoilt(): Promise<void> {
+    for (const id of await this.#client.lrange(this.#key('active'), 0, -1)) await this.#job(id);
   }
 
   /** All failed jobs, with their tasks where they hold one. */

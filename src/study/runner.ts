@@ -34,6 +34,8 @@ export interface StudyData {
   readonly train: ImageSource;
   readonly heldOut: ImageSource;
   readonly test: TestSource;
+  /** Stands for the good images, in model files. @see FitOptions */
+  readonly digest?: () => Promise<string | undefined>;
 }
 
 /** Keeps checkpoints and scores that cells share. Values are replaced as a whole. */
@@ -227,10 +229,12 @@ export class StudyRunner {
     const key = sharedKey(set, seed);
     const resume = await store.load(key + CHECKPOINT);
     if (resume) await checkShared(key + CHECKPOINT, resume);
+    const dataDigest = await data.digest?.();
     const detector = await fit({
       engine,
       settings: { ...settings.fit, seed },
       dataset: set,
+      ...(dataDigest !== undefined && { dataDigest }),
       train: data.train,
       heldOut: data.heldOut,
       penalty: penalty(seed),

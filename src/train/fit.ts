@@ -50,6 +50,8 @@ export interface FitOptions extends TrainingControl {
   readonly settings: FitSettings;
   /** Name for the model file. */
   readonly dataset: string;
+  /** Stands for the data set's good images, whatever the split: 64 hexadecimal digits, kept in the model file. */
+  readonly dataDigest?: string;
   /** Good images to train on. */
   readonly train: ImageSource;
   /** Good images kept apart, for map quantiles and threshold. */
@@ -115,7 +117,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
   return calibrated;
 }
 
-function provenance({ settings, dataset, train, heldOut, teacher, penalty }: FitOptions): Provenance {
+function provenance({ settings, dataset, dataDigest, train, heldOut, teacher, penalty }: FitOptions): Provenance {
   const { seed, iterations, batch, learningRate } = settings;
   return {
     dataset,
@@ -127,6 +129,7 @@ function provenance({ settings, dataset, train, heldOut, teacher, penalty }: Fit
     penalty: penalty.name,
     trainImages: train.count,
     heldOutImages: heldOut.count,
+    ...(dataDigest !== undefined && { dataDigest }),
   };
 }
 

@@ -18,7 +18,8 @@ export const usage = `raad bias MODEL DATA
   over location of the mean normal map, divided by the variance of all normal maps. 0: no place stands out on average.
 
   --category NAME        one of several data sets
-  -o FILE.png            NAME.bias.png by default`;
+  -o FILE.png            NAME.bias.png by default
+  An image that fails is named; the figures are of all others, and the exit code is 1.`;
 
 export const options: OptionTable = {
   category: { type: 'string' },
@@ -41,6 +42,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const { detector } = await openModel(engine, state, set);
     const kinds = { normal: new MapStatistics(), anomalous: new MapStatistics() };
     const progress = startProgress(set.dataset.name, source.count, 'images');
+    let failed = 0;
     for (let i = 0; i < source.count; i++) {
       signal.throwIfAborted();
       try {
@@ -49,13 +51,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(cells);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
-        notice(`left out: ${error.message}`);
+        const { name } = source.sample(i);
+        notice(`left out: ${error.message.includes(name) ? '' : `${name}: `}${error.message}`);
+        failed++;
       }
       progress.update(i + 1);
     }
     progress.stop();
     const { biasIndex } = kinds.normal;
-    if (biasIndex === undefined) throw withoutNormal(set.dataset.name);
+    if (biasIndex === undefined)
+      throw new UserError(
+        `none of the normal test images of ${set.dataset.name} could be scored.`,
+        'They are named above.',
+      );
     const side = detector.state.networks.cells;
     const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
     // One scale for both, over what the means hold: single images reach far beyond it.
@@ -74,6 +82,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     );
     printLine(output);
     detector.destroy();
+    if (failed > 0)
+      throw new UserError(
+        `${failed} of ${source.count} images were left out.`,
+        'They are named above; the figures are of the others.',
+      );
   });
 }
 

@@ -9,6 +9,7 @@ import { openDatasets } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { isGenerated, writeInspectionSet } from '../../node/generated.ts';
 import { encodePng, readImage } from '../../node/images.ts';
+import { holdOutputs } from '../../node/lock.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { readTeacher } from '../../node/teachers.ts';
 import { type ContactSheetRow, contactSheet } from '../../report/contactSheet.ts';
@@ -20,7 +21,7 @@ import { printLine, printText } from '../print.ts';
 import { withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
 import { evaluateOne, outputsOf } from './eval.ts';
-import { checkpointOf, fitOne } from './fit.ts';
+import { fitOne, outputsOf as trainingOutputs } from './fit.ts';
 import { writeHeatmap } from './predict.ts';
 
 export const usage = `raad demo
@@ -50,7 +51,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   ) as [string, string, string];
   checkFitSettings(settings);
   const teacher = await readTeacher(settings.size);
-  await assertOutputs([model, checkpointOf(model), picture, sheet, join(results, 'metrics.json')]);
+  await assertOutputs([...trainingOutputs(model), picture, sheet, join(results, 'metrics.json')]);
   if (existsSync(model) && !(await isGenerated(data)))
     throw new UserError(`${model} is there already, and is not of a demo.`, 'Give --out another folder.');
   const count = await writeInspectionSet(
@@ -63,7 +64,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const dataset = datasets[0]!;
   await assertOutputs(outputsOf(results, dataset));
   await withEngine(args, async (engine) => {
-    await fitOne(args, { engine, settings, root, dataset, output: model, teacher, signal });
+    await holdOutputs([model], () => fitOne(args, { engine, settings, root, dataset, output: model, teacher, signal }));
     const shown: EvaluatedImage[] = [];
     const evaluation = await evaluateOne({ engine, file: model, root, dataset, signal }, results, (image) => {
       // Two of each kind are enough to look at.

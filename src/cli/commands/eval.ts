@@ -13,6 +13,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Precision } from '../../engine/variants.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
+import type { DetectorState } from '../../model/detector.ts';
 import { loadDetector } from '../../model/modelFile.ts';
 import { datasetFiles, openDatasets, testSource } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
@@ -20,7 +21,7 @@ import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { collectionTable, evaluationNotes, evaluationTable, scoresCsv } from '../../report/summary.ts';
 import { type Arguments, type OptionTable, readPrecision, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
-import { readModelFile } from '../modelData.ts';
+import { isTrainedOnOthers, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
@@ -29,7 +30,7 @@ import { writeHeatmap } from './predict.ts';
 
 export const usage = `raad eval MODEL DATA
   Image AUROC, AP and F1-max, pixel AUROC and AP, AU-PRO (AU-sPRO for MVTec LOCO) on a data set's test images.
-  A folder of data sets needs a folder of models, one CATEGORY.safetensors each.
+  A folder of data sets needs a folder of models, one CATEGORY.safetensors each, trained on the same training images.
 
   --good DIR --bad DIR --masks DIR   folders of test images instead of DATA
   --category NAME        one of several data sets
@@ -66,7 +67,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   }
   const nameOf = safeFileNamesOf(datasets);
   const fileOf = (dataset: Dataset) => (models ? join(model, `${nameOf(dataset)}.safetensors`) : model);
-  for (const dataset of chosen) await readModelFile(fileOf(dataset));
+  const states = new Map<Dataset, DetectorState>();
+  for (const dataset of chosen) states.set(dataset, await readModelFile(fileOf(dataset)));
   if (args.flag('dry-run')) return printDatasets(args, sets, between, signal);
   const out = args.text('out');
   const target = (dataset: Dataset) => out && (chosen.length > 1 ? join(out, nameOf(dataset)) : out);
@@ -76,6 +78,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   );
   for (const dataset of chosen) assertTested(dataset);
   await announceDatasets(sets, { isEvaluated: true, between, signal });
+  for (const set of sets) {
+    const { name, layout } = set.dataset;
+    // The good images of folders that were named are those of the test.
+    if (layout === 'plain' || !(await isTrainedOnOthers(states.get(set.dataset)!, set, signal))) continue;
+    const differs = `${fileOf(set.dataset)} was trained on other images than ${name} holds to learn from`;
+    // A model that was named is meant; one that was found has to be the data set's own.
+    if (models)
+      throw new UserError(
+        `${differs}: only their names agree.`,
+        `Give the models of these data sets, or, if it is meant, that file with --category ${name}.`,
+      );
+    notice(`${differs}.`);
+  }
   const all: (Evaluation & { readonly name: string })[] = [];
   await withEngine(args, async (engine) => {
     for (const dataset of chosen) {

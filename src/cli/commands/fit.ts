@@ -7,8 +7,9 @@ import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import { Networks } from '../../model/networks.ts';
 import { PDN_SIZES } from '../../model/pdn.ts';
-import { datasetFiles, loadImages, openDatasets } from '../../node/datasets.ts';
+import { datasetFiles, loadImages, openDatasets, trainingDigest } from '../../node/datasets.ts';
 import { readBytes, readCheckpoint, removeFile } from '../../node/files.ts';
+import { holdOutputs, lockOf } from '../../node/lock.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { readTeacher } from '../../node/teachers.ts';
 import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
@@ -36,7 +37,7 @@ export const usage = `raad fit DATA -o MODEL.safetensors
   --teacher FILE         PDN weights as safetensors; those of the package by default
   --alpha RATE           wanted false-alarm rate of the threshold, 0.01
   --checkpoint-every N   steps between checkpoints, 100; the file is MODEL.safetensors.checkpoint
-  --resume               continue from that file
+  --resume               continue from that file; while one process works, MODEL.safetensors.lock keeps others off
   --log FILE             losses as JSON lines
   --dry-run [--json]     only say what would be read; see raad data`;
 
@@ -91,30 +92,32 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const teacher = await readTeacher(settings.size, args.text('teacher'));
   loadTeacher(new Networks(settings.size, settings.resolution), teacher, teacher.name);
   await assertOutputs(
-    [...chosen.flatMap((dataset) => [target(dataset), checkpointOf(target(dataset))]), args.text('log')],
+    [...chosen.flatMap((dataset) => outputsOf(target(dataset))), args.text('log')],
     [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher'), ...inputFiles(args)],
   );
-  if (args.flag('resume')) {
-    for (const file of chosen.map((dataset) => checkpointOf(target(dataset))))
-      if (existsSync(file)) await parseCheckpoint(await readBytes(file), file);
-  }
-  await announceDatasets(sets, { isEvaluated: false, between, signal });
-  const log: string[] = [];
-  await withEngine(args, async (engine) => {
-    for (const dataset of chosen) {
-      if (!single) say('', dataset.name);
-      await fitOne(args, {
-        engine,
-        settings,
-        root,
-        dataset,
-        output: target(dataset),
-        photographs,
-        teacher,
-        log,
-        signal,
-      });
+  await holdOutputs(chosen.map(target), async () => {
+    if (args.flag('resume')) {
+      for (const file of chosen.map((dataset) => checkpointOf(target(dataset))))
+        if (existsSync(file)) await parseCheckpoint(await readBytes(file), file);
     }
+    await announceDatasets(sets, { isEvaluated: false, between, signal });
+    const log: string[] = [];
+    await withEngine(args, async (engine) => {
+      for (const dataset of chosen) {
+        if (!single) say('', dataset.name);
+        await fitOne(args, {
+          engine,
+          settings,
+          root,
+          dataset,
+          output: target(dataset),
+          photographs,
+          teacher,
+          log,
+          signal,
+        });
+      }
+    });
   });
 }
 
@@ -148,7 +151,10 @@ export interface FitJob {
 /** Where the state of a training is kept until it ends. */
 export const checkpointOf = (output: string) => `${output}.checkpoint`;
 
-/** Trains on one data set, with the options of `fit`, and writes the model file. */
+/** What a training that leaves checkpoints writes. */
+export const outputsOf = (output: string) => [output, checkpointOf(output), lockOf(output)];
+
+/** Trains on one data set, with the options of `fit`, and writes the model file, whose lock the caller holds. */
 export async function fitOne(
   args: Arguments,
   { engine, settings, root, dataset, output, photographs, teacher, log = [], signal }: FitJob,
@@ -167,6 +173,7 @@ export async function fitOne(
     );
   const train = await load(split.train);
   const heldOut = await load(split.heldOut);
+  const dataDigest = await trainingDigest({ root, dataset }, signal);
   const penalty = await openPenalty(photographs, engine, settings.seed);
   if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
   say(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
@@ -180,6 +187,7 @@ export async function fitOne(
       engine,
       settings,
       dataset: dataset.name,
+      ...(dataDigest !== undefined && { dataDigest }),
       train,
       heldOut,
       penalty,

@@ -3,6 +3,7 @@ import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readCheckpoint, readText, removeFile } from '../../node/files.ts';
+import { holdOutputs } from '../../node/lock.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { parseBitPlan } from '../../quantisation/bitPlan.ts';
 import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
@@ -12,7 +13,7 @@ import { assertFloat, openModel, openModelDataset, readModelFile } from '../mode
 import { printLine, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { findPhotographs, openPenalty, startPhases } from '../study.ts';
-import { CHECKPOINT_EVERY, checkpointOf } from './fit.ts';
+import { CHECKPOINT_EVERY, checkpointOf, outputsOf } from './fit.ts';
 
 export const usage = `raad recalibrate MODEL --plan plan.json DATA -o OUT
   Quantises a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantised
@@ -65,46 +66,51 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const set = await openModelDataset(args, folder, state, signal);
   const photographs = await findPhotographs(args);
   const checkpointFile = checkpointOf(output);
-  await assertOutputs(
-    [output, checkpointFile],
-    [model, planFile, ...datasetFiles(set), ...(photographs?.paths ?? []), ...inputFiles(args)],
-  );
-  const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
-  if (resume) await parseCheckpoint(resume, checkpointFile);
-  await withEngine(args, async (engine) => {
-    const { detector, data } = await openModel(engine, state, set);
-    const penalty = await openPenalty(photographs, engine, state.provenance.seed);
-    try {
-      const result = await recalibrate({
-        detector,
-        plan,
-        train: data.train,
-        heldOut: data.heldOut,
-        penalty,
-        settings,
-        ...(alpha !== undefined && { alpha }),
-        checkpoint: {
-          every,
-          save: (bytes) => writeAtomically(checkpointFile, bytes),
-        },
-        ...(resume && { resume }),
-        onProgress: ({ phase, done, total }) => showPhase(phase, done, total),
-        onNotice: notice,
-        signal,
-      });
-      const bytes = await saveDetector(result);
-      await writeAtomically(output, bytes);
-      await removeFile(checkpointFile);
-      printLine(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
-      result.destroy();
-    } catch (error) {
-      if (signal.aborted && existsSync(checkpointFile))
-        say(`stopped; the state is in ${checkpointFile}, go on with --resume`);
-      throw error;
-    } finally {
-      penalty.destroy?.();
-      detector.destroy();
-    }
+  await assertOutputs(outputsOf(output), [
+    model,
+    planFile,
+    ...datasetFiles(set),
+    ...(photographs?.paths ?? []),
+    ...inputFiles(args),
+  ]);
+  await holdOutputs([output], async () => {
+    const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
+    if (resume) await parseCheckpoint(resume, checkpointFile);
+    await withEngine(args, async (engine) => {
+      const { detector, data } = await openModel(engine, state, set);
+      const penalty = await openPenalty(photographs, engine, state.provenance.seed);
+      try {
+        const result = await recalibrate({
+          detector,
+          plan,
+          train: data.train,
+          heldOut: data.heldOut,
+          penalty,
+          settings,
+          ...(alpha !== undefined && { alpha }),
+          checkpoint: {
+            every,
+            save: (bytes) => writeAtomically(checkpointFile, bytes),
+          },
+          ...(resume && { resume }),
+          onProgress: ({ phase, done, total }) => showPhase(phase, done, total),
+          onNotice: notice,
+          signal,
+        });
+        const bytes = await saveDetector(result);
+        await writeAtomically(output, bytes);
+        await removeFile(checkpointFile);
+        printLine(`${output}: ${bytes.length} bytes, threshold ${result.state.threshold!.value.toFixed(4)}`);
+        result.destroy();
+      } catch (error) {
+        if (signal.aborted && existsSync(checkpointFile))
+          say(`stopped; the state is in ${checkpointFile}, go on with --resume`);
+        throw error;
+      } finally {
+        penalty.destroy?.();
+        detector.destroy();
+      }
+    });
   });
 }
 
