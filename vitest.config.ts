@@ -11,7 +11,9 @@ const ALL = ['test/**/*.test.ts'];
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
  * there by default. The full run, and one on an adapter that is named, have a single project.
  */
-const GPU_KERNELS = ['count', 'masks', 'predict', 'weightGrad', 'words'].map((name) => `test/${name}.test.ts`);
+const GPU_KERNELS = ['absorb', 'count', 'masks', 'predict', 'weightGrad', 'winogradHalves', 'words'].map(
+  (name) => `test/${name}.test.ts`,
+);
 const KERNELS = 'test/ops.test.ts';
 const projects: TestProjectConfiguration[] = [
   {
