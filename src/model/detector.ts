@@ -81,7 +81,7 @@ export interface DetectorOptions {
   readonly precision?: Precision;
 }
 
-/** Images that {@link Detector.predictEach} has under way by default: one is uploaded while another is computed and a third read. */
+/** Images that {@link Detector.predictEach} has under way on GPUs: one is uploaded while another is computed and a third read. */
 const IN_FLIGHT = 3;
 
 /** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
@@ -214,12 +214,12 @@ export class Detector {
   /**
    * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
    * the next.
-   * @param options.inFlight how many; 3 by default
+   * @param options.inFlight how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
    * @throws UserError at the first image that {@link predict} refuses
    */
   async *predictEach(
     images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
-    { inFlight = IN_FLIGHT }: { readonly inFlight?: number } = {},
+    { inFlight = this.engine.caps.isCpu ? 1 : IN_FLIGHT }: { readonly inFlight?: number } = {},
   ): AsyncGenerator<Prediction, void, undefined> {
     if (!Number.isSafeInteger(inFlight) || inFlight < 1)
       throw new UserError(`predictEach: ${inFlight} images in flight cannot be.`, 'Give a whole number from 1 on.');
