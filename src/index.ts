@@ -110,10 +110,10 @@ export {
   type Prediction,
   type Provenance,
 } from './model/detector.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage } from './model/imageChain.ts';
 export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
 export { Networks, parameterCount } from './model/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
+export { type EncodeBindings, type EncodeSizes, PreparedImage } from './model/preparedImage.ts';
 export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
 export { mapScore } from './model/score.ts';
 export { exportDetector } from './onnx/detector.ts';

@@ -10,9 +10,10 @@ import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../qua
 import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
 import type { Quantisation } from '../quantisation/layers.ts';
 import type { Threshold } from './conformal.ts';
-import { type EncodeSizes, ImageChain, type PreparedImage } from './imageChain.ts';
+import { ImageChain } from './imageChain.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
 import type { Networks } from './networks.ts';
+import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
