@@ -98,7 +98,7 @@ async function adapters() {
 async function ensureAdapter() {
   const wanted = process.env.RAAD_ADAPTER;
   const fits = ({ kind, name }) => !wanted || kind === wanted || name.toLowerCase().includes(wanted.toLowerCase());
-  if (process.argv.includes('--swiftshader') || wanted === 'swiftshader') await installSwiftShader();
+  if (wanted === 'swiftshader') await installSwiftShader();
   let found = (await adapters()).filter(fits);
   if (found.length === 0 && wanted !== 'swiftshader') {
     await installLavapipe();
@@ -113,6 +113,8 @@ async function ensureAdapter() {
       `no WebGPU adapter${wanted ? ` '${wanted}'` : ''} answers. Install a Vulkan driver (on Linux: Mesa 24 or newer) and run this again.`,
     );
   }
+  // Last: where it is there already, no other driver is installed.
+  if (process.argv.includes('--swiftshader')) await installSwiftShader();
   say(`ready, adapter: ${found[0].name} (${found[0].kind})`);
 }
 
