@@ -8,6 +8,7 @@
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
 #params
+#include sortable
 
 var<workgroup> keys: array<u32, ${WORKGROUP}>;
 
@@ -17,7 +18,7 @@ fn keyOf(bits: u32) -> u32 {
   if (magnitude >= 0x7f800000u) {
     return select(0xfffffffeu, 0xffffffffu, magnitude > 0x7f800000u);
   }
-  return bits ^ select(0x80000000u, 0xffffffffu, (bits >> 31u) == 1u);
+  return sortKey(bitcast<f32>(bits));
 }
 #end
 
@@ -26,7 +27,7 @@ fn bitsOf(key: u32) -> u32 {
   if (key >= 0xfffffffeu) {
     return select(0x7f800000u, 0x7fc00000u, key == 0xffffffffu);
   }
-  return key ^ select(0xffffffffu, 0x80000000u, (key >> 31u) == 1u);
+  return bitcast<u32>(fromSortKey(key));
 }
 #end
 

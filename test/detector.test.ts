@@ -17,16 +17,12 @@ import { packPixels } from '../src/model/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../src/model/safetensors.ts';
 import { openDevice } from '../src/node/device.ts';
 import { toBeAllclose } from './close.ts';
+import { crop } from './crop.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();
-
-function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {
-  const rows = Array.from({ length: newHeight }, (_, y) => data.subarray(y * width * 3, (y * width + newWidth) * 3));
-  return { width: newWidth, height: newHeight, data: Uint8Array.from(rows.flatMap((row) => [...row])) };
-}
 
 const state = await untrainedDetector();
 const picture = renderSpecimen('bracket', 'scratch', 5, 192).image;

@@ -1,20 +1,15 @@
 import { expect, test } from 'vitest';
-import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError } from '../src/engine/errors.ts';
 import { Detector } from '../src/model/detector.ts';
 import { Leases } from '../src/model/leases.ts';
 import { openDevice } from '../src/node/device.ts';
+import { crop } from './crop.ts';
 import { untrainedDetector } from './untrained.ts';
 
 const state = await untrainedDetector();
 const picture = renderSpecimen('bracket', 'scratch', 5, 160).image;
-
-function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {
-  const rows = Array.from({ length: newHeight }, (_, y) => data.subarray(y * width * 3, (y * width + newWidth) * 3));
-  return { width: newWidth, height: newHeight, data: Uint8Array.from(rows.flatMap((row) => [...row])) };
-}
 
 /** A device that counts the bytes of its buffers. */
 async function countedDevice() {

@@ -515,6 +515,8 @@ const CUTS = [4, 16] as const;
 export class Plan {
   readonly engine: Engine;
   readonly #parts: PlanParts;
+  /** The steps of a run, cut into submissions. */
+  readonly #submissions: readonly (readonly Step[])[];
   readonly #staging: StagingPool;
   #destroyed = false;
 
@@ -522,6 +524,8 @@ export class Plan {
   constructor(engine: Engine, parts: PlanParts) {
     this.engine = engine;
     this.#parts = parts;
+    const cuts = engine.caps.isCpu ? [] : CUTS.filter((cut) => cut < parts.steps.length);
+    this.#submissions = [0, ...cuts].map((start, i) => parts.steps.slice(start, cuts[i]));
     this.#staging = new StagingPool(engine);
   }
 
@@ -599,10 +603,7 @@ export class Plan {
    */
   encodeParts(): ((encoder: GPUCommandEncoder) => void)[] {
     this.#assertUsable();
-    const { steps } = this.#parts;
-    const cuts = this.engine.caps.isCpu ? [] : CUTS.filter((cut) => cut < steps.length);
-    const parts = [0, ...cuts].map((start, i) => steps.slice(start, cuts[i]));
-    return parts.map((part) => (encoder) => record(encoder, part));
+    return this.#submissions.map((steps) => (encoder) => record(encoder, steps));
   }
 
   /** Records one dispatch of a run in a pass of its own, for profiling. */

@@ -40,3 +40,11 @@ export function planeGrid(type: TensorType): readonly [number, number, number] {
   const [n, c, h, w] = nchw(type);
   return [Math.ceil(w / 8), Math.ceil(h / 8), n * c];
 }
+
+/**
+ * The reference of an op that exists inside variants of another one alone, and is right where that is.
+ * @param through the op whose rows of the doctor's table run it
+ */
+export const testedThrough = (name: string, through: string) => () => {
+  throw new Error(`${name} is tested through ${through}`);
+};

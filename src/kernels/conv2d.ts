@@ -14,7 +14,7 @@ import {
   type Variant,
 } from '../engine/graph.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { conv2dInputGrad } from './conv2dInputGrad.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
@@ -438,9 +438,7 @@ const conv2dPackedOp: Op<PackedAttrs> = {
     const [oh, ow] = [convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)];
     return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
   },
-  reference() {
-    throw new Error('conv2dPacked is tested through conv2d');
-  },
+  reference: testedThrough('conv2dPacked', 'conv2d'),
   cost(node) {
     return packedCost(node);
   },

@@ -1,6 +1,6 @@
 import shader from '../../shaders/conv2d_fold.wgsl';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { inputType, nchw, testedThrough } from './common.ts';
 
 /** Parts that an invocation adds, and slices of a workgroup at most. */
 const PARTS_PER_INVOCATION = 8;
@@ -25,9 +25,7 @@ export interface FoldAttrs {
 export const conv2dFoldOp: Op<FoldAttrs> = {
   name: 'conv2dFold',
   infer: ([parts]) => ({ shape: parts!.shape.slice(1), dtype: 'f32' }),
-  reference() {
-    throw new Error('conv2dFold is tested through conv2d');
-  },
+  reference: testedThrough('conv2dFold', 'conv2d'),
   variants: [
     {
       name: 'sum',

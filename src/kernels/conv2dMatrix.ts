@@ -2,7 +2,7 @@ import shader from '../../shaders/conv2d_matrix.wgsl';
 import weightsShader from '../../shaders/conv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import type { Conv2dAttrs } from './conv2d.ts';
 import { depthOf } from './conv2dTile.ts';
 import { HALF_ROUNDOFF, halfMatrices, halvesScale } from './halves.ts';
@@ -107,10 +107,6 @@ function blockPixels({ type, attrs }: Pick<Node<{ readonly pool: boolean }>, 'ty
   return n * height * width * (attrs.pool ? 4 : 1);
 }
 
-const testedThrough = (name: string) => () => {
-  throw new Error(`${name} is tested through conv2d`);
-};
-
 interface MatrixWeightsAttrs {
   /** Output channels that lie together. */
   readonly channels: number;
@@ -123,7 +119,7 @@ const matrixWeightsOp: Op<MatrixWeightsAttrs> = {
     const lots = Math.ceil(depthOf(w!.shape) / LOT);
     return { shape: [Math.ceil(w!.shape[0]! / channels), lots, channels, LOT_WORDS], dtype: 'u32' };
   },
-  reference: testedThrough('conv2dMatrixWeights'),
+  reference: testedThrough('conv2dMatrixWeights', 'conv2d'),
   variants: [
     {
       name: 'element',
@@ -157,7 +153,7 @@ interface MatrixAttrs extends Conv2dAttrs, Block {
 const conv2dMatrixOp: Op<MatrixAttrs> = {
   name: 'conv2dMatrix',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThrough('conv2dMatrix'),
+  reference: testedThrough('conv2dMatrix', 'conv2d'),
   cost: (node) => ({
     flops: 2 * blockPixels(node) * node.attrs.weights[0]! * depthOf(node.attrs.weights),
     bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),

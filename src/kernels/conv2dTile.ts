@@ -1,7 +1,7 @@
 import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { inputType, nchw, testedThrough } from './common.ts';
 import type { Conv2dAttrs } from './conv2d.ts';
 import { conv2dFoldOp, type FoldAttrs } from './conv2dFold.ts';
 import { packWeights } from './packWeights.ts';
@@ -136,9 +136,7 @@ const MOST_STAGED_LOADS = 64;
 const conv2dTileOp: Op<TileAttrs> = {
   name: 'conv2dTile',
   infer: (_, { shape, splits }) => ({ shape: splits > 1 ? [splits, ...shape] : shape, dtype: 'f32' }),
-  reference() {
-    throw new Error('conv2dTile is tested through conv2d');
-  },
+  reference: testedThrough('conv2dTile', 'conv2d'),
   cost(node) {
     const [co] = node.attrs.weights as [number];
     const depth = depthOf(node.attrs.weights);

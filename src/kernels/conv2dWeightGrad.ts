@@ -14,7 +14,7 @@ import {
   u32,
   type Variant,
 } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { convOutput, DIRECT_MULTIPLY_ADDS } from './conv2d.ts';
 import { foldSplits } from './foldSplits.ts';
 import {
@@ -275,9 +275,7 @@ function subgroupParams(node: Node<PartialAttrs>) {
 const partialOp: Op<PartialAttrs> = {
   name: 'conv2dWeightGradPartial',
   infer: (_, { shape, splits }) => ({ shape: [splits, ...shape], dtype: 'f32' }),
-  reference() {
-    throw new Error('conv2dWeightGradPartial is tested through conv2dWeightGrad');
-  },
+  reference: testedThrough('conv2dWeightGradPartial', 'conv2dWeightGrad'),
   cost(node) {
     const [n, co, oh, ow] = nchw(inputType(node, 1));
     const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];

@@ -1,7 +1,7 @@
 import scaleShader from '../../shaders/halves_scale.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType } from './common.ts';
+import { inputType, testedThrough } from './common.ts';
 
 /* What kernels that round to halves share. */
 
@@ -29,9 +29,7 @@ interface ScaleAttrs {
 const halvesScaleOp: Op<ScaleAttrs> = {
   name: 'halvesScale',
   infer: () => ({ shape: [2], dtype: 'f32' }),
-  reference() {
-    throw new Error('halvesScale is tested through conv2d');
-  },
+  reference: testedThrough('halvesScale', 'conv2d'),
   variants: [
     {
       name: 'workgroup',

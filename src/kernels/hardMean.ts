@@ -3,7 +3,7 @@ import gradShader from '../../shaders/hard_mean_grad.wgsl';
 import partialShader from '../../shaders/hard_partial.wgsl';
 import totalShader from '../../shaders/hard_total.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, testedThrough, WORKGROUP } from './common.ts';
 
 type None = Record<string, never>;
 
@@ -82,9 +82,7 @@ interface PartialAttrs {
 const partialOp: Op<PartialAttrs> = {
   name: 'hardStatsPartial',
   infer: ([x], { chunks }) => ({ shape: [x!.shape[0]!, chunks, 2], dtype: 'f32' }),
-  reference() {
-    throw new Error('hardStatsPartial is tested through hardStats');
-  },
+  reference: testedThrough('hardStatsPartial', 'hardStats'),
   variants: [
     {
       name: 'chunks',
@@ -105,9 +103,7 @@ const partialOp: Op<PartialAttrs> = {
 const totalOp: Op<None> = {
   name: 'hardStatsTotal',
   infer: ([partial]) => ({ shape: [partial!.shape[0]!, 2], dtype: 'f32' }),
-  reference() {
-    throw new Error('hardStatsTotal is tested through hardStats');
-  },
+  reference: testedThrough('hardStatsTotal', 'hardStats'),
   variants: [
     {
       name: 'total',

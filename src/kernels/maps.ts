@@ -4,7 +4,7 @@ import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { standardiseOp } from './standardise.ts';
 import { stackedDistance } from './winogradMap.ts';
 
@@ -118,9 +118,7 @@ const sharedDistanceOp: Op<SharedAttrs> = {
     const [n, , h, w] = nchw(a!);
     return { shape: stacked ? [3, n, 1, h, w] : [n, 1, h, w], dtype: 'f32' };
   },
-  reference() {
-    throw new Error('sharedDistance is tested through channelDistance');
-  },
+  reference: testedThrough('sharedDistance', 'channelDistance'),
   absorb(node, isOnlyUser) {
     const { sets, stacked } = node.attrs;
     if (!stacked || sets.length > 1) return undefined;

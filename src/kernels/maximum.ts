@@ -1,6 +1,6 @@
 import shader from '../../shaders/maximum.wgsl';
 import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType } from './common.ts';
+import { inputType, testedThrough } from './common.ts';
 
 type None = Record<string, never>;
 
@@ -61,21 +61,17 @@ function stage(node: Node, parts: number, defines: { readonly KEYS: number; read
   };
 }
 
-const testedThroughMaximum = () => {
-  throw new Error('this stage is tested through maximum');
-};
-
 /** Keys of parts of each image, [N, parts]. */
 const partialOp: Op<{ readonly parts: number }> = {
   name: 'maximumPartial',
   infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
-  reference: testedThroughMaximum,
+  reference: testedThrough('maximumPartial', 'maximum'),
   variants: [{ name: 'parts', kernel: (node) => stage(node, node.attrs.parts, { KEYS: 0, PARTIAL: 1 }) }],
 };
 
 const lastOp: Op<None> = {
   name: 'maximumOfKeys',
   infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
-  reference: testedThroughMaximum,
+  reference: testedThrough('maximumOfKeys', 'maximum'),
   variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0 }) }],
 };

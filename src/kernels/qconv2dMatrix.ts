@@ -3,7 +3,7 @@ import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
-import { foldedGrid, WORKGROUP } from './common.ts';
+import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 import {
   BLOCK_IN,
   blockPixels,
@@ -120,10 +120,6 @@ export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((bloc
 /** Workgroups that keep a large GPU busy. */
 const MANY_WORKGROUPS = 128;
 
-const testedThrough = (name: string) => () => {
-  throw new Error(`${name} is tested through qconv2d`);
-};
-
 interface MatrixWeightsAttrs {
   /** [CO, CI, KH, KW] */
   readonly weights: readonly number[];
@@ -142,7 +138,7 @@ const matrixWeightsOp: Op<MatrixWeightsAttrs> = {
       dtype: 'u32',
     };
   },
-  reference: testedThrough('qconv2dMatrixWeights'),
+  reference: testedThrough('qconv2dMatrixWeights', 'qconv2d'),
   variants: [
     {
       name: 'element',
@@ -173,7 +169,7 @@ type MatrixAttrs = Qconv2dAttrs & Block;
 const qconv2dMatrixOp: Op<MatrixAttrs> = {
   name: 'qconv2dMatrix',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
-  reference: testedThrough('qconv2dMatrix'),
+  reference: testedThrough('qconv2dMatrix', 'qconv2d'),
   cost: convolutionCost,
   variants: [
     {

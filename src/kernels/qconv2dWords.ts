@@ -3,7 +3,7 @@ import shader from '../../shaders/qconv2d_words.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
-import { foldedGrid, WORKGROUP } from './common.ts';
+import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 import { MOST_PADDED_TAPS } from './conv2dTile.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';
 import {
@@ -122,10 +122,6 @@ function depthOf(weights: readonly number[]): number {
   return Math.ceil(ci / BLOCK_IN) * kh * kw;
 }
 
-const testedThrough = (name: string) => () => {
-  throw new Error(`${name} is tested through qconv2d`);
-};
-
 interface WordWeightsAttrs {
   /** [CO, CI, KH, KW] */
   readonly weights: readonly number[];
@@ -141,7 +137,7 @@ const wordWeightsOp: Op<WordWeightsAttrs> = {
     shape: [Math.ceil(weights[0]! / channels), depthOf(weights), channels],
     dtype: 'u32',
   }),
-  reference: testedThrough('qconv2dWordWeights'),
+  reference: testedThrough('qconv2dWordWeights', 'qconv2d'),
   variants: [
     {
       name: 'element',
@@ -165,7 +161,7 @@ type WordsAttrs = Qconv2dAttrs & Block;
 const qconv2dWordsOp: Op<WordsAttrs> = {
   name: 'qconv2dWords',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
-  reference: testedThrough('qconv2dWords'),
+  reference: testedThrough('qconv2dWords', 'qconv2d'),
   cost: convolutionCost,
   variants: [
     {

@@ -4,7 +4,7 @@ import interpolateShader from '../../shaders/quantile_interpolate.wgsl';
 import nextShader from '../../shaders/quantile_next.wgsl';
 import selectShader from '../../shaders/quantile_select.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, testedThrough, WORKGROUP } from './common.ts';
 
 interface QuantileAttrs {
   /** In [0, 1]. */
@@ -88,14 +88,10 @@ interface PassAttrs {
   readonly parallel: boolean;
 }
 
-const testedThroughQuantile = () => {
-  throw new Error('this pass is tested through quantile');
-};
-
 const histogramOp: Op<PassAttrs> = {
   name: 'quantileHistogram',
   infer: (_, { images, chunks }) => ({ shape: [images, chunks, 256], dtype: 'u32' }),
-  reference: testedThroughQuantile,
+  reference: testedThrough('quantileHistogram', 'quantile'),
   variants: [
     {
       name: 'histogram',
@@ -117,7 +113,7 @@ const histogramOp: Op<PassAttrs> = {
 const selectOp: Op<PassAttrs> = {
   name: 'quantileSelect',
   infer: (_, { images }) => ({ shape: [images, 4], dtype: 'u32' }),
-  reference: testedThroughQuantile,
+  reference: testedThrough('quantileSelect', 'quantile'),
   variants: [
     {
       name: 'select',
@@ -137,7 +133,7 @@ const selectOp: Op<PassAttrs> = {
 const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>> = {
   name: 'quantileNext',
   infer: (_, { images, chunks }) => ({ shape: [images, chunks], dtype: 'u32' }),
-  reference: testedThroughQuantile,
+  reference: testedThrough('quantileNext', 'quantile'),
   variants: [
     {
       name: 'next',
@@ -157,7 +153,7 @@ const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>> = {
 const interpolateOp: Op<{ readonly images: number; readonly chunks: number; readonly fraction: number }> = {
   name: 'quantileInterpolate',
   infer: (_, { images }) => ({ shape: [images], dtype: 'f32' }),
-  reference: testedThroughQuantile,
+  reference: testedThrough('quantileInterpolate', 'quantile'),
   variants: [
     {
       name: 'interpolate',

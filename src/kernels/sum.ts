@@ -1,7 +1,7 @@
 import shader from '../../shaders/sum_axes.wgsl';
 import workgroupShader from '../../shaders/sum_workgroup.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, testedThrough, WORKGROUP } from './common.ts';
 import { broadcast } from './elementwise.ts';
 
 interface SumAttrs {
@@ -106,14 +106,10 @@ const CHUNKS_IN_FLIGHT = 2048;
 const WORKGROUPS = 1024;
 const ADDENDS_PER_WORKGROUP = 2048;
 
-const testedThroughSum = (name: string) => () => {
-  throw new Error(`${name} is tested through sum`);
-};
-
 const stageOp: Op<SumAttrs & { readonly chunks: number }> = {
   name: 'sumStage',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThroughSum('sumStage'),
+  reference: testedThrough('sumStage', 'sum'),
   variants: [
     {
       name: 'chunks',
@@ -140,7 +136,7 @@ interface WorkgroupAttrs extends SumAttrs {
 const workgroupOp: Op<WorkgroupAttrs> = {
   name: 'sumWorkgroup',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThroughSum('sumWorkgroup'),
+  reference: testedThrough('sumWorkgroup', 'sum'),
   variants: [
     {
       name: 'tree',

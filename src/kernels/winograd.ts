@@ -5,7 +5,7 @@ import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { winogradGradProducts } from './winogradGrad.ts';
 import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
@@ -16,7 +16,6 @@ import {
   channelsPerInvocation,
   pitch,
   type TileAttrs,
-  testedThrough,
   tiling,
   transformWorkgroup,
 } from './winogradTiles.ts';

@@ -3,12 +3,12 @@ import blockShader from '../../shaders/winograd_halves_product_block.wgsl';
 import weightsShader from '../../shaders/winograd_halves_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { HALF_ROUNDOFF, halvesScale } from './halves.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
-import { pitch, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
+import { pitch, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
 
 /*
  * Winograd's transformed input, transformed weights and products as halves, two channels to a word: half the memory traffic, and

@@ -2,9 +2,9 @@ import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType } from './common.ts';
+import { inputType, testedThrough } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
-import { type Chunk, type TileAttrs, testedThrough, transformWorkgroup } from './winogradTiles.ts';
+import { type Chunk, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
 
 /** How products lie in memory. */
 interface Products extends TileAttrs {

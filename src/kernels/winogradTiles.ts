@@ -53,7 +53,3 @@ export function channelsPerInvocation(caps: Caps, across: number, channels: numb
   if (caps.isCpu) return CHANNELS_ON_CPU;
   return (across * channels) / 2 >= MANY_WORKGROUPS ? 2 : 1;
 }
-
-export const testedThrough = (name: string, through: string) => () => {
-  throw new Error(`${name} is tested through ${through}`);
-};
