@@ -1,39 +1,76 @@
 import { expect, test } from 'vitest';
-import { untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
-import { type Node, topologicalOrder } from '../src/engine/graph.ts';
+import type { Caps } from '../src/engine/caps.ts';
+import { input, isInput, type Node, parameterOf, topologicalOrder } from '../src/engine/graph.ts';
 import { fuse } from '../src/engine/plan.ts';
 import { tuningKey } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
+import type { Detector } from '../src/model/detector.ts';
 import { Networks } from '../src/model/networks.ts';
 import { WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
+import { PRESETS, trainingGraph } from '../src/train/fit.ts';
 import lavapipe from '../src/tuning/lavapipe.json' with { type: 'json' };
+import swiftshader from '../src/tuning/swiftshader.json' with { type: 'json' };
 import { engine } from './gpu.ts';
 
 const gpu = await engine();
-/** As where the table was measured, whatever the adapter. */
-const caps = maskCaps(gpu.caps, { subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8, isCpu: true });
-const isQuantised = (node: Node) => node.op.name === 'qconv2d';
 
-/** A node, and the quantised convolutions that its variants lower it to. */
-function withParts(node: Node): Node[] {
-  const lowered = supportedVariants(node, { caps }).flatMap((variant) => variant.lower?.(node, caps) ?? []);
-  return [node, ...topologicalOrder(lowered).filter(isQuantised)];
+/** Adds the keys of the nodes of a graph and of everything that their variants lower them to. */
+function collect(roots: readonly Node[], caps: Caps, keys: Set<string>): void {
+  for (const node of topologicalOrder(roots)) {
+    if (isInput(node) || parameterOf(node) || node.op.updates) continue;
+    const key = tuningKey(node);
+    if (keys.has(key)) continue;
+    keys.add(key);
+    for (const { lower } of supportedVariants(node, { caps })) {
+      const lowered = lower?.(node, caps);
+      if (lowered) collect([lowered], caps, keys);
+    }
+  }
 }
 
-function keysOf(size: 'xs' | 's', side: number, weights: WeightBits): string[] {
-  const detector = untrainedQuantised(gpu, new Networks(size, side), { weights, activations: 8 });
-  const nodes = topologicalOrder(fuse([detector.fusedGraph(1).combined])).filter(isQuantised);
-  detector.destroy();
-  return nodes.flatMap(withParts).map((node) => tuningKey(node));
+/** The graphs that are tuned: detectors, teacher and training step. @see `raad tune` */
+function graphsOf(size: 'xs' | 's', side: number, batches: readonly number[], widths: readonly WeightBits[]): Node[][] {
+  const networks = new Networks(size, side);
+  const float = untrainedDetector(gpu, networks);
+  const quantised = widths.map((weights) => untrainedQuantised(gpu, networks, { weights, activations: 8 }));
+  const maps = (detector: Detector, batch: number) => {
+    const { studentTeacher, autoencoder, combined } = detector.fusedGraph(batch);
+    return [studentTeacher, autoencoder, combined];
+  };
+  const graphs = batches.flatMap((batch) => {
+    const { training, lossNodes } = trainingGraph(networks, { ...PRESETS.quick, batch });
+    return [
+      maps(float, batch),
+      [networks.teacher.forward(input('x', [batch, 3, side, side]))],
+      [...lossNodes, ...training.gradients.values()],
+    ];
+  });
+  graphs.push(...quantised.map((detector) => maps(detector, 1)));
+  for (const detector of [float, ...quantised]) detector.destroy();
+  return graphs.map(fuse);
 }
 
-test('every shipped choice for a quantised convolution belongs to a node of a detector', () => {
-  const keys = new Set([
-    ...WEIGHT_BITS.flatMap((bits) => keysOf('xs', 128, bits)),
-    ...([4, 8] as const).flatMap((bits) => keysOf('s', 256, bits)),
-  ]);
-  const choices = Object.keys(lavapipe.choices).filter((key) => key.startsWith('qconv2d '));
-  expect(choices).toHaveLength(17);
-  expect(choices.filter((key) => !keys.has(key))).toEqual([]);
-});
+const graphs = [
+  ...graphsOf('xs', 128, [1, 2, 4, 8, 16, 32], WEIGHT_BITS),
+  ...graphsOf('xs', 256, [1], []),
+  ...graphsOf('s', 128, [1], []),
+  ...graphsOf('s', 256, [1, 4], [4, 8]),
+];
+
+// A key is op, shapes and attributes as JSON: an attribute that is renamed would switch its choices off without a word.
+for (const [adapter, table, subgroup] of [
+  ['lavapipe', lavapipe, 8],
+  ['SwiftShader', swiftshader, 4],
+] as const) {
+  test(`every shipped choice for ${adapter} belongs to a node of the graphs that are tuned`, () => {
+    const lanes = { subgroupMinSize: subgroup, subgroupMaxSize: subgroup };
+    const caps = maskCaps(gpu.caps, { subgroups: true, ...lanes, isCpu: true });
+    const keys = new Set<string>();
+    for (const roots of graphs) collect(roots, caps, keys);
+    const choices = Object.keys(table.choices);
+    expect(choices.length).toBeGreaterThan(50);
+    expect(choices.filter((key) => !keys.has(key))).toEqual([]);
+  });
+}

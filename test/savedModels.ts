@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import type { Detector, DetectorState } from '../src/model/detector.ts';
+import { packPixels } from '../src/model/pixels.ts';
+import { savedImage } from './savedFiles.ts';
+
+const sha256 = (data: ArrayBufferView) =>
+  createHash('sha256')
+    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    .digest('hex');
+
+/** What a model file says, with digests for values: equal only when every bit is. */
+export function describeModel({ networks, quantisation = new Map(), ...rest }: DetectorState) {
+  const layers = [...quantisation].map(([name, { plan, input, weights }]) => {
+    const stored = weights && { codes: sha256(weights.codes), scales: sha256(weights.scales) };
+    return [name, { plan, ...(input && { input }), ...stored }];
+  });
+  return {
+    size: networks.size,
+    side: networks.side,
+    ...rest,
+    parameters: Object.fromEntries(networks.parameters.map(({ name, data }) => [name, sha256(data)])),
+    ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
+  };
+}
+
+/** The combined map [cells, cells] of a noise image, layer by layer by the plainest kernels: no choice of variants changes a bit. */
+export async function directMap(detector: Detector): Promise<Float32Array> {
+  const { combined } = detector.graph(1);
+  const plan = await detector.engine.compile({
+    outputs: { combined },
+    variants: { conv2d: 'direct', qconv2d: 'direct' },
+  });
+  const { combined: map } = await plan.run({ image: packPixels(savedImage(9)) }, ['combined']);
+  plan.destroy();
+  return map as Float32Array;
+}
