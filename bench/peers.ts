@@ -17,9 +17,9 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { detectCaps } from '../src/engine/caps.ts';
+import type { CompileOptions } from '../src/engine/compile.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
-import type { CompileOptions } from '../src/engine/plan.ts';
 import { PRECISIONS, type Precision } from '../src/engine/variants.ts';
 import { UserError } from '../src/errors.ts';
 import { activationRange } from '../src/kernels/storage.ts';

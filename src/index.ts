@@ -27,6 +27,7 @@ export {
 export type { SmokeResult } from './doctor/smoke.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
+export type { CompileOptions } from './engine/compile.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
 export {
   DestroyedError,
@@ -49,7 +50,8 @@ export {
   type TensorType,
   type Variant,
 } from './engine/graph.ts';
-export type { CompileOptions, Dispatch, Plan, VariantChoice } from './engine/plan.ts';
+export type { VariantChoice } from './engine/lower.ts';
+export type { Dispatch, Plan } from './engine/plan.ts';
 export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { type TuneOptions, tune } from './engine/tune.ts';

@@ -3,7 +3,7 @@ import { quantisedTable } from '../src/doctor/quantisedTable.ts';
 import { maskCaps, requestDevice } from '../src/engine/adapter.ts';
 import { type Caps, detectCaps } from '../src/engine/caps.ts';
 import { input, type Node } from '../src/engine/graph.ts';
-import { chooseVariant } from '../src/engine/plan.ts';
+import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';

@@ -3,7 +3,7 @@ import { MACHINES, withMatrices } from '../src/bench/machines.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
-import { chooseVariant } from '../src/engine/plan.ts';
+import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { matrixVariants } from '../src/kernels/conv2dMatrix.ts';

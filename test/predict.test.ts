@@ -6,7 +6,7 @@ import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf 
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
 import { COUNTED_SHADERS, workOf } from '../src/bench/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
-import type { VariantChoice } from '../src/engine/plan.ts';
+import type { VariantChoice } from '../src/engine/lower.ts';
 import type { Precision } from '../src/engine/variants.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';

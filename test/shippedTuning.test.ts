@@ -3,7 +3,7 @@ import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, isInput, type Node, parameterOf, topologicalOrder } from '../src/engine/graph.ts';
-import { fuse } from '../src/engine/plan.ts';
+import { fuse } from '../src/engine/lower.ts';
 import { tuningKey } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import type { Detector } from '../src/model/detector.ts';

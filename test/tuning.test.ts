@@ -7,7 +7,7 @@ import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder, type Variant } from '../src/engine/graph.ts';
-import { chooseVariant, fuse } from '../src/engine/plan.ts';
+import { chooseVariant, fuse } from '../src/engine/lower.ts';
 import { type TuneProgress, tune } from '../src/engine/tune.ts';
 import { adapterIdentity, Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { choicePrecision, type Precision } from '../src/engine/variants.ts';

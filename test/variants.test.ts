@@ -5,7 +5,7 @@ import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
-import { chooseVariant } from '../src/engine/plan.ts';
+import { chooseVariant } from '../src/engine/lower.ts';
 import { tune } from '../src/engine/tune.ts';
 import { Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { type Conv2dAttrs, conv2d } from '../src/kernels/conv2d.ts';

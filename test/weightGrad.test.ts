@@ -3,7 +3,7 @@ import { MACHINES } from '../src/bench/machines.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, type Kernel, type Node, topologicalOrder } from '../src/engine/graph.ts';
-import { chooseVariant, lower } from '../src/engine/plan.ts';
+import { chooseVariant, lower } from '../src/engine/lower.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';

@@ -7,7 +7,7 @@ import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
-import { lower, type VariantChoice } from '../src/engine/plan.ts';
+import { lower, type VariantChoice } from '../src/engine/lower.ts';
 import { Tuning } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';

@@ -4,7 +4,7 @@ import { MACHINES, withMatrices } from '../src/bench/machines.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, type Node, size } from '../src/engine/graph.ts';
-import { chooseVariant } from '../src/engine/plan.ts';
+import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';

@@ -1,8 +1,11 @@
+import { Allocation } from '../engine/bind.ts';
+import { bufferLimits } from '../engine/compile.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ShapeError } from '../engine/errors.ts';
-import { type Kernel, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
-import { pipelineRequest } from '../engine/pipelines.ts';
-import { lower, type VariantChoice } from '../engine/plan.ts';
+import type { Kernel, Node } from '../engine/graph.ts';
+import { layOut } from '../engine/layout.ts';
+import { lower, type VariantChoice } from '../engine/lower.ts';
+import { bindGroupLayout, pipelineRequest } from '../engine/pipelines.ts';
 import type { Precision } from '../engine/variants.ts';
 
 /** What one dispatch executed, over all its invocations. Vectors count with all their elements. */
@@ -159,7 +162,7 @@ export function instrument(code: string, binding: number, lanes = 1): string {
 
 /**
  * Runs a graph with instrumented kernels and counts what each dispatch really executes.
- * @param inputs nothing: buffers hold zeros, which no kernel branches on
+ * @param inputs nothing: inputs hold zeros, and no kernel branches on values
  * @throws ShapeError for kernels whose counters would overflow 32 bits
  */
 export async function countOperations(
@@ -168,90 +171,60 @@ export async function countOperations(
   variants?: VariantChoice,
   precision?: Precision,
 ): Promise<OperationCounts[]> {
-  const { device } = engine;
-  const { outputs, kernels } = lower(
-    { outputs: { root }, ...(variants && { variants }), ...(precision && { precision }) },
-    { caps: engine.caps, variants: engine.variants },
-  );
-  const buffers = new Map<Node, GPUBuffer>();
-  const made: GPUBuffer[] = [];
-  const make = (bytes: number, usage: number) => {
-    const buffer = device.createBuffer({ size: Math.max(16, bytes), usage });
-    made.push(buffer);
-    return buffer;
-  };
-  const results: OperationCounts[] = [];
+  const { caps } = engine;
+  const graph = { outputs: { root }, ...(variants && { variants }), ...(precision && { precision }) };
+  const layout = layOut(lower(graph, { caps, variants: engine.variants }), bufferLimits(engine));
+  const allocation = new Allocation(engine, layout);
   try {
-    for (const node of topologicalOrder([outputs['root']!])) {
-      const entry = kernels.get(node);
-      const continued = node.op.continues?.(node);
-      const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
-      const own = continued === undefined ? make(size(node.type) * 4, storage) : buffers.get(node.inputs[continued]!)!;
-      buffers.set(node, own);
-      if (!entry || parameterOf(node)) continue;
-      const { code, bindings, grid } = pipelineRequest(node, entry.kernel, engine.requestOptions);
-      const counters = make(COUNTER_BYTES, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
-      const staging = make(COUNTER_BYTES, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-      const resources = node.inputs.map((from) => buffers.get(from)!);
-      if (continued === undefined) resources.push(own);
-      const params = Object.values(entry.kernel.params ?? {});
-      if (params.length > 0) {
-        const values = new DataView(new ArrayBuffer(params.length * 4));
-        params.forEach(({ type, value }, i) => {
-          if (type === 'f32') values.setFloat32(4 * i, value, true);
-          else values.setUint32(4 * i, value, true);
-        });
-        const uniform = make(params.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-        device.queue.writeBuffer(uniform, 0, values.buffer);
-        resources.push(uniform);
-      }
-      const layout = device.createBindGroupLayout({
-        entries: [...bindings, 'write'].map((kind, binding) => ({
-          binding,
-          visibility: GPUShaderStage.COMPUTE,
-          buffer: { type: kind === 'read' ? 'read-only-storage' : kind === 'write' ? 'storage' : 'uniform' },
-        })),
-      });
-      const module = device.createShaderModule({
-        code: instrument(code, bindings.length, engine.caps.subgroupMaxSize),
-      });
-      const pipeline = await device.createComputePipelineAsync({
-        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module },
-      });
-      const group = device.createBindGroup({
-        layout,
-        entries: [...resources, counters].map((buffer, binding) => ({ binding, resource: { buffer } })),
-      });
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...grid);
-      pass.end();
-      encoder.copyBufferToBuffer(counters, 0, staging, 0, COUNTER_BYTES);
-      device.queue.submit([encoder.finish()]);
-      await engine.map(staging);
-      const counted = new Uint32Array(staging.getMappedRange().slice(0));
-      staging.unmap();
-      const of = (name: (typeof COUNTED)[number]) => counted[COUNTED.indexOf(name)]!;
-      results.push({
-        label: node.label,
-        node,
-        kernel: entry.kernel,
-        shader: entry.kernel.shader.name,
-        workgroups: grid[0] * grid[1] * grid[2],
-        loads: of('loads'),
-        stores: of('stores'),
-        multiplyAdds: of('multiplyAdds'),
-        packedProducts: of('packedProducts'),
-        matrixMultiplyAdds: of('matrixMultiplyAdds'),
-        workgroupReads: of('workgroupReads'),
-        workgroupWrites: of('workgroupWrites'),
-      });
+    const results: OperationCounts[] = [];
+    for (const node of [...layout.prologue, ...layout.steps]) {
+      const { kernel } = layout.lowered.kernels.get(node)!;
+      const { counted, workgroups } = await countDispatch(engine, node, kernel, allocation.resources(node));
+      results.push({ label: node.label, node, kernel, shader: kernel.shader.name, workgroups, ...counted });
     }
     return results;
   } finally {
-    for (const buffer of made) buffer.destroy();
+    allocation.destroy();
+    engine.release(allocation.parameters);
+  }
+}
+
+type Counted = Record<(typeof COUNTED)[number], number>;
+
+/** Runs one dispatch with counters behind its own bindings. */
+async function countDispatch(
+  engine: Engine,
+  node: Node,
+  kernel: Kernel,
+  resources: readonly GPUBufferBinding[],
+): Promise<{ counted: Counted; workgroups: number }> {
+  const { device, caps } = engine;
+  const { code, bindings, grid } = pipelineRequest(node, kernel, engine.requestOptions);
+  const make = (usage: number) => device.createBuffer({ size: COUNTER_BYTES, usage });
+  const counters = make(GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+  const staging = make(GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  try {
+    const layout = bindGroupLayout(device, node.label, [...bindings, 'write']);
+    const module = device.createShaderModule({ code: instrument(code, bindings.length, caps.subgroupMaxSize) });
+    const pipeline = await device.createComputePipelineAsync({
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module },
+    });
+    const entries = [...resources, { buffer: counters }].map((resource, binding) => ({ binding, resource }));
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
+    pass.dispatchWorkgroups(...grid);
+    pass.end();
+    encoder.copyBufferToBuffer(counters, 0, staging, 0, COUNTER_BYTES);
+    device.queue.submit([encoder.finish()]);
+    await engine.map(staging);
+    const values = new Uint32Array(staging.getMappedRange().slice(0));
+    const counted = Object.fromEntries(COUNTED.map((name, i) => [name, values[i]!])) as Counted;
+    return { counted, workgroups: grid[0] * grid[1] * grid[2] };
+  } finally {
+    counters.destroy();
+    staging.destroy();
   }
 }

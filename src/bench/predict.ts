@@ -1,6 +1,8 @@
 import type { Caps } from '../engine/caps.ts';
+import type { CompileOptions } from '../engine/compile.ts';
 import { isInput, type Kernel, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
-import { type CompileOptions, type Dispatch, lower } from '../engine/plan.ts';
+import { lower } from '../engine/lower.ts';
+import type { Dispatch } from '../engine/plan.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import { type AddedVariants, variantsOf } from '../engine/variants.ts';
 import { f32GFlops, type Machine } from './machines.ts';

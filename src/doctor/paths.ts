@@ -1,6 +1,6 @@
 import { ShapeError } from '../engine/errors.ts';
 import { isInput, type Node, parameterOf, topologicalOrder, type Variant } from '../engine/graph.ts';
-import { lower, type Target, type VariantChoice } from '../engine/plan.ts';
+import { lower, type Target, type VariantChoice } from '../engine/lower.ts';
 import { mayBeDefault, type Precision, supportedVariants } from '../engine/variants.ts';
 import type { PreparedCase } from './check.ts';
 

@@ -1,6 +1,6 @@
 import type { DataType, Node } from '../engine/graph.ts';
 import { Parameter } from '../engine/graph.ts';
-import type { VariantChoice } from '../engine/plan.ts';
+import type { VariantChoice } from '../engine/lower.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { conv2dInputGrad } from '../kernels/conv2dInputGrad.ts';

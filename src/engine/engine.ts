@@ -1,9 +1,10 @@
 import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
+import { type CompileOptions, compile } from './compile.ts';
 import { DeviceLostError } from './errors.ts';
 import { type Parameter, size } from './graph.ts';
 import { PipelineCache, type RequestOptions } from './pipelines.ts';
-import { type CompileOptions, compile, type Dispatch, type Plan } from './plan.ts';
+import type { Dispatch, Plan } from './plan.ts';
 import { scoped } from './scopes.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import type { Tuning } from './tuning.ts';

@@ -90,6 +90,22 @@ function dispatchGrid(
   );
 }
 
+export function bindGroupLayout(
+  device: GPUDevice,
+  label: string,
+  bindings: readonly BindingKind[],
+): GPUBindGroupLayout {
+  const types = { read: 'read-only-storage', write: 'storage', uniform: 'uniform' } as const;
+  return device.createBindGroupLayout({
+    label,
+    entries: bindings.map((kind, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: types[kind] },
+    })),
+  });
+}
+
 /** Compiles every pipeline once per device, asynchronously and in parallel. */
 export class PipelineCache {
   readonly #device: GPUDevice;
@@ -129,14 +145,7 @@ export class PipelineCache {
   async #compile({ key, code, bindings }: PipelineRequest): Promise<CompiledKernel> {
     const device = this.#device;
     this.#onShader?.(key, code);
-    const layout = device.createBindGroupLayout({
-      label: key,
-      entries: bindings.map((kind, binding) => ({
-        binding,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: kind === 'read' ? 'read-only-storage' : kind === 'write' ? 'storage' : 'uniform' },
-      })),
-    });
+    const layout = bindGroupLayout(device, key, bindings);
     // The scope swallows the device's own report: the error below says more.
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ label: key, code });

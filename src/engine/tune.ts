@@ -1,3 +1,4 @@
+import type { CompileOptions } from './compile.ts';
 import type { Engine } from './engine.ts';
 import { isRefusal, ShaderError } from './errors.ts';
 import {
@@ -11,7 +12,8 @@ import {
   topologicalOrder,
   type Variant,
 } from './graph.ts';
-import { type CompileOptions, fuse, lower, type Plan } from './plan.ts';
+import { fuse, lower } from './lower.ts';
+import type { Plan } from './plan.ts';
 import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';

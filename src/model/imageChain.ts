@@ -12,7 +12,7 @@ import {
   bindable,
   bytesToPixels,
   checkedImage,
-  disposeWithParameters,
+  disposerWithParameters,
   resizable,
   rowsToPixels,
   writeBytes,
@@ -89,7 +89,7 @@ export class ImageChain {
     this.#geometry = geometry;
     this.#source = source;
     this.#networks = new Leases('detector', KEPT.batches, (plan) => source.dispose(plan));
-    this.#resizers = new Leases('detector', KEPT.sizes, disposeWithParameters);
+    this.#resizers = new Leases('detector', KEPT.sizes, disposerWithParameters(engine));
     this.#placers = new Leases('detector', KEPT.sizes, (plan) => plan.destroy());
     this.#staging = new StagingPool(engine);
   }

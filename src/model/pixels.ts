@@ -90,10 +90,12 @@ export function rowsToPixels(
   return engine.compile({ outputs: { pixels: imageResize(image, side, side, width) } });
 }
 
-/** Frees a plan together with its parameters, which are the filters of its image size. */
-export function disposeWithParameters(plan: Plan): void {
-  plan.engine.release(plan.parameters);
-  plan.destroy();
+/** What frees a plan together with its parameters, which are the filters of its image size. */
+export function disposerWithParameters(engine: Engine): (plan: Plan) => void {
+  return (plan) => {
+    engine.release(plan.parameters);
+    plan.destroy();
+  };
 }
 
 /** Copies bytes through the queue to a place that is a multiple of four; the last word is filled up. */
@@ -113,11 +115,12 @@ const SIZES_KEPT = 8;
 export class Resizer {
   readonly #engine: Engine;
   readonly #side: number;
-  readonly #plans = new Leases<Plan>('resizer', SIZES_KEPT, disposeWithParameters);
+  readonly #plans: Leases<Plan>;
 
   constructor(engine: Engine, side: number) {
     this.#engine = engine;
     this.#side = side;
+    this.#plans = new Leases('resizer', SIZES_KEPT, disposerWithParameters(engine));
   }
 
   /** @returns [side, side] pixel words @throws UserError for malformed pixels */
