@@ -38,7 +38,7 @@ export {
   ShapeError,
   UnsupportedError,
 } from './engine/errors.ts';
-export { gradient } from './engine/gradient.ts';
+export { differentiate, type GradientRule, type GradientRules } from './engine/gradient.ts';
 export {
   evaluateReference,
   input,
@@ -70,6 +70,8 @@ export {
   type TestSource,
   UnreadableImageError,
 } from './evaluation/evaluate.ts';
+export { gradient } from './gradients/gradient.ts';
+export { GRADIENT_RULES } from './gradients/rules.ts';
 export {
   ALLOCATIONS,
   type AllocateOptions,

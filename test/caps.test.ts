@@ -5,8 +5,8 @@ import { type Caps, detectCaps } from '../src/engine/caps.ts';
 import { input, type Node } from '../src/engine/graph.ts';
 import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
+import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
-import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

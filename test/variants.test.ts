@@ -8,7 +8,8 @@ import { evaluateReference, input, type Node, type Values } from '../src/engine/
 import { chooseVariant } from '../src/engine/lower.ts';
 import { tune } from '../src/engine/tune.ts';
 import { Tuning, tuningKey } from '../src/engine/tuning.ts';
-import { type Conv2dAttrs, conv2d } from '../src/kernels/conv2d.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../src/kernels/conv2dShape.ts';
 import { readVariants } from '../src/node/variants.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';

@@ -4,8 +4,8 @@ import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, type Kernel, type Node, topologicalOrder } from '../src/engine/graph.ts';
 import { chooseVariant, lower } from '../src/engine/lower.ts';
+import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
-import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
 import { engine } from './gpu.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
+import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
-import { conv2dWeightGrad } from '../src/kernels/conv2dWeightGrad.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
 import { BLOCKS, blockFits, blockName, defaultBlock } from '../src/kernels/winogradBlock.ts';

@@ -12,7 +12,7 @@ import {
 import { measurePeaks, type Peaks } from '../bench/peak.ts';
 import { boundOf, peakOf } from '../bench/roofline.ts';
 import type { Engine } from '../engine/engine.ts';
-import { convOutput } from '../kernels/conv2d.ts';
+import { convOutput } from '../kernels/conv2dShape.ts';
 import { assertOutputs, writeAtomically } from '../node/output.ts';
 import { WEIGHT_BITS } from '../quantisation/weights.ts';
 import { barChart } from '../report/barChart.ts';

@@ -1,12 +1,13 @@
 import { type Node, Parameter } from '../engine/graph.ts';
-import { type Conv2dAttrs, conv2d } from '../kernels/conv2d.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { channelDistance, stackMaps } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
 import { halvesError } from '../kernels/winogradHalves.ts';
-import type { Absorption, Case, InputSpec } from './table.ts';
+import type { Absorption, Case, InputSpec } from './cases.ts';
 
 type Shape4 = readonly [number, number, number, number];
 

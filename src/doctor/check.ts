@@ -1,7 +1,7 @@
 import { evaluateReference, input, type Node, size, type Values } from '../engine/graph.ts';
 import type { TypedArray } from '../engine/plan.ts';
 import { CHANNELS_PER_WORD } from '../kernels/storage.ts';
-import type { Case } from './table.ts';
+import type { Case } from './cases.ts';
 import { randomValues, toHost } from './values.ts';
 
 /** A row of the table, ready to be compiled and compared. Values are computed when they are first asked for. */

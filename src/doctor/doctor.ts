@@ -4,11 +4,12 @@ import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
+import type { Case } from './cases.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import golden from './golden.json' with { type: 'json' };
 import { pathName, type RowLimits, rowPaths, thinOut, type VariantPath } from './paths.ts';
 import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
-import { type Case, table } from './table.ts';
+import { table } from './table.ts';
 
 export interface DoctorOptions {
   /** All rows of the table by all variants, large shapes included; by default rows that cover every variant. */

@@ -4,7 +4,7 @@ import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
 import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
 import { WEIGHT_BITS, type WeightBits } from '../quantisation/weights.ts';
-import type { Case, InputSpec } from './table.ts';
+import type { Case, InputSpec } from './cases.ts';
 
 /** Scale and zero point. */
 type Affine = readonly [scale: number, zeroPoint: number];

@@ -1,13 +1,13 @@
-import type { DataType, Node } from '../engine/graph.ts';
+import type { Node } from '../engine/graph.ts';
 import { Parameter } from '../engine/graph.ts';
-import type { VariantChoice } from '../engine/lower.ts';
+import { conv2dInputGrad } from '../gradients/conv2dInputGrad.ts';
+import { conv2dWeightGrad } from '../gradients/conv2dWeightGrad.ts';
+import { reluGrad } from '../gradients/elementwiseGrad.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
-import { conv2dInputGrad } from '../kernels/conv2dInputGrad.ts';
-import { conv2dWeightGrad } from '../kernels/conv2dWeightGrad.ts';
 import { convDifference, convDistance } from '../kernels/convDistance.ts';
 import { dropout } from '../kernels/dropout.ts';
-import { add, broadcast, reluGrad, scale, squaredDifference } from '../kernels/elementwise.ts';
+import { add, broadcast, scale, squaredDifference } from '../kernels/elementwise.ts';
 import { hardMean } from '../kernels/hardMean.ts';
 import { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from '../kernels/image.ts';
 import { channelDistance, combineMaps, placeMap, stackMaps } from '../kernels/maps.ts';
@@ -18,58 +18,10 @@ import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { concatOuter, differenceWeights, siameseBias, siameseWeights } from '../kernels/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
-import type { ActivationStorage } from '../kernels/storage.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
 import { absorptionTable } from './absorptionTable.ts';
+import type { Case, InputSpec } from './cases.ts';
 import { quantisedTable } from './quantisedTable.ts';
-
-/** How the values of an input are drawn. */
-export type Fill = 'normal' | 'positive' | 'pixels' | 'ties' | 'bytes';
-
-export interface InputSpec {
-  readonly shape: readonly number[];
-  readonly dtype?: DataType;
-  readonly fill?: Fill;
-}
-
-/** One row: an op on one set of shapes. Every variant of the op is run on it. */
-export interface Case {
-  readonly name: string;
-  readonly inputs: readonly InputSpec[];
-  readonly build: (inputs: Node[]) => Node;
-  /** Length of the longest sum behind an output element. */
-  readonly reduction?: number;
-  /** What the words of a u32 result hold; they are compared piece by piece then. */
-  readonly storage?: ActivationStorage;
-  /** By how many codes (u8) or units in the last place (f16) a stored value may differ; 0 by default. */
-  readonly units?: number;
-  /** Indices of inputs whose gradient is checked. */
-  readonly gradient?: readonly number[];
-  /** Width of quantised weights. */
-  readonly bits?: number;
-  /** The row is for what a dispatch absorbs: it is run with that and without. */
-  readonly absorbs?: Absorption;
-  /** For the long test run only. */
-  readonly full?: boolean;
-  /** Large shapes, for `bench/`, full checks and the long test run only. */
-  readonly perf?: boolean;
-}
-
-/** A dispatch that takes in what produces its input. @see Op.absorb */
-export interface Absorption {
-  /** `op/variant`, outermost first, of what the dispatch is a part of. */
-  readonly steps: readonly string[];
-  /** What forces it. */
-  readonly variants: VariantChoice;
-  /** Its op and variant, and that which absorbs nothing, if there is one. */
-  readonly op: string;
-  readonly variant: string;
-  readonly plain?: string;
-  /** Of plans of precision `f16`: what their variants may be off by, as a share of the largest value; 0 when absent. */
-  readonly rounding?: number;
-  /** Dispatches of a run, where the row absorbs all that it can. */
-  readonly dispatches: number;
-}
 
 const f = (...shape: number[]): InputSpec => ({ shape });
 const positive = (...shape: number[]): InputSpec => ({ shape, fill: 'positive' });

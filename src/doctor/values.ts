@@ -1,5 +1,5 @@
 import { type Node, size, type Values } from '../engine/graph.ts';
-import type { Fill } from './table.ts';
+import type { Fill } from './cases.ts';
 
 /** A small deterministic generator for test values (mulberry32). */
 export function randomSource(seed: number): () => number {

@@ -1,20 +1,32 @@
 import { ShapeError } from './errors.ts';
-import { describe, type Node, topologicalOrder } from './graph.ts';
+import { describe, type Node, type Op, topologicalOrder } from './graph.ts';
+
+/** Gradients with respect to a node's inputs (`undefined`: none), given that of its output. */
+export type GradientRule<A> = (node: Node<A>, dy: Node, needs: readonly boolean[]) => (Node | undefined)[];
+
+/** Rules by op; ops that are not in it may bring their own. @see Op.gradient */
+// biome-ignore lint/suspicious/noExplicitAny: a table of ops with different attributes
+export type GradientRules = ReadonlyMap<Op<any>, GradientRule<any>>;
+
+export interface Differentiation {
+  /** The scalar 1. */
+  readonly seed: Node;
+  /** Makes the sum of two nodes of equal type. */
+  readonly add: (a: Node, b: Node) => Node;
+  readonly rules: GradientRules;
+}
 
 /**
  * Reverse-mode differentiation as a graph-to-graph function: the gradients of `sum(losses)` with respect to `wrt`, as
- * nodes over the same graph. Every op brings one rule (`Op.gradient`); contributions to one node are summed by `add`.
+ * nodes over the same graph. Every op has one rule; contributions to one node are summed.
  *
  * @param losses scalars
- * @param seed  the scalar 1
- * @param add   makes the sum of two nodes of equal type
  * @throws ShapeError when a loss is not a scalar or an op on the way has no gradient rule
  */
-export function gradient(
+export function differentiate(
   losses: readonly Node[],
   wrt: readonly Node[],
-  seed: Node,
-  add: (a: Node, b: Node) => Node,
+  { seed, add, rules }: Differentiation,
 ): Node[] {
   const order = topologicalOrder(losses);
   const wanted = new Set(wrt);
@@ -38,8 +50,9 @@ export function gradient(
     if (!dy || !active.has(node) || node.inputs.length === 0) continue;
     const needs = node.inputs.map((input) => active.has(input));
     if (!needs.some(Boolean)) continue;
-    if (!node.op.gradient) throw new ShapeError(`gradient: op ${node.op.name} (${node.label}) has no gradient rule.`);
-    const contributions = node.op.gradient(node, dy, needs);
+    const rule = rules.get(node.op) ?? node.op.gradient;
+    if (!rule) throw new ShapeError(`gradient: op ${node.op.name} (${node.label}) has no gradient rule.`);
+    const contributions = rule(node, dy, needs);
     node.inputs.forEach((input, k) => {
       const contribution = contributions[k];
       if (needs[k] && contribution) accumulate(input, contribution);

@@ -69,7 +69,7 @@ export interface Op<A> {
   readonly name: string;
   /** Output type. @throws ShapeError naming the op and the shapes. */
   infer(inputs: readonly TensorType[], attrs: A): TensorType;
-  /** Gradients with respect to the inputs (`undefined`: none), given that of the output. */
+  /** Of ops that no table of rules knows: gradients with respect to the inputs (`undefined`: none), given that of the output. */
   gradient?(node: Node<A>, dy: Node, needs: readonly boolean[]): (Node | undefined)[];
   /** The definition: plain loops in float64. */
   reference(inputs: readonly Values[], node: Node<A>): Values;

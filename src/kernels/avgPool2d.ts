@@ -1,5 +1,4 @@
 import shader from '../../shaders/avg_pool2d.wgsl';
-import gradShader from '../../shaders/avg_pool2d_grad.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
 
@@ -27,9 +26,6 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
     const [n, c, h, w] = nchw(inputs[0]!);
     return { shape: [n, c, Math.floor((h + 2 * padding) / 2), Math.floor((w + 2 * padding) / 2)], dtype: 'f32' };
   },
-  gradient: (node, dy) => [
-    makeNode(avgPool2dGradOp, [dy], { ...node.attrs, shape: inputType(node, 0).shape }, `${node.label}.dx`),
-  ],
   fuse(node, isOnlyUser) {
     const [x] = node.inputs as [Node];
     if (!POOLING.has(x.op.name) || x.attrs.pool || node.attrs.padding > 0 || !isOnlyUser(x)) return undefined;
@@ -69,60 +65,6 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
             outWidth: u32(outWidth),
           },
           grid: planeGrid(node.type),
-        };
-      },
-    },
-  ],
-};
-
-/** Gradient of avgPool2d and of a rectifier before it, whose output is `activation`. */
-export function avgPool2dReluGrad(poolGrad: Node<GradAttrs>, activation: Node): Node {
-  return makeNode(avgPool2dGradOp, [poolGrad.inputs[0]!, activation], poolGrad.attrs, poolGrad.label);
-}
-
-interface GradAttrs extends AvgPool2dAttrs {
-  readonly shape: readonly number[];
-}
-
-export const avgPool2dGradOp: Op<GradAttrs> = {
-  name: 'avgPool2dGrad',
-  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference(inputs, node) {
-    const { padding } = node.attrs;
-    const [n, c, h, w] = nchw(node.type);
-    const [, , oh, ow] = nchw(inputType(node, 0));
-    const dx = new Float64Array(size(node.type));
-    for (let plane = 0; plane < n * c; plane++) {
-      for (let iy = 0; iy < h; iy++) {
-        for (let ix = 0; ix < w; ix++) {
-          const oy = (iy + padding) >> 1;
-          const ox = (ix + padding) >> 1;
-          if (inputs[1] && inputs[1][(plane * h + iy) * w + ix]! <= 0) continue;
-          if (oy < oh && ox < ow) dx[(plane * h + iy) * w + ix] = 0.25 * inputs[0]![(plane * oh + oy) * ow + ox]!;
-        }
-      }
-    }
-    return dx;
-  },
-  variants: [
-    {
-      name: 'window',
-      kernel(node) {
-        const [images, channels, height, width] = nchw(node.type);
-        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
-        const { padding } = node.attrs;
-        const windows = (side: number) => Math.floor((side - 1 + padding) / 2) + 1;
-        return {
-          shader: { name: 'avg_pool2d_grad.wgsl', source: gradShader },
-          defines: { RELU: node.inputs.length - 1 },
-          params: {
-            height: u32(height),
-            width: u32(width),
-            outHeight: u32(outHeight),
-            outWidth: u32(outWidth),
-            padding: u32(padding),
-          },
-          grid: [Math.ceil(windows(width) / 8), Math.ceil(windows(height) / 8), images * channels],
         };
       },
     },

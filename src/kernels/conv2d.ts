@@ -2,7 +2,6 @@ import direct from '../../shaders/conv2d_direct.wgsl';
 import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { ShapeError } from '../engine/errors.ts';
 import {
   expectShapes,
   makeNode,
@@ -15,8 +14,8 @@ import {
 } from '../engine/graph.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
-import { conv2dInputGrad } from './conv2dInputGrad.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
+import { type Conv2dAttrs, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
   BLOCK_16x4,
@@ -31,27 +30,10 @@ import {
   tileSupports,
   workgroupsOf,
 } from './conv2dTile.ts';
-import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
-import { reluGrad } from './elementwise.ts';
 import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
-import { channelSum } from './sum.ts';
 import { WINOGRAD_TILES, winogradConvolution } from './winograd.ts';
 import { halvesError, wholePairs } from './winogradHalves.ts';
-
-export interface Conv2dAttrs {
-  readonly stride: number;
-  /** Zeros on all four sides. */
-  readonly padding: number;
-  /** Rectify the result in the same dispatch. */
-  readonly relu: boolean;
-  /** Then take the mean over 2x2 windows with stride 2. Inference only: such a node has no gradient. */
-  readonly pool: boolean;
-  /** Channels fall into so many groups, each convolved by itself. Inference only. */
-  readonly groups: number;
-  /** Reads the channels of `x` from here on, and lets it have more than are needed. Inference only. */
-  readonly firstChannel?: number;
-}
 
 /**
  * 2-D convolution (cross-correlation) with optional bias, rectifier and 2x2 mean.
@@ -70,19 +52,6 @@ export function conv2d(
 ): Node {
   const full = { stride: 1, padding: 0, relu: false, pool: false, groups: 1, ...attrs };
   return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], full, label);
-}
-
-export function convOutput(size: number, kernel: number, stride: number, padding: number): number {
-  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
-}
-
-/** Sizes that all convolution kernels need, before pooling; `w` is [CO, CI / groups, KH, KW]. */
-function geometry(x: TensorType, w: TensorType, stride: number, padding: number) {
-  const [batch, xChannels, height, width] = nchw(x);
-  const [outChannels, inChannels, kernelHeight, kernelWidth] = nchw(w);
-  const outHeight = convOutput(height, kernelHeight, stride, padding);
-  const outWidth = convOutput(width, kernelWidth, stride, padding);
-  return { batch, xChannels, inChannels, height, width, outChannels, kernelHeight, kernelWidth, outHeight, outWidth };
 }
 
 /** Fewer do not occupy the largest GPUs, of 132 multiprocessors. */
@@ -108,21 +77,6 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     const ow = convOutput(width, kw, stride, padding);
     expectShapes('conv2d', oh >= 1 && ow >= 1, inputs, `an input of at least ${kh}x${kw} after padding ${padding}`);
     return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
-  },
-  gradient(node, dy, needs) {
-    if (node.attrs.pool || node.attrs.groups > 1 || node.attrs.firstChannel) {
-      throw new ShapeError(
-        `conv2d: ${node.label} pools or reads some channels only, and therefore has no gradient; use avgPool2d and slices.`,
-      );
-    }
-    const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-    const { stride, padding, relu } = node.attrs;
-    const dz = relu ? reluGrad(dy, node) : dy;
-    return [
-      needs[0] ? conv2dInputGrad(dz, w, { stride, padding, shape: x.type.shape }, `${node.label}.dx`) : undefined,
-      needs[1] ? conv2dWeightGrad(x, dz, { stride, padding, shape: w.type.shape }, `${node.label}.dw`) : undefined,
-      bias && needs[2] ? channelSum(dz, `${node.label}.db`) : undefined,
-    ];
   },
   reference: conv2dReference,
   cost(node) {
@@ -241,9 +195,6 @@ export function winogradSuits(w: TensorType, m: number): boolean {
 
 /** Channels from which on the transforms are cheap beside the products. */
 const WINOGRAD_CHANNELS = 32;
-
-/** Direct multiply-adds up to which a GPU takes no longer for them than for three dispatches in a row. */
-export const DIRECT_MULTIPLY_ADDS = 3e7;
 
 /** A GPU's kernel in workgroup memory. @param suits whether it is the default there among those that follow */
 function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): Variant<Conv2dAttrs> {

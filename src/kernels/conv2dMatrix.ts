@@ -3,7 +3,7 @@ import weightsShader from '../../shaders/conv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
-import type { Conv2dAttrs } from './conv2d.ts';
+import type { Conv2dAttrs } from './conv2dShape.ts';
 import { depthOf } from './conv2dTile.ts';
 import { HALF_ROUNDOFF, halfMatrices, halvesScale } from './halves.ts';
 

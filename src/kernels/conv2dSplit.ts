@@ -1,7 +1,7 @@
 import type { Node } from '../engine/graph.ts';
 import { inputType } from './common.ts';
-import type { Conv2dAttrs } from './conv2d.ts';
 import { foldParts, MOST_PARTS } from './conv2dFold.ts';
+import type { Conv2dAttrs } from './conv2dShape.ts';
 import { depthOf, type TileBlock, tiled, workgroupsOf } from './conv2dTile.ts';
 
 /** Workgroups that keep a large GPU busy; the sum is cut into parts until there are about this many. */

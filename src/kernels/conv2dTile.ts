@@ -2,8 +2,8 @@ import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
-import type { Conv2dAttrs } from './conv2d.ts';
 import { conv2dFoldOp, type FoldAttrs } from './conv2dFold.ts';
+import type { Conv2dAttrs } from './conv2dShape.ts';
 import { packWeights } from './packWeights.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 

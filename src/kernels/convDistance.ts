@@ -1,7 +1,8 @@
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
 import { inputType, nchw } from './common.ts';
-import { type Conv2dAttrs, conv2d, conv2dOp, convOutput, winogradSuits } from './conv2d.ts';
+import { conv2d, conv2dOp, winogradSuits } from './conv2d.ts';
+import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
 import { add, scale } from './elementwise.ts';
 import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';

@@ -36,7 +36,6 @@ export const dropoutOp: Op<DropoutAttrs> = {
     );
     return inputs[0]!;
   },
-  gradient: (node, dy) => [dropout(dy, node.inputs[1]!, node.attrs, `${node.label}.dx`), undefined],
   reference([x, state], node) {
     const { rate, seed, node: id } = node.attrs;
     const limit = dropBelow(rate);

@@ -3,7 +3,6 @@ import type { Caps } from '../engine/caps.ts';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
 import { inputType, WORKGROUP } from './common.ts';
 import { roundHalfEven } from './half.ts';
-import { sumOp } from './sum.ts';
 
 export interface FakeQuantiseAttrs {
   /** Smallest and largest code, relative to the zero point. */
@@ -83,21 +82,6 @@ const infer: Op<FakeQuantiseAttrs>['infer'] = (inputs) => {
 export const fakeQuantiseOp: Op<FakeQuantiseAttrs> = {
   name: 'fakeQuantise',
   infer,
-  gradient(node, dy, needs) {
-    const [x, logScale] = node.inputs as [Node, Node];
-    const scales = size(logScale.type);
-    const row = size(x.type) / scales;
-    const scaleGradient = () => {
-      const sums = makeNode(fakeQuantiseScaleGradOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.sums`);
-      const factor = 1 / Math.sqrt(row * Math.max(1, node.attrs.most));
-      const attrs = { outer: 1, keep: scales, inner: size(sums.type) / scales, factor, shape: logScale.type.shape };
-      return makeNode(sumOp, [sums], attrs, `${node.label}.dscale`);
-    };
-    return [
-      needs[0] ? makeNode(fakeQuantiseGradOp, [x, logScale, dy], node.attrs, `${node.label}.dx`) : undefined,
-      needs[1] ? scaleGradient() : undefined,
-    ];
-  },
   reference: reference(({ scale, code }, offset) => scale * (code + offset)),
   cost: (node) => ({ flops: 6 * size(node.type), bytes: 8 * size(node.type) }),
   variants: [{ name: 'rows', kernel: (node, caps) => kernelOf('value', node, caps) }],

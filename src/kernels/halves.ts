@@ -47,3 +47,16 @@ const halvesScaleOp: Op<ScaleAttrs> = {
 export function halvesScale(weights: Node, shift: number, label: string): Node {
   return makeNode(halvesScaleOp, [weights], { shift }, label);
 }
+
+/** How the operands lie in memory; offsets and pitches in words. */
+export interface HalvesOperands {
+  readonly rows: number;
+  readonly columns: number;
+  readonly points: number;
+  /** Words of two steps. */
+  readonly pairs: number;
+  readonly groups: number;
+  readonly vPitch: number;
+  readonly firstOffset: number;
+  readonly mPitch: number;
+}

@@ -119,11 +119,6 @@ const totalOp: Op<None> = {
 export const hardMeanOp: Op<None> = {
   name: 'hardMean',
   infer: () => ({ shape: [], dtype: 'f32' }),
-  gradient: (node, dy) => [
-    makeNode(hardMeanGradOp, [...node.inputs, dy], {}, `${node.label}.dx`),
-    undefined,
-    undefined,
-  ],
   reference([, , stats], node) {
     const n = images(node);
     let total = 0;

@@ -1,6 +1,7 @@
 /** The ops that networks are built from. */
 export { avgPool2d } from './avgPool2d.ts';
-export { type Conv2dAttrs, conv2d } from './conv2d.ts';
+export { conv2d } from './conv2d.ts';
+export type { Conv2dAttrs } from './conv2dShape.ts';
 export { dropout } from './dropout.ts';
 export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
 export { hardMean } from './hardMean.ts';

@@ -29,11 +29,6 @@ export const pad2dOp: Op<Pad2dAttrs> = {
       dtype: 'f32',
     };
   },
-  gradient(node, dy) {
-    const { top, bottom, left, right, dilation } = node.attrs;
-    expectShapes('pad2d gradient', dilation === 1, [node.type], 'dilation 1');
-    return [pad2d(dy, { top: -top, bottom: -bottom, left: -left, right: -right })];
-  },
   reference(inputs, node) {
     const { top, left, dilation } = node.attrs;
     const [n, c, h, w] = nchw(inputType(node, 0));

@@ -1,7 +1,7 @@
 import { type Cost, type Node, size, type TensorType, u32 } from '../engine/graph.ts';
 import type { WeightBits } from '../quantisation/weights.ts';
 import { nchw } from './common.ts';
-import { convOutput } from './conv2d.ts';
+import { convOutput } from './conv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD } from './storage.ts';
 
 /* What the kernels of qconv2d share: attributes, shapes and their parameters. */

@@ -1,5 +1,4 @@
 import shader from '../../shaders/resize_bilinear.wgsl';
-import gradShader from '../../shaders/resize_bilinear_grad.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
 
@@ -25,7 +24,7 @@ function tap(o: number, input: number, output: number): readonly [number, number
 }
 
 /** Calls `visit` with every (output, input, weight) of one plane. */
-function forEachTap(
+export function forEachTap(
   h: number,
   w: number,
   oh: number,
@@ -52,9 +51,6 @@ export const resizeBilinearOp: Op<ResizeAttrs> = {
     const [n, c] = nchw(inputs[0]!);
     return { shape: [n, c, height, width], dtype: 'f32' };
   },
-  gradient: (node, dy) => [
-    makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`),
-  ],
   reference(inputs, node) {
     const [n, c, h, w] = nchw(inputType(node, 0));
     const [, , oh, ow] = nchw(node.type);
@@ -75,44 +71,6 @@ export const resizeBilinearOp: Op<ResizeAttrs> = {
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'resize_bilinear.wgsl', source: shader },
-
-          params: {
-            height: u32(height),
-            width: u32(width),
-            outHeight: u32(outHeight),
-            outWidth: u32(outWidth),
-            scaleX: f32(width / outWidth),
-            scaleY: f32(height / outHeight),
-          },
-          grid: planeGrid(node.type),
-        };
-      },
-    },
-  ],
-};
-
-export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }> = {
-  name: 'resizeBilinearGrad',
-  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference(inputs, node) {
-    const [n, c, h, w] = nchw(node.type);
-    const [, , oh, ow] = nchw(inputType(node, 0));
-    const dx = new Float64Array(size(node.type));
-    for (let plane = 0; plane < n * c; plane++) {
-      forEachTap(h, w, oh, ow, (o, i, weight) => {
-        dx[plane * h * w + i]! += weight * inputs[0]![plane * oh * ow + o]!;
-      });
-    }
-    return dx;
-  },
-  variants: [
-    {
-      name: 'gather',
-      kernel(node) {
-        const [, , height, width] = nchw(node.type);
-        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
-        return {
-          shader: { name: 'resize_bilinear_grad.wgsl', source: gradShader },
 
           params: {
             height: u32(height),

@@ -37,9 +37,6 @@ export const sliceOuterOp: Op<SliceAttrs> = {
     expectShapes('sliceOuter', ok, inputs, `at least ${start + count} entries along the first axis`);
     return { shape: [count, ...x!.shape.slice(1)], dtype: 'f32' };
   },
-  gradient: (node, dy) => [
-    makeNode(embedOuterOp, [dy], { start: node.attrs.start, shape: inputType(node, 0).shape }, `${node.label}.dx`),
-  ],
   reference([x], node) {
     const from = node.attrs.start * row(node.type.shape);
     return (x as Float64Array).slice(from, from + size(node.type));

@@ -2,7 +2,6 @@ import shader from '../../shaders/sum_axes.wgsl';
 import workgroupShader from '../../shaders/sum_workgroup.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, testedThrough, WORKGROUP } from './common.ts';
-import { broadcast } from './elementwise.ts';
 
 interface SumAttrs {
   /** x is read as [outer, keep, inner]; the sum runs over outer and inner. */
@@ -32,11 +31,6 @@ export const sumOp: Op<SumAttrs> = {
   infer(inputs, { outer, keep, inner, shape }) {
     expectShapes('sum', size(inputs[0]!) === outer * keep * inner, inputs, `${outer} x ${keep} x ${inner} elements`);
     return { shape, dtype: 'f32' };
-  },
-  gradient(node, dy) {
-    const { keep, factor } = node.attrs;
-    expectShapes('sum gradient', keep === 1, [node.type], 'a scalar sum');
-    return [broadcast(dy, inputType(node, 0).shape, factor)];
   },
   reference(inputs, node) {
     const { outer, keep, inner, factor } = node.attrs;

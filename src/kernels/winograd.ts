@@ -7,7 +7,6 @@ import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
-import { winogradGradProducts } from './winogradGrad.ts';
 import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
 import { winogradMap } from './winogradMap.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
@@ -112,7 +111,7 @@ export const winogradWeightsOp: Op<WeightAttrs> = {
   ],
 };
 
-interface DyAttrs extends TileAttrs {
+export interface DyAttrs extends TileAttrs {
   /** Channels that lie together behind a point and a tile; 0: a channel's tiles lie together. */
   readonly tile: number;
   readonly tilesY: number;
@@ -173,7 +172,7 @@ export const winogradDyOp: Op<DyAttrs> = {
   ],
 };
 
-interface ProductAttrs extends TileAttrs {
+export interface ProductAttrs extends TileAttrs {
   readonly groups: number;
   /** The weights' first input channel among those of the transformed input. */
   readonly firstChannel: number;
@@ -520,100 +519,3 @@ export function winogradDistance(
   const { bias, target, m, k, label, halves } = conv;
   return winogradMap(chunks(conv, 1, caps), { m, k, bias, target, ...(halves && { halves }) }, type.shape, label);
 }
-
-interface GradOutputAttrs extends TileAttrs {
-  readonly shape: readonly number[];
-}
-
-/** Transformed inputs of a weight gradient: the same as the forward convolution's. */
-function gradInput(x: Node, dy: Node, { m, k, padding }: TileAttrs & { readonly padding: number }, label: string) {
-  const [images] = nchw(x.type);
-  const [, , outHeight, outWidth] = nchw(dy.type);
-  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
-  const rows = images * tilesY;
-  const attrs: InputAttrs = { m, k, padding, firstRow: 0, rows, tilesY, tilesX };
-  return { v: makeNode(winogradInputOp, [x], attrs, `${label}.input`), tiles: rows * tilesX, tilesY, tilesX };
-}
-
-/** [CO, (m + k - 1)^2, pitch(CI)] -> dw [CO, CI, k, k]: the output transform with one k x k tile per pair of channels. */
-export function winogradWeightGrad(
-  x: Node,
-  dy: Node,
-  { m, k, padding }: TileAttrs & { readonly padding: number },
-  label: string,
-): Node {
-  const { v, ...tiles } = gradInput(x, dy, { m, k, padding }, label);
-  const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', ...tiles };
-  const products = makeNode(winogradProductOp, [dy, v], attrs, label);
-  const shape = [dy.type.shape[1]!, x.type.shape[1]!, k, k];
-  return makeNode(gradOutputOp, [products], { m, k, shape } satisfies GradOutputAttrs, `${label}.output`);
-}
-
-/** The same on GPUs, with both operands' tiles in a row and the sum over tiles in splits. */
-export function winogradSplitWeightGrad(
-  x: Node,
-  dy: Node,
-  { m, k, padding }: TileAttrs & { readonly padding: number },
-  label: string,
-): Node {
-  const { v, tiles, tilesY, tilesX } = gradInput(x, dy, { m, k, padding }, label);
-  const u = makeNode(winogradDyOp, [dy], { m, k, tile: 0, tilesY, tilesX } satisfies DyAttrs, `${label}.dy`);
-  return winogradGradProducts(u, v, { m, k, tiles }, label);
-}
-
-/** Whether the intermediate values of a Winograd weight gradient can be bound. */
-export function weightGradFits(x: TensorType, dy: TensorType, { m, k }: TileAttrs, caps: Caps): boolean {
-  const [images, inChannels] = nchw(x);
-  const [, outChannels, outHeight, outWidth] = nchw(dy);
-  const { tilesY, tilesX } = tiling(outHeight, outWidth, m, 1);
-  // Channels of dy are filled up to whole blocks of at most 128.
-  const widest = Math.max(inChannels, Math.ceil(outChannels / 128) * 128);
-  return 4 * (m + k - 1) ** 2 * (images * tilesY * tilesX + 32) * widest <= caps.limits.maxStorageBufferBindingSize;
-}
-
-const gradOutputOp: Op<GradOutputAttrs> = {
-  name: 'winogradGradOutput',
-  infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThrough('winogradGradOutput', 'conv2dWeightGrad'),
-  variants: [
-    {
-      name: 'tile',
-      kernel(node, caps) {
-        const { m, k } = node.attrs;
-        const [outChannels, inChannels] = nchw(node.type);
-        const workgroup = transformWorkgroup(caps);
-        const across = Math.ceil(inChannels / workgroup);
-        const each = channelsPerInvocation(caps, across, outChannels);
-        return {
-          shader: { name: 'winograd_output.wgsl', source: outputShader },
-          // Every input channel is an image of one tile.
-          defines: {
-            A: m + k - 1,
-            K: m,
-            M: k,
-            Q: 1,
-            HALVES: 0,
-            BIAS: 0,
-            RELU: 0,
-            POOL: 0,
-            CHANNELS: each,
-            WORKGROUP: workgroup,
-          },
-          params: {
-            channels: u32(outChannels),
-            imageStride: u32(k * k),
-            channelStride: u32(inChannels * k * k),
-            height: u32(k),
-            width: u32(k),
-            firstRow: u32(0),
-            rows: u32(inChannels),
-            tilesY: u32(1),
-            tilesX: u32(1),
-            pitch: u32(inputType(node, 0).shape[2]!),
-          },
-          grid: [across, Math.ceil(outChannels / each)],
-        };
-      },
-    },
-  ],
-};

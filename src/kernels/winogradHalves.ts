@@ -4,6 +4,7 @@ import weightsShader from '../../shaders/winograd_halves_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import type { HalvesOperands } from './halves.ts';
 import { HALF_ROUNDOFF, halvesScale } from './halves.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
@@ -276,19 +277,6 @@ const productPackedOp: Op<PackedAttrs> = {
     },
   ],
 };
-
-/** How the operands lie in memory; offsets and pitches in words. */
-export interface HalvesOperands {
-  readonly rows: number;
-  readonly columns: number;
-  readonly points: number;
-  /** Words of two steps. */
-  readonly pairs: number;
-  readonly groups: number;
-  readonly vPitch: number;
-  readonly firstOffset: number;
-  readonly mPitch: number;
-}
 
 function floatKernel(block: Block, operands: HalvesOperands): Kernel {
   const { rows: MT, columns: NT, steps: BK, sums } = block;

@@ -1,8 +1,7 @@
 import shader from '../../shaders/winograd_halves_product_matrix.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { type Kernel, u32 } from '../engine/graph.ts';
-import { halfMatrices } from './halves.ts';
-import type { HalvesOperands } from './winogradHalves.ts';
+import { type HalvesOperands, halfMatrices } from './halves.ts';
 
 /** Matrices of a subgroup: rows x columns. */
 export interface MatrixBlock {

@@ -1,7 +1,8 @@
 import { type Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
-import { type Conv2dAttrs, conv2d } from '../kernels/conv2d.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 
 /** PDN-S and PDN-M are EfficientAD's; PDN-XS is ours, for phones, browsers and machines without a GPU. */

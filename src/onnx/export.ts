@@ -1,6 +1,6 @@
 import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
-import type { Conv2dAttrs } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { codeStep, codeValue } from '../kernels/qconv2d.ts';
 import { type LayerUse, layerOf } from '../quantisation/integerGraph.ts';
 import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantisation/layers.ts';

@@ -1,4 +1,4 @@
-import { convOutput } from '../kernels/conv2d.ts';
+import { convOutput } from '../kernels/conv2dShape.ts';
 import { activationCode, rangeOf } from '../kernels/storage.ts';
 import type { Networks } from '../model/networks.ts';
 import { quantisableLayers } from './bitPlan.ts';

@@ -1,5 +1,6 @@
 import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
-import { type Conv2dAttrs, conv2dOp } from '../kernels/conv2d.ts';
+import { conv2dOp } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { fakeQuantise } from '../kernels/fakeQuantise.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { layerOf } from './integerGraph.ts';

@@ -1,6 +1,7 @@
 import { ShapeError } from '../engine/errors.ts';
 import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
-import { type Conv2dAttrs, conv2dOp } from '../kernels/conv2d.ts';
+import { conv2dOp } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { packBlocks, qconv2d, scaleTable } from '../kernels/qconv2d.ts';
 import { sliceOuterOp } from '../kernels/slice.ts';
 import {

@@ -2,7 +2,7 @@ import { firstNotFinite } from '../checks/numbers.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
-import type { Conv2dAttrs } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { checkAlpha } from '../model/conformal.ts';
 import { Detector } from '../model/detector.ts';

@@ -1,7 +1,7 @@
-import { gradient } from '../engine/gradient.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
+import { gradient } from '../gradients/gradient.ts';
 import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
-import { add, squaredDifference } from '../kernels/elementwise.ts';
+import { squaredDifference } from '../kernels/elementwise.ts';
 import { hardMean } from '../kernels/hardMean.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { standardise } from '../kernels/standardise.ts';
@@ -91,12 +91,9 @@ export function optimiser(
   state = trainingState(),
 ): Optimiser {
   const attrs = { ...ADAM, ...options.adam };
-  const one = new Parameter('one', { shape: [], dtype: 'f32' }, Float32Array.of(1));
   const nodes = gradient(
     losses,
     parameters.map((parameter) => parameter.node),
-    one.node,
-    (a, b) => add(a, b, 'gradient.add'),
   );
   const moments: Parameter[] = [];
   const updates = parameters.map((parameter, i) => {

@@ -1,7 +1,8 @@
 import outputShader from '../../shaders/winograd_grad_output.wgsl';
 import productShader from '../../shaders/winograd_grad_product.wgsl';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { inputType, nchw, testedThrough, WORKGROUP } from '../kernels/common.ts';
+import { pitch, type TileAttrs } from '../kernels/winogradTiles.ts';
 import {
   defaultGradBlock,
   GRAD_BLOCKS,
@@ -11,7 +12,6 @@ import {
   gradBlockName,
   invocations,
 } from './gradBlock.ts';
-import { pitch, type TileAttrs } from './winogradTiles.ts';
 
 /*
  * The products and the last transform of a Winograd weight gradient on GPUs. Both operands lie as [channel][point][tile], and the

@@ -1,9 +1,10 @@
 import directShader from '../../shaders/conv2d_input_grad_direct.wgsl';
 import flipShader from '../../shaders/flip_weights.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
-import { conv2d, convOutput } from './conv2d.ts';
-import { pad2d } from './pad2d.ts';
+import { foldedGrid, inputType, nchw, WORKGROUP } from '../kernels/common.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import { convOutput } from '../kernels/conv2dShape.ts';
+import { pad2d } from '../kernels/pad2d.ts';
 
 interface InputGradAttrs {
   readonly stride: number;

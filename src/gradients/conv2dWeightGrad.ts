@@ -14,9 +14,11 @@ import {
   u32,
   type Variant,
 } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
-import { convOutput, DIRECT_MULTIPLY_ADDS } from './conv2d.ts';
-import { foldSplits } from './foldSplits.ts';
+import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from '../kernels/common.ts';
+import { convOutput, DIRECT_MULTIPLY_ADDS } from '../kernels/conv2dShape.ts';
+import { foldSplits } from '../kernels/foldSplits.ts';
+import { pad2d } from '../kernels/pad2d.ts';
+import { WINOGRAD_TILES } from '../kernels/winograd.ts';
 import {
   defaultGradBlock,
   GRAD_BLOCKS,
@@ -26,8 +28,7 @@ import {
   gradBlockName,
   invocations,
 } from './gradBlock.ts';
-import { pad2d } from './pad2d.ts';
-import { WINOGRAD_TILES, weightGradFits, winogradSplitWeightGrad, winogradWeightGrad } from './winograd.ts';
+import { weightGradFits, winogradSplitWeightGrad, winogradWeightGrad } from './winogradWeightGrad.ts';
 
 interface WeightGradAttrs {
   readonly stride: number;

@@ -1,0 +1,89 @@
+import { ShapeError } from '../engine/errors.ts';
+import type { GradientRule, GradientRules } from '../engine/gradient.ts';
+import { expectShapes, makeNode, type Node, type Op, size } from '../engine/graph.ts';
+import { avgPool2dOp } from '../kernels/avgPool2d.ts';
+import { inputType } from '../kernels/common.ts';
+import { conv2dOp } from '../kernels/conv2d.ts';
+import { dropout, dropoutOp } from '../kernels/dropout.ts';
+import { addOp, broadcast, scale, scaleOp, squaredDifferenceOp } from '../kernels/elementwise.ts';
+import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
+import { hardMeanGradOp, hardMeanOp } from '../kernels/hardMean.ts';
+import { pad2d, pad2dOp } from '../kernels/pad2d.ts';
+import { resizeBilinearOp } from '../kernels/resizeBilinear.ts';
+import { embedOuterOp, sliceOuterOp } from '../kernels/slice.ts';
+import { channelSum, sumOp } from '../kernels/sum.ts';
+import { avgPool2dGradOp } from './avgPool2dGrad.ts';
+import { conv2dInputGrad } from './conv2dInputGrad.ts';
+import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
+import { reluGrad, squaredDifferenceGradOp } from './elementwiseGrad.ts';
+import { resizeBilinearGradOp } from './resizeBilinearGrad.ts';
+
+/** A rule whose attributes have the op's type. */
+function rule<A>(op: Op<A>, of: GradientRule<A>): readonly [Op<unknown>, GradientRule<unknown>] {
+  return [op as Op<unknown>, of as GradientRule<unknown>];
+}
+
+/** The rules of the package's own ops: apart from them, so that inference does not carry the kernels of backward passes. */
+export const GRADIENT_RULES: GradientRules = new Map([
+  rule(addOp, (_, dy) => [dy, dy]),
+  rule(scaleOp, (node, dy) => [scale(dy, node.attrs.factor)]),
+  rule(squaredDifferenceOp, ({ inputs: [a, b] }, dy, needs) => [
+    needs[0] ? makeNode(squaredDifferenceGradOp, [a!, b!, dy], { factor: 2 }) : undefined,
+    needs[1] ? makeNode(squaredDifferenceGradOp, [a!, b!, dy], { factor: -2 }) : undefined,
+  ]),
+  rule(sumOp, (node, dy) => {
+    const { keep, factor } = node.attrs;
+    expectShapes('sum gradient', keep === 1, [node.type], 'a scalar sum');
+    return [broadcast(dy, inputType(node, 0).shape, factor)];
+  }),
+  rule(pad2dOp, (node, dy) => {
+    const { top, bottom, left, right, dilation } = node.attrs;
+    expectShapes('pad2d gradient', dilation === 1, [node.type], 'dilation 1');
+    return [pad2d(dy, { top: -top, bottom: -bottom, left: -left, right: -right })];
+  }),
+  rule(sliceOuterOp, (node, dy) => {
+    const attrs = { start: node.attrs.start, shape: inputType(node, 0).shape };
+    return [makeNode(embedOuterOp, [dy], attrs, `${node.label}.dx`)];
+  }),
+  rule(avgPool2dOp, (node, dy) => {
+    const attrs = { ...node.attrs, shape: inputType(node, 0).shape };
+    return [makeNode(avgPool2dGradOp, [dy], attrs, `${node.label}.dx`)];
+  }),
+  rule(resizeBilinearOp, (node, dy) => {
+    return [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)];
+  }),
+  rule(dropoutOp, (node, dy) => [dropout(dy, node.inputs[1]!, node.attrs, `${node.label}.dx`), undefined]),
+  rule(hardMeanOp, (node, dy) => {
+    return [makeNode(hardMeanGradOp, [...node.inputs, dy], {}, `${node.label}.dx`), undefined, undefined];
+  }),
+  rule(conv2dOp, (node, dy, needs) => {
+    const { stride, padding, relu, pool, groups, firstChannel } = node.attrs;
+    if (pool || groups > 1 || firstChannel) {
+      throw new ShapeError(
+        `conv2d: ${node.label} pools or reads some channels only, and therefore has no gradient; use avgPool2d and slices.`,
+      );
+    }
+    const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+    const dz = relu ? reluGrad(dy, node) : dy;
+    return [
+      needs[0] ? conv2dInputGrad(dz, w, { stride, padding, shape: x.type.shape }, `${node.label}.dx`) : undefined,
+      needs[1] ? conv2dWeightGrad(x, dz, { stride, padding, shape: w.type.shape }, `${node.label}.dw`) : undefined,
+      bias && needs[2] ? channelSum(dz, `${node.label}.db`) : undefined,
+    ];
+  }),
+  rule(fakeQuantiseOp, (node, dy, needs) => {
+    const [x, logScale] = node.inputs as [Node, Node];
+    const scales = size(logScale.type);
+    const row = size(x.type) / scales;
+    const scaleGradient = () => {
+      const sums = makeNode(fakeQuantiseScaleGradOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.sums`);
+      const factor = 1 / Math.sqrt(row * Math.max(1, node.attrs.most));
+      const attrs = { outer: 1, keep: scales, inner: size(sums.type) / scales, factor, shape: logScale.type.shape };
+      return makeNode(sumOp, [sums], attrs, `${node.label}.dscale`);
+    };
+    return [
+      needs[0] ? makeNode(fakeQuantiseGradOp, [x, logScale, dy], node.attrs, `${node.label}.dx`) : undefined,
+      needs[1] ? scaleGradient() : undefined,
+    ];
+  }),
+]);
