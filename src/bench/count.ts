@@ -2,6 +2,7 @@ import { Allocation } from '../engine/bind.ts';
 import { bufferLimits } from '../engine/compile.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ShapeError } from '../engine/errors.ts';
+import { BUFFER_USAGE } from '../engine/flags.ts';
 import type { Kernel, Node } from '../engine/graph.ts';
 import { layOut } from '../engine/layout.ts';
 import { lower, type VariantChoice } from '../engine/lower.ts';
@@ -201,8 +202,8 @@ async function countDispatch(
   const { device, caps } = engine;
   const { code, bindings, grid } = pipelineRequest(node, kernel, engine.requestOptions);
   const make = (usage: number) => device.createBuffer({ size: COUNTER_BYTES, usage });
-  const counters = make(GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
-  const staging = make(GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  const counters = make(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC);
+  const staging = make(BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST);
   try {
     const layout = bindGroupLayout(device, node.label, [...bindings, 'write']);
     const module = device.createShaderModule({ code: instrument(code, bindings.length, caps.subgroupMaxSize) });

@@ -6,6 +6,7 @@ import memoryShader from '../../shaders/peak_memory.wgsl';
 import type { Engine } from '../engine/engine.ts';
 import { OutOfMemoryError } from '../engine/errors.ts';
 import { type Defines, expand } from '../engine/expand.ts';
+import { BUFFER_USAGE } from '../engine/flags.ts';
 import { repeatsFor, type Stopwatch, spin, stopwatch } from '../engine/sample.ts';
 import { lanes } from '../kernels/common.ts';
 import { quantile } from './measure.ts';
@@ -121,7 +122,7 @@ interface Buffers {
 
 /** As large as asked for or, where that is refused, half of it, and so on. */
 async function allocate({ device, caps }: Engine): Promise<Buffers> {
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const usage = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
   const most = Math.min(caps.limits.maxBufferSize, caps.limits.maxStorageBufferBindingSize);
   for (let size = sizes(caps.isCpu).at(-1)!; size >= 4 * MIB; size /= 2) {
     if (size > most) continue;

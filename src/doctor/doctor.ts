@@ -205,7 +205,7 @@ async function runJob(
     }
   } catch (error) {
     if (error instanceof DeviceLostError) {
-      throw new DeviceLostError(`${pathName(path)} on '${prepared.row.name}': ${error.message}`);
+      throw new DeviceLostError(`${pathName(path)} on '${prepared.row.name}': ${error.message}`, error.reason);
     }
     return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message: (error as Error).message };
   }

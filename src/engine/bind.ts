@@ -1,3 +1,4 @@
+import { BUFFER_USAGE } from './flags.ts';
 import type { Node, Parameter, TensorType } from './graph.ts';
 import type { Owner } from './host.ts';
 import type { Layout, Storage } from './layout.ts';
@@ -53,7 +54,7 @@ export class Allocation {
 
   #makeBuffers(owner: Pick<Owner, 'device' | 'parameterBuffer'>, layout: Layout): void {
     const { device } = owner;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const usage = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
     const slabs = layout.slabBytes.map((bytes, i) => this.#make(device, bytes, usage, `slab ${i}`));
     const make = (storage: Storage, bytes: number): GPUBuffer => {
       if (storage.kind === 'slab') return slabs[storage.index]!;
@@ -79,7 +80,7 @@ export class Allocation {
     const entries = [...kernels].map(([node, { kernel }]) => [node, kernel] as const);
     const { data, places } = packUniforms(entries, device.limits.minUniformBufferOffsetAlignment);
     if (places.size === 0) return;
-    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const usage = BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST;
     const buffer = this.#make(device, data.byteLength, usage, 'params');
     device.queue.writeBuffer(buffer, 0, data);
     for (const [node, place] of places) this.#uniforms.set(node, { buffer, ...place });

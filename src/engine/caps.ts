@@ -64,9 +64,12 @@ export function rememberMatrixConfigs(device: GPUDevice, info: GPUAdapterInfo): 
   adapterConfigs.set(device, configsOf(info));
 }
 
+/** Where there is no `navigator.gpu`, a device is of Dawn's binding for Node, which has had these from its first version on. */
+const DAWN_FEATURES: ReadonlySet<string> = new Set(['packed_4x8_integer_dot_product']);
+
 /** Those that were noted, or in a browser those of `navigator.gpu`. */
 function languageFeatures(device: GPUDevice): ReadonlySet<string> {
-  return known.get(device) ?? globalThis.navigator?.gpu?.wgslLanguageFeatures ?? new Set();
+  return known.get(device) ?? globalThis.navigator?.gpu?.wgslLanguageFeatures ?? DAWN_FEATURES;
 }
 
 /** What adapters tell that not every implementation has. */

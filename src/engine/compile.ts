@@ -61,8 +61,7 @@ export async function compile(owner: Owner, options: CompileOptions): Promise<Pl
     return plan;
   } catch (error) {
     allocation.destroy();
-    owner.assertUsable();
-    throw error;
+    throw await owner.failure(error);
   }
 }
 
@@ -81,8 +80,7 @@ async function allocate(owner: Owner, layout: Layout, what: string): Promise<All
     allocation?.destroy();
     // Their buffers may be invalid.
     owner.release(fresh);
-    owner.assertUsable();
-    throw error;
+    throw await owner.failure(error);
   }
 }
 

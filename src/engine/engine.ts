@@ -1,12 +1,16 @@
+import { UserError } from '../errors.ts';
 import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
 import { type CompileOptions, compile } from './compile.ts';
-import { DeviceLostError } from './errors.ts';
+import { DestroyedError, DeviceLostError, ShaderError } from './errors.ts';
+import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { type Parameter, size } from './graph.ts';
+import type { Owner } from './host.ts';
 import { PipelineCache, type RequestOptions } from './pipelines.ts';
 import type { Dispatch, Plan } from './plan.ts';
 import { scoped } from './scopes.ts';
 import { shippedTuning } from './shippedTuning.ts';
+import { StagingPool } from './staging.ts';
 import type { Tuning } from './tuning.ts';
 import type { AddedVariants, ExcludedVariants } from './variants.ts';
 
@@ -24,17 +28,25 @@ export interface EngineOptions {
   readonly memoryBytes?: number;
   /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
   readonly shaders?: ReadonlyMap<string, string>;
+  /** Called with one sentence for what makes a device much slower than it could be. */
+  readonly onWarning?: (message: string) => void;
   /** Called with what a plan dispatches, when it has been compiled. */
   readonly onPlan?: (dispatches: readonly Dispatch[]) => void;
   /** Called with every shader's name and WGSL as it runs, after expansion. */
   readonly onShader?: (name: string, wgsl: string) => void;
 }
 
+/** A browser may take so long from rejecting what is under way to telling that the device is lost. */
+const LOSS_MILLISECONDS = 500;
+
+const SLOW_WITHOUT_SUBGROUPS =
+  "the device of this software adapter was made without the feature 'subgroups', so that kernels run up to ten times slower; request it where the adapter has it.";
+
 /**
  * Everything that hangs off one GPUDevice: its capabilities, compiled pipelines and the parameters' buffers. The device
  * belongs to the caller and is never destroyed here.
  */
-export class Engine {
+export class Engine implements Owner {
   readonly device: GPUDevice;
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
@@ -45,11 +57,14 @@ export class Engine {
   readonly shaders: ReadonlyMap<string, string>;
   readonly #onPlan: EngineOptions['onPlan'];
   readonly #parameters = new Map<Parameter, GPUBuffer>();
-  #lost: string | undefined;
+  /** Resolves when the device is lost: what is under way then rejects with that error. */
+  readonly lost: Promise<DeviceLostError>;
+  #lost: DeviceLostError | undefined;
+  #destroyed = false;
 
   /** @throws UserError when the device lacks a limit that the kernels need */
   constructor(options: EngineOptions) {
-    const { device, caps, tuning, variants, excluded, memoryBytes, shaders, onPlan, onShader } = options;
+    const { device, caps, tuning, variants, excluded, memoryBytes, shaders, onWarning, onPlan, onShader } = options;
     this.device = device;
     this.caps = caps ?? detectCaps(device);
     assertLimits(this.caps);
@@ -60,14 +75,34 @@ export class Engine {
     this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? shippedTuning(this.caps);
     this.pipelines = new PipelineCache(device, onShader);
-    device.lost.then((info) => {
-      this.#lost = info.message || info.reason;
+    this.lost = device.lost.then(({ message, reason }) => {
+      const how = reason === 'destroyed' ? 'its owner destroyed it' : message || 'no reason was given';
+      this.#lost = new DeviceLostError(`the GPU device was lost: ${how}.`, reason);
+      return this.#lost;
     });
+    if (this.caps.isCpu && !this.caps.subgroups) onWarning?.(SLOW_WITHOUT_SUBGROUPS);
   }
 
-  /** @throws DeviceLostError once the device is lost */
+  /** @throws DeviceLostError once the device is lost @throws DestroyedError after {@link destroy} */
   assertUsable(): void {
-    if (this.#lost !== undefined) throw new DeviceLostError(`the GPU device was lost: ${this.#lost}`);
+    if (this.#lost) throw this.#lost;
+    if (this.#destroyed) throw new DestroyedError('this engine has been destroyed.');
+  }
+
+  /**
+   * What a failure of the device really is. Browsers reject what is under way before they tell that the device is lost.
+   * @returns a {@link DeviceLostError} if it is, else the failure
+   */
+  async failure(error: unknown): Promise<unknown> {
+    // These have reasons of their own.
+    const isKnown = error instanceof UserError || (error instanceof ShaderError && error.cause === undefined);
+    if (isKnown || error instanceof DestroyedError) return error;
+    const tooLate = new Promise<undefined>((resolve) => {
+      const timer = setTimeout(resolve, LOSS_MILLISECONDS);
+      this.lost.then(() => clearTimeout(timer));
+    });
+    const lost = await Promise.race([this.lost, tooLate]);
+    return lost ?? error;
   }
 
   /** What shaders of kernels depend on besides the kernels. */
@@ -88,13 +123,17 @@ export class Engine {
    * @throws DeviceError, OutOfMemoryError as the promise's rejection
    */
   submit(what: string, ...parts: readonly ((encoder: GPUCommandEncoder) => void)[]): Promise<void> {
-    return scoped(this.device, what, () => {
+    const { accepted } = scoped(this.device, what, () => {
       for (const encode of parts) {
         const encoder = this.device.createCommandEncoder({ label: what });
         encode(encoder);
         this.device.queue.submit([encoder.finish()]);
       }
-    }).accepted;
+    });
+    const typed = accepted.catch(async (error) => Promise.reject(await this.failure(error)));
+    // Like `accepted`, it may be awaited late.
+    typed.catch(() => {});
+    return typed;
   }
 
   /** Whether the parameter has a buffer on this device already. */
@@ -109,7 +148,7 @@ export class Engine {
     const buffer = this.device.createBuffer({
       label: parameter.name,
       size: Math.max(4, size(parameter.type) * 4),
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
     });
     this.#parameters.set(parameter, buffer);
     this.upload(parameter);
@@ -128,29 +167,29 @@ export class Engine {
     const list = [...parameters].filter((parameter) => this.#parameters.has(parameter));
     const total = list.reduce((sum, parameter) => sum + size(parameter.type) * 4, 0);
     if (total === 0) return;
-    let staging: GPUBuffer | undefined;
-    await this.submit('the reading of parameters', (encoder) => {
-      staging = this.device.createBuffer({ size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-      let offset = 0;
-      for (const parameter of list) {
-        const bytes = size(parameter.type) * 4;
-        encoder.copyBufferToBuffer(this.#parameters.get(parameter)!, 0, staging, offset, bytes);
-        offset += bytes;
-      }
-    });
-    await this.map(staging!);
-    const mapped = staging!.getMappedRange();
-    let offset = 0;
-    for (const parameter of list) {
-      const length = size(parameter.type);
-      const view =
-        parameter.type.dtype === 'f32'
-          ? new Float32Array(mapped, offset, length)
-          : new Uint32Array(mapped, offset, length);
-      parameter.data = view.slice();
-      offset += length * 4;
+    const staging = new StagingPool(this);
+    const submit = (target: GPUBuffer) =>
+      this.submit('the reading of parameters', (encoder) => {
+        let offset = 0;
+        for (const parameter of list) {
+          const bytes = size(parameter.type) * 4;
+          encoder.copyBufferToBuffer(this.#parameters.get(parameter)!, 0, target, offset, bytes);
+          offset += bytes;
+        }
+      });
+    try {
+      await staging.read(total, submit, (mapped) => {
+        let offset = 0;
+        for (const parameter of list) {
+          const length = size(parameter.type);
+          const Type = parameter.type.dtype === 'f32' ? Float32Array : Uint32Array;
+          parameter.data = new Type(mapped, offset, length).slice();
+          offset += length * 4;
+        }
+      });
+    } finally {
+      staging.destroy();
     }
-    staging!.destroy();
   }
 
   /** Frees the device copies of parameters. */
@@ -164,17 +203,15 @@ export class Engine {
   /** Maps a staging buffer for reading. @throws DeviceLostError */
   async map(staging: GPUBuffer): Promise<void> {
     try {
-      await staging.mapAsync(GPUMapMode.READ);
+      await staging.mapAsync(MAP_READ);
     } catch (error) {
-      // Give `device.lost` a turn: a lost device is the usual reason.
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      this.assertUsable();
-      throw error;
+      throw await this.failure(error);
     }
   }
 
   /** Frees all parameter buffers. Plans are destroyed by their owners, the device by its own. */
   destroy(): void {
+    this.#destroyed = true;
     this.release([...this.#parameters.keys()]);
   }
 }

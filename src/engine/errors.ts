@@ -10,9 +10,16 @@ export class ShaderError extends Error {
   override readonly name: string = 'ShaderError';
 }
 
-/** The GPU device was lost (driver reset, removed adapter, or destroyed by its owner). Make a new device and compile again. */
+/** The GPU device was lost. Make a new device and engine, and compile again. */
 export class DeviceLostError extends Error {
   override readonly name: string = 'DeviceLostError';
+  /** `destroyed` by its owner's `device.destroy()`; else by a driver's reset or an adapter that was removed. */
+  readonly reason: GPUDeviceLostReason;
+
+  constructor(message: string, reason: GPUDeviceLostReason = 'unknown') {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 /** Something was used after its owner destroyed it. */

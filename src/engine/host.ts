@@ -9,6 +9,8 @@ export interface Host {
   readonly caps: Caps;
   /** @throws DeviceLostError, DestroyedError */
   assertUsable(): void;
+  /** What a failure of the device really is: a DeviceLostError where it is lost, else the failure itself. */
+  failure(error: unknown): Promise<unknown>;
   /** Submits commands, recorded at once. @throws DeviceError, OutOfMemoryError as the promise's rejection */
   submit(what: string, ...parts: readonly ((encoder: GPUCommandEncoder) => void)[]): Promise<void>;
   /** Maps a buffer for reading. @throws DeviceLostError */

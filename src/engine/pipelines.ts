@@ -1,5 +1,6 @@
 import { ShaderError, ShapeError } from './errors.ts';
 import { type Defines, expand } from './expand.ts';
+import { COMPUTE_STAGE } from './flags.ts';
 import type { Kernel, Node } from './graph.ts';
 import { foldGrid, type Grid, gridDefines } from './grid.ts';
 import { snippets } from './snippets.ts';
@@ -100,7 +101,7 @@ export function bindGroupLayout(
     label,
     entries: bindings.map((kind, binding) => ({
       binding,
-      visibility: GPUShaderStage.COMPUTE,
+      visibility: COMPUTE_STAGE,
       buffer: { type: types[kind] },
     })),
   });
@@ -165,7 +166,7 @@ export class PipelineCache {
       });
       return { key, code, layout, pipeline };
     } catch (error) {
-      throw new ShaderError(`${key}: ${(error as Error).message}`);
+      throw new ShaderError(`${key}: ${(error as Error).message}`, { cause: error });
     }
   }
 }

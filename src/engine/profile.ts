@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts';
 import { OutOfMemoryError, UnsupportedError } from './errors.ts';
+import { BUFFER_USAGE } from './flags.ts';
 import type { Dispatch, Plan } from './plan.ts';
 
 export interface DispatchTiming {
@@ -45,8 +46,8 @@ export async function profile(
   }
   const bytes = dispatches.length * 16;
   const queries = device.createQuerySet({ type: 'timestamp', count: 2 * dispatches.length });
-  const resolved = device.createBuffer({ size: bytes, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-  const staging = device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const resolved = device.createBuffer({ size: bytes, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
+  const staging = device.createBuffer({ size: bytes, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
   const times: number[][] = dispatches.map(() => []);
   let starts: number[] = [];
   try {

@@ -2,6 +2,7 @@ import busyShader from '../../shaders/peak_f32.wgsl';
 import type { Caps } from './caps.ts';
 import type { Engine } from './engine.ts';
 import { expand } from './expand.ts';
+import { BUFFER_USAGE } from './flags.ts';
 import type { Plan } from './plan.ts';
 
 /** One sample repeats a run until it takes about so many milliseconds, or has repeated it so often. */
@@ -100,8 +101,8 @@ interface Stamps {
 function makeStamps(device: GPUDevice): Stamps {
   return {
     queries: device.createQuerySet({ type: 'timestamp', count: 2 }),
-    resolved: device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC }),
-    staging: device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST }),
+    resolved: device.createBuffer({ size: 16, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC }),
+    staging: device.createBuffer({ size: 16, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST }),
   };
 }
 
@@ -224,7 +225,7 @@ async function makeBusyWork({ device, caps }: Engine): Promise<BusyWork> {
   const code = expand(busyShader, { defines: { WORKGROUP: BUSY_WORKGROUP, CHAINS: 8, WIDE: 1, STEPS: 500 } });
   const compute = { module: device.createShaderModule({ label: 'busy', code }) };
   const pipeline = await device.createComputePipelineAsync({ label: 'busy', layout: 'auto', compute });
-  const buffer = device.createBuffer({ size: workgroups * BUSY_WORKGROUP * 4, usage: GPUBufferUsage.STORAGE });
+  const buffer = device.createBuffer({ size: workgroups * BUSY_WORKGROUP * 4, usage: BUFFER_USAGE.STORAGE });
   const group = device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
     entries: [{ binding: 0, resource: { buffer } }],

@@ -1,31 +1,27 @@
 import { DestroyedError } from './errors.ts';
+import { BUFFER_USAGE } from './flags.ts';
+import type { Host } from './host.ts';
 
 /** Free buffers that are kept. */
 const KEPT = 8;
 /** A free buffer serves what takes at least this part of it. */
 const LEAST_USE = 0.5;
 
-/** What maps a buffer, and makes one. @see Engine */
-interface Mapper {
-  readonly device: GPUDevice;
-  map(staging: GPUBuffer): Promise<void>;
-}
-
 /** Buffers through which results reach the host. Some wait for the next result, so that a replay makes none. */
 export class StagingPool {
-  readonly #engine: Mapper;
+  readonly #host: Pick<Host, 'device' | 'map' | 'failure'>;
   readonly #free: GPUBuffer[] = [];
   #destroyed = false;
 
-  constructor(engine: Mapper) {
-    this.#engine = engine;
+  constructor(host: Pick<Host, 'device' | 'map' | 'failure'>) {
+    this.#host = host;
   }
 
   /**
    * Reads what commands copy into a buffer. It is free again afterwards, or gone where that fails.
    * @param submit submits commands that fill the buffer, at once; rejects when the device refuses them
    * @param take copies out of the mapped memory, which is not there afterwards
-   * @throws DestroyedError, or what `submit` throws
+   * @throws DestroyedError, DeviceLostError, or what `submit` throws
    */
   async read<T>(
     bytes: number,
@@ -35,7 +31,7 @@ export class StagingPool {
     const staging = this.#take(bytes);
     try {
       const accepted = submit(staging);
-      const mapped = this.#engine.map(staging);
+      const mapped = this.#host.map(staging);
       mapped.catch(() => {});
       await accepted;
       await mapped;
@@ -45,7 +41,8 @@ export class StagingPool {
       return result;
     } catch (error) {
       staging.destroy();
-      throw error;
+      // Memory that is mapped goes with its device.
+      throw await this.#host.failure(error);
     }
   }
 
@@ -59,7 +56,7 @@ export class StagingPool {
     if (this.#destroyed) throw new DestroyedError('results cannot be read from what has been destroyed.');
     const at = this.#free.findIndex(({ size }) => size >= bytes && bytes >= LEAST_USE * size);
     if (at >= 0) return this.#free.splice(at, 1)[0]!;
-    return this.#engine.device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    return this.#host.device.createBuffer({ size: bytes, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
   }
 
   #keep(staging: GPUBuffer): void {

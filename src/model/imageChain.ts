@@ -1,5 +1,6 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
+import { BUFFER_USAGE } from '../engine/flags.ts';
 import { input } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { StagingPool } from '../engine/staging.ts';
@@ -287,7 +288,7 @@ export class ImageChain {
   #land(bytes: number): GPUBuffer {
     if (!this.#landing || this.#landing.size < bytes) {
       this.#landing?.destroy();
-      const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+      const usage = BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
       this.#landing = this.#engine.device.createBuffer({ label: 'images', size: bytes, usage });
     }
     return this.#landing;
