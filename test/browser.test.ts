@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/model/detector.ts';
@@ -11,8 +12,10 @@ import { hasChromium, launchChromium } from './chromium.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
-/** Serves a page, its script, a model and an image on loopback. */
-async function serve(files: Readonly<Record<string, [type: string, body: string | Uint8Array]>>): Promise<Server> {
+type Files = Readonly<Record<string, [type: string, body: string | Uint8Array]>>;
+
+/** Serves files on loopback. */
+async function serve(files: Files): Promise<Server> {
   const server = createServer(({ url }, response) => {
     const file = files[url ?? ''];
     if (!file) return response.writeHead(404).end();
@@ -22,28 +25,10 @@ async function serve(files: Readonly<Record<string, [type: string, body: string 
   return server;
 }
 
-test.runIf(hasChromium)('the bundled library predicts in Chromium as in Node', { timeout: 300_000 }, async () => {
-  const { image } = renderSpecimen('biscuit', 'crack', 3, 160);
-  const detector = new Detector(await engine(), await untrainedDetector());
-  const expected = await detector.predict(image);
-  const model = await saveDetector(detector);
-  detector.destroy();
-
+/** Runs something on a page in Chromium whose script may import the library. */
+async function withPage<T>(script: string, files: Files, use: (page: Page) => Promise<T>): Promise<T> {
   const bundle = await build({
-    stdin: {
-      contents: `
-        import { Engine, imageFrom, loadDetector, openBrowserDevice } from './src/browser.ts';
-        window.predict = async () => {
-          const engine = new Engine({ device: await openBrowserDevice() });
-          const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
-          const detector = await loadDetector(engine, await bytes('/model.safetensors'));
-          const image = await imageFrom(await (await fetch('/image.png')).blob());
-          const { map, score, width, height } = await detector.predict(image);
-          return { map: [...map], score, width, height, adapter: engine.caps.description || engine.caps.architecture };
-        };`,
-      resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      loader: 'ts',
-    },
+    stdin: { contents: script, resolveDir: fileURLToPath(new URL('..', import.meta.url)), loader: 'ts' },
     bundle: true,
     format: 'esm',
     target: 'es2023',
@@ -52,10 +37,9 @@ test.runIf(hasChromium)('the bundled library predicts in Chromium as in Node', {
     write: false,
   });
   const server = await serve({
+    ...files,
     '/': ['text/html', '<!doctype html><script type="module" src="/page.js"></script>'],
     '/page.js': ['text/javascript', bundle.outputFiles[0]!.contents],
-    '/model.safetensors': ['application/octet-stream', model],
-    '/image.png': ['image/png', await encodePng(image)],
   });
   const browser = await launchChromium(
     '--enable-unsafe-webgpu',
@@ -65,19 +49,90 @@ test.runIf(hasChromium)('the bundled library predicts in Chromium as in Node', {
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    await page.waitForFunction('window.predict');
-    const result = (await page.evaluate('window.predict()')) as typeof expected & { adapter: string };
-    expect([result.width, result.height]).toEqual([160, 160]);
-    const largest = Math.max(...expected.map.map(Math.abs));
-    let worst = 0;
-    expected.map.forEach((value, i) => {
-      worst = Math.max(worst, Math.abs(value - result.map[i]!));
-    });
-    console.log(`Chromium on ${result.adapter}: largest difference ${worst.toExponential(1)} of ${largest.toFixed(3)}`);
-    expect(worst / largest).toBeLessThan(1e-3);
-    expect(result.score).toBeCloseTo(expected.score, 3);
+    await page.waitForFunction('window.ready');
+    return await use(page);
   } finally {
     await browser.close();
     server.close();
   }
+}
+
+const LOAD = `
+  import { DeviceLostError, Engine, imageFrom, loadDetector, openBrowserDevice } from './src/browser.ts';
+  const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
+  const image = async () => imageFrom(await (await fetch('/image.png')).blob());`;
+
+async function filesOf(): Promise<{ files: Files; detector: Detector; image: Parameters<Detector['predict']>[0] }> {
+  const { image } = renderSpecimen('biscuit', 'crack', 3, 160);
+  const detector = new Detector(await engine(), await untrainedDetector());
+  const files: Files = {
+    '/model.safetensors': ['application/octet-stream', await saveDetector(detector)],
+    '/image.png': ['image/png', await encodePng(image)],
+  };
+  return { files, detector, image };
+}
+
+test.runIf(hasChromium)('the bundled library predicts in Chromium as in Node', { timeout: 300_000 }, async () => {
+  const { files, detector, image } = await filesOf();
+  const expected = await detector.predict(image);
+  detector.destroy();
+  const script = `${LOAD}
+    window.predict = async () => {
+      const engine = new Engine({ device: await openBrowserDevice() });
+      const detector = await loadDetector(engine, await bytes('/model.safetensors'));
+      const { map, score, width, height } = await detector.predict(await image());
+      return { map: [...map], score, width, height, adapter: engine.caps.description || engine.caps.architecture };
+    };
+    window.ready = true;`;
+  const result = (await withPage(script, files, (page) => page.evaluate('window.predict()'))) as typeof expected & {
+    adapter: string;
+  };
+  expect([result.width, result.height]).toEqual([160, 160]);
+  const largest = Math.max(...expected.map.map(Math.abs));
+  let worst = 0;
+  expected.map.forEach((value, i) => {
+    worst = Math.max(worst, Math.abs(value - result.map[i]!));
+  });
+  console.log(`Chromium on ${result.adapter}: largest difference ${worst.toExponential(1)} of ${largest.toFixed(3)}`);
+  expect(worst / largest).toBeLessThan(1e-3);
+  expect(result.score).toBeCloseTo(expected.score, 3);
 });
+
+/** Milliseconds from the start of a run to the loss of its device. */
+const DELAYS = Array.from({ length: 20 }, (_, i) => 40 * i);
+
+test.runIf(hasChromium)(
+  'a device that is lost in mid-run is a typed error in Chromium',
+  { timeout: 300_000 },
+  async () => {
+    const { files, detector } = await filesOf();
+    detector.destroy();
+    const script = `${LOAD}
+    window.lose = async (delay) => {
+      const device = await openBrowserDevice();
+      const uncaptured = [];
+      device.addEventListener('uncapturederror', ({ error }) => uncaptured.push(error.message));
+      const engine = new Engine({ device });
+      const detector = await loadDetector(engine, await bytes('/model.safetensors'));
+      const picture = await image();
+      const running = [detector.warmUp(2), detector.predict(picture), detector.predict(picture)];
+      const all = Promise.allSettled(running);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      device.destroy();
+      const ends = (await all).map(({ status, reason }) => status === 'fulfilled' ? status
+        : reason instanceof DeviceLostError ? reason.reason : String(reason));
+      const after = await detector.predict(picture).catch((error) => error instanceof DeviceLostError);
+      return { ends, after, uncaptured };
+    };
+    window.ready = true;`;
+    const ends = await withPage(script, files, async (page) => {
+      const results = [];
+      for (const delay of DELAYS) results.push(await page.evaluate(`window.lose(${delay})`));
+      return results as { ends: string[]; after: boolean; uncaptured: string[] }[];
+    });
+    const all = ends.flatMap((each) => each.ends);
+    expect(all.filter((end) => end !== 'fulfilled' && end !== 'destroyed')).toEqual([]);
+    expect(all.filter((end) => end === 'destroyed').length).toBeGreaterThan(DELAYS.length / 2);
+    for (const { after, uncaptured } of ends) expect([after, uncaptured]).toEqual([true, []]);
+  },
+);
