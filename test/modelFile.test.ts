@@ -24,10 +24,35 @@ const mixed = await subjectOf(await mixedDetector());
 // biome-ignore lint/suspicious/noExplicitAny: reaching into JSON
 type Tree = any;
 
+/** The fields of all sections at once, which write through to them. */
+function fieldsOf(sections: Tree): Tree {
+  const section = (field: string) => {
+    const of = {
+      quantiles: 'maps',
+      placement: 'maps',
+      threshold: 'threshold',
+      provenance: 'provenance',
+      layers: 'quantization',
+    };
+    return Object.hasOwn(of, field) ? of[field as keyof typeof of] : 'networks';
+  };
+  const isWhole = (field: string) => ['threshold', 'provenance', 'layers'].includes(field);
+  return new Proxy({} as JsonObject, {
+    get: (_, field: string) =>
+      isWhole(field) ? sections[section(field)].value : sections[section(field)].value[field],
+    set(_, field: string, value: Json) {
+      if (isWhole(field)) sections[section(field)].value = value;
+      else sections[section(field)].value[field] = value;
+      return true;
+    },
+    deleteProperty: (_, field: string) => delete sections[section(field)].value[field],
+  });
+}
+
 /** A file with another header, and a right checksum. */
 async function edited({ bytes }: Subject, change: (detector: Tree, header: Tree) => void): Promise<Uint8Array> {
-  const { header, body } = openHeader(bytes, 'detector');
-  change((header['__metadata__'] as JsonObject)['detector'], header);
+  const { header, body } = openHeader(bytes, 'sections');
+  change(fieldsOf((header['__metadata__'] as JsonObject)['sections']), header);
   const result = withHeader(header, body);
   await sealChecksum(result);
   return result;
@@ -40,7 +65,7 @@ async function overwritten(
   at: number,
   values: ArrayBufferView,
 ): Promise<Uint8Array> {
-  const { header, body } = openHeader(bytes, 'detector');
+  const { header, body } = openHeader(bytes, 'sections');
   const [from] = (header[tensor] as Tree).data_offsets;
   const result = bytes.slice();
   result.set(new Uint8Array(values.buffer), bytes.length - body.length + from + at);
@@ -89,7 +114,7 @@ describe('a file', () => {
   });
 
   test('may have its keys in another order, and other white space', async () => {
-    const { header, body } = openHeader(mixed.bytes, 'detector');
+    const { header, body } = openHeader(mixed.bytes, 'sections');
     const { __metadata__: metadata, ...tensors } = header;
     const other = withHeader({ ...tensors, __metadata__: metadata! }, body, 2);
     await sealChecksum(other);
@@ -104,7 +129,7 @@ describe('a file', () => {
 
   test('has the checksum that docs/model-format.md describes', () => {
     const copy = float.bytes.slice();
-    const { __metadata__: metadata } = openHeader(copy, 'detector').header as Tree;
+    const { __metadata__: metadata } = openHeader(copy, 'sections').header as Tree;
     const digits = Buffer.from(copy.subarray(37, 37 + 64)).toString('latin1');
     copy.fill('0'.charCodeAt(0), 37, 37 + 64);
     expect(digits).toBe(metadata.checksum);
@@ -185,7 +210,7 @@ describe('containers that are refused', () => {
   });
 
   test('a checksum of other bytes', async () => {
-    const { header, body } = openHeader(float.bytes, 'detector');
+    const { header, body } = openHeader(float.bytes, 'sections');
     (header['__metadata__'] as Tree).checksum = 'f'.repeat(64);
     await expectRefusal(withHeader(header, body), 'm is damaged: its checksum does not match.', 'Copy or make');
   });
@@ -199,6 +224,8 @@ describe('contents that are refused under a right checksum', () => {
     if (value === undefined) delete header.__metadata__[key];
     else header.__metadata__[key] = value;
   };
+  const sections = (change: (sections: Tree) => void) => (_: Tree, header: Tree) =>
+    change(header.__metadata__.sections);
   const layer = 'student.conv2';
   const other = 'student.conv3';
   const cases: readonly Case[] = [
@@ -208,18 +235,62 @@ describe('contents that are refused under a right checksum', () => {
     ['a version that is no number', metadata('version', '2x'), 'm has format version "2x".'],
     ['version 0', metadata('version', '0'), 'm has format version "0".'],
     [
-      'version 3',
-      metadata('version', '3'),
-      'm has format version 3, newer than the 2 that this program reads.',
+      'version 4',
+      metadata('version', '4'),
+      'm has format version 4, newer than the 3 that this program reads.',
       'Update',
     ],
-    ['no detector', metadata('detector', undefined), 'm is not usable: its detector is not JSON.'],
-    ['an array', metadata('detector', []), 'm gives the detector as [].', 'It has to be an object.'],
-    ['depth', metadata('detector', '['.repeat(9)), 'm is not usable: its detector is nested deeper than 8 levels.'],
-    ['a key twice', metadata('detector', '{"a":1,"a":2}'), 'm is not usable: its detector has the key "a" twice.'],
-    ['NaN', (d) => (d.threshold.value = raw('NaN')), 'm is not usable: its detector is not JSON.'],
+    ['no sections', metadata('sections', undefined), 'm is not usable: its list of sections is not JSON.'],
+    ['an array', metadata('sections', []), 'm gives its sections as [].'],
+    [
+      'depth',
+      metadata('sections', '['.repeat(9)),
+      'm is not usable: its list of sections is nested deeper than 8 levels.',
+    ],
+    [
+      'a key twice',
+      metadata('sections', '{"a":1,"a":2}'),
+      'm is not usable: its list of sections has the key "a" twice.',
+    ],
+    ['NaN', (d) => (d.threshold.value = raw('NaN')), 'm is not usable: its list of sections is not JSON.'],
+    ['no networks', sections((s) => delete s.networks), 'm lacks the section networks.'],
+    ['no section of maps', sections((s) => delete s.maps), 'm lacks the section maps.'],
+    ['a section in a list', sections((s) => (s.maps = [])), 'm gives the section "maps" as [].'],
+    [
+      'no version of a section',
+      sections((s) => delete s.maps.version),
+      'm has no version undefined of the section "maps".',
+    ],
+    [
+      'a newer section',
+      sections((s) => (s.maps.version = 2)),
+      'm has the section maps in version 2, newer than the 1 that this program reads.',
+      'Update',
+    ],
+    [
+      'a section that may not be left out',
+      sections((s) => (s.regions = { version: 1, required: true, value: {} })),
+      'm has the section "regions", which this program does not know and may not leave out.',
+      'Update',
+    ],
+    [
+      'a section without a value',
+      sections((s) => (s.x = { version: 1, required: false })),
+      'm lacks the value of the section "x".',
+    ],
+    ['a name of a section', sections((s) => (s['a b'] = { version: 1 })), 'm has a section of the name "a b".'],
+    [
+      'a section that does not say whether it is required',
+      sections((s) => (s.x = { version: 1, required: 1, value: 1 })),
+      'm does not say whether a reader has to know all of the section "x".',
+    ],
+    [
+      'tensors of no section',
+      (_, h) => (h['x/y'] = { dtype: 'U8', shape: [0], data_offsets: [0, 0] }),
+      'm holds the unknown tensor "x/y".',
+    ],
     ['no size', (d) => delete d.size, 'm lacks size in the detector.'],
-    ['an unknown field', (d) => (d.x = 1), 'm has the unknown field "x" in the detector.'],
+    ['an unknown field', (d) => (d.x = 1), 'm has the unknown field "x" in networks.'],
     ['a size', (d) => (d.size = 'xxl'), 'm gives size as "xxl".', 'It has to be "xs" or "s" or "m".'],
     ['a size that inherits', (d) => (d.size = 'constructor'), 'm gives size as "constructor".'],
     [
@@ -398,6 +469,31 @@ describe('contents that are refused under a right checksum', () => {
   ] as const) {
     test(what, async () => expectRefusal(await overwritten(mixed, tensor, at, values), message));
   }
+});
+
+describe('sections of newer programs', () => {
+  test('that may be left out are kept with their tensors and written again', async () => {
+    const tensors = { 'notes/a': [0, 8], 'notes/b': [8, 9] };
+    const { header, body } = openHeader(mixed.bytes, 'sections');
+    for (const [name, [from, to]] of Object.entries(tensors) as [string, [number, number]][]) {
+      const dtype = name === 'notes/a' ? 'F64' : 'U8';
+      const place = [body.length + from, body.length + to];
+      header[name] = { dtype, shape: [1], data_offsets: place };
+    }
+    const { sections } = header['__metadata__'] as Tree;
+    sections.notes = { version: 7, required: false, value: { by: ['a', 1, null] } };
+    const bytes = withHeader(header, Buffer.concat([body, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9)]));
+    await sealChecksum(bytes);
+    const read = await readModel(bytes);
+    expect(sameMeaning({ ...read, otherSections: new Map() }, { ...mixed.state, otherSections: new Map() })).toBe(true);
+    const again = await readModel(await saveDetector({ state: read }));
+    for (const { otherSections } of [read, again]) {
+      const { version, value, tensors: own } = otherSections!.get('notes')!;
+      expect([version, value]).toEqual([7, { by: ['a', 1, null] }]);
+      expect([...own.get('notes/a')!.bytes, ...own.get('notes/b')!.bytes]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      expect(own.get('notes/a')!.dtype).toBe('F64');
+    }
+  });
 });
 
 describe('mutations', () => {

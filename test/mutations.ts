@@ -79,7 +79,7 @@ export class Mutator {
   readonly #headerEnd: number;
 
   /** @param nested the key of the metadata whose text is JSON */
-  constructor(original: Uint8Array, nested = 'detector') {
+  constructor(original: Uint8Array, nested = 'sections') {
     const { header, body } = openHeader(original, nested);
     this.#original = original;
     this.#nested = nested;

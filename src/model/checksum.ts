@@ -1,5 +1,11 @@
 import { UserError } from '../errors.ts';
-import { type OpenedFile, openSafetensors, type WritableTensor, writeSafetensors } from './safetensors.ts';
+import {
+  type OpenedFile,
+  openSafetensors,
+  type TensorEntry,
+  type WritableTensor,
+  writeSafetensors,
+} from './safetensors.ts';
 
 const BLANK = '0'.repeat(64);
 /** Offset of the header in the file. */
@@ -50,7 +56,7 @@ export async function sealChecksum(bytes: Uint8Array, name = 'the file'): Promis
 
 /** A safetensors file whose metadata carries the SHA-256 of all its bytes (with the checksum's own digits as zeros). */
 export async function writeChecked(
-  tensors: ReadonlyMap<string, WritableTensor>,
+  tensors: ReadonlyMap<string, WritableTensor | TensorEntry>,
   metadata: Record<string, string>,
 ): Promise<Uint8Array> {
   const bytes = writeSafetensors(tensors, { checksum: BLANK, ...metadata });

@@ -12,6 +12,7 @@ import type { Quantisation } from '../quantisation/layers.ts';
 import type { Threshold } from './conformal.ts';
 import { ImageChain } from './imageChain.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from './inference.ts';
+import type { OtherSection } from './modelSections.ts';
 import type { Networks } from './networks.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
@@ -49,6 +50,8 @@ export interface DetectorState {
   readonly provenance: Provenance;
   /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
   readonly quantisation?: Quantisation;
+  /** Of a file by a newer program: what this one does not need to know, and writes again. */
+  readonly otherSections?: ReadonlyMap<string, OtherSection>;
 }
 
 export interface Prediction {

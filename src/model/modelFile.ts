@@ -1,3 +1,4 @@
+import { parseJson } from '../checks/json.ts';
 import type { Engine } from '../engine/engine.ts';
 import { size } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
@@ -6,14 +7,15 @@ import type { Quantisation, QuantisedLayer } from '../quantisation/layers.ts';
 import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../quantisation/weights.ts';
 import { openChecked, writeChecked } from './checksum.ts';
 import { Detector, type DetectorOptions, type DetectorState } from './detector.ts';
-import { type HeaderLayer, type ModelHeader, PREPROCESSING, parseModelHeader } from './modelHeader.ts';
+import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
+import { type OtherSection, parseSections, sectionOf, sectionsText } from './modelSections.ts';
 import type { Networks } from './networks.ts';
 import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from './safetensors.ts';
 
-/** Version of the file format; files of a newer one are refused. */
-export const MODEL_VERSION = 2;
-/** The version that float detectors are written as: older programs read them. */
-const FLOAT_VERSION = 1;
+/** Version of the file format that is written; all up to it are read. */
+export const MODEL_VERSION = 3;
+/** From this version on a file has sections; before, one header whose unknown fields were refused. */
+const SECTIONS_VERSION = 3;
 const FORMAT = 'raad-detector';
 
 /**
@@ -34,8 +36,8 @@ export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<
 }
 
 function encodeModel(state: DetectorState): Promise<Uint8Array> {
-  const { networks, quantiles, placement, threshold, provenance, quantisation = new Map() } = state;
-  const tensors = new Map<string, WritableTensor>();
+  const { networks, quantiles, placement, threshold, provenance, quantisation = new Map(), otherSections } = state;
+  const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
     const layer: QuantisedLayer | undefined = quantisation.get(layerName(name));
     if (layer?.weights) {
@@ -60,8 +62,10 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
     provenance,
     ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
   };
-  const version = layers.length > 0 ? MODEL_VERSION : FLOAT_VERSION;
-  return writeChecked(tensors, { format: FORMAT, version: String(version), detector: JSON.stringify(header) });
+  for (const { tensors: own } of otherSections?.values() ?? [])
+    for (const [name, entry] of own) tensors.set(name, entry);
+  const sections = sectionsText(header, otherSections);
+  return writeChecked(tensors, { format: FORMAT, version: String(MODEL_VERSION), sections });
 }
 
 /**
@@ -85,13 +89,25 @@ export async function loadDetector(
  */
 export async function readModel(bytes: Uint8Array, name = 'the model file'): Promise<DetectorState> {
   const file = openChecked(bytes, name);
-  checkFormat(file.metadata, name);
-  const { header, networks } = parseModelHeader(file.metadata['detector'] ?? '', name);
+  const { fields, others } = headerFields(file.metadata, name);
+  const { header, networks } = checkModelHeader(fields, name);
   const { quantiles, placement, threshold, provenance } = header;
   const layers = new Map(Object.entries(header.layers ?? {}));
-  checkTensors(file.entries, storedTensors(networks, layers), name);
+  const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '');
+  const entries = new Map([...file.entries].filter(([tensor]) => !isOther(tensor)));
+  checkTensors(entries, storedTensors(networks, layers), name);
   await file.verify();
-  const quantisation = decodeTensors(file.entries, networks, layers, name);
+  const quantisation = decodeTensors(entries, networks, layers, name);
+  const otherSections = new Map(
+    [...others].map(([section, other]): [string, OtherSection] => {
+      const tensors = [...file.entries].filter(([tensor]) => sectionOf(tensor) === section);
+      // Copies, so that the file's memory is not held for them.
+      const copies = tensors.map(
+        ([tensor, entry]) => [tensor, { ...entry, bytes: new Uint8Array(entry.bytes) }] as const,
+      );
+      return [section, { ...other, tensors: new Map(copies) }];
+    }),
+  );
   return {
     networks,
     quantiles,
@@ -99,10 +115,23 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     provenance,
     ...(threshold && { threshold }),
     ...(quantisation.size > 0 && { quantisation }),
+    ...(otherSections.size > 0 && { otherSections }),
   };
 }
 
-function checkFormat({ format, version }: Readonly<Record<string, string>>, name: string): void {
+/** What a file of any version says beside its tensors. @throws UserError for another format, or a newer version */
+function headerFields(metadata: Readonly<Record<string, string>>, name: string) {
+  if (checkFormat(metadata, name) < SECTIONS_VERSION) {
+    const text = metadata['detector'] ?? '';
+    const fields = parseJson(text, `${name} is not usable: its detector`, 'Copy or make the file again.');
+    return { fields, others: new Map<string, Omit<OtherSection, 'tensors'>>() };
+  }
+  const { header, others } = parseSections(metadata['sections'] ?? '', name);
+  return { fields: header, others };
+}
+
+/** @returns the version */
+function checkFormat({ format, version }: Readonly<Record<string, string>>, name: string): number {
   if (format !== FORMAT)
     throw new UserError(
       `${name} is not a detector (format ${format === undefined ? 'none' : quote(format)}).`,
@@ -115,6 +144,7 @@ function checkFormat({ format, version }: Readonly<Record<string, string>>, name
       `${name} has format version ${version}, newer than the ${MODEL_VERSION} that this program reads.`,
       'Update the program.',
     );
+  return Number(version);
 }
 
 type Layers = ReadonlyMap<string, HeaderLayer>;

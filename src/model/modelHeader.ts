@@ -1,4 +1,4 @@
-import { isRecord, parseJson } from '../checks/json.ts';
+import { isRecord } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import type { Placement } from '../kernels/maps.ts';
@@ -15,7 +15,7 @@ export interface HeaderLayer {
   readonly input?: ActivationQuantiser;
 }
 
-/** What a model file's metadata says beside the tensors, as JSON under `detector`. @see docs/model-format.md */
+/** What a model file's metadata says beside the tensors. @see docs/model-format.md */
 export interface ModelHeader extends Pick<DetectorState, 'quantiles' | 'placement' | 'threshold' | 'provenance'> {
   readonly size: PdnSize;
   /** Input side in pixels. */
@@ -82,14 +82,13 @@ class Checker {
 }
 
 /**
- * @param text JSON
+ * @param parsed JSON: the fields of {@link ModelHeader}, from a file of any version
  * @param name of the file, shown in messages
  * @returns the header, and networks of the size that it names, still without any memory for weights
  * @throws UserError naming the first value that is missing, unknown, of another type or out of its range
  */
-export function parseModelHeader(text: string, name: string): { header: ModelHeader; networks: Networks } {
+export function checkModelHeader(parsed: unknown, name: string): { header: ModelHeader; networks: Networks } {
   const check = new Checker(name);
-  const parsed = parseJson(text, `${name} is not usable: its detector`, FIX);
   const required = ['size', 'resolution', 'preprocessing', 'quantiles', 'placement', 'provenance'];
   const header = check.record('the detector', parsed, required, ['threshold', 'layers']);
   const size = check.oneOf('size', header['size'], PDN_SIZES);

@@ -18,6 +18,15 @@ export interface WritableTensor {
   readonly data: WritableData;
 }
 
+/** One that is written as it was read. */
+type Written = WritableTensor | TensorEntry;
+
+const bytesOf = (tensor: Written): Uint8Array => {
+  if ('bytes' in tensor) return tensor.bytes;
+  const { buffer, byteOffset, byteLength } = tensor.data;
+  return new Uint8Array(buffer, byteOffset, byteLength);
+};
+
 export interface TensorFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -159,15 +168,16 @@ function dataType(data: WritableData): StoredType {
  * @throws UserError for names and metadata that no reader would take
  */
 export function writeSafetensors(
-  tensors: ReadonlyMap<string, WritableTensor>,
+  tensors: ReadonlyMap<string, WritableTensor | TensorEntry>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
-  for (const [name, { shape, data }] of tensors) {
-    const dtype = dataType(data);
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
+  for (const [name, tensor] of tensors) {
+    const dtype = 'dtype' in tensor ? tensor.dtype : dataType(tensor.data);
+    const end = offset + bytesOf(tensor).length;
+    header[name] = { dtype, shape: tensor.shape, data_offsets: [offset, end] };
+    offset = end;
   }
   let text = JSON.stringify(header);
   // The body has to start at a multiple of 8.
@@ -184,9 +194,10 @@ export function writeSafetensors(
   new DataView(out.buffer).setBigUint64(0, BigInt(head.length), true);
   out.set(head, 8);
   let at = 8 + head.length;
-  for (const { data } of tensors.values()) {
-    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+  for (const tensor of tensors.values()) {
+    const bytes = bytesOf(tensor);
+    out.set(bytes, at);
+    at += bytes.length;
   }
   return out;
 }
