@@ -1,4 +1,4 @@
 declare module '*.wgsl' {
-  const source: string;
+  const source: import('./engine/shaderText.ts').ShaderSource;
   export default source;
 }

@@ -25,9 +25,11 @@ export function engine(): Promise<Engine> {
 async function open(): Promise<Engine> {
   const replaced = process.env['RAAD_SHADER'];
   const added = process.env['RAAD_VARIANTS'];
-  return new Engine({
+  const engine = new Engine({
     device: (await device()).device,
     ...(replaced && { shaders: await readShader(replaced) }),
     ...(added && { variants: await readVariants(added) }),
   });
+  await engine.ready;
+  return engine;
 }

@@ -6,7 +6,7 @@ import { BUFFER_USAGE } from '../engine/flags.ts';
 import type { Kernel, Node } from '../engine/graph.ts';
 import { layOut } from '../engine/layout.ts';
 import { lower, type VariantChoice } from '../engine/lower.ts';
-import { bindGroupLayout, pipelineRequest } from '../engine/pipelines.ts';
+import { bindGroupLayout, loadKernels, pipelineRequest } from '../engine/pipelines.ts';
 import type { Precision } from '../engine/variants.ts';
 
 /** What one dispatch executed, over all its invocations. Vectors count with all their elements. */
@@ -200,6 +200,7 @@ async function countDispatch(
   resources: readonly GPUBufferBinding[],
 ): Promise<{ counted: Counted; workgroups: number }> {
   const { device, caps } = engine;
+  await loadKernels([kernel]);
   const { code, bindings, grid } = pipelineRequest(node, kernel, engine.requestOptions);
   const make = (usage: number) => device.createBuffer({ size: COUNTER_BYTES, usage });
   const counters = make(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC);

@@ -8,6 +8,7 @@ import { OutOfMemoryError } from '../engine/errors.ts';
 import { type Defines, expand } from '../engine/expand.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { repeatsFor, type Stopwatch, spin, stopwatch } from '../engine/sample.ts';
+import { loadShader, type ShaderSource } from '../engine/shaderText.ts';
 import { lanes } from '../kernels/common.ts';
 import { quantile } from './measure.ts';
 
@@ -220,9 +221,10 @@ class Meter {
   }
 
   /** A compiled kernel, or undefined for one that the device does not take. */
-  async #compile(source: string, defines: Defines): Promise<GPUComputePipeline | undefined> {
+  async #compile(source: ShaderSource, defines: Defines): Promise<GPUComputePipeline | undefined> {
     const { device } = this.#engine;
-    const code = expand(source, { defines: { ...defines, WORKGROUP: this.#workgroup } });
+    const template = await loadShader(source);
+    const code = expand(template, { defines: { ...defines, WORKGROUP: this.#workgroup } });
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ label: 'peak', code });
     if (await device.popErrorScope()) return undefined;

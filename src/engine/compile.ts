@@ -3,7 +3,7 @@ import type { Node } from './graph.ts';
 import type { Owner } from './host.ts';
 import { assertFits, type BufferLimits, type Layout, layOut } from './layout.ts';
 import { type GraphOptions, lower } from './lower.ts';
-import { type CompiledKernel, type PipelineRequest, pipelineRequest } from './pipelines.ts';
+import { type CompiledKernel, loadKernels, type PipelineRequest, pipelineRequest } from './pipelines.ts';
 import { Plan, type Step } from './plan.ts';
 import { scoped } from './scopes.ts';
 
@@ -28,6 +28,7 @@ export async function compile(owner: Owner, options: CompileOptions): Promise<Pl
   const limits = bufferLimits(owner);
   const layout = layOut(lower(options, owner), limits);
   const { kernels } = layout.lowered;
+  await loadKernels([...kernels.values()].map(({ kernel }) => kernel));
   const requests = new Map(
     [...layout.prologue, ...layout.steps].map((node) => {
       return [node, pipelineRequest(node, kernels.get(node)!.kernel, owner.requestOptions)];

@@ -11,7 +11,7 @@ import type { Dispatch, Plan } from './plan.ts';
 import { scoped } from './scopes.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import { StagingPool } from './staging.ts';
-import type { Tuning } from './tuning.ts';
+import { adapterIdentity, Tuning } from './tuning.ts';
 import type { AddedVariants, ExcludedVariants } from './variants.ts';
 
 export interface EngineOptions {
@@ -51,6 +51,8 @@ export class Engine implements Owner {
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
   readonly tuning: Tuning;
+  /** Resolves when {@link tuning} holds what the package brings. {@link compile} waits for it. */
+  readonly ready: Promise<void>;
   readonly variants: AddedVariants;
   readonly excluded: ExcludedVariants;
   readonly memoryBytes: number;
@@ -73,7 +75,10 @@ export class Engine implements Owner {
     this.excluded = excluded ?? new Set();
     this.memoryBytes = memoryBytes ?? Number.POSITIVE_INFINITY;
     this.shaders = shaders ?? new Map();
-    this.tuning = tuning ?? shippedTuning(this.caps);
+    this.tuning = tuning ?? new Tuning(adapterIdentity(this.caps));
+    this.ready = tuning
+      ? Promise.resolve()
+      : shippedTuning(this.caps).then((shipped) => this.tuning.addMissing(shipped));
     this.pipelines = new PipelineCache(device, onShader);
     this.lost = device.lost.then(({ message, reason }) => {
       const how = reason === 'destroyed' ? 'its owner destroyed it' : message || 'no reason was given';
@@ -112,6 +117,7 @@ export class Engine implements Owner {
 
   /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError, DeviceError */
   async compile(options: CompileOptions): Promise<Plan> {
+    await this.ready;
     const plan = await compile(this, options);
     this.#onPlan?.(plan.dispatches);
     return plan;

@@ -1,5 +1,6 @@
 import type { Caps } from './caps.ts';
 import { ShapeError } from './errors.ts';
+import type { ShaderSource } from './shaderText.ts';
 
 /** `f32` and `u32` are one element per 32-bit word; an image pixel is one `u32` word 0xAABBGGRR (bytes R, G, B, A). */
 export type DataType = 'f32' | 'u32';
@@ -39,7 +40,7 @@ export interface Kernel {
 /** A hand-written shader: its file name under `shaders/` and its text. */
 export interface Shader {
   readonly name: string;
-  readonly source: string;
+  readonly source: ShaderSource;
 }
 
 export interface Variant<A> {

@@ -3,6 +3,7 @@ import { type Defines, expand } from './expand.ts';
 import { COMPUTE_STAGE } from './flags.ts';
 import type { Kernel, Node } from './graph.ts';
 import { foldGrid, type Grid, gridDefines } from './grid.ts';
+import { loadShader, shaderText } from './shaderText.ts';
 import { snippets } from './snippets.ts';
 
 /** How a dispatch uses each binding of `@group(0)`. */
@@ -31,6 +32,12 @@ export interface RequestOptions {
   readonly mostWorkgroups: number;
 }
 
+/** Loads the shaders of kernels, and what they include: before {@link pipelineRequest}. */
+export async function loadKernels(kernels: Iterable<Kernel>): Promise<void> {
+  const sources = [...Array.from(kernels, ({ shader }) => shader.source), ...Object.values(snippets)];
+  await Promise.all([...new Set(sources)].map(loadShader));
+}
+
 /**
  * The shader of a kernel as text, and how it is dispatched.
  * @throws ShaderError for a malformed template
@@ -49,7 +56,7 @@ export function pipelineRequest(
   if (!node.op.updates && continued === undefined) bindings.push('write');
   const names = Object.keys(kernel.params ?? {});
   if (names.length > 0) bindings.push('uniform');
-  const template = replacements.get(kernel.shader.name) ?? kernel.shader.source;
+  const template = replacements.get(kernel.shader.name) ?? shaderText(kernel.shader.source);
   const { grid, folded } = dispatchGrid(node, kernel, template, mostWorkgroups);
   const defines: Defines = { ...kernel.defines, ...gridDefines(grid, folded) };
   const values = Object.keys(defines)
@@ -65,11 +72,18 @@ export function pipelineRequest(
   }
   let code: string;
   try {
-    code = expand(template, { defines, snippets, params });
+    code = expand(template, { defines, snippets: snippetTexts(), params });
   } catch (error) {
     throw new ShaderError(`shaders/${kernel.shader.name}: ${(error as Error).message}`);
   }
   return { key, code, bindings, grid: folded ?? grid };
+}
+
+let texts: Readonly<Record<string, string>> | undefined;
+
+function snippetTexts(): Readonly<Record<string, string>> {
+  texts ??= Object.fromEntries(Object.entries(snippets).map(([name, source]) => [name, shaderText(source)]));
+  return texts;
 }
 
 /** The kernel's grid, and how it has to be folded for the device, if it has. */

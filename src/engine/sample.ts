@@ -4,6 +4,7 @@ import type { Engine } from './engine.ts';
 import { expand } from './expand.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import type { Plan } from './plan.ts';
+import { loadShader } from './shaderText.ts';
 
 /** One sample repeats a run until it takes about so many milliseconds, or has repeated it so often. */
 export interface SampleSize {
@@ -222,7 +223,9 @@ function busyWork(engine: Engine): Promise<BusyWork> {
 
 async function makeBusyWork({ device, caps }: Engine): Promise<BusyWork> {
   const workgroups = caps.isCpu ? BUSY.cpu : BUSY.gpu;
-  const code = expand(busyShader, { defines: { WORKGROUP: BUSY_WORKGROUP, CHAINS: 8, WIDE: 1, STEPS: 500 } });
+  const code = expand(await loadShader(busyShader), {
+    defines: { WORKGROUP: BUSY_WORKGROUP, CHAINS: 8, WIDE: 1, STEPS: 500 },
+  });
   const compute = { module: device.createShaderModule({ label: 'busy', code }) };
   const pipeline = await device.createComputePipelineAsync({ label: 'busy', layout: 'auto', compute });
   const buffer = device.createBuffer({ size: workgroups * BUSY_WORKGROUP * 4, usage: BUFFER_USAGE.STORAGE });

@@ -10,9 +10,10 @@ import winograd from '../../shaders/snippets/winograd.wgsl';
 import winogradPairs from '../../shaders/snippets/winogradPairs.wgsl';
 import winogradTransforms from '../../shaders/snippets/winogradTransforms.wgsl';
 import workgroup from '../../shaders/snippets/workgroup.wgsl';
+import type { ShaderSource } from './shaderText.ts';
 
 /** Shared shader text, by the name that `#include` uses. */
-export const snippets: Readonly<Record<string, string>> = {
+export const snippets: Readonly<Record<string, ShaderSource>> = {
   dot4,
   grid,
   halves,

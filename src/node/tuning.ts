@@ -29,7 +29,7 @@ export function tuningFile(caps: Caps): string {
  */
 export async function loadTuning(caps: Caps, notice: (message: string) => void): Promise<Tuning> {
   const file = tuningFile(caps);
-  const shipped = shippedTuning(caps);
+  const shipped = await shippedTuning(caps);
   const text = await readFile(file, 'utf8').catch(() => undefined);
   if (text === undefined) return shipped;
   try {
