@@ -4,7 +4,7 @@
  */
 
 export { type Dataset, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
-export type { RgbImage } from './data/image.ts';
+export type { ImageSource, RgbImage } from './data/image.ts';
 export { penaltyImage } from './data/penalty.ts';
 export { PLANTED_DEFECTS, type PlantedDefect, type PlantedImage, plantDefect } from './data/plantedDefects.ts';
 export {
@@ -70,6 +70,7 @@ export {
   type TestSource,
   UnreadableImageError,
 } from './evaluation/evaluate.ts';
+export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
 export { gradient } from './gradients/gradient.ts';
 export { GRADIENT_RULES } from './gradients/rules.ts';
 export {
@@ -107,6 +108,7 @@ export {
 } from './metrics/overlap.ts';
 export { auroc, type BinaryMetrics, binaryMetrics } from './metrics/ranking.ts';
 export { Autoencoder } from './model/autoencoder.ts';
+export { calibrate } from './model/calibrate.ts';
 export { conformalThreshold, type Threshold } from './model/conformal.ts';
 export {
   Detector,
@@ -118,6 +120,15 @@ export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
 export { Networks, parameterCount } from './model/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
 export { type EncodeBindings, type EncodeSizes, PreparedImage } from './model/preparedImage.ts';
+export {
+  type ApplyPlanOptions,
+  type PreparedQuantisation,
+  type PrepareQuantisationOptions,
+  prepareQuantisation,
+  type QuantizeOptions,
+  type QuantizeProgress,
+  quantize,
+} from './model/quantize.ts';
 export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
 export { mapScore } from './model/score.ts';
 export { exportDetector } from './onnx/detector.ts';
@@ -143,20 +154,23 @@ export {
 export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
-export { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
+export { ARMS, type Arm } from './study/arms.ts';
+export { type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
 export { type ArmSummary, type Comparison, compareArms, summariseArms } from './study/comparisons.ts';
+export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
 export type { RunRecord, StepRecord } from './study/record.ts';
-export { type StudyData, type StudyOptions, StudyRunner, type StudyStore } from './study/runner.ts';
+export { StudyRunner } from './study/runner.ts';
 export { checkStudySettings, type StudySettings } from './study/settings.ts';
 export { studyCsv, studyMarkdown } from './study/tables.ts';
-export { calibrate, type ImageSource } from './train/calibrate.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
-export { type QuantizeOptions, type QuantizeProgress, quantize } from './train/quantize.ts';
 export {
   type RecalibrateOptions,
   type RecalibrateProgress,
+  type RecalibrateQuantisedOptions,
   type RecalibrateSettings,
   recalibrate,
+  recalibrateQuantised,
+  type TrainOnOptions,
+  trainOn,
 } from './train/recalibrate.ts';
-export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './train/sensitivity.ts';

@@ -9,11 +9,11 @@ import { loadImages } from '../src/node/datasets.ts';
 import { readImage } from '../src/node/images.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
-import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { inputRanges } from '../src/quantisation/layerInputs.ts';
 import { quantiseNetworks } from '../src/quantisation/layers.ts';
 import { fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { activationRanges } from '../src/train/quantize.ts';
 import { compareNetworks } from './agreement.ts';
 import { engine } from './gpu.ts';
 import { compareWithOnnx } from './onnxAgreement.ts';
@@ -60,7 +60,8 @@ describe.skipIf(!opened)('on 20 real images', () => {
           (_, i) => ((pixels[i % plane]! >>> (8 * Math.floor(i / plane))) & 255) / 255,
         );
       const plan = (weights: 8 | 4) => uniformPlan(networks, { weights, activations: 8 });
-      const ranges = await activationRanges({ detector, plan: plan(8), train, heldOut });
+      const layers = [...quantisableLayers(networks).keys()];
+      const ranges = await inputRanges({ engine: gpu, networks, train }, layers);
 
       test('float features agree with onnxruntime', async () => {
         const shape = [1, 3, networks.side, networks.side];

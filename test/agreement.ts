@@ -9,9 +9,9 @@ import type { Networks } from '../src/model/networks.ts';
 import type { BitPlan } from '../src/quantisation/bitPlan.ts';
 import { fakeQuantizeGraph, learnableScales } from '../src/quantisation/fakeGraph.ts';
 import { integerGraph } from '../src/quantisation/integerGraph.ts';
+import { layerInputs } from '../src/quantisation/layerInputs.ts';
 import { type ActivationQuantiser, quantiseNetworks } from '../src/quantisation/layers.ts';
 import { RangeObserver } from '../src/quantisation/ranges.ts';
-import { layerInputs } from '../src/train/quantize.ts';
 
 /** All of them read the image. */
 const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { randomValues } from '../src/doctor/values.ts';
 import { input } from '../src/engine/graph.ts';
@@ -6,12 +7,13 @@ import { conv2d, conv2dReference } from '../src/kernels/conv2d.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
 import { Detector } from '../src/model/detector.ts';
 import { Resizer } from '../src/model/pixels.ts';
+import { quantize } from '../src/model/quantize.ts';
 import { TapObserver } from '../src/quantisation/biases.ts';
 import { quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { inputMeans, layerInputs } from '../src/quantisation/layerInputs.ts';
 import type { ActivationQuantiser } from '../src/quantisation/layers.ts';
 import { quantiseNetworks } from '../src/quantisation/layers.ts';
-import type { ImageSource } from '../src/train/calibrate.ts';
-import { inputMeans, layerInputs, prepareQuantisation, quantize } from '../src/train/quantize.ts';
+import { prepareNetworks, quantisePrepared } from '../src/quantisation/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -71,15 +73,15 @@ test.each<{ shape: Shape; weights: Shape; stride: number; padding: number }>([
 });
 
 test('quantised layers keep the means of their channels at 3 bits', async () => {
-  const detector = new Detector(gpu, await untrainedDetector());
+  const { networks } = await untrainedDetector();
   const train: ImageSource = { count: 2, image: async (i) => renderSpecimen('bracket', undefined, i, 128).image };
-  const plan = uniformPlan(detector.state.networks, { weights: 3, activations: 8 });
-  const { base, inputs } = await prepareQuantisation({ detector, plan, train, heldOut: train });
-  const corrected = await quantize({ detector: base, inputs, plan, train, heldOut: train });
-  const plain = quantiseNetworks(base.state.networks, plan, inputs.ranges).networks;
+  const plan = uniformPlan(networks, { weights: 3, activations: 8 });
+  const prepared = await prepareNetworks({ engine: gpu, networks, train }, { activations: 'integer' });
+  const corrected = quantisePrepared(prepared, plan).networks;
+  const plain = quantiseNetworks(prepared.networks, plan, prepared.ranges).networks;
 
   const image = input('image', [1, 128, 128], 'u32');
-  const nodes = layerInputs(base.state.networks, imageToTensor(image));
+  const nodes = layerInputs(prepared.networks, imageToTensor(image));
   const layers = { 'teacher.conv1': [1, 0], 'autoencoder.enc2': [2, 1], 'autoencoder.dec3': [1, 2] } as const;
   const names = Object.keys(layers) as (keyof typeof layers)[];
   const run = await gpu.compile({ outputs: Object.fromEntries(names.map((name) => [name, nodes.get(name)!])) });
@@ -99,18 +101,17 @@ test('quantised layers keep the means of their channels at 3 bits', async () => 
         padding,
       });
     };
-    const before = means(base.state.networks, values.get(name)!);
-    const codes = values.get(name)!.map((each) => rounded(each, inputs.ranges.get(name)!));
+    const before = means(prepared.networks, values.get(name)!);
+    const codes = values.get(name)!.map((each) => rounded(each, prepared.ranges.get(name)!));
     const distance = (after: number[]) => Math.max(...after.map((mean, o) => Math.abs(mean - before[o]!)));
     const largest = Math.max(...before.map(Math.abs));
-    const left = distance(means(corrected.state.networks, codes));
+    const left = distance(means(corrected, codes));
     expect(left, name).toBeLessThan(1e-5 * largest);
     expect(distance(means(plain, codes)), name).toBeGreaterThan(100 * left);
   }
   run.destroy();
   resizer.destroy();
-  corrected.destroy();
-  base.destroy();
+  gpu.release([...prepared.networks.parameters, ...networks.parameters]);
 });
 
 test('float layers of a plan and layers without means keep their biases', async () => {
@@ -119,7 +120,7 @@ test('float layers of a plan and layers without means keep their biases', async 
   const train: ImageSource = { count: 1, image: async (i) => renderSpecimen('bracket', undefined, i, 128).image };
   const { layers, ...format } = uniformPlan(networks, { weights: 4, activations: 32 });
   const plan = { ...format, layers: { 'student.conv2': layers['student.conv2']! } };
-  const means = await inputMeans({ detector, plan, train, heldOut: train }, new Map());
+  const means = await inputMeans({ engine: gpu, networks, train }, Object.keys(plan.layers), new Map());
   expect([...means.keys()]).toEqual(['student.conv2']);
   const { float, quantised } = means.get('student.conv2')!;
   expect(quantised).toEqual(float);

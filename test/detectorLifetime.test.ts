@@ -4,7 +4,9 @@ import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError } from '../src/engine/errors.ts';
 import { Detector } from '../src/model/detector.ts';
 import { Leases } from '../src/model/leases.ts';
+import { prepareQuantisation, type QuantizeProgress } from '../src/model/quantize.ts';
 import { openDevice } from '../src/node/device.ts';
+import { uniformPlan } from '../src/quantisation/bitPlan.ts';
 import { crop } from './crop.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -175,4 +177,25 @@ test('leases: a value stays while somebody uses it, and a few that nobody uses',
   expect(disposed.sort()).toEqual([1, 2, 3, 4, 6]);
   retried.release();
   expect(disposed.at(-1)).toBe(5);
+});
+
+test('what quantisation prepares leaves nothing on the device, even when it is stopped', async () => {
+  const { engine, live, close } = await countedDevice();
+  const before = live.bytes;
+  const source = { count: 2, image: async (i: number) => renderSpecimen('bracket', undefined, i, 128).image };
+  const options = { train: source, activations: 'integer' } as const;
+  const detector = new Detector(engine, state);
+  const prepared = await prepareQuantisation({ detector, ...options });
+  const stop = new AbortController();
+  const onProgress = ({ phase }: QuantizeProgress) => phase === 'means' && stop.abort(new Error('stopped'));
+  const stopped = prepareQuantisation({ detector, ...options, onProgress, signal: stop.signal });
+  await expect(stopped).rejects.toThrow('stopped');
+  detector.destroy();
+  expect(live.bytes).toBe(before);
+  const plan = uniformPlan(state.networks, { weights: 4, activations: 8 });
+  const quantised = await prepared.quantize(plan, { heldOut: source });
+  expect(live.bytes).toBeGreaterThan(before);
+  quantised.destroy();
+  expect(live.bytes).toBe(before);
+  close();
 });

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/model/detector.ts';
 import { equalisableLayers, equaliseNetworks } from '../src/quantisation/equalise.ts';
-import type { ImageSource } from '../src/train/calibrate.ts';
-import { equalise } from '../src/train/quantize.ts';
+import { equalise } from '../src/quantisation/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -13,7 +13,8 @@ const detector = new Detector(gpu, state);
 const train: ImageSource = { count: 3, image: async (i) => renderSpecimen('bracket', undefined, i, 128).image };
 
 test('equalised networks compute the same maps bit for bit', async () => {
-  const equal = await equalise({ detector, train });
+  const networks = await equalise({ engine: gpu, networks: state.networks, train });
+  const equal = new Detector(gpu, { ...state, networks });
   const weights = (of: Detector) => of.state.networks.parameters.map(({ data }) => data);
   expect(weights(equal)).not.toEqual(weights(detector));
   const { image } = renderSpecimen('bracket', 'scratch', 9, 128);

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import type { Parameter } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
+import { calibrate } from '../src/model/calibrate.ts';
 import type { Detector } from '../src/model/detector.ts';
 import { saveDetector } from '../src/model/modelFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import { calibrate, type ImageSource } from '../src/train/calibrate.ts';
 import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { extent } from '../src/extent.ts';
-import { farAbove, imageNames, mapLevel, mapRange } from '../src/train/heldOut.ts';
+import { farAbove, imageNames, mapLevel, mapRange } from '../src/model/heldOut.ts';
 
 describe('held-out images far above the others', () => {
   test.each([

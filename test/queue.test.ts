@@ -14,7 +14,7 @@ import { RedisAddress } from '../src/node/redisAddress.ts';
 import { openStudySets, studyDigest } from '../src/node/study.ts';
 import { type CoordinateOptions, openStudyQueue, type StudyQueue, type WorkOptions } from '../src/node/studyQueue.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
-import type { StudyStore } from '../src/study/runner.ts';
+import type { StudyStore } from '../src/study/options.ts';
 import type { StudySettings } from '../src/study/settings.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { CLI } from './commandLine.ts';

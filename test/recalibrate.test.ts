@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/model/detector.ts';
 import { loadDetector, saveDetector } from '../src/model/modelFile.ts';
+import { prepareQuantisation, quantize } from '../src/model/quantize.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
 import { encodeWeights, latentWeights, quantiseWeights, WEIGHT_BITS } from '../src/quantisation/weights.ts';
-import type { ImageSource } from '../src/train/calibrate.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { quantize } from '../src/train/quantize.ts';
-import { type RecalibrateOptions, recalibrate } from '../src/train/recalibrate.ts';
+import { type RecalibrateOptions, recalibrate, recalibrateQuantised, trainOn } from '../src/train/recalibrate.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -83,12 +83,18 @@ describe('recalibration', () => {
     for (const each of [before, after, loaded]) each.destroy();
   });
 
-  test('resumes to the same bits', async () => {
+  test('gives the same bits from what several plans share, and resumes to them', async () => {
     let saved: Uint8Array | undefined;
     const save = async (checkpoint: Uint8Array) => {
       saved = checkpoint;
     };
-    const whole = await recalibrate(options({ checkpoint: { every: 2, save } }));
+    const [train, heldOut] = [specimens(0, 4), specimens(4, 2)];
+    const prepared = await prepareQuantisation({ detector, train, activations: 'integer' });
+    const quantised = await prepared.quantize(plan, { heldOut });
+    const before = await saveDetector(quantised);
+    const whole = await recalibrateQuantised({ ...options({ checkpoint: { every: 2, save } }), prepared, quantised });
+    expect(await saveDetector(quantised)).toEqual(before);
+    quantised.destroy();
     const resumed = await recalibrate(options({ resume: saved! }));
     expect(await saveDetector(whole)).toEqual(bytes);
     expect(await saveDetector(resumed)).toEqual(bytes);
@@ -99,11 +105,17 @@ describe('recalibration', () => {
   });
 
   test('a plan without layers trains the float networks on', async () => {
-    const result = await recalibrate(options({ plan: { ...plan, layers: {} } }));
+    const settings = { iterations: 1, learningRate: 1e-3 };
+    const result = await recalibrate(options({ plan: { ...plan, layers: {} }, settings }));
     expect(result.state.quantisation).toBeUndefined();
     const [first] = result.state.networks.student.parameters;
     expect(first!.data).not.toEqual(state.networks.student.parameters[0]!.data);
-    result.destroy();
+    const { detector: float, plan: _, ...rest } = options({ settings });
+    const trainedOn = await trainOn(float, rest);
+    expect(await saveDetector(trainedOn)).toEqual(await saveDetector(result));
+    const quantised = new Detector(gpu, { ...state, quantisation: new Map() });
+    await expect(trainOn(quantised, rest)).rejects.toThrow('quantised already');
+    for (const each of [result, trainedOn, quantised]) each.destroy();
   });
 
   test('divergence is an error that names the step', async () => {

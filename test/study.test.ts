@@ -4,9 +4,11 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../src/evaluation/bias.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { readTeacher } from '../src/node/teachers.ts';
+import { ARMS, type Arm, armName, CONTROLS, isQuantised, scoresOf, treatmentsOf } from '../src/study/arms.ts';
 import { studyBudget } from '../src/study/budget.ts';
-import { ARMS, type Arm, type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
-import { type StudyData, StudyRunner, type StudyStore } from '../src/study/runner.ts';
+import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
+import type { StudyData, StudyStore } from '../src/study/options.ts';
+import { StudyRunner } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { engine } from './gpu.ts';
@@ -75,6 +77,17 @@ test('the budget of a study counts what its cells train and run', () => {
   expect(two.inference).toBeGreaterThan(2 * one.inference);
   expect(two.inference).toBeLessThan(3 * one.inference);
   expect(two.total).toBe(two.training + two.recalibration + two.inference);
+});
+
+test('arms say what they go by', () => {
+  expect(CONTROLS).toEqual(['uniform', 'reversed', 'random', 'ompq']);
+  expect(ARMS.filter((arm) => !isQuantised(arm))).toEqual(['float', 'blur', 'locations']);
+  expect(scoresOf(['float', 'blur'])).toEqual([]);
+  expect(scoresOf(['budget', 'random'])).toEqual(['hqs']);
+  // As small as the plan of hqs, whose scores that takes.
+  expect(scoresOf(['ompq'])).toEqual(['hqs', 'ompq']);
+  expect(treatmentsOf('hqs').map(armName)).toEqual(['hqs', 'hqs+recalibrated']);
+  expect(treatmentsOf('locations').map(armName)).toEqual(['locations']);
 });
 
 test('cells of one set and seed follow each other and have names of their own', () => {

@@ -1,15 +1,16 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { Random } from '../src/data/random.ts';
 import { auroc } from '../src/metrics/ranking.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { openStudySets, ResultLog } from '../src/node/study.ts';
-import { type Arm, type CellResult, cellId } from '../src/study/cells.ts';
+import type { Arm } from '../src/study/arms.ts';
+import { type CellResult, cellId, studyCells } from '../src/study/cells.ts';
 import { studyCharts } from '../src/study/charts.ts';
 import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
 import { studyCsv, studyMarkdown } from '../src/study/tables.ts';
+import { checkTask, parseResult, resultText } from '../src/study/tasks.ts';
 import { commandLine } from './commandLine.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
 
@@ -206,13 +207,54 @@ test('plans that several arms share are named', () => {
   expect(studyMarkdown(different)).not.toMatch(/the plan of HQS|Equal plans/);
 });
 
-test('docs/study.md says what the published cells say', () => {
-  const docs = fileURLToPath(new URL('../docs/', import.meta.url));
-  const lines = readFileSync(join(docs, 'study/cells.jsonl'), 'utf8').trim().split('\n');
-  const results = lines.map((line): CellResult => JSON.parse(line));
-  const settings = JSON.parse(readFileSync(join(docs, 'study/settings.json'), 'utf8'));
-  const charts = [...studyCharts(results).keys()].map((name) => `study/${name}`);
-  expect(readFileSync(join(docs, 'study.md'), 'utf8')).toBe(studyMarkdown(results, { settings, charts }));
+/** A study's folder that an earlier version left. */
+function keptStudy(folder: URL) {
+  const read = (name: string) => readFileSync(new URL(name, folder), 'utf8');
+  const text = read('cells.jsonl');
+  const lines = text.trim().split('\n');
+  return { read, text, lines, results: lines.map((line): CellResult => JSON.parse(line)) };
+}
+
+const DOCS = new URL('../docs/', import.meta.url);
+const GOLDEN = new URL('golden/study/', import.meta.url);
+
+test.each([
+  ['published', new URL('study/', DOCS), new URL('study.md', DOCS), 'study/'],
+  ['committed', GOLDEN, new URL('study.md', GOLDEN), ''],
+])('pages, tables and charts of the %s cells are the same bytes', (_, study, page, charts) => {
+  const { read, results } = keptStudy(study);
+  const pictures = studyCharts(results);
+  const addresses = [...pictures.keys()].map((name) => charts + name);
+  const settings = JSON.parse(read('settings.json'));
+  expect(studyMarkdown(results, { settings, charts: addresses })).toBe(readFileSync(page, 'utf8'));
+  expect(studyCsv(results)).toBe(read('study.csv'));
+  expect(pictures.size).toBe(4);
+});
+
+test('charts of the published cells are the same bytes', () => {
+  const { read, results } = keptStudy(new URL('study/', DOCS));
+  for (const [name, svg] of studyCharts(results)) expect(svg, name).toBe(read(name));
+});
+
+test('a study goes on from committed cells, in their order and without changing a byte of them', async () => {
+  const { text, lines, results } = keptStudy(GOLDEN);
+  const path = join(folder, 'kept', 'cells.jsonl');
+  writeTree(join(folder, 'kept'), { 'cells.jsonl': `${lines.slice(0, 5).join('\n')}\n` });
+  const log = await ResultLog.open(path);
+  const cells = studyCells(['biscuit'], [3]);
+  expect(cells.map(cellId)).toEqual(results.map(({ id }) => id));
+  expect(cells.map((cell) => log.has(cellId(cell)))).toEqual(cells.map((_, i) => i < 5));
+  for (const result of results) await log.add(result);
+  expect(readFileSync(path, 'utf8')).toBe(text);
+});
+
+test('messages of a queue are taken and returned as the same text', () => {
+  const [tasks, returned] = ['tasks.jsonl', 'returned.json'].map((name) => readFileSync(new URL(name, GOLDEN), 'utf8'));
+  const lines = tasks!.trim().split('\n');
+  for (const line of lines) expect(JSON.stringify(checkTask(JSON.parse(line)))).toBe(line);
+  const { version, cell } = checkTask(JSON.parse(lines.at(-1)!));
+  const result = parseResult(returned!, { version, cell: cell! });
+  expect(resultText({ version, result }, cell!)).toBe(returned);
 });
 
 test('results survive a crash in the middle of a line, and come once', async () => {

@@ -19,9 +19,9 @@ import { winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
 import { Networks } from '../src/model/networks.ts';
 import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
 import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { layerInputs } from '../src/quantisation/layerInputs.ts';
 import { quantiseNetworks } from '../src/quantisation/layers.ts';
 import type { WeightBits } from '../src/quantisation/weights.ts';
-import { layerInputs } from '../src/train/quantize.ts';
 import { engine } from './gpu.ts';
 import { temporaryFolder } from './temporary.ts';
 

@@ -6,7 +6,7 @@ import { readModel } from '../model/modelFile.ts';
 import { openDatasets, trainingDigest } from '../node/datasets.ts';
 import { readBytes } from '../node/files.ts';
 import { openStudyData } from '../node/study.ts';
-import type { StudyData } from '../study/runner.ts';
+import type { StudyData } from '../study/options.ts';
 import type { Arguments } from './arguments.ts';
 import { announceDatasets, chooseCategories, type PlacedDataset } from './datasets.ts';
 import { notice } from './session.ts';

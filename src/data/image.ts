@@ -6,6 +6,16 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+/** Images by index, of any size. */
+export interface ImageSource {
+  readonly count: number;
+  /** Stands for the images' contents, so that a run is not resumed with others. */
+  readonly digest?: string;
+  /** Where the images come from, for messages. */
+  readonly paths?: readonly string[];
+  image(index: number): Promise<RgbImage>;
+}
+
 /** Middle part of an image. The offset is rounded down, as torchvision's `CenterCrop` does for even differences. */
 export function centreCrop({ width, height, data }: RgbImage, cropWidth: number, cropHeight: number): RgbImage {
   const left = Math.floor((width - cropWidth) / 2);

@@ -1,4 +1,5 @@
 import { checkSeed } from '../checks/numbers.ts';
+import type { ImageSource } from '../data/image.ts';
 import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
@@ -15,7 +16,6 @@ import { checkMap } from '../model/score.ts';
 import { type BitPlan, type LayerPlan, uniformPlan } from '../quantisation/bitPlan.ts';
 import { layerOf } from '../quantisation/integerGraph.ts';
 import { quantiseNetworks } from '../quantisation/layers.ts';
-import type { ImageSource } from '../train/calibrate.ts';
 import { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap, sample } from './layerMaps.ts';
 import { gramMatrix, linearCka } from './linear.ts';
 

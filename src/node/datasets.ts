@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DefectConfig, FileTree, LeftOut } from '../data/dataset.ts';
-import type { RgbImage } from '../data/image.ts';
+import type { ImageSource, RgbImage } from '../data/image.ts';
 import { findDatasets, namedDataset } from '../data/layouts.ts';
 import { resizeNearest, sizesAgree } from '../data/masks.ts';
 import { belowCommonFolder, isImageFile, stem } from '../data/names.ts';
@@ -9,7 +9,6 @@ import { readVisa, VISA_SPLIT } from '../data/visa.ts';
 import { UserError } from '../errors.ts';
 import { type GroundTruth, type TestSource, UnreadableImageError } from '../evaluation/evaluate.ts';
 import { componentRegions, type Region, saturationArea } from '../metrics/overlap.ts';
-import type { ImageSource } from '../train/calibrate.ts';
 import { otherSize } from './checkData.ts';
 import { readBytes, readFolder } from './files.ts';
 import { readImage, readMask } from './images.ts';

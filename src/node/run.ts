@@ -10,10 +10,12 @@ import { Networks } from '../model/networks.ts';
 import { bitPlanText } from '../quantisation/bitPlan.ts';
 import { overlayHeatmap } from '../report/heatmap.ts';
 import { heatmapRange } from '../report/range.ts';
-import { cellId, type StudyCell } from '../study/cells.ts';
+import type { Treatment } from '../study/arms.ts';
+import { cellId } from '../study/cells.ts';
+import type { StudyData } from '../study/options.ts';
 import type { GalleryItem, RunRecord, Step, StepRecord } from '../study/record.ts';
 import { STEPS } from '../study/record.ts';
-import type { StudyData, StudyRunner } from '../study/runner.ts';
+import type { StudyRunner } from '../study/runner.ts';
 import { checkCellResult, GALLERY, RUN_RECORD, STEP_RECORD } from '../study/shapes.ts';
 import { readJson, writeJson } from './jsonFile.ts';
 import { writeAtomically } from './output.ts';
@@ -31,7 +33,7 @@ export interface RunOptions {
   readonly onStep?: (record: StepRecord) => void;
 }
 
-const CELLS: Readonly<Record<Step, Pick<StudyCell, 'arm' | 'recalibrated'>>> = {
+const CELLS: Readonly<Record<Step, Treatment>> = {
   float: { arm: 'float', recalibrated: false },
   quantised: { arm: 'hqs', recalibrated: false },
   recalibrated: { arm: 'hqs', recalibrated: true },

@@ -6,7 +6,7 @@ import { type Dataset, type LeftOut, splitHeldOut } from '../data/dataset.ts';
 import { distinctEnds, safeFileNames } from '../data/names.ts';
 import { quote, UserError } from '../errors.ts';
 import type { CellResult } from '../study/cells.ts';
-import type { StudyData, StudyStore } from '../study/runner.ts';
+import type { StudyData, StudyStore } from '../study/options.ts';
 import type { StudySettings } from '../study/settings.ts';
 import { checkCellResult, parseCellResult, SETTINGS_FILE } from '../study/shapes.ts';
 import { DEFAULT_MEMORY, loadImages, openDatasets, testSource, trainingDigest } from './datasets.ts';

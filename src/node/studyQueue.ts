@@ -5,7 +5,8 @@ import type { IRedisClient, Job, Queue } from 'bullmq';
 import { DeviceLostError } from '../engine/errors.ts';
 import { quote, UserError } from '../errors.ts';
 import { type CellResult, cellId, type StudyCell } from '../study/cells.ts';
-import { checkShared, isCheckpoint, type StudyStore, sharedFiles } from '../study/runner.ts';
+import type { StudyStore } from '../study/options.ts';
+import { checkShared, isCheckpoint, sharedFiles } from '../study/sharedFiles.ts';
 import { checkTask, parseResult, resultText, type StudyTask, type StudyTerms } from '../study/tasks.ts';
 import { RedisAddress } from './redisAddress.ts';
 

@@ -44,7 +44,7 @@ export function copyNetworks(networks: Networks): Networks {
 
 /**
  * Quantises the weights of all layers that a plan names.
- * @param inputs quantisers of the layers' inputs, where the plan needs them
+ * @param inputs quantisers of the layers' inputs; those that the plan does not need are not taken
  * @returns networks with the values that the codes stand for, and the codes
  * @throws UserError naming the layer whose weights half floats do not hold
  */
@@ -75,7 +75,7 @@ export function quantiseNetworks(
       weights = quantiseWeights(values, weight.type.shape, { bits: bits as WeightBits, groupSize });
       weight.data = dequantiseWeights(weights);
     }
-    const input = inputs.get(name);
+    const input = needsRange(layer) ? inputs.get(name) : undefined;
     quantisation.set(name, { plan: layer, ...(weights && { weights }), ...(input && { input }) });
   }
   return { networks: copy, quantisation };

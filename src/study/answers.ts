@@ -1,6 +1,6 @@
+import { type Arm, armName, CONTROLS, isQuantised, type Treatment } from './arms.ts';
 import type { CellResult } from './cells.ts';
 import {
-  armName,
   type Comparison,
   compareArms,
   compareBias,
@@ -8,16 +8,16 @@ import {
   distinct,
   equalPlans,
   FEW_SETS,
-  isPlan,
   summariseArms,
+  treatmentsIn,
 } from './comparisons.ts';
 
 /** The study's questions answered in sentences, each with the figures that it rests on; those without cells are left out. */
 export function studyAnswers(results: readonly CellResult[]): string[] {
   return [
     depthAnswer(results),
-    controlsAnswer(results, ''),
-    controlsAnswer(results, '+recalibrated'),
+    controlsAnswer(results, false),
+    controlsAnswer(results, true),
     recalibrationAnswer(results),
     budgetAnswer(results),
     biasAnswer(results),
@@ -68,8 +68,6 @@ function depthAnswer(results: readonly CellResult[]): string | undefined {
   return `**Do deep layers get more bits?** ${word}: of ${plans.length} plans of HQS, ${rising} rise with depth, ${falling} fall, ${plans.length - rising - falling} do neither (mean rank correlation of depth and width ${mean.toFixed(2)}).`;
 }
 
-const CONTROLS = ['uniform', 'reversed', 'random', 'ompq'];
-
 /** How often a control is no experiment of its own. */
 function equalPlansSentence(results: readonly CellResult[]): string {
   const isControl = ({ arm, recalibrated }: CellResult) => !recalibrated && CONTROLS.includes(arm);
@@ -86,10 +84,13 @@ function equalPlansSentence(results: readonly CellResult[]): string {
 }
 
 /** HQS against its controls at equal size. */
-function controlsAnswer(results: readonly CellResult[], suffix: string): string | undefined {
-  const list = CONTROLS.flatMap((control) => {
-    return compareArms(results, `hqs${suffix}`, control + suffix) ?? [];
+function controlsAnswer(results: readonly CellResult[], recalibrated: boolean): string | undefined {
+  const name = (arm: Arm) => armName({ arm, recalibrated });
+  const controls = CONTROLS.flatMap((control) => {
+    const comparison = compareArms(results, name('hqs'), name(control));
+    return comparison ? [{ control, comparison }] : [];
   });
+  const list = controls.map(({ comparison }) => comparison);
   if (list.length === 0) return undefined;
   const beaten = list.filter(({ low }) => low > 0).length;
   const lost = list.filter(({ high }) => high < 0).length;
@@ -97,18 +98,23 @@ function controlsAnswer(results: readonly CellResult[], suffix: string): string 
   const yes = sets === all ? 'Yes' : `In the mean, but by itself on ${sets} of ${all} data sets only`;
   const word = beaten === list.length ? yes : beaten === 0 ? 'No' : `Only ${beaten} of ${list.length}`;
   const worse = lost > 0 ? ` and is worse than ${lost}` : '';
-  const each = list.map((one) => `${one.b.replace('+recalibrated', '')} ${points(one)}`).join(', ');
-  const when = suffix ? 'after recalibration' : 'before recalibration';
+  const each = controls.map(({ control, comparison }) => `${control} ${points(comparison)}`).join(', ');
+  const when = recalibrated ? 'after recalibration' : 'before recalibration';
   return `**Does HQS beat its controls at equal size, ${when}?** ${word}${worse}. HQS minus the control in image AUROC: ${each}.${setsSentence(list)}${equalPlansSentence(results)}`;
 }
 
+/** Name of an arm that was trained on. */
+function trainedOn(arm: Arm): string {
+  return armName({ arm, recalibrated: true });
+}
+
+/** Float networks trained on for as long as plans are recalibrated. */
+const FLOAT = trainedOn('float');
+
 function recalibrationAnswer(results: readonly CellResult[]): string | undefined {
-  const arms = distinct(results.map(armName)).filter((arm) => isPlan(arm) && arm.endsWith('+recalibrated'));
-  const pairs = arms.flatMap((arm) => {
-    const [gain, float] = [
-      compareArms(results, arm, arm.replace('+recalibrated', '')),
-      compareArms(results, arm, 'float+recalibrated'),
-    ];
+  const plans = treatmentsIn(results).filter(({ arm, recalibrated }) => recalibrated && isQuantised(arm));
+  const pairs = plans.flatMap(({ arm }) => {
+    const [gain, float] = [compareArms(results, trainedOn(arm), arm), compareArms(results, trainedOn(arm), FLOAT)];
     return gain && float ? [{ gain, float }] : [];
   });
   if (pairs.length === 0) return undefined;
@@ -121,8 +127,8 @@ function recalibrationAnswer(results: readonly CellResult[]): string | undefined
 }
 
 function budgetAnswer(results: readonly CellResult[]): string | undefined {
-  const comparison = compareArms(results, 'budget+recalibrated', 'float+recalibrated');
-  const summary = summariseArms(results).find(({ arm }) => arm === 'budget+recalibrated');
+  const comparison = compareArms(results, trainedOn('budget'), FLOAT);
+  const summary = summariseArms(results).find(({ arm }) => arm === trainedOn('budget'));
   if (!comparison || summary?.smaller === undefined || summary.averageBits === undefined) return undefined;
   return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.${setsSentence([comparison])}`;
 }
@@ -131,12 +137,20 @@ function budgetAnswer(results: readonly CellResult[]): string | undefined {
 const NOTICEABLE = 0.05;
 
 function biasAnswer(results: readonly CellResult[]): string | undefined {
-  const changes = ['float+recalibrated', 'hqs', 'hqs+recalibrated', 'locations'].flatMap(
-    (arm) => compareBias(results, arm, 'float') ?? [],
-  );
-  const plans = changes.filter(({ arm }) => isPlan(arm));
-  if (plans.length === 0) return undefined;
-  const { before, after, fallen, pairs } = plans.at(-1)!;
+  const told: readonly Treatment[] = [
+    { arm: 'float', recalibrated: true },
+    { arm: 'hqs', recalibrated: false },
+    { arm: 'hqs', recalibrated: true },
+    { arm: 'locations', recalibrated: false },
+  ];
+  const compared = told.flatMap((treatment) => {
+    const change = compareBias(results, armName(treatment), 'float');
+    return change ? [{ treatment, change }] : [];
+  });
+  const changes = compared.map(({ change }) => change);
+  const last = compared.findLast(({ treatment }) => isQuantised(treatment.arm));
+  if (!last) return undefined;
+  const { before, after, fallen, pairs } = last.change;
   const fall = 1 - after / before;
   const word =
     Math.abs(fall) < NOTICEABLE ? 'Hardly' : fall < 0 ? 'No, it rises' : fallen === pairs ? 'Yes' : 'In the mean';

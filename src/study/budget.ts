@@ -5,7 +5,8 @@ import { anomalyMaps } from '../model/inference.ts';
 import { Networks } from '../model/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
 import { recalibrateSettings } from '../train/recalibrate.ts';
-import { isQuantised, isSimulated, type StudyCell } from './cells.ts';
+import { isQuantised, isSimulated } from './arms.ts';
+import type { StudyCell } from './cells.ts';
 import type { StudySettings } from './settings.ts';
 
 /** Images of a data set by their use. */

@@ -1,36 +1,15 @@
 import type { Dataset } from '../data/dataset.ts';
-
-/** What is compared (RAAD, experiments). `blur` and `locations` process the float detector's map. */
-export const ARMS = ['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget', 'blur', 'locations'] as const;
-export type Arm = (typeof ARMS)[number];
-
-/** Arms that exist trained on too: float with the same extra iterations, quantised ones recalibrated. */
-const TRAINED_ON: ReadonlySet<Arm> = new Set(['float', 'uniform', 'hqs', 'reversed', 'ompq', 'random', 'budget']);
-
-/** Arms whose recalibrated cells are also evaluated simulated in float: do the integer networks keep what was trained? */
-const SIMULATED: ReadonlySet<Arm> = new Set(['hqs', 'budget']);
-
-export function isSimulated({ arm, recalibrated }: Pick<StudyCell, 'arm' | 'recalibrated'>): boolean {
-  return recalibrated && SIMULATED.has(arm);
-}
-
-/** Whether an arm has a bit plan. */
-export function isQuantised(arm: Arm): boolean {
-  return arm !== 'float' && arm !== 'blur' && arm !== 'locations';
-}
+import { ARMS, type Arm, armName, type Treatment, treatmentsOf } from './arms.ts';
 
 /** One experiment. */
-export interface StudyCell {
+export interface StudyCell extends Treatment {
   readonly set: string;
   readonly seed: number;
-  readonly arm: Arm;
-  /** Trained on after quantising. */
-  readonly recalibrated: boolean;
 }
 
 /** Name of a cell, such as `cubes/0/hqs+recalibrated`. */
-export function cellId({ set, seed, arm, recalibrated }: StudyCell): string {
-  return `${set}/${seed}/${arm}${recalibrated ? '+recalibrated' : ''}`;
+export function cellId({ set, seed, ...treatment }: StudyCell): string {
+  return `${set}/${seed}/${armName(treatment)}`;
 }
 
 /** All cells of a study; those of one set and seed, which share a checkpoint, follow each other. */
@@ -40,11 +19,7 @@ export function studyCells(
   arms: readonly Arm[] = ARMS,
 ): readonly StudyCell[] {
   return seeds.flatMap((seed) =>
-    sets.flatMap((set) =>
-      arms.flatMap((arm) =>
-        (TRAINED_ON.has(arm) ? [false, true] : [false]).map((recalibrated) => ({ set, seed, arm, recalibrated })),
-      ),
-    ),
+    sets.flatMap((set) => arms.flatMap((arm) => treatmentsOf(arm).map((treatment) => ({ set, seed, ...treatment })))),
   );
 }
 

@@ -1,7 +1,8 @@
 import { type ParetoPoint, paretoChart } from '../report/pareto.ts';
+import { armName } from './arms.ts';
 import type { CellResult } from './cells.ts';
 import { CHART_FILES } from './chartFiles.ts';
-import { armName, summariseArms } from './comparisons.ts';
+import { summariseArms } from './comparisons.ts';
 
 /** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency, as a share of the float detector's in the same run. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {

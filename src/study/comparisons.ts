@@ -1,5 +1,6 @@
 import { GOOD } from '../data/dataset.ts';
 import { Random } from '../data/random.ts';
+import { type Arm, armName, isQuantised, type Treatment } from './arms.ts';
 import type { CellResult } from './cells.ts';
 
 /** Paired differences are resampled so often. */
@@ -24,12 +25,16 @@ export interface Comparison extends Interval {
   readonly sets: readonly (Interval & { readonly set: string })[];
 }
 
-/** Arm of a cell with what was done to it: `hqs`, `hqs+recalibrated`. */
-export function armName({ arm, recalibrated }: Pick<CellResult, 'arm' | 'recalibrated'>): string {
-  return recalibrated ? `${arm}+recalibrated` : arm;
+/** What results were measured of, each once, in their order. */
+export function treatmentsIn(results: readonly CellResult[]): Treatment[] {
+  return [
+    ...new Map(
+      results.map(({ arm, recalibrated }) => [armName({ arm, recalibrated }), { arm, recalibrated }]),
+    ).values(),
+  ];
 }
 
-/** An arm's cells by set and seed. */
+/** A treatment's cells by set and seed. @param arm as {@link armName} has it */
 function cellsOf(results: readonly CellResult[], arm: string): ReadonlyMap<string, CellResult> {
   return new Map(results.flatMap((cell) => (armName(cell) === arm ? [[`${cell.set}/${cell.seed}`, cell]] : [])));
 }
@@ -84,7 +89,7 @@ class WeightedAuroc {
 }
 
 /**
- * Paired difference of two arms: both are scored on the same resampled test images, in every set and seed that has both.
+ * Paired difference of two arms, by the names that {@link armName} gives: both are scored on the same resampled test images, in every set and seed that has both.
  * @returns undefined when no set has both
  */
 export function compareArms(results: readonly CellResult[], a: string, b: string): Comparison | undefined {
@@ -207,23 +212,18 @@ export function verdict({ low, high }: Pick<Comparison, 'low' | 'high'>): string
   return high < 0 ? 'worse' : 'no difference shown';
 }
 
-/** Whether an arm, recalibrated or not, has a bit plan. */
-export function isPlan(arm: string): boolean {
-  return !/^(float|blur|locations)/.test(arm);
-}
-
 /** Arms of one set and seed whose layers have the same widths: their cells are one experiment. */
 export interface EqualPlans {
   readonly set: string;
   readonly seed: number;
-  readonly arms: readonly string[];
+  readonly arms: readonly Arm[];
 }
 
 /** Groups of at least two arms with equal plans. */
 export function equalPlans(results: readonly CellResult[]): EqualPlans[] {
-  const groups = new Map<string, { set: string; seed: number; arms: string[] }>();
+  const groups = new Map<string, { set: string; seed: number; arms: Arm[] }>();
   for (const { set, seed, arm, recalibrated, bits } of results) {
-    if (recalibrated || !isPlan(arm)) continue;
+    if (recalibrated || !isQuantised(arm)) continue;
     const key = JSON.stringify([set, seed, bits]);
     const group = groups.get(key) ?? { set, seed, arms: [] };
     group.arms.push(arm);

@@ -5,7 +5,8 @@ import { ALLOCATION_MODES } from '../hqs/allocate.ts';
 import { CONTRIBUTIONS } from '../hqs/scores.ts';
 import { PDN_SIZES } from '../model/pdn.ts';
 import { WEIGHT_BITS } from '../quantisation/weights.ts';
-import { ARMS, type CellResult, cellId } from './cells.ts';
+import { ARMS } from './arms.ts';
+import { type CellResult, cellId } from './cells.ts';
 import { STEPS } from './record.ts';
 
 /** A count, or a number of bytes. */

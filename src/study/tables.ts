@@ -3,22 +3,21 @@ import { markdown } from '../report/markup.ts';
 import type { Cell } from '../report/table.ts';
 import { recalibrateSettings } from '../train/recalibrate.ts';
 import { studyAnswers } from './answers.ts';
+import { armName, isQuantised } from './arms.ts';
 import { type CellResult, cellId } from './cells.ts';
 import {
   type ArmSummary,
-  armName,
   type Comparison,
-  compareArms,
   compareBias,
   distinct,
   equalPlans,
   FEW_SETS,
   type Interval,
-  isPlan,
   meanOfSets,
   summariseArms,
   verdict,
 } from './comparisons.ts';
+import { studyComparisons } from './questions.ts';
 import { AVERAGE_BITS, type StudySettings } from './settings.ts';
 
 /** Every cell as a line of CSV. */
@@ -47,48 +46,6 @@ function markdownTable(head: readonly string[], rows: readonly (readonly string[
 }
 
 const fixed = (value: number | undefined, digits: number) => (value === undefined ? '-' : value.toFixed(digits));
-
-const QUESTIONS: readonly (readonly [
-  title: string,
-  pairs: (arms: readonly string[]) => (readonly [string, string])[],
-])[] = [
-  [
-    'Does quantising cost anything (before recalibration, against float)?',
-    (arms) => arms.filter((arm) => isPlan(arm) && !arm.includes('+')).map((arm) => [arm, 'float']),
-  ],
-  [
-    'After recalibration, against float with the same extra iterations',
-    (arms) => arms.filter((arm) => isPlan(arm) && arm.includes('+')).map((arm) => [arm, 'float+recalibrated']),
-  ],
-  [
-    'Does recalibration help the same bit plan?',
-    (arms) => arms.filter((arm) => arm.includes('+')).map((arm) => [arm, arm.replace('+recalibrated', '')]),
-  ],
-  [
-    'Does HQS beat its controls at equal size?',
-    (arms) =>
-      ['', '+recalibrated'].flatMap((suffix) =>
-        ['uniform', 'reversed', 'random', 'ompq']
-          .filter((arm) => arms.includes(arm + suffix))
-          .map((arm): readonly [string, string] => [`hqs${suffix}`, arm + suffix]),
-      ),
-  ],
-  [
-    'Filters of the float map, against the plain one',
-    (arms) => ['blur', 'locations'].filter((arm) => arms.includes(arm)).map((arm) => [arm, 'float']),
-  ],
-];
-
-/** Comparisons of a study, by question. */
-export function studyComparisons(
-  results: readonly CellResult[],
-): { readonly question: string; readonly comparisons: readonly Comparison[] }[] {
-  const arms = distinct(results.map(armName));
-  return QUESTIONS.map(([question, pairs]) => ({
-    question,
-    comparisons: pairs(arms).flatMap(([a, b]) => compareArms(results, a, b) ?? []),
-  })).filter(({ comparisons }) => comparisons.length > 0);
-}
 
 /** What stands beside the results. */
 export interface StudyContext {
@@ -292,7 +249,7 @@ function agreementSection(results: readonly CellResult[]): string {
 
 /** Bits per layer, and which arms have the same. */
 function plansTable(results: readonly CellResult[]): string {
-  const plans = results.filter((result) => isPlan(result.arm) && !result.recalibrated);
+  const plans = results.filter(({ arm, recalibrated }) => isQuantised(arm) && !recalibrated);
   const list = (bits: Readonly<Record<string, number>>, network: string) =>
     Object.entries(bits)
       .filter(([name]) => name.startsWith(`${network}.`))

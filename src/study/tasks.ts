@@ -1,7 +1,8 @@
 import { checkSeed } from '../checks/numbers.ts';
 import { checkShape, jsonText, parseShape, type Shape } from '../checks/shape.ts';
 import { quote, UserError } from '../errors.ts';
-import { ARMS, type Arm, type CellResult, cellId, type StudyCell } from './cells.ts';
+import { ARMS, type Arm } from './arms.ts';
+import { type CellResult, cellId, type StudyCell } from './cells.ts';
 import { checkStudySettings, type StudySettings } from './settings.ts';
 import { CELL_FIELDS, CELL_RESULT, checkCellResult, SETTINGS_FIELDS } from './shapes.ts';
 

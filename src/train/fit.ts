@@ -1,23 +1,22 @@
 import { checkSeed } from '../checks/numbers.ts';
+import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, imageToTensor } from '../kernels/image.ts';
+import { calibrate } from '../model/calibrate.ts';
 import { checkAlpha } from '../model/conformal.ts';
 import { Detector, type Provenance } from '../model/detector.ts';
+import { checkHeldOut } from '../model/heldOut.ts';
 import { Networks } from '../model/networks.ts';
 import type { PdnSize } from '../model/pdn.ts';
 import type { TensorFile } from '../model/safetensors.ts';
-import { calibrate, type ImageSource } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
-import { checkHeldOut } from './heldOut.ts';
 import type { PenaltySource } from './penalty.ts';
 import { type StepGraph, type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 import { LOSS_NAMES, lossGraph, optimiser, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
-
-export type { ImageSource } from './calibrate.ts';
 
 /** What defines a run: two runs with equal settings and data give equal weights on the same adapter. */
 export interface FitSettings {

@@ -1,17 +1,27 @@
+import type { ImageSource } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import { calibrate } from '../model/calibrate.ts';
 import { checkAlpha } from '../model/conformal.ts';
-import { Detector } from '../model/detector.ts';
+import { Detector, type DetectorState } from '../model/detector.ts';
 import type { Networks } from '../model/networks.ts';
+import {
+  type ApplyPlanOptions,
+  type PreparedQuantisation,
+  prepareQuantisation,
+  type QuantizeOptions,
+  type QuantizeProgress,
+} from '../model/quantize.ts';
 import type { BitPlan } from '../quantisation/bitPlan.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
 import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantisation/layers.ts';
+import { preparationFor } from '../quantisation/prepare.ts';
 import { dequantiseWeights, encodeWeights, latentWeights } from '../quantisation/weights.ts';
-import { calibrate } from './calibrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
-import { prepareQuantisation, type QuantizeOptions, type QuantizeProgress, quantize } from './quantize.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 
 export interface RecalibrateSettings {
@@ -23,21 +33,30 @@ export interface RecalibrateSettings {
   readonly weightDecay: number;
 }
 
-export interface RecalibrateOptions
-  extends Omit<QuantizeOptions, 'onProgress' | 'signal' | 'plan'>,
-    Omit<TrainingControl, 'signal'> {
-  /** Width of every layer; one that names no layer trains the float networks on. */
-  readonly plan: BitPlan;
+/** How a detector is trained on. */
+export interface TrainOnOptions extends Omit<ApplyPlanOptions, 'onProgress'>, Omit<TrainingControl, 'signal'> {
+  /** Normal images that the detector was trained on. */
+  readonly train: ImageSource;
   /** Natural images for the penalty loss. */
   readonly penalty: PenaltySource;
-  /** What {@link quantize} makes of the same options, if it is known; it is neither changed nor destroyed. */
-  readonly quantised?: Detector;
   readonly settings?: Partial<RecalibrateSettings>;
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
   readonly onProgress?: (progress: RecalibrateProgress) => void;
   /** Aborting saves a checkpoint and rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+export interface RecalibrateOptions extends TrainOnOptions, Omit<QuantizeOptions, keyof TrainOnOptions> {
+  /** Width of every layer; one that names no layer trains the float networks on. */
+  readonly plan: BitPlan;
+}
+
+export interface RecalibrateQuantisedOptions extends TrainOnOptions {
+  readonly prepared: PreparedQuantisation;
+  readonly plan: BitPlan;
+  /** What `prepared` has made of `plan`; it is neither changed nor destroyed. */
+  readonly quantised: Detector;
 }
 
 export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
@@ -78,16 +97,68 @@ export function recalibrateSettings(
  * @throws UserError for unusable data or settings, or a detector that is quantised already
  */
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
-  const { detector, plan, train, heldOut, penalty, onProgress, signal, resume } = options;
-  const settings = recalibrateSettings(detector.state.provenance, options.settings);
+  const { detector, plan } = options;
+  recalibrateSettings(detector.state.provenance, options.settings);
   checkAlpha(options.alpha);
-  const { base, inputs } = await prepareQuantisation(options);
-  const quantised =
-    options.quantised ?? (await quantize({ ...options, detector: base, inputs, ...(onProgress && { onProgress }) }));
+  const needed = preparationFor(plan, detector.state.networks);
+  if (needed.layers.length === 0) return trainOn(detector, options);
+  const prepared = await prepareQuantisation({ ...options, ...needed });
+  const quantised = await prepared.quantize(plan, options);
+  try {
+    return await recalibrateQuantised({ ...options, prepared, quantised });
+  } finally {
+    quantised.destroy();
+  }
+}
+
+/**
+ * The second half of {@link recalibrate}, of a detector that is quantised already: several plans share what was prepared.
+ * @throws UserError for unusable data or settings
+ */
+export async function recalibrateQuantised(options: RecalibrateQuantisedOptions): Promise<Detector> {
+  const { prepared, plan, quantised } = options;
   const { engine, state } = quantised;
-  const { provenance, quantisation = new Map() } = state;
-  const networks = latentNetworks(base.state.networks, state.networks, quantisation);
-  if (base !== detector) base.destroy();
+  const { quantisation = new Map() } = state;
+  const networks = latentNetworks(prepared.networks, state.networks, quantisation);
+  return trainLatent({ engine, state, networks, quantisation, plan: plan.layers }, options);
+}
+
+/**
+ * Trains a float detector's student and autoencoder on: the control of {@link recalibrate}. The teacher and its statistics stay;
+ * map quantiles and threshold are taken anew.
+ * @throws UserError for unusable data or settings, or a quantised detector
+ */
+export async function trainOn(detector: Detector, options: TrainOnOptions): Promise<Detector> {
+  const { engine, state } = detector;
+  if (state.quantisation)
+    throw new UserError('the detector is quantised already.', 'Train the float model on that it was made from.');
+  return trainLatent(
+    { engine, state, networks: copyNetworks(state.networks), quantisation: new Map(), plan: {} },
+    options,
+  );
+}
+
+/** What is trained on. */
+interface Latent {
+  readonly engine: Engine;
+  /** Of the detector before. */
+  readonly state: DetectorState;
+  /** The float values that training moves; they become the result's. */
+  readonly networks: Networks;
+  /** How they are rounded; empty for float networks. */
+  readonly quantisation: Quantisation;
+  /** What a checkpoint has to agree with. */
+  readonly plan: BitPlan['layers'];
+}
+
+async function trainLatent(
+  { engine, state, networks, quantisation, plan }: Latent,
+  options: TrainOnOptions,
+): Promise<Detector> {
+  const { train, heldOut, penalty, onProgress, onNotice, signal, resume } = options;
+  const { provenance } = state;
+  const settings = recalibrateSettings(provenance, options.settings);
+  checkAlpha(options.alpha);
   const scales = learnableScales(quantisation);
   const learned = learnedScales(scales, networks);
   const alsoTrained = scalesOf(learned);
@@ -113,7 +184,7 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
     fingerprint: {
       ...settings,
       seed: provenance.seed,
-      plan: JSON.stringify(plan.layers),
+      plan: JSON.stringify(plan),
       from: JSON.stringify(provenance),
     },
     resume: resume && (await readCheckpoint(resume)),
@@ -123,7 +194,6 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
   } finally {
     session.destroy();
     engine.release([...cache.values(), ...networks.parameters, ...scalesOf(scales)]);
-    if (!options.quantised) quantised.destroy();
   }
   const result = quantisation.size > 0 ? convert(networks, quantisation, learned) : { networks };
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
@@ -138,11 +208,14 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
       recalibrationImages: train.count,
     },
   });
-  const { alpha = state.threshold?.alpha, onNotice } = options;
-  const calibrated = await calibrate(recalibrated, heldOut, { alpha, train, onNotice, signal });
-  recalibrated.destroy();
-  onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
-  return calibrated;
+  try {
+    const { alpha = state.threshold?.alpha } = options;
+    const calibrated = await calibrate(recalibrated, heldOut, { alpha, train, onNotice, signal });
+    onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
+    return calibrated;
+  } finally {
+    recalibrated.destroy();
+  }
 }
 
 function scalesOf({ weights, inputs }: LearnableScales): Parameter[] {

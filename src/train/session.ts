@@ -1,4 +1,5 @@
 import { firstNotFinite } from '../checks/numbers.ts';
+import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -11,7 +12,6 @@ import type { Networks } from '../model/networks.ts';
 import { Resizer } from '../model/pixels.ts';
 import type { TensorFile } from '../model/safetensors.ts';
 import { ChannelStatistics } from '../model/statistics.ts';
-import type { ImageSource } from './calibrate.ts';
 import { type Checkpoint, checkpointTuning, type Fingerprint, restore, writeCheckpoint } from './checkpoint.ts';
 import type { PenaltySource } from './penalty.ts';
 import { LOSS_NAMES, type LossName, type Optimiser } from './step.ts';

@@ -1,3 +1,4 @@
+import type { ImageSource } from '../../data/image.ts';
 import { extent } from '../../extent.ts';
 import {
   ALLOCATIONS,
@@ -22,7 +23,6 @@ import { bitPlanText, type LayerPlan } from '../../quantisation/bitPlan.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import type { ImageSource } from '../../train/calibrate.ts';
 import {
   type Arguments,
   type OptionTable,

@@ -3,6 +3,7 @@ import type { Engine } from '../../engine/engine.ts';
 import { checkAlpha } from '../../model/conformal.ts';
 import { saveDetector } from '../../model/modelFile.ts';
 import type { Networks } from '../../model/networks.ts';
+import { type QuantizeProgress, quantize } from '../../model/quantize.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readText } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
@@ -16,7 +17,6 @@ import {
 } from '../../quantisation/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantisation/ranges.ts';
 import { WEIGHT_BITS } from '../../quantisation/weights.ts';
-import { type QuantizeProgress, quantize } from '../../train/quantize.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';

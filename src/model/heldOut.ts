@@ -1,6 +1,6 @@
+import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
-import { exactQuantile } from '../model/statistics.ts';
-import type { ImageSource } from './calibrate.ts';
+import { exactQuantile } from './statistics.ts';
 
 /** Quantiles of normal pixels that normalise the maps (EfficientAD, section 3.4). */
 const LOW = 0.9;

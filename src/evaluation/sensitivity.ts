@@ -1,9 +1,9 @@
-import { evaluate, type TestSource } from '../evaluation/evaluate.ts';
+import type { ImageSource } from '../data/image.ts';
 import type { Detector } from '../model/detector.ts';
+import { prepareQuantisation } from '../model/quantize.ts';
 import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
 import type { RangeMethod } from '../quantisation/ranges.ts';
-import type { ImageSource } from './calibrate.ts';
-import { prepareQuantisation, quantize } from './quantize.ts';
+import { evaluate, type TestSource } from './evaluate.ts';
 
 /** What is quantised in one cell: a layer by its name, or every layer. */
 export const EVERY_LAYER = 'every layer';
@@ -54,33 +54,33 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
   const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onCell, signal } = options;
   const { networks } = detector.state;
   const layers = options.layers ?? [...quantisableLayers(networks).keys()];
-  const everywhere = uniformPlan(networks, { weights: 8, activations });
-  const { base, inputs } = await prepareQuantisation({
+  const prepared = await prepareQuantisation({
     detector,
-    plan: everywhere,
     train,
-    heldOut,
+    activations: activations <= 8 ? 'integer' : 'float',
     ...(method && { method }),
     ...(signal && { signal }),
   });
   const reference = await normalisedMaps(detector, source, signal);
-
-  const measure = async (subject: Detector, cell: Pick<SensitivityCell, 'layer' | 'weights' | 'activations'>) => {
+  const measure = async (subject: Detector) => {
     const { metrics } = await evaluate({ detector: subject, source, ...(signal && { signal }) });
-    const isFloat = subject === detector;
-    const mapSnr = isFloat ? undefined : decibels(reference, await normalisedMaps(subject, source, signal));
-    await onCell({ ...cell, auroc: metrics.auroc, overlap: metrics.overlap?.areas[0], mapSnr });
+    return { auroc: metrics.auroc, overlap: metrics.overlap?.areas[0] };
   };
 
-  if (!isDone?.('none', 32)) await measure(detector, { layer: 'none', weights: 32, activations: 32 });
+  if (!isDone?.('none', 32)) {
+    const figures = await measure(detector);
+    await onCell({ layer: 'none', weights: 32, activations: 32, ...figures, mapSnr: undefined });
+  }
   for (const layer of layers) {
     for (const weights of bits) {
       if (isDone?.(layer, weights)) continue;
       const full = uniformPlan(networks, { weights, activations });
       const plan: BitPlan = layer === EVERY_LAYER ? full : { ...full, layers: { [layer]: full.layers[layer]! } };
-      const quantised = await quantize({ detector: base, plan, train, heldOut, inputs, ...(signal && { signal }) });
+      const quantised = await prepared.quantize(plan, { heldOut, ...(signal && { signal }) });
       try {
-        await measure(quantised, { layer, weights, activations });
+        const figures = await measure(quantised);
+        const mapSnr = decibels(reference, await normalisedMaps(quantised, source, signal));
+        await onCell({ layer, weights, activations, ...figures, mapSnr });
       } finally {
         quantised.destroy();
       }

@@ -1,18 +1,8 @@
-import type { RgbImage } from '../data/image.ts';
+import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
-import { conformalThreshold } from '../model/conformal.ts';
-import type { Detector, MapQuantiles, RawMaps } from '../model/detector.ts';
+import { conformalThreshold } from './conformal.ts';
+import type { Detector, MapQuantiles, RawMaps } from './detector.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
-
-/** Images by index, of any size. */
-export interface ImageSource {
-  readonly count: number;
-  /** Stands for the images' contents, so that a run is not resumed with others. */
-  readonly digest?: string;
-  /** Where the images come from, for messages. */
-  readonly paths?: readonly string[];
-  image(index: number): Promise<RgbImage>;
-}
 
 export interface CalibrateOptions {
   /** Wanted false-alarm rate of the threshold. */

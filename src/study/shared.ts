@@ -1,0 +1,134 @@
+import { jsonText } from '../checks/shape.ts';
+import { type RoundingErrors, roundingErrors } from '../hqs/allocate.ts';
+import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
+import type { Detector } from '../model/detector.ts';
+import { loadDetector, saveDetector } from '../model/modelFile.ts';
+import { type PreparedQuantisation, prepareQuantisation } from '../model/quantize.ts';
+import type { BitPlan } from '../quantisation/bitPlan.ts';
+import { fit } from '../train/fit.ts';
+import type { Arm, ScoreKind } from './arms.ts';
+import type { StudyData, StudyOptions } from './options.ts';
+import { LAYER_SCORES } from './shapes.ts';
+import { checkpointFile, checkShared, modelFile, parseScores, scoresFile } from './sharedFiles.ts';
+
+/** Steps between checkpoints. */
+const CHECKPOINT_EVERY = 100;
+
+/** What the cells of one set and seed share: computed when it is asked for, or read from the store. It owns its detectors. */
+export class SharedArtefacts {
+  readonly set: string;
+  readonly seed: number;
+  readonly data: StudyData;
+  readonly float: Detector;
+  readonly #options: StudyOptions;
+  #errors: RoundingErrors | undefined;
+  #prepared: PreparedQuantisation | undefined;
+  /** The last arm that was quantised: its recalibrated cell starts from it. */
+  #quantised: { readonly arm: Arm; readonly detector: Detector } | undefined;
+
+  private constructor(
+    options: StudyOptions,
+    { set, seed, data, float }: Pick<SharedArtefacts, 'set' | 'seed' | 'data' | 'float'>,
+  ) {
+    this.#options = options;
+    this.set = set;
+    this.seed = seed;
+    this.data = data;
+    this.float = float;
+  }
+
+  /** Trains the float detector, unless the store has it. @throws UserError for unusable data */
+  static async open(options: StudyOptions, set: string, seed: number): Promise<SharedArtefacts> {
+    const { engine, store } = options;
+    const data = await options.open(set, seed);
+    const name = modelFile(set, seed);
+    const model = (await store.load(name)) ?? (await fitShared(options, { set, seed, data }));
+    return new SharedArtefacts(options, { set, seed, data, float: await loadDetector(engine, model, name) });
+  }
+
+  /** Scores of the float detector's layers. */
+  async scores(kind: ScoreKind): Promise<LayerScore[]> {
+    const { settings, store, signal } = this.#options;
+    const { set, seed, float: detector, data } = this;
+    const name = scoresFile(set, seed, kind);
+    const known = await store.load(name);
+    if (known) return parseScores(known, name);
+    const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
+    const scores =
+      kind === 'hqs'
+        ? await layerScores({ ...options, normal: data.heldOut, reference: data.train })
+        : await ompqScores({ ...options, normal: data.train });
+    await store.save(name, new TextEncoder().encode(jsonText(scores, LAYER_SCORES, name)));
+    return scores;
+  }
+
+  /** Rounding errors of the float detector's weights. */
+  errors(): RoundingErrors {
+    this.#errors ??= roundingErrors(this.float.state.networks);
+    return this.#errors;
+  }
+
+  /** What all quantised arms start from. */
+  async prepared(): Promise<PreparedQuantisation> {
+    const { signal } = this.#options;
+    this.#prepared ??= await prepareQuantisation({
+      detector: this.float,
+      train: this.data.train,
+      activations: 'integer',
+      ...(signal && { signal }),
+    });
+    return this.#prepared;
+  }
+
+  /** An arm's quantised detector, until another arm's is asked for. */
+  async quantised(arm: Arm, plan: BitPlan): Promise<Detector> {
+    if (this.#quantised?.arm === arm) return this.#quantised.detector;
+    const { onNotice, signal } = this.#options;
+    const prepared = await this.prepared();
+    const detector = await prepared.quantize(plan, {
+      heldOut: this.data.heldOut,
+      ...(onNotice && { onNotice }),
+      ...(signal && { signal }),
+    });
+    this.#quantised?.detector.destroy();
+    this.#quantised = { arm, detector };
+    return detector;
+  }
+
+  /** Frees its detectors. */
+  destroy(): void {
+    this.float.destroy();
+    this.#quantised?.detector.destroy();
+  }
+}
+
+/** @returns the model as the store has it: another runner may have been first */
+async function fitShared(
+  options: StudyOptions,
+  { set, seed, data }: Pick<SharedArtefacts, 'set' | 'seed' | 'data'>,
+): Promise<Uint8Array> {
+  const { engine, settings, penalty, teacher, store, onProgress, onNotice, signal } = options;
+  const checkpoint = checkpointFile(set, seed);
+  const resume = await store.load(checkpoint);
+  if (resume) await checkShared(checkpoint, resume);
+  const dataDigest = await data.digest?.();
+  const detector = await fit({
+    engine,
+    settings: { ...settings.fit, seed },
+    dataset: set,
+    ...(dataDigest !== undefined && { dataDigest }),
+    train: data.train,
+    heldOut: data.heldOut,
+    penalty: penalty(seed),
+    teacher,
+    checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(checkpoint, bytes) },
+    ...(resume && resume.length > 0 && { resume }),
+    onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
+    ...(onNotice && { onNotice }),
+    ...(signal && { signal }),
+  });
+  await store.save(modelFile(set, seed), await saveDetector(detector));
+  await store.save(checkpoint, new Uint8Array(0));
+  detector.destroy();
+  return (await store.load(modelFile(set, seed)))!;
+}

@@ -1,0 +1,26 @@
+import type { Detector } from '../model/detector.ts';
+import { layerBytes, quantisableLayers } from '../quantisation/bitPlan.ts';
+
+/** Width of every layer's weights; 32 where they are float. */
+export function widths({ state }: Detector): Record<string, number> {
+  return Object.fromEntries(
+    [...quantisableLayers(state.networks).keys()].map((name) => [
+      name,
+      state.quantisation?.get(name)?.plan.weights ?? 32,
+    ]),
+  );
+}
+
+/** Bytes of all weights and scales as stored, and the mean width of a weight. */
+export function weightSize({ state }: Detector): { weightBytes: number; averageBits: number } {
+  let weightBytes = 0;
+  let bits = 0;
+  let count = 0;
+  for (const [name, { weight }] of quantisableLayers(state.networks)) {
+    const layer = state.quantisation?.get(name)?.plan;
+    weightBytes += layer ? layerBytes(weight.type.shape, layer) : 4 * weight.data.length;
+    bits += (layer?.weights ?? 32) * weight.data.length;
+    count += weight.data.length;
+  }
+  return { weightBytes, averageBits: bits / count };
+}

@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest';
+import type { ImageSource } from '../src/data/image.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/model/detector.ts';
+import { saveDetector } from '../src/model/modelFile.ts';
+import { prepareQuantisation, quantize } from '../src/model/quantize.ts';
+import { type BitPlan, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { preparationFor } from '../src/quantisation/prepare.ts';
+import { engine } from './gpu.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const gpu = await engine();
+const state = await untrainedDetector();
+const detector = new Detector(gpu, state);
+const { networks } = state;
+
+function specimens(first: number, count: number): ImageSource {
+  return { count, image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image };
+}
+const [train, heldOut] = [specimens(0, 2), specimens(2, 2)];
+
+const plans = [
+  uniformPlan(networks, { weights: 4, activations: 8 }),
+  uniformPlan(networks, { weights: 3, activations: 8, range: 'dynamic' }),
+];
+
+async function bytesOf(made: Detector): Promise<Uint8Array> {
+  const bytes = await saveDetector(made);
+  made.destroy();
+  return bytes;
+}
+
+test('a plan gets by itself what it gets after another one, and without the detector', async () => {
+  const [plan, other] = plans;
+  const alone = await bytesOf(await quantize({ detector, plan: plan!, train, heldOut }));
+  const own = new Detector(gpu, await untrainedDetector());
+  const prepared = await prepareQuantisation({ detector: own, train, activations: 'integer' });
+  own.destroy();
+  expect(await bytesOf(await prepared.quantize(other!, { heldOut }))).not.toEqual(alone);
+  expect(await bytesOf(await prepared.quantize(plan!, { heldOut }))).toEqual(alone);
+});
+
+test('networks stay as they are for float activations, and have equal maps for integer ones', async () => {
+  const float = await prepareQuantisation({ detector, train, activations: 'float', layers: ['student.conv2'] });
+  expect(float.networks).toBe(networks);
+  const before = networks.parameters.map(({ data }) => data.slice());
+  const integer = await prepareQuantisation({ detector, train, activations: 'integer', layers: [] });
+  expect(networks.parameters.map(({ data }) => data)).toEqual(before);
+  const equal = new Detector(gpu, { ...state, networks: integer.networks });
+  const image = await heldOut.image(0);
+  expect((await equal.rawMaps(image)).autoencoder).toEqual((await detector.rawMaps(image)).autoencoder);
+  equal.destroy();
+});
+
+test('plans tell what they have to be prepared for', () => {
+  const [plan] = plans;
+  const only = (names: readonly string[]): BitPlan => ({
+    ...plan!,
+    layers: Object.fromEntries(names.map((name) => [name, plan!.layers[name]!])),
+  });
+  expect(preparationFor(only(['student.conv2']), networks)).toEqual({
+    activations: 'integer',
+    layers: ['student.conv2'],
+  });
+  expect(preparationFor(uniformPlan(networks, { weights: 4, activations: 16 }), networks)).toEqual({
+    activations: 'float',
+    layers: Object.keys(plan!.layers),
+  });
+});
+
+test('plans that were not prepared for, and detectors that are quantised, are refused', async () => {
+  const layers = ['student.conv2'];
+  const prepared = await prepareQuantisation({ detector, train, activations: 'float', layers });
+  const attempt = (name: string, activations: 4 | 8 | 16) => {
+    const plan = uniformPlan(networks, { weights: 4, activations });
+    return prepared.quantize({ ...plan, layers: { [name]: plan.layers[name]! } }, { heldOut });
+  };
+  await expect(attempt('student.conv2', 8)).rejects.toThrow('prepared for float ones');
+  await expect(attempt('student.conv2', 4)).rejects.toThrow('activations of 4 bits, which are only simulated');
+  await expect(attempt('student.conv3', 16)).rejects.toThrow('the layer "student.conv3" was not prepared');
+  const quantised = await attempt('student.conv2', 16);
+  await expect(prepareQuantisation({ detector: quantised, train, activations: 'float' })).rejects.toThrow(
+    'the detector is quantised already',
+  );
+  quantised.destroy();
+  const none: ImageSource = { ...train, count: 0 };
+  await expect(prepareQuantisation({ detector, train: none, activations: 'float' })).rejects.toThrow(
+    'no good images to take ranges from',
+  );
+  await expect(prepareQuantisation({ detector, train, activations: 'float', layers: ['conv9'] })).rejects.toThrow(
+    'the layer "conv9"',
+  );
+});
