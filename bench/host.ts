@@ -9,15 +9,15 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { summarise, type Timing } from '../src/bench/measure.ts';
+import { summarise, type Timing } from '../src/measure/measure.ts';
 import { detectCaps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { spin } from '../src/engine/sample.ts';
 import { scoped } from '../src/engine/scopes.ts';
-import { fusedAnomalyMaps } from '../src/model/inference.ts';
-import { Networks } from '../src/model/networks.ts';
-import { parsePdnSize } from '../src/model/pdn.ts';
+import { fusedAnomalyMaps } from '../src/networks/inference.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { parsePdnSize } from '../src/networks/pdn.ts';
 import { openDevice } from '../src/node/device.ts';
 import { parseToggles } from '../src/node/toggles.ts';
 import { loadTuning } from '../src/node/tuning.ts';

@@ -4,7 +4,7 @@
 // stats         [N, 2]  sum, count
 // y             []
 // grid          one invocation
-// reference: src/kernels/hardMean.ts
+// reference: src/detectorOps/hardMean.ts
 @group(0) @binding(2) var<storage, read> stats: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 #params

@@ -6,7 +6,7 @@
 // dy         []
 // dx         [N, size]
 // grid       one invocation per element, folded
-// reference: src/kernels/hardMean.ts
+// reference: src/detectorOps/hardMean.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> threshold: array<f32>;
 @group(0) @binding(2) var<storage, read> stats: array<f32>;

@@ -6,7 +6,7 @@
 // threshold  [N]
 // y          [N, CHUNKS, 2]  sum, count
 // grid       one invocation per (image, chunk), folded; SHARED: x: chunks, y: images
-// reference: src/kernels/hardMean.ts
+// reference: src/detectorOps/hardMean.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> threshold: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

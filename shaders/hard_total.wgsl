@@ -3,7 +3,7 @@
 // partial  [N, CHUNKS, 2]
 // y        [N, 2]  sum, count
 // grid     one invocation per image
-// reference: src/kernels/hardMean.ts
+// reference: src/detectorOps/hardMean.ts
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #params

@@ -4,7 +4,7 @@
 // ws, bs              student weights [>= C, CI, taps] and bias
 // y                   weights [C, 2 CI, taps] = [wt / std, -ws]; with BIAS [C] = (bt - mean) / std - bs
 // grid                one invocation per output, folded
-// reference: src/kernels/siamese.ts
+// reference: src/detectorOps/siamese.ts
 #if BIAS
 @group(0) @binding(0) var<storage, read> bt: array<f32>;
 @group(0) @binding(1) var<storage, read> bs: array<f32>;

@@ -24,7 +24,7 @@ export {
   type VariantHealth,
   type Verdict,
 } from './doctor/doctor.ts';
-export type { SmokeResult } from './doctor/smoke.ts';
+export type { SmokeResult } from './selfTest/smoke.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export type { CompileOptions } from './engine/compile.ts';
@@ -107,19 +107,19 @@ export {
   saturationArea,
 } from './metrics/overlap.ts';
 export { auroc, type BinaryMetrics, binaryMetrics } from './metrics/ranking.ts';
-export { Autoencoder } from './model/autoencoder.ts';
-export { calibrate } from './model/calibrate.ts';
-export { conformalThreshold, type Threshold } from './model/conformal.ts';
+export { Autoencoder } from './networks/autoencoder.ts';
+export { calibrate } from './detector/calibrate.ts';
+export { conformalThreshold, type Threshold } from './detector/conformal.ts';
 export {
   Detector,
   type DetectorState,
   type Prediction,
   type Provenance,
-} from './model/detector.ts';
-export { loadDetector, readModel, saveDetector } from './model/modelFile.ts';
-export { Networks, parameterCount } from './model/networks.ts';
-export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './model/pdn.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage } from './model/preparedImage.ts';
+} from './detector/detector.ts';
+export { loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
+export { Networks, parameterCount } from './networks/networks.ts';
+export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './networks/pdn.ts';
+export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,
   type PreparedQuantisation,
@@ -128,21 +128,21 @@ export {
   type QuantizeOptions,
   type QuantizeProgress,
   quantize,
-} from './model/quantize.ts';
-export { readSafetensors, type TensorFile, writeSafetensors } from './model/safetensors.ts';
-export { mapScore } from './model/score.ts';
+} from './detector/quantize.ts';
+export { readSafetensors, type TensorFile, writeSafetensors } from './formats/safetensors.ts';
+export { mapScore } from './detector/score.ts';
 export { exportDetector } from './onnx/detector.ts';
 export { exportOnnx } from './onnx/export.ts';
-export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantisation/bitPlan.ts';
-export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quantisation/fakeGraph.ts';
-export { integerGraph } from './quantisation/integerGraph.ts';
+export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantization/bitPlan.ts';
+export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quantization/fakeGraph.ts';
+export { integerGraph } from './quantization/integerGraph.ts';
 export {
   type ActivationQuantiser,
   type Quantisation,
   type QuantisedLayer,
   quantiseNetworks,
-} from './quantisation/layers.ts';
-export { type RangeMethod, RangeObserver } from './quantisation/ranges.ts';
+} from './quantization/layers.ts';
+export { type RangeMethod, RangeObserver } from './quantization/ranges.ts';
 export {
   dequantiseWeights,
   packCodes,
@@ -150,7 +150,7 @@ export {
   quantiseWeights,
   unpackCodes,
   type WeightBits,
-} from './quantisation/weights.ts';
+} from './formats/weightCodes.ts';
 export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
@@ -161,7 +161,7 @@ export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
 export type { RunRecord, StepRecord } from './study/record.ts';
 export { StudyRunner } from './study/runner.ts';
 export { checkStudySettings, type StudySettings } from './study/settings.ts';
-export { studyCsv, studyMarkdown } from './study/tables.ts';
+export { studyCsv, studyMarkdown } from './report/study/tables.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export {

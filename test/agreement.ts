@@ -4,14 +4,14 @@ import { conv2dOp } from '../src/kernels/conv2d.ts';
 import { fakeQuantiseOp } from '../src/kernels/fakeQuantise.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
 import { loadActivations, storeOp } from '../src/kernels/storage.ts';
-import { anomalyMaps } from '../src/model/inference.ts';
-import type { Networks } from '../src/model/networks.ts';
-import type { BitPlan } from '../src/quantisation/bitPlan.ts';
-import { fakeQuantizeGraph, learnableScales } from '../src/quantisation/fakeGraph.ts';
-import { integerGraph } from '../src/quantisation/integerGraph.ts';
-import { layerInputs } from '../src/quantisation/layerInputs.ts';
-import { type ActivationQuantiser, quantiseNetworks } from '../src/quantisation/layers.ts';
-import { RangeObserver } from '../src/quantisation/ranges.ts';
+import { anomalyMaps } from '../src/networks/inference.ts';
+import type { Networks } from '../src/networks/networks.ts';
+import type { BitPlan } from '../src/quantization/bitPlan.ts';
+import { fakeQuantizeGraph, learnableScales } from '../src/quantization/fakeGraph.ts';
+import { integerGraph } from '../src/quantization/integerGraph.ts';
+import { layerInputs } from '../src/quantization/layerInputs.ts';
+import { type ActivationQuantiser, quantiseNetworks } from '../src/quantization/layers.ts';
+import { RangeObserver } from '../src/quantization/ranges.ts';
 
 /** All of them read the image. */
 const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { countOperations } from '../src/bench/count.ts';
-import { rangeNode } from '../src/bench/kernels.ts';
+import { countOperations } from '../src/measure/count.ts';
+import { rangeNode } from '../src/measure/kernels.ts';
 import { input } from '../src/engine/graph.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { GRAD_BLOCKS } from '../src/gradients/gradBlock.ts';

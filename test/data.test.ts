@@ -6,7 +6,7 @@ import { decodeBmp } from '../src/data/bmp.ts';
 import { type FileTree, splitHeldOut } from '../src/data/dataset.ts';
 import { centreCrop } from '../src/data/image.ts';
 import { plainDataset, readDatasets } from '../src/data/layouts.ts';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { UserError } from '../src/errors.ts';
 import { UnreadableImageError } from '../src/evaluation/evaluate.ts';
 import { loadImages, openDatasets, testSource } from '../src/node/datasets.ts';

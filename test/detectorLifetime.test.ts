@@ -2,11 +2,11 @@ import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError } from '../src/engine/errors.ts';
-import { Detector } from '../src/model/detector.ts';
-import { Leases } from '../src/model/leases.ts';
-import { prepareQuantisation, type QuantizeProgress } from '../src/model/quantize.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { Leases } from '../src/engine/leases.ts';
+import { prepareQuantisation, type QuantizeProgress } from '../src/detector/quantize.ts';
 import { openDevice } from '../src/node/device.ts';
-import { uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { crop } from './crop.ts';
 import { untrainedDetector } from './untrained.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';

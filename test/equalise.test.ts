@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Detector } from '../src/model/detector.ts';
-import { equalisableLayers, equaliseNetworks } from '../src/quantisation/equalise.ts';
-import { equalise } from '../src/quantisation/prepare.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { equalisableLayers, equaliseNetworks } from '../src/quantization/equalise.ts';
+import { equalise } from '../src/quantization/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 

@@ -4,8 +4,8 @@ import { evaluateReference, input, type Node, topologicalOrder } from '../src/en
 import { squaredDifference } from '../src/kernels/elementwise.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { mean } from '../src/kernels/sum.ts';
-import { Networks } from '../src/model/networks.ts';
-import { readSafetensors } from '../src/model/safetensors.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { readSafetensors } from '../src/formats/safetensors.ts';
 import { LOSS_NAMES, lossGraph, optimiser } from '../src/train/step.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { evaluateReference, input } from '../src/engine/graph.ts';
 import { type AllocateOptions, allocate, roundingErrors } from '../src/hqs/allocate.ts';
@@ -10,12 +10,12 @@ import { autoencoderScores, type LayerScore, layerScores, ompqScores } from '../
 import { widthDifferences } from '../src/hqs/stability.ts';
 import { placeMap } from '../src/kernels/maps.ts';
 import { bootstrapInterval, meanAt } from '../src/metrics/bootstrap.ts';
-import { Detector } from '../src/model/detector.ts';
-import { Networks } from '../src/model/networks.ts';
-import { Pdn } from '../src/model/pdn.ts';
-import { packPixels } from '../src/model/pixels.ts';
-import { layerBytes, parseBitPlan } from '../src/quantisation/bitPlan.ts';
-import { WEIGHT_BITS } from '../src/quantisation/weights.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { Pdn } from '../src/networks/pdn.ts';
+import { packPixels } from '../src/imaging/pixels.ts';
+import { layerBytes, parseBitPlan } from '../src/quantization/bitPlan.ts';
+import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 

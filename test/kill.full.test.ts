@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { CLI } from './commandLine.ts';
 import { temporaryFolder } from './temporary.ts';

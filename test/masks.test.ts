@@ -8,8 +8,8 @@ import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import { chooseVariant, lower, type VariantChoice } from '../src/engine/lower.ts';
 import { type PipelineRequest, pipelineRequest } from '../src/engine/pipelines.ts';
 import { Tuning } from '../src/engine/tuning.ts';
-import { fusedAnomalyMaps, inferenceGraph } from '../src/model/inference.ts';
-import { Networks } from '../src/model/networks.ts';
+import { fusedAnomalyMaps, inferenceGraph } from '../src/networks/inference.ts';
+import { Networks } from '../src/networks/networks.ts';
 import { engine } from './gpu.ts';
 import { isTested, plannedRows, testedRows } from './planned.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { input, type Node, topologicalOrder } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
-import { Networks, parameterCount } from '../src/model/networks.ts';
-import { pdnOutputSide } from '../src/model/pdn.ts';
+import { Networks, parameterCount } from '../src/networks/networks.ts';
+import { pdnOutputSide } from '../src/networks/pdn.ts';
 
 /** Multiply-adds of a graph's convolutions. */
 function macs(output: Node): number {

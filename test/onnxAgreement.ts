@@ -4,10 +4,10 @@ import { input, type Node, Parameter, topologicalOrder } from '../src/engine/gra
 import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, rangeOf, storeOp } from '../src/kernels/storage.ts';
-import { type DetectorState, mapQuantilesParameter } from '../src/model/detector.ts';
-import { anomalyMaps } from '../src/model/inference.ts';
+import { type DetectorState, mapQuantilesParameter } from '../src/detector/detector.ts';
+import { anomalyMaps } from '../src/networks/inference.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
-import { integerGraph } from '../src/quantisation/integerGraph.ts';
+import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { correlation } from './agreement.ts';
 
 /** A quantised detector here and, exported, in onnxruntime on the CPU, over some images. */

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Detector } from '../src/model/detector.ts';
-import { saveDetector } from '../src/model/modelFile.ts';
-import { prepareQuantisation, quantize } from '../src/model/quantize.ts';
-import { type BitPlan, uniformPlan } from '../src/quantisation/bitPlan.ts';
-import { preparationFor } from '../src/quantisation/prepare.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { saveDetector } from '../src/detector/modelFile.ts';
+import { prepareQuantisation, quantize } from '../src/detector/quantize.ts';
+import { type BitPlan, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { preparationFor } from '../src/quantization/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 

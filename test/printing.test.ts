@@ -12,7 +12,7 @@ import { LISTED_KINDS, listedKinds } from '../src/report/kinds.ts';
 import { escaped, markdown, visible, visibleLines } from '../src/report/markup.ts';
 import { evaluationNotes, evaluationTable } from '../src/report/summary.ts';
 import { metricsTable } from '../src/report/table.ts';
-import { studyMarkdown } from '../src/study/tables.ts';
+import { studyMarkdown } from '../src/report/study/tables.ts';
 import { commandLine } from './commandLine.ts';
 import { fakeResult } from './fakeCells.ts';
 import { exampleRun } from './runRecord.ts';

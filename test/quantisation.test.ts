@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { randomSource } from '../src/doctor/values.ts';
-import { Networks } from '../src/model/networks.ts';
-import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantisation/bitPlan.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import {
   codeRange,
   dequantiseWeights,
@@ -11,7 +11,7 @@ import {
   quantiseWeights,
   unpackCodes,
   WEIGHT_BITS,
-} from '../src/quantisation/weights.ts';
+} from '../src/formats/weightCodes.ts';
 
 const networks = new Networks('xs', 128);
 

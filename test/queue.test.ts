@@ -8,7 +8,7 @@ import { build } from 'esbuild';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { DeviceLostError } from '../src/engine/errors.ts';
 import { UserError } from '../src/errors.ts';
-import { saveDetector } from '../src/model/modelFile.ts';
+import { saveDetector } from '../src/detector/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { RedisAddress } from '../src/node/redisAddress.ts';
 import { openStudySets, studyDigest } from '../src/node/study.ts';

@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
-import { readModel, saveDetector } from '../src/model/modelFile.ts';
+import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { readImage } from '../src/node/images.ts';
 import { commandLines } from '../src/report/words.ts';

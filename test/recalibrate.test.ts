@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Detector } from '../src/model/detector.ts';
-import { loadDetector, saveDetector } from '../src/model/modelFile.ts';
-import { prepareQuantisation, quantize } from '../src/model/quantize.ts';
-import { uniformPlan } from '../src/quantisation/bitPlan.ts';
-import { encodeWeights, latentWeights, quantiseWeights, WEIGHT_BITS } from '../src/quantisation/weights.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
+import { prepareQuantisation, quantize } from '../src/detector/quantize.ts';
+import { uniformPlan } from '../src/quantization/bitPlan.ts';
+import { encodeWeights, latentWeights, quantiseWeights, WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { type RecalibrateOptions, recalibrate, recalibrateQuantised, trainOn } from '../src/train/recalibrate.ts';
 import { engine } from './gpu.ts';

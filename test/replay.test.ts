@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { Detector } from '../src/model/detector.ts';
-import { packPixels } from '../src/model/pixels.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { packPixels } from '../src/imaging/pixels.ts';
 import { openDevice } from '../src/node/device.ts';
 import { untrainedDetector } from './untrained.ts';
 

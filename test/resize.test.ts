@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { resizeOnHost } from '../src/model/hostResize.ts';
-import { Resizer, unpackPixels } from '../src/model/pixels.ts';
+import { resizeOnHost } from '../src/imaging/hostResize.ts';
+import { Resizer, unpackPixels } from '../src/imaging/pixels.ts';
 import { readImage } from '../src/node/images.ts';
 import { engine } from './gpu.ts';
 

@@ -1,5 +1,5 @@
 import { GOOD } from '../src/data/dataset.ts';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { defectNames, renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { binaryMetrics } from '../src/metrics/ranking.ts';
 import { encodePng } from '../src/node/images.ts';

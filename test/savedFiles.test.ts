@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
-import { loadDetector, readModel, saveDetector } from '../src/model/modelFile.ts';
-import { bitPlanText, type LayerPlan, parseBitPlan } from '../src/quantisation/bitPlan.ts';
+import { loadDetector, readModel, saveDetector } from '../src/detector/modelFile.ts';
+import { bitPlanText, type LayerPlan, parseBitPlan } from '../src/quantization/bitPlan.ts';
 import { fit } from '../src/train/fit.ts';
 import { engine } from './gpu.ts';
 import { savedFile, savedRun } from './savedFiles.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Detector, DetectorState } from '../src/model/detector.ts';
-import { packPixels } from '../src/model/pixels.ts';
+import type { Detector, DetectorState } from '../src/detector/detector.ts';
+import { packPixels } from '../src/imaging/pixels.ts';
 import { savedImage } from './savedFiles.ts';
 
 const sha256 = (data: ArrayBufferView) =>

@@ -6,9 +6,9 @@ import { input, isInput, type Node, parameterOf, topologicalOrder } from '../src
 import { fuse } from '../src/engine/lower.ts';
 import { tuningKey } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
-import type { Detector } from '../src/model/detector.ts';
-import { Networks } from '../src/model/networks.ts';
-import { WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
+import type { Detector } from '../src/detector/detector.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
 import { PRESETS, trainingGraph } from '../src/train/fit.ts';
 import lavapipe from '../src/tuning/lavapipe.json' with { type: 'json' };
 import swiftshader from '../src/tuning/swiftshader.json' with { type: 'json' };

@@ -1,15 +1,15 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Random } from '../src/data/random.ts';
+import { Random } from '../src/math/random.ts';
 import { auroc } from '../src/metrics/ranking.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { openStudySets, ResultLog } from '../src/node/study.ts';
 import type { Arm } from '../src/study/arms.ts';
 import { type CellResult, cellId, studyCells } from '../src/study/cells.ts';
-import { studyCharts } from '../src/study/charts.ts';
+import { studyCharts } from '../src/report/study/charts.ts';
 import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
-import { studyCsv, studyMarkdown } from '../src/study/tables.ts';
+import { studyCsv, studyMarkdown } from '../src/report/study/tables.ts';
 import { checkTask, parseResult, resultText } from '../src/study/tasks.ts';
 import { commandLine } from './commandLine.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';

@@ -1,5 +1,5 @@
-import type { DetectorState } from '../src/model/detector.ts';
-import { Networks } from '../src/model/networks.ts';
+import type { DetectorState } from '../src/detector/detector.ts';
+import { Networks } from '../src/networks/networks.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
 

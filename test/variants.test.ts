@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { countOperations } from '../src/bench/count.ts';
+import { countOperations } from '../src/measure/count.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';

@@ -13,7 +13,7 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { AMPLIFICATION, halvesError, winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
-import { Networks } from '../src/model/networks.ts';
+import { Networks } from '../src/networks/networks.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { layerNodes, randomWeights, rangeNode as range } from '../src/bench/kernels.ts';
+import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { MACHINES, withMatrices } from '../src/bench/machines.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
@@ -8,7 +8,7 @@ import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import type { WeightBits } from '../src/quantisation/weights.ts';
+import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

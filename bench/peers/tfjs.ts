@@ -1,8 +1,8 @@
 import type * as Tf from '@tensorflow/tfjs-core';
 import type { Parameter } from '../../src/engine/graph.ts';
-import type { Autoencoder } from '../../src/model/autoencoder.ts';
-import type { Networks } from '../../src/model/networks.ts';
-import { pdnOutputSide } from '../../src/model/pdn.ts';
+import type { Autoencoder } from '../../src/networks/autoencoder.ts';
+import type { Networks } from '../../src/networks/networks.ts';
+import { pdnOutputSide } from '../../src/networks/pdn.ts';
 import type { OpenDevice } from '../../src/node/device.ts';
 import type { Peer } from './peer.ts';
 import { LEARNING_RATE } from './training.ts';

@@ -3,7 +3,7 @@ import { input, Parameter } from '../../src/engine/graph.ts';
 import { squaredDifference } from '../../src/kernels/elementwise.ts';
 import { standardise } from '../../src/kernels/standardise.ts';
 import { mean } from '../../src/kernels/sum.ts';
-import type { Networks } from '../../src/model/networks.ts';
+import type { Networks } from '../../src/networks/networks.ts';
 import { optimiser } from '../../src/train/step.ts';
 import type { Peer } from './peer.ts';
 

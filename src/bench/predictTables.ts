@@ -1,5 +1,5 @@
 import type { Precision } from '../engine/variants.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { type DetectorShape, detectorGraphs } from './detectorGraph.ts';
 import { CARDS, MACHINES, type Machine, withMatrices } from './machines.ts';
 import { operationsOf, type PredictedDispatch, predictDispatches, totalOf } from './predict.ts';

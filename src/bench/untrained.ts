@@ -1,8 +1,8 @@
 import type { Engine } from '../engine/engine.ts';
-import { Detector, type DetectorOptions, type DetectorState } from '../model/detector.ts';
-import type { Networks } from '../model/networks.ts';
-import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
-import { type Quantisation, quantiseNetworks } from '../quantisation/layers.ts';
+import { Detector, type DetectorOptions, type DetectorState } from '../detector/detector.ts';
+import type { Networks } from '../networks/networks.ts';
+import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { type Quantisation, quantiseNetworks } from '../quantization/layers.ts';
 
 /** A detector that has learned nothing: its kernels, and their speed, are those of a trained one. */
 export function untrainedDetector(

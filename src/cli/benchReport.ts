@@ -1,4 +1,4 @@
-import type { Peaks } from '../bench/peak.ts';
+import type { Peaks } from '../measure/peak.ts';
 import type { Caps } from '../engine/caps.ts';
 import { writeAtomically } from '../node/output.ts';
 import { ownVersion } from '../node/version.ts';

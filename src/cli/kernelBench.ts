@@ -8,13 +8,13 @@ import {
   type SkippedVariant,
   shapeText,
   variantNames,
-} from '../bench/kernels.ts';
-import { measurePeaks, type Peaks } from '../bench/peak.ts';
-import { boundOf, peakOf } from '../bench/roofline.ts';
+} from '../measure/kernels.ts';
+import { measurePeaks, type Peaks } from '../measure/peak.ts';
+import { boundOf, peakOf } from '../measure/roofline.ts';
 import type { Engine } from '../engine/engine.ts';
 import { convOutput } from '../kernels/conv2dShape.ts';
 import { assertOutputs, writeAtomically } from '../node/output.ts';
-import { WEIGHT_BITS } from '../quantisation/weights.ts';
+import { WEIGHT_BITS } from '../formats/weightCodes.ts';
 import { barChart } from '../report/barChart.ts';
 import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';

@@ -1,4 +1,4 @@
-import type { Prediction } from '../model/detector.ts';
+import type { Prediction } from '../detector/detector.ts';
 
 export function verdictOf({ isAnomalous }: Prediction): 'normal' | 'anomalous' | undefined {
   return isAnomalous === undefined ? undefined : isAnomalous ? 'anomalous' : 'normal';

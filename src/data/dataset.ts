@@ -1,5 +1,5 @@
 import { UserError } from '../errors.ts';
-import { Random } from './random.ts';
+import { Random } from '../math/random.ts';
 
 /** A test image with its ground truth. Paths are relative to the data set's root, with `/`. */
 export interface TestSample {

@@ -1,4 +1,4 @@
-import { textDigest } from './textDigest.ts';
+import { textDigest } from '../math/textDigest.ts';
 
 const IMAGE_FILE = /\.(png|jpe?g|webp|bmp|tiff?)$/i;
 

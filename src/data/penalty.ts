@@ -9,7 +9,7 @@
 
 import { UserError } from '../errors.ts';
 import type { RgbImage } from './image.ts';
-import { Random } from './random.ts';
+import { Random } from '../math/random.ts';
 import { clamp, cosTurns, mix, sinTurns } from './synthetic/arithmetic.ts';
 import { hash, hashNormal } from './synthetic/noise.ts';
 

@@ -6,9 +6,9 @@ import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import type { Case } from './cases.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
-import golden from './golden.json' with { type: 'json' };
+import golden from '../selfTest/golden.json' with { type: 'json' };
 import { pathName, type RowLimits, rowPaths, thinOut, type VariantPath } from './paths.ts';
-import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from './smoke.ts';
+import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from '../selfTest/smoke.ts';
 import { table } from './table.ts';
 
 export interface DoctorOptions {

@@ -1,8 +1,8 @@
 import type { ImageSource } from '../data/image.ts';
-import type { Detector } from '../model/detector.ts';
-import { prepareQuantisation } from '../model/quantize.ts';
-import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantisation/bitPlan.ts';
-import type { RangeMethod } from '../quantisation/ranges.ts';
+import type { Detector } from '../detector/detector.ts';
+import { prepareQuantisation } from '../detector/quantize.ts';
+import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import type { RangeMethod } from '../quantization/ranges.ts';
 import { evaluate, type TestSource } from './evaluate.ts';
 
 /** What is quantised in one cell: a layer by its name, or every layer. */

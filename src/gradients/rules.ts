@@ -7,7 +7,7 @@ import { conv2dOp } from '../kernels/conv2d.ts';
 import { dropout, dropoutOp } from '../kernels/dropout.ts';
 import { addOp, broadcast, scale, scaleOp, squaredDifferenceOp } from '../kernels/elementwise.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
-import { hardMeanGradOp, hardMeanOp } from '../kernels/hardMean.ts';
+import { hardMeanGradOp, hardMeanOp } from '../detectorOps/hardMean.ts';
 import { pad2d, pad2dOp } from '../kernels/pad2d.ts';
 import { resizeBilinearOp } from '../kernels/resizeBilinear.ts';
 import { embedOuterOp, sliceOuterOp } from '../kernels/slice.ts';

@@ -6,10 +6,10 @@ import { imageToTensor } from '../kernels/image.ts';
 import { channelDistance } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
-import type { DetectorState } from '../model/detector.ts';
-import type { Networks } from '../model/networks.ts';
-import type { LayerGeometry } from '../model/pdn.ts';
-import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
+import type { DetectorState } from '../detector/detector.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { LayerGeometry } from '../networks/pdn.ts';
+import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
 import { RidgeRegression } from './linear.ts';
 
 /**

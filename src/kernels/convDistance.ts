@@ -6,7 +6,7 @@ import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
 import { add, scale } from './elementwise.ts';
 import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';
-import { differenceWeights } from './siamese.ts';
+import { differenceWeights } from '../detectorOps/siamese.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
 import { halvesError, wholePairs } from './winogradHalves.ts';
 

@@ -14,7 +14,7 @@ import {
   u32,
   type Values,
 } from '../engine/graph.ts';
-import type { QuantisedWeights, WeightBits } from '../quantisation/weights.ts';
+import type { QuantisedWeights, WeightBits } from '../formats/weightCodes.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { addTap } from './conv2d.ts';

@@ -2,7 +2,7 @@ import matrixShader from '../../shaders/qconv2d_matrix.wgsl';
 import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 import {
   BLOCK_IN,

@@ -1,5 +1,5 @@
 import { type Cost, type Node, size, type TensorType, u32 } from '../engine/graph.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { nchw } from './common.ts';
 import { convOutput } from './conv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD } from './storage.ts';

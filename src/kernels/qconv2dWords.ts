@@ -2,7 +2,7 @@ import weightsShader from '../../shaders/qconv2d_word_weights.wgsl';
 import shader from '../../shaders/qconv2d_words.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 import { MOST_PADDED_TAPS } from './conv2dTile.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';

@@ -15,7 +15,7 @@ import {
   type Values,
 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
-import { floatToHalf, halfToFloat, roundHalfEven } from './half.ts';
+import { floatToHalf, halfToFloat, roundHalfEven } from '../formats/half.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { Random } from '../data/random.ts';
+import { Random } from '../math/random.ts';
 
 /** A percentile bootstrap interval. */
 export interface Interval {

@@ -1,8 +1,8 @@
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { standardise } from '../kernels/standardise.ts';
-import { type DetectorState, mapQuantilesParameter } from '../model/detector.ts';
-import { anomalyMaps } from '../model/inference.ts';
+import { type DetectorState, mapQuantilesParameter } from '../detector/detector.ts';
+import { anomalyMaps } from '../networks/inference.ts';
 import { exportOnnx } from './export.ts';
 
 function perChannel(name: string, values: readonly number[]): Parameter {

@@ -2,9 +2,9 @@ import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { codeStep, codeValue } from '../kernels/qconv2d.ts';
-import { type LayerUse, layerOf } from '../quantisation/integerGraph.ts';
-import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantisation/layers.ts';
-import type { QuantisedWeights } from '../quantisation/weights.ts';
+import { type LayerUse, layerOf } from '../quantization/integerGraph.ts';
+import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantization/layers.ts';
+import type { QuantisedWeights } from '../formats/weightCodes.ts';
 import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';
 
 /** What a rule writes into while it translates one node. */

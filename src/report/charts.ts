@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import { extent } from '../extent.ts';
+import { extent } from '../math/extent.ts';
 import type { AllocationRow } from '../hqs/allocate.ts';
 import { isNumber, percent } from './format.ts';
 import { formatScore } from './heatmap.ts';

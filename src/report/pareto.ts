@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import { extent } from '../extent.ts';
+import { extent } from '../math/extent.ts';
 import { byteSize, fixed, isNumber } from './format.ts';
 import { plotSvg } from './plot.ts';
 

@@ -1,8 +1,8 @@
 import { graphCost } from '../engine/cost.ts';
 import { input } from '../engine/graph.ts';
 import { imageToTensor } from '../kernels/image.ts';
-import { anomalyMaps } from '../model/inference.ts';
-import { Networks } from '../model/networks.ts';
+import { anomalyMaps } from '../networks/inference.ts';
+import { Networks } from '../networks/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
 import { recalibrateSettings } from '../train/recalibrate.ts';
 import { isQuantised, isSimulated } from './arms.ts';

@@ -1,5 +1,5 @@
 import { GOOD } from '../data/dataset.ts';
-import { Random } from '../data/random.ts';
+import { Random } from '../math/random.ts';
 import { type Arm, armName, isQuantised, type Treatment } from './arms.ts';
 import type { CellResult } from './cells.ts';
 

@@ -2,7 +2,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TestSource } from '../evaluation/evaluate.ts';
-import type { TensorFile } from '../model/safetensors.ts';
+import type { TensorFile } from '../formats/safetensors.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import type { StudySettings } from './settings.ts';
 

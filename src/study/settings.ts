@@ -1,6 +1,6 @@
 import { type AllocateOptions, allocate } from '../hqs/allocate.ts';
 import { checkScoring, type ScoreOptions } from '../hqs/scores.ts';
-import { Networks } from '../model/networks.ts';
+import { Networks } from '../networks/networks.ts';
 import { checkFitSettings, type FitSettings } from '../train/fit.ts';
 import { type RecalibrateSettings, recalibrateSettings } from '../train/recalibrate.ts';
 

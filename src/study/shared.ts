@@ -1,10 +1,10 @@
 import { jsonText } from '../checks/shape.ts';
 import { type RoundingErrors, roundingErrors } from '../hqs/allocate.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
-import type { Detector } from '../model/detector.ts';
-import { loadDetector, saveDetector } from '../model/modelFile.ts';
-import { type PreparedQuantisation, prepareQuantisation } from '../model/quantize.ts';
-import type { BitPlan } from '../quantisation/bitPlan.ts';
+import type { Detector } from '../detector/detector.ts';
+import { loadDetector, saveDetector } from '../detector/modelFile.ts';
+import { type PreparedQuantisation, prepareQuantisation } from '../detector/quantize.ts';
+import type { BitPlan } from '../quantization/bitPlan.ts';
 import { fit } from '../train/fit.ts';
 import type { Arm, ScoreKind } from './arms.ts';
 import type { StudyData, StudyOptions } from './options.ts';

@@ -1,5 +1,5 @@
-import type { Detector } from '../model/detector.ts';
-import { layerBytes, quantisableLayers } from '../quantisation/bitPlan.ts';
+import type { Detector } from '../detector/detector.ts';
+import { layerBytes, quantisableLayers } from '../quantization/bitPlan.ts';
 
 /** Width of every layer's weights; 32 where they are float. */
 export function widths({ state }: Detector): Record<string, number> {

@@ -3,8 +3,8 @@ import { firstNotFinite } from '../checks/numbers.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { Tuning } from '../engine/tuning.ts';
 import { quote, UserError } from '../errors.ts';
-import { openChecked, writeChecked } from '../model/checksum.ts';
-import { decodeFile, type StoredTensor, type TensorFile } from '../model/safetensors.ts';
+import { openChecked, writeChecked } from '../formats/checksum.ts';
+import { decodeFile, type StoredTensor, type TensorFile } from '../formats/safetensors.ts';
 
 /** What training needs to continue bit for bit: weights, optimiser moments, step state, and the choice of kernels. */
 export interface Checkpoint {

@@ -2,7 +2,7 @@ import { checkSeed } from '../checks/numbers.ts';
 import { centreCrop, type ImageSource } from '../data/image.ts';
 import { penaltyImage } from '../data/penalty.ts';
 import type { Engine } from '../engine/engine.ts';
-import { packPixels, Resizer, unpackPixels } from '../model/pixels.ts';
+import { packPixels, Resizer, unpackPixels } from '../imaging/pixels.ts';
 
 /** Natural images at the network's side, for the penalty loss (EfficientAD, section 3.2). */
 export interface PenaltySource {

@@ -2,23 +2,23 @@ import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
-import { calibrate } from '../model/calibrate.ts';
-import { checkAlpha } from '../model/conformal.ts';
-import { Detector, type DetectorState } from '../model/detector.ts';
-import type { Networks } from '../model/networks.ts';
+import { calibrate } from '../detector/calibrate.ts';
+import { checkAlpha } from '../detector/conformal.ts';
+import { Detector, type DetectorState } from '../detector/detector.ts';
+import type { Networks } from '../networks/networks.ts';
 import {
   type ApplyPlanOptions,
   type PreparedQuantisation,
   prepareQuantisation,
   type QuantizeOptions,
   type QuantizeProgress,
-} from '../model/quantize.ts';
-import type { BitPlan } from '../quantisation/bitPlan.ts';
-import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantisation/fakeGraph.ts';
-import { integerGraph, type LayerCache } from '../quantisation/integerGraph.ts';
-import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantisation/layers.ts';
-import { preparationFor } from '../quantisation/prepare.ts';
-import { dequantiseWeights, encodeWeights, latentWeights } from '../quantisation/weights.ts';
+} from '../detector/quantize.ts';
+import type { BitPlan } from '../quantization/bitPlan.ts';
+import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
+import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
+import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantization/layers.ts';
+import { preparationFor } from '../quantization/prepare.ts';
+import { dequantiseWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';

@@ -2,11 +2,11 @@ import { input, type Node, Parameter } from '../engine/graph.ts';
 import { gradient } from '../gradients/gradient.ts';
 import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
 import { squaredDifference } from '../kernels/elementwise.ts';
-import { hardMean } from '../kernels/hardMean.ts';
+import { hardMean } from '../detectorOps/hardMean.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { mean } from '../kernels/sum.ts';
-import type { Networks } from '../model/networks.ts';
+import type { Networks } from '../networks/networks.ts';
 
 /** Share of elements below the hard loss's threshold (EfficientAD). */
 export const HARD_QUANTILE = 0.999;

@@ -1,5 +1,5 @@
 import type { ImageSource } from '../../data/image.ts';
-import { extent } from '../../extent.ts';
+import { extent } from '../../math/extent.ts';
 import {
   ALLOCATIONS,
   type Allocation,
@@ -19,8 +19,8 @@ import {
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { bitPlanText, type LayerPlan } from '../../quantisation/bitPlan.ts';
-import { WEIGHT_BITS } from '../../quantisation/weights.ts';
+import { bitPlanText, type LayerPlan } from '../../quantization/bitPlan.ts';
+import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import {

@@ -2,7 +2,7 @@ import { GOOD } from '../../data/dataset.ts';
 import { safeFileName } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
-import { extent } from '../../extent.ts';
+import { extent } from '../../math/extent.ts';
 import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';

@@ -4,7 +4,7 @@ import { GOOD } from '../../data/dataset.ts';
 import { PART_NAMES } from '../../data/synthetic/generate.ts';
 import { UserError } from '../../errors.ts';
 import type { EvaluatedImage } from '../../evaluation/evaluate.ts';
-import { loadDetector } from '../../model/modelFile.ts';
+import { loadDetector } from '../../detector/modelFile.ts';
 import { openDatasets } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { isGenerated, writeInspectionSet } from '../../node/generated.ts';

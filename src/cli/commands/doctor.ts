@@ -1,4 +1,4 @@
-import { measurePeaks } from '../../bench/peak.ts';
+import { measurePeaks } from '../../measure/peak.ts';
 import { type DoctorReport, doctor } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';

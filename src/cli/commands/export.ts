@@ -1,4 +1,4 @@
-import { readModel } from '../../model/modelFile.ts';
+import { readModel } from '../../detector/modelFile.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';

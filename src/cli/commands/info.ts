@@ -1,10 +1,10 @@
 import { basename } from 'node:path';
-import { extent } from '../../extent.ts';
-import type { DetectorState } from '../../model/detector.ts';
-import { readModel } from '../../model/modelFile.ts';
-import { parameterCount } from '../../model/networks.ts';
+import { extent } from '../../math/extent.ts';
+import type { DetectorState } from '../../detector/detector.ts';
+import { readModel } from '../../detector/modelFile.ts';
+import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
-import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantisation/bitPlan.ts';
+import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantization/bitPlan.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';

@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
 import { distinctFileNames } from '../../data/names.ts';
 import { UserError } from '../../errors.ts';
-import { Detector, type Prediction } from '../../model/detector.ts';
+import { Detector, type Prediction } from '../../detector/detector.ts';
 import { expandImages } from '../../node/files.ts';
 import { encodePng, readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { checkAlpha } from '../../model/conformal.ts';
-import { saveDetector } from '../../model/modelFile.ts';
+import { checkAlpha } from '../../detector/conformal.ts';
+import { saveDetector } from '../../detector/modelFile.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readCheckpoint, readText, removeFile } from '../../node/files.ts';
 import { holdOutputs } from '../../node/lock.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { parseBitPlan } from '../../quantisation/bitPlan.ts';
+import { parseBitPlan } from '../../quantization/bitPlan.ts';
 import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { recalibrate, recalibrateSettings } from '../../train/recalibrate.ts';
 import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';

@@ -23,12 +23,12 @@ import { ownVersion } from '../../node/version.ts';
 import { ARMS, type Arm } from '../../study/arms.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
-import { CHART_FILES } from '../../study/chartFiles.ts';
+import { CHART_FILES } from '../../report/study/chartFiles.ts';
 import type { StudyStore } from '../../study/options.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
 import { SETTINGS_FILE } from '../../study/shapes.ts';
 import { modelFile, sharedFiles } from '../../study/sharedFiles.ts';
-import { studyCsv, studyMarkdown } from '../../study/tables.ts';
+import { studyCsv, studyMarkdown } from '../../report/study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
@@ -286,7 +286,7 @@ function tablesOf(out: string, markdown: string): string[] {
 
 async function writeTables(out: string, markdown: string, log: ResultLog): Promise<void> {
   if (log.results.length === 0) return;
-  const { studyCharts } = await import('../../study/charts.ts');
+  const { studyCharts } = await import('../../report/study/charts.ts');
   const charts = studyCharts(log.results);
   for (const [name, svg] of charts) await writeAtomically(join(out, name), svg);
   await writeAtomically(join(out, 'study.csv'), studyCsv(log.results));

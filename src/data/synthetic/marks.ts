@@ -3,7 +3,7 @@
  * reflectance, so light, blur and noise treat it like everything else. Positions are in part coordinates.
  */
 
-import type { Random } from '../random.ts';
+import type { Random } from '../../math/random.ts';
 import { bell, clamp, cosTurns, length, mix, sinTurns, smoothstep } from './arithmetic.ts';
 import { fractalNoise, valueNoise } from './noise.ts';
 import { segmentDistance } from './shapes.ts';

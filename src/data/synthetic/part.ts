@@ -1,4 +1,4 @@
-import type { Random } from '../random.ts';
+import type { Random } from '../../math/random.ts';
 import type { Surface } from './surface.ts';
 
 /**

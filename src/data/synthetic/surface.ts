@@ -1,4 +1,4 @@
-import type { Random } from '../random.ts';
+import type { Random } from '../../math/random.ts';
 import { clamp, length, mix } from './arithmetic.ts';
 
 /** Linear reflectance, each component 0..1. */

@@ -1,4 +1,4 @@
-import type { Random } from '../../random.ts';
+import type { Random } from '../../../math/random.ts';
 import { bell, clamp, length, mix, smoothstep } from '../arithmetic.ts';
 import { between, debris, discolour, fibre, type Point, pick, stain } from '../marks.ts';
 import { fractalNoise, gradientNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';

@@ -1,4 +1,4 @@
-import type { Random } from '../../random.ts';
+import type { Random } from '../../../math/random.ts';
 import { clamp, cosTurns, length, mix, sinTurns, smoothstep } from '../arithmetic.ts';
 import { between, debris, dent, discolour, fibre, type Point, pick, scratch, stain } from '../marks.ts';
 import { fractalNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';

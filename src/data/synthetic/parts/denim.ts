@@ -1,4 +1,4 @@
-import type { Random } from '../../random.ts';
+import type { Random } from '../../../math/random.ts';
 import { clamp, length, mix, smoothstep } from '../arithmetic.ts';
 import { between, discolour, fibre, type Point, stain } from '../marks.ts';
 import { fractalNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';

@@ -1,0 +1,304 @@
+import type { RgbImage } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
+import { DestroyedError } from '../engine/errors.ts';
+import { type Node, Parameter } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import type { Precision } from '../engine/variants.ts';
+import { UserError } from '../errors.ts';
+import type { Placement } from '../kernels/maps.ts';
+import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
+import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
+import type { Quantisation } from '../quantization/layers.ts';
+import type { Threshold } from './conformal.ts';
+import { ImageChain } from './imageChain.ts';
+import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
+import type { OtherSection } from './modelSections.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
+import { checkMap, mapScore } from './score.ts';
+
+/** Quantiles of both raw maps over all pixels of held-out normal images. */
+export interface MapQuantiles {
+  /** 0.9 and 0.995 quantiles of the student-teacher map. */
+  readonly studentTeacher: readonly [number, number];
+  /** 0.9 and 0.995 quantiles of the autoencoder-student map. */
+  readonly autoencoder: readonly [number, number];
+}
+
+/** How the detector came about; kept in the model file. */
+export interface Provenance {
+  readonly dataset: string;
+  readonly seed: number;
+  readonly iterations: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly teacher: string;
+  readonly penalty: string;
+  readonly trainImages: number;
+  readonly heldOutImages: number;
+  /** SHA-256 that stands for names and contents of the data set's good images; absent where they were not files. */
+  readonly dataDigest?: string;
+  readonly [key: string]: string | number;
+}
+
+export interface DetectorState {
+  readonly networks: Networks;
+  readonly quantiles: MapQuantiles;
+  readonly placement: Placement;
+  /** Absent until it has been calibrated. */
+  readonly threshold?: Threshold;
+  readonly provenance: Provenance;
+  /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
+  readonly quantisation?: Quantisation;
+  /** Of a file by a newer program: what this one does not need to know, and writes again. */
+  readonly otherSections?: ReadonlyMap<string, OtherSection>;
+}
+
+export interface Prediction {
+  /** Maximum of the map: higher is more anomalous. */
+  readonly score: number;
+  /** Score above the threshold; undefined when the detector has none. */
+  readonly isAnomalous: boolean | undefined;
+  readonly width: number;
+  readonly height: number;
+  /** Anomaly map at the image's own size [height, width]. */
+  readonly map: Float32Array;
+  /** The same on the network's grid [cells, cells]. */
+  readonly cells: Float32Array;
+  /** Maximum of each raw map on the network's grid, to compare the two branches. */
+  readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
+}
+
+/** Raw maps on the network's grid [cells, cells], before normalisation. */
+export interface RawMaps {
+  readonly studentTeacher: Float32Array;
+  readonly autoencoder: Float32Array;
+}
+
+export interface DetectorOptions {
+  /** Runs a quantised detector in float with rounded values, as training sees it, instead of on integers. */
+  readonly simulate?: boolean;
+  /**
+   * What a float detector keeps between its transforms: `f16` takes half the memory traffic on GPUs, and needs a new threshold
+   * only where scores lie within its rounding. `f32` by default. Quantised detectors are not affected.
+   */
+  readonly precision?: Precision;
+}
+
+/** Images that {@link Detector.predictEach} has under way on GPUs: one is uploaded while another is computed and a third read. */
+const IN_FLIGHT = 3;
+
+/** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
+const users = new WeakMap<Engine, Map<Networks, number>>();
+
+function countUser(engine: Engine, networks: Networks, change: 1 | -1): void {
+  const counts = users.get(engine) ?? new Map<Networks, number>();
+  users.set(engine, counts);
+  const count = (counts.get(networks) ?? 0) + change;
+  if (count > 0) counts.set(networks, count);
+  else counts.delete(networks);
+}
+
+/** The quantiles as the graph takes them: [4], q_a and q_b of the student-teacher map, then of the other. */
+export function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
+  // Equal quantiles (a constant map) would divide by zero: the scale is then 1.
+  const guard = ([a, b]: readonly [number, number]) => [a, b > a ? b : a + 1];
+  const data = Float32Array.of(...guard(studentTeacher), ...guard(autoencoder));
+  return new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, data);
+}
+
+/** A trained detector on one engine: three networks, their statistics and a threshold. */
+export class Detector {
+  readonly engine: Engine;
+  readonly state: DetectorState;
+  readonly #quantiles: Parameter;
+  readonly #layers: LayerCache = new Map();
+  /** Of a simulated detector. */
+  readonly #scales: LearnableScales | undefined;
+  readonly #precision: Precision;
+  readonly #chain: ImageChain;
+  #destroyed = false;
+
+  constructor(engine: Engine, state: DetectorState, { simulate = false, precision = 'f32' }: DetectorOptions = {}) {
+    this.engine = engine;
+    this.state = state;
+    countUser(engine, state.networks, 1);
+    this.#quantiles = mapQuantilesParameter(state.quantiles);
+    this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
+    this.#precision = state.quantisation ? 'f32' : precision;
+    const { side, cells } = state.networks;
+    this.#chain = new ImageChain(
+      engine,
+      { side, cells, placement: state.placement },
+      {
+        compile: (batch) => this.compile(batch),
+        dispose: (plan) => {
+          plan.destroy();
+          // It may have been compiled while the detector was destroyed.
+          if (this.#destroyed) this.#releaseParameters();
+        },
+      },
+    );
+  }
+
+  /** The same networks with other statistics. The new detector has plans of its own. */
+  with(change: Partial<DetectorState>): Detector {
+    const simulate = this.#scales !== undefined;
+    return new Detector(this.engine, { ...this.state, ...change }, { simulate, precision: this.#precision });
+  }
+
+  /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
+  graph(batch: number): InferenceGraph {
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#quantised());
+  }
+
+  /** The same values by less work: what this detector runs. */
+  fusedGraph(batch: number): InferenceGraph {
+    const bindable = this.engine.caps.limits.maxStorageBufferBindingSize;
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, {
+      bindable,
+      maps: this.state.quantisation ? anomalyMaps : fusedAnomalyMaps,
+      ...this.#quantised(),
+    });
+  }
+
+  /**
+   * The networks for a batch: input `image` u32 [batch, side, side], outputs `studentTeacher`, `autoencoder` and `combined`
+   * [batch, 1, cells, cells]. The plan is the caller's, to measure or to run by itself.
+   * @throws DestroyedError
+   */
+  compile(batch: number, onProgress?: (done: number, total: number) => void): Promise<Plan> {
+    this.#assertUsable();
+    const { studentTeacher, autoencoder, combined } = this.fusedGraph(batch);
+    const outputs = { studentTeacher, autoencoder, combined };
+    return this.engine.compile({ outputs, precision: this.#precision, ...(onProgress && { onProgress }) });
+  }
+
+  /** Compiles for a batch size ahead of time. @throws DestroyedError */
+  warmUp(batch = 1): Promise<void> {
+    return this.#chain.warmUp(batch);
+  }
+
+  /** Bytes on the device of the weights and intermediate values of the networks for a batch. @throws DestroyedError */
+  deviceBytes(batch = 1): Promise<number> {
+    return this.#chain.networkBytes(batch);
+  }
+
+  /**
+   * Scores one image of any size, in one round trip to the device.
+   * @throws UserError for malformed pixels, or maps that are not finite
+   * @throws DestroyedError
+   */
+  async predict(image: RgbImage): Promise<Prediction> {
+    return (await this.predictBatch([image]))[0]!;
+  }
+
+  /**
+   * Scores images of any sizes in one run of the networks. Every number of images that is used compiles a plan of its own.
+   * @throws UserError for malformed pixels, or maps that are not finite
+   * @throws DestroyedError
+   */
+  async predictBatch(images: readonly RgbImage[]): Promise<Prediction[]> {
+    const results = await this.#chain.predict(images);
+    return results.map(({ studentTeacher, autoencoder, combined, map, score }, i) => {
+      const branches = {
+        studentTeacher: mapScore(studentTeacher, 'student-teacher'),
+        autoencoder: mapScore(autoencoder, 'autoencoder-student'),
+      };
+      // A small image may miss cells of the grid.
+      checkMap(combined);
+      if (!Number.isFinite(score)) checkMap(map);
+      const { threshold } = this.state;
+      const isAnomalous = threshold && score > threshold.value;
+      const { width, height } = images[i]!;
+      return { score, isAnomalous, width, height, map, cells: combined, branches };
+    });
+  }
+
+  /**
+   * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
+   * the next.
+   * @param options.inFlight how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
+   * @throws UserError at the first image that {@link predict} refuses
+   */
+  async *predictEach(
+    images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
+    { inFlight = this.engine.caps.isCpu ? 1 : IN_FLIGHT }: { readonly inFlight?: number } = {},
+  ): AsyncGenerator<Prediction, void, undefined> {
+    if (!Number.isSafeInteger(inFlight) || inFlight < 1)
+      throw new UserError(`predictEach: ${inFlight} images in flight cannot be.`, 'Give a whole number from 1 on.');
+    const pending: Promise<Prediction>[] = [];
+    try {
+      for await (const image of images) {
+        const prediction = this.predict(image);
+        // It is awaited later, or not at all.
+        prediction.catch(() => {});
+        pending.push(prediction);
+        if (pending.length >= inFlight) yield await pending.shift()!;
+      }
+      while (pending.length > 0) yield await pending.shift()!;
+    } finally {
+      await Promise.allSettled(pending);
+    }
+  }
+
+  /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
+  async rawMaps(image: RgbImage): Promise<RawMaps> {
+    const { studentTeacher, autoencoder } = (await this.#chain.cells([image]))[0]!;
+    checkMap(studentTeacher, 'student-teacher');
+    checkMap(autoencoder, 'autoencoder-student');
+    return { studentTeacher, autoencoder };
+  }
+
+  /**
+   * A raw or combined map on the grid, placed on an image of the given size [height, width].
+   * @throws UserError for a map that is not finite
+   * @throws DestroyedError
+   */
+  place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    return this.#chain.place(cells, width, height);
+  }
+
+  /**
+   * Compiles what records image -> map into somebody else's commands, for one size of images and maps. Sizes share the networks.
+   * @throws UserError for sizes that this device cannot hold
+   * @throws DestroyedError
+   */
+  prepare(sizes: EncodeSizes): Promise<PreparedImage> {
+    return this.#chain.prepare(sizes);
+  }
+
+  /**
+   * Frees plans on the device, what was prepared, and weights that no other detector shares; runs that are under way end first.
+   * The device stays.
+   */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#chain.destroy();
+    countUser(this.engine, this.state.networks, -1);
+    this.#releaseParameters();
+  }
+
+  /** Its own, and those of the networks unless another detector uses them. */
+  #releaseParameters(): void {
+    const { weights = [], inputs = [] } = this.#scales ?? {};
+    const scales = [...weights, ...inputs].map(([, parameter]) => parameter);
+    this.engine.release([this.#quantiles, ...this.#layers.values(), ...scales]);
+    const { networks } = this.state;
+    if (!users.get(this.engine)?.has(networks)) this.engine.release(networks.parameters);
+  }
+
+  #quantised() {
+    const { quantisation } = this.state;
+    if (!quantisation) return {};
+    const scales = this.#scales;
+    const rewrite = (roots: readonly Node[]) =>
+      scales ? fakeQuantizeGraph(roots, quantisation, scales) : integerGraph(roots, quantisation, this.#layers);
+    return { rewrite };
+  }
+
+  #assertUsable(): void {
+    if (this.#destroyed) throw new DestroyedError('this detector has been destroyed.');
+  }
+}

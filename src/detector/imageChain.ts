@@ -1,0 +1,334 @@
+import type { RgbImage } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
+import { BUFFER_USAGE } from '../engine/flags.ts';
+import { input } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import { StagingPool } from '../engine/staging.ts';
+import { UserError } from '../errors.ts';
+import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
+import { maximum } from '../kernels/maximum.ts';
+import { resizeOnHost } from '../imaging/hostResize.ts';
+import { type Lease, Leases } from '../engine/leases.ts';
+import {
+  bindable,
+  bytesToPixels,
+  checkedImage,
+  disposerWithParameters,
+  resizable,
+  rowsToPixels,
+  writeBytes,
+} from '../imaging/pixels.ts';
+import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
+import { checkMap } from './score.ts';
+
+/** What the networks see, and where their maps lie on an image. */
+export interface ChainGeometry {
+  /** Of the networks' input, pixels. */
+  readonly side: number;
+  /** Of their maps. */
+  readonly cells: number;
+  readonly placement: Placement;
+}
+
+/** Maps of one image on the networks' grid, [cells, cells]. */
+export interface CellMaps {
+  readonly studentTeacher: Float32Array;
+  readonly autoencoder: Float32Array;
+  readonly combined: Float32Array;
+}
+
+/** A map at its image's size [height, width], and its maximum, which is not finite where the map is not. */
+export interface PlacedMap {
+  readonly map: Float32Array;
+  readonly score: number;
+}
+
+/** Where the plans of the networks come from, and go to. */
+export interface NetworkSource {
+  /** Input `image` u32 [batch, side, side], outputs {@link CellMaps} [batch, 1, cells, cells]. */
+  compile(batch: number): Promise<Plan>;
+  dispose(plan: Plan): void;
+}
+
+/** In the order in which they are read back. */
+const MAPS = ['studentTeacher', 'autoencoder', 'combined'] as const;
+
+/** Plans for so many batches, and image sizes, that are not in use are kept. */
+const KEPT = { batches: 2, sizes: 8 } as const;
+
+/** An image of a run with the plans of its size. */
+interface Part {
+  readonly image: RgbImage;
+  /** Absent where the host resizes. */
+  readonly resize: Plan | undefined;
+  /** Absent where the host places the map, or nobody does. */
+  readonly place: Plan | undefined;
+  /** Where its bytes begin among those of all images, and its map in what is read back, bytes. */
+  readonly bytesAt: number;
+  readonly mapAt: number;
+}
+
+/**
+ * From images to maps: resize, networks, placement, maximum. One chain of plans serves images on the host, which cost one round
+ * trip, and those of applications, which record it into their own commands. Networks are compiled once per batch, whatever the
+ * images' sizes.
+ */
+export class ImageChain {
+  readonly #engine: Engine;
+  readonly #geometry: ChainGeometry;
+  readonly #source: NetworkSource;
+  readonly #networks: Leases<Plan>;
+  readonly #resizers: Leases<Plan>;
+  readonly #placers: Leases<Plan>;
+  readonly #prepared = new Set<PreparedImage>();
+  readonly #staging: StagingPool;
+  /** Bytes of the images of a batch: several may go through one plan. */
+  #landing: GPUBuffer | undefined;
+
+  constructor(engine: Engine, geometry: ChainGeometry, source: NetworkSource) {
+    this.#engine = engine;
+    this.#geometry = geometry;
+    this.#source = source;
+    this.#networks = new Leases('detector', KEPT.batches, (plan) => source.dispose(plan));
+    this.#resizers = new Leases('detector', KEPT.sizes, disposerWithParameters(engine));
+    this.#placers = new Leases('detector', KEPT.sizes, (plan) => plan.destroy());
+    this.#staging = new StagingPool(engine);
+  }
+
+  /** Compiles the networks for a batch ahead of time. @throws DestroyedError */
+  async warmUp(batch: number): Promise<void> {
+    (await this.#leaseNetworks(batch)).release();
+  }
+
+  /** Bytes of the networks for a batch, weights included. @throws DestroyedError */
+  async networkBytes(batch: number): Promise<number> {
+    const { value, release } = await this.#leaseNetworks(batch);
+    const bytes = value.memoryBytes + value.parameterBytes;
+    release();
+    return bytes;
+  }
+
+  /**
+   * Maps of images on the grid and at the images' sizes. Values are not checked.
+   * @throws UserError for malformed pixels
+   * @throws DestroyedError
+   */
+  async predict(images: readonly RgbImage[]): Promise<(CellMaps & PlacedMap)[]> {
+    const results = await this.#run(images, true);
+    return results.map((result, i) => {
+      if (result.map) return result as CellMaps & PlacedMap;
+      const { width, height } = images[i]!;
+      const map = this.#placeOnHost(result.combined, width, height);
+      return { ...result, map, score: maximumOf(map) };
+    });
+  }
+
+  /** Maps of images on the grid. @throws as {@link predict} */
+  cells(images: readonly RgbImage[]): Promise<CellMaps[]> {
+    return this.#run(images, false);
+  }
+
+  /** A map of the grid on an image of that size. @throws UserError for a map that is not finite @throws DestroyedError */
+  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    this.#networks.assertUsable();
+    // A small image may miss cells of the grid.
+    checkMap(cells);
+    const lease = await this.#leasePlacer(width, height);
+    if (!lease) return this.#placeOnHost(cells, width, height);
+    try {
+      return (await lease.value.run({ cells }, ['map']))['map'] as Float32Array;
+    } finally {
+      lease.release();
+    }
+  }
+
+  /** Compiles what {@link PreparedImage.encode} records. @throws DestroyedError @throws UserError for sizes that do not fit */
+  async prepare(sizes: EncodeSizes): Promise<PreparedImage> {
+    const { width, height, mapWidth = width, mapHeight = height } = sizes;
+    const [engine, { side }] = [this.#engine, this.#geometry];
+    for (const [name, value] of Object.entries({ width, height, mapWidth, mapHeight })) {
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new UserError(`prepare: ${name} ${value} cannot be used.`, 'Give whole numbers of pixels.');
+    }
+    const rowPixels = paddedRow(width);
+    if (!resizable(engine, rowPixels, height, side) || !bindable(engine, mapWidth * mapHeight)) {
+      throw new UserError(
+        `prepare: ${describeSizes(sizes)} is more than this device can bind at once.`,
+        'Use a smaller image or map.',
+      );
+    }
+    const leases = await leaseAll([
+      this.#resizers.lease(`rows ${width}x${height}`, () => rowsToPixels(engine, { width, height, rowPixels }, side)),
+      this.#leaseNetworks(1),
+      this.#leasePlacer(mapWidth, mapHeight),
+    ]);
+    const [resize, networks, place] = leases.map((lease) => lease!.value);
+    const prepared = new PreparedImage({ sizes, resize: resize!, networks: networks!, place: place! }, () => {
+      this.#prepared.delete(prepared);
+      for (const lease of leases) lease!.release();
+    });
+    this.#prepared.add(prepared);
+    return prepared;
+  }
+
+  /** Frees everything on the device that no run is using; what is in use follows. */
+  destroy(): void {
+    for (const prepared of this.#prepared) prepared.destroy();
+    for (const plans of [this.#networks, this.#resizers, this.#placers]) plans.destroy();
+    this.#staging.destroy();
+    this.#landing?.destroy();
+    this.#landing = undefined;
+  }
+
+  async #run(given: readonly RgbImage[], places: boolean): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    this.#networks.assertUsable();
+    if (given.length === 0) return [];
+    const images = given.map(checkedImage);
+    const { side } = this.#geometry;
+    const engine = this.#engine;
+    const leases = await leaseAll([
+      this.#leaseNetworks(images.length),
+      ...images.flatMap(({ width, height }) => [
+        resizable(engine, width, height, side)
+          ? this.#resizers.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side))
+          : undefined,
+        places ? this.#leasePlacer(width, height) : undefined,
+      ]),
+    ]);
+    try {
+      const [networks, ...plans] = leases.map((lease) => lease?.value);
+      let bytesAt = 0;
+      let mapAt = MAPS.length * images.length * this.#cellBytes;
+      const parts = images.map((image, i): Part => {
+        const [resize, place] = [plans[2 * i], plans[2 * i + 1]];
+        const part = { image, resize, place, bytesAt, mapAt };
+        bytesAt += 4 * Math.ceil(image.data.length / 4);
+        if (place) mapAt += 4 * (image.width * image.height + 1);
+        return part;
+      });
+      return await this.#submit(networks!, parts, { bytes: bytesAt, results: mapAt });
+    } finally {
+      for (const lease of leases) lease?.release();
+    }
+  }
+
+  /** Records everything at once, so that runs that are under way together do not mix. */
+  #submit(
+    networks: Plan,
+    parts: readonly Part[],
+    { bytes, results }: { readonly bytes: number; readonly results: number },
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    const [first, ...others] = networks.encodeParts();
+    const start = (encoder: GPUCommandEncoder) => {
+      this.#upload(encoder, networks, parts, bytes);
+      first!(encoder);
+    };
+    const commands = [start, ...others];
+    const last = commands.pop()!;
+    const submit = (staging: GPUBuffer) =>
+      this.#engine.submit('a prediction', ...commands, (encoder) => {
+        last(encoder);
+        this.#encodeResults(encoder, networks, parts, staging);
+      });
+    return this.#staging.read(results, submit, (mapped) => {
+      const floats = (at: number, count: number) => new Float32Array(mapped, at, count).slice();
+      const size = this.#cellBytes;
+      return parts.map(({ image: { width, height }, place, mapAt }, i) => {
+        const cells = Object.fromEntries(
+          MAPS.map((name, k) => [name, floats((k * parts.length + i) * size, size / 4)]),
+        ) as unknown as CellMaps;
+        if (!place) return cells;
+        const pixels = width * height;
+        return { ...cells, map: floats(mapAt, pixels), score: floats(mapAt + 4 * pixels, 1)[0]! };
+      });
+    });
+  }
+
+  #upload(encoder: GPUCommandEncoder, networks: Plan, parts: readonly Part[], bytes: number): void {
+    const { device } = this.#engine;
+    const { side } = this.#geometry;
+    const target = networks.inputBuffer('image');
+    const landing = parts.length > 1 ? this.#land(bytes) : undefined;
+    for (const [i, { image, resize, bytesAt }] of parts.entries()) {
+      const at = i * side * side * 4;
+      if (!resize) {
+        device.queue.writeBuffer(target, at, resizeOnHost(image, side) as Uint32Array<ArrayBuffer>);
+        continue;
+      }
+      const source = resize.inputBuffer('bytes');
+      writeBytes(device, landing ?? source, landing ? bytesAt : 0, image.data);
+      if (landing) {
+        encoder.copyBufferToBuffer(landing, bytesAt, source, 0, 4 * Math.ceil(image.data.length / 4));
+      }
+      resize.encode(encoder);
+      copyOutput(encoder, resize, 'pixels', target, at);
+    }
+  }
+
+  #encodeResults(encoder: GPUCommandEncoder, networks: Plan, parts: readonly Part[], staging: GPUBuffer): void {
+    const size = this.#cellBytes;
+    for (const [k, name] of MAPS.entries()) {
+      copyOutput(encoder, networks, name, staging, k * parts.length * size);
+    }
+    const { buffer, offset = 0 } = networks.outputBinding('combined');
+    for (const [i, { image, place, mapAt }] of parts.entries()) {
+      if (!place) continue;
+      encoder.copyBufferToBuffer(buffer, offset + i * size, place.inputBuffer('cells'), 0, size);
+      place.encode(encoder);
+      copyOutput(encoder, place, 'map', staging, mapAt);
+      copyOutput(encoder, place, 'score', staging, mapAt + 4 * image.width * image.height);
+    }
+  }
+
+  get #cellBytes(): number {
+    return 4 * this.#geometry.cells ** 2;
+  }
+
+  /** Runs use it one after the other, as they are submitted. */
+  #land(bytes: number): GPUBuffer {
+    if (!this.#landing || this.#landing.size < bytes) {
+      this.#landing?.destroy();
+      const usage = BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
+      this.#landing = this.#engine.device.createBuffer({ label: 'images', size: bytes, usage });
+    }
+    return this.#landing;
+  }
+
+  #leaseNetworks(batch: number): Promise<Lease<Plan>> {
+    return this.#networks.lease(String(batch), () => this.#source.compile(batch));
+  }
+
+  /** Input `cells` [1, 1, cells, cells], outputs `map` and its maximum `score`; undefined where the device cannot hold the map. */
+  #leasePlacer(width: number, height: number): Promise<Lease<Plan>> | undefined {
+    const engine = this.#engine;
+    if (!bindable(engine, width * height)) return undefined;
+    const { side, cells, placement } = this.#geometry;
+    return this.#placers.lease(`${width}x${height}`, () => {
+      const map = placeMap(input('cells', [1, 1, cells, cells]), { width, height, side, placement });
+      return engine.compile({ outputs: { map, score: maximum(map) } });
+    });
+  }
+
+  #placeOnHost(map: Float32Array, width: number, height: number): Float32Array {
+    const { side, cells, placement } = this.#geometry;
+    const placed = new Float32Array(width * height);
+    placeOnHost(map, cells, { width, height, side, placement }, placed);
+    return placed;
+  }
+}
+
+/** As the kernel takes it: NaN where there is one. */
+function maximumOf(map: Float32Array): number {
+  let best = Number.NEGATIVE_INFINITY;
+  for (const value of map) best = Math.max(best, value);
+  return best;
+}
+
+/** Waits for all, and gives all back where one fails. */
+async function leaseAll<V>(wanted: readonly (Promise<Lease<V>> | undefined)[]): Promise<(Lease<V> | undefined)[]> {
+  const settled = await Promise.allSettled(wanted);
+  const failed = settled.find((each) => each.status === 'rejected');
+  if (!failed) return settled.map((each) => (each as PromiseFulfilledResult<Lease<V> | undefined>).value);
+  for (const each of settled) if (each.status === 'fulfilled') each.value?.release();
+  throw failed.reason;
+}

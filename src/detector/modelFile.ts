@@ -1,0 +1,235 @@
+import { parseJson } from '../checks/json.ts';
+import type { Engine } from '../engine/engine.ts';
+import { size } from '../engine/graph.ts';
+import { quote, UserError } from '../errors.ts';
+import { floatToHalf } from '../formats/half.ts';
+import type { Quantisation, QuantisedLayer } from '../quantization/layers.ts';
+import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
+import { openChecked, writeChecked } from '../formats/checksum.ts';
+import { Detector, type DetectorOptions, type DetectorState } from './detector.ts';
+import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
+import { type OtherSection, parseSections, sectionOf, sectionsText } from './modelSections.ts';
+import type { Networks } from '../networks/networks.ts';
+import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from '../formats/safetensors.ts';
+
+/** Version of the file format that is written; all up to it are read. */
+export const MODEL_VERSION = 3;
+/** From this version on a file has sections; before, one header whose unknown fields were refused. */
+const SECTIONS_VERSION = 3;
+const FORMAT = 'raad-detector';
+
+/**
+ * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
+ * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. What was written is read back by {@link readModel}, so no
+ * file is made that would be refused. @see docs/model-format.md
+ * @throws UserError for a state that no reader would take, such as weights that are not finite
+ */
+export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<Uint8Array> {
+  const bytes = await encodeModel(state);
+  try {
+    await readModel(bytes, 'it');
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`the model cannot be saved: ${error.message}`, 'Nothing is written. Make the model again.');
+  }
+  return bytes;
+}
+
+function encodeModel(state: DetectorState): Promise<Uint8Array> {
+  const { networks, quantiles, placement, threshold, provenance, quantisation = new Map(), otherSections } = state;
+  const tensors = new Map<string, WritableTensor | TensorEntry>();
+  for (const { name, type, data } of networks.parameters) {
+    const layer: QuantisedLayer | undefined = quantisation.get(layerName(name));
+    if (layer?.weights) {
+      const { codes, bits, scales, shape } = layer.weights;
+      const packed = packCodes(codes, bits);
+      tensors.set(`${name}.codes`, { shape: [packed.length], data: packed });
+      tensors.set(`${name}.scales`, { shape: [shape[0]!, scales.length / shape[0]!], data: scales });
+    } else if (layer?.plan.weights === 16) {
+      tensors.set(name, { shape: type.shape, data: Uint16Array.from(data, floatToHalf) });
+    } else tensors.set(name, { shape: type.shape, data });
+  }
+  const layers = [...(quantisation as Quantisation)].map(
+    ([name, { plan, input }]) => [name, { plan, ...(input && { input }) }] as const,
+  );
+  const header: ModelHeader = {
+    size: networks.size,
+    resolution: networks.side,
+    preprocessing: PREPROCESSING,
+    quantiles,
+    placement,
+    ...(threshold && { threshold }),
+    provenance,
+    ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
+  };
+  for (const { tensors: own } of otherSections?.values() ?? [])
+    for (const [name, entry] of own) tensors.set(name, entry);
+  const sections = sectionsText(header, otherSections);
+  return writeChecked(tensors, { format: FORMAT, version: String(MODEL_VERSION), sections });
+}
+
+/**
+ * Reads a model file onto an engine.
+ * @param name shown in messages
+ * @throws UserError for bytes that are not a whole and consistent model file, or one of a newer version
+ */
+export async function loadDetector(
+  engine: Engine,
+  bytes: Uint8Array,
+  name = 'the model file',
+  options: DetectorOptions = {},
+): Promise<Detector> {
+  return new Detector(engine, await readModel(bytes, name), options);
+}
+
+/**
+ * The contents of a model file, without a device. Everything the file says is checked before it is used, cheapest first, so
+ * that no bytes lead to more memory than in proportion to the file.
+ * @throws UserError as {@link loadDetector}
+ */
+export async function readModel(bytes: Uint8Array, name = 'the model file'): Promise<DetectorState> {
+  const file = openChecked(bytes, name);
+  const { fields, others } = headerFields(file.metadata, name);
+  const { header, networks } = checkModelHeader(fields, name);
+  const { quantiles, placement, threshold, provenance } = header;
+  const layers = new Map(Object.entries(header.layers ?? {}));
+  const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '');
+  const entries = new Map([...file.entries].filter(([tensor]) => !isOther(tensor)));
+  checkTensors(entries, storedTensors(networks, layers), name);
+  await file.verify();
+  const quantisation = decodeTensors(entries, networks, layers, name);
+  const otherSections = new Map(
+    [...others].map(([section, other]): [string, OtherSection] => {
+      const tensors = [...file.entries].filter(([tensor]) => sectionOf(tensor) === section);
+      // Copies, so that the file's memory is not held for them.
+      const copies = tensors.map(
+        ([tensor, entry]) => [tensor, { ...entry, bytes: new Uint8Array(entry.bytes) }] as const,
+      );
+      return [section, { ...other, tensors: new Map(copies) }];
+    }),
+  );
+  return {
+    networks,
+    quantiles,
+    placement,
+    provenance,
+    ...(threshold && { threshold }),
+    ...(quantisation.size > 0 && { quantisation }),
+    ...(otherSections.size > 0 && { otherSections }),
+  };
+}
+
+/** What a file of any version says beside its tensors. @throws UserError for another format, or a newer version */
+function headerFields(metadata: Readonly<Record<string, string>>, name: string) {
+  if (checkFormat(metadata, name) < SECTIONS_VERSION) {
+    const text = metadata['detector'] ?? '';
+    const fields = parseJson(text, `${name} is not usable: its detector`, 'Copy or make the file again.');
+    return { fields, others: new Map<string, Omit<OtherSection, 'tensors'>>() };
+  }
+  const { header, others } = parseSections(metadata['sections'] ?? '', name);
+  return { fields: header, others };
+}
+
+/** @returns the version */
+function checkFormat({ format, version }: Readonly<Record<string, string>>, name: string): number {
+  if (format !== FORMAT)
+    throw new UserError(
+      `${name} is not a detector (format ${format === undefined ? 'none' : quote(format)}).`,
+      'Make a model with `raad fit`.',
+    );
+  if (version === undefined || !/^[1-9]\d{0,8}$/.test(version))
+    throw new UserError(`${name} has format version ${quote(version)}.`, 'It has to be a whole number. Make it again.');
+  if (Number(version) > MODEL_VERSION)
+    throw new UserError(
+      `${name} has format version ${version}, newer than the ${MODEL_VERSION} that this program reads.`,
+      'Update the program.',
+    );
+  return Number(version);
+}
+
+type Layers = ReadonlyMap<string, HeaderLayer>;
+
+/** The layer that a weight belongs to: `teacher.conv1` of `teacher.conv1.weight`. */
+function layerName(parameter: string): string {
+  return parameter.replace(/\.weight$/, '');
+}
+
+/** Bits and group size of a layer's codes; undefined where its weights are floats. */
+function packing({ plan: { weights, granularity } }: HeaderLayer, inChannels: number) {
+  if (weights === 16 || weights === 32) return undefined;
+  const bits: WeightBits = weights;
+  return { bits, groupSize: granularity === 'channel' ? inChannels : granularity.groupSize };
+}
+
+type StoredShape = Pick<TensorEntry, 'dtype' | 'shape'>;
+
+/** Type and shape of every tensor of a model file, by name. */
+function storedTensors(networks: Networks, layers: Layers): Map<string, StoredShape> {
+  const tensors = new Map<string, StoredShape>();
+  for (const { name, type } of networks.parameters) {
+    const { shape } = type;
+    const layer = layers.get(layerName(name));
+    const packed = layer && packing(layer, shape[1]!);
+    if (packed) {
+      tensors.set(`${name}.codes`, { dtype: 'U8', shape: [packedBytes(size(type), packed.bits)] });
+      tensors.set(`${name}.scales`, { dtype: 'F32', shape: [shape[0]!, shape[1]! / packed.groupSize] });
+    } else tensors.set(name, { dtype: layer?.plan.weights === 16 ? 'F16' : 'F32', shape });
+  }
+  return tensors;
+}
+
+function checkTensors(
+  entries: ReadonlyMap<string, TensorEntry>,
+  expected: ReadonlyMap<string, StoredShape>,
+  name: string,
+): void {
+  const describe = (dtype: StoredType, shape: readonly number[]) => `${dtype} [${shape.join(', ')}]`;
+  for (const [tensor, { dtype, shape }] of expected) {
+    const entry = entries.get(tensor);
+    if (!entry) throw new UserError(`${name} lacks the tensor ${tensor}.`, 'Make the model again.');
+    if (entry.dtype !== dtype || entry.shape.join() !== shape.join())
+      throw new UserError(
+        `${name} holds ${tensor} as ${entry.dtype} ${quote(entry.shape)}.`,
+        `It has to be ${describe(dtype, shape)}. Make the model again.`,
+      );
+  }
+  const unknown = [...entries.keys()].find((tensor) => !expected.has(tensor));
+  if (unknown !== undefined)
+    throw new UserError(`${name} holds the unknown tensor ${quote(unknown)}.`, 'Make the model again.');
+}
+
+/** Fills the networks. The tensors are those of {@link storedTensors}. @returns codes and scales, by layer */
+function decodeTensors(
+  entries: ReadonlyMap<string, TensorEntry>,
+  networks: Networks,
+  layers: Layers,
+  name: string,
+): Quantisation {
+  const finite = (tensor: string, values: Float32Array): Float32Array => {
+    for (let i = 0; i < values.length; i++) {
+      if (!Number.isFinite(values[i]))
+        throw new UserError(`${name} holds values in ${tensor} that are not finite.`, 'Make the model again.');
+    }
+    return values;
+  };
+  const floats = (tensor: string) => finite(tensor, decodeTensor(entries.get(tensor)!) as Float32Array);
+  const quantisation = new Map<string, QuantisedLayer>(layers);
+  for (const parameter of networks.parameters) {
+    const { shape } = parameter.type;
+    const layer = layers.get(layerName(parameter.name));
+    const packed = layer && packing(layer, shape[1]!);
+    if (!packed) {
+      parameter.data = floats(parameter.name);
+      continue;
+    }
+    const stream = `${parameter.name}.codes`;
+    const { bytes } = entries.get(stream)!;
+    const codes = unpackCodes(bytes, size(parameter.type), packed.bits, `${name}, tensor ${stream}`);
+    const weights = { shape, ...packed, codes, scales: floats(`${parameter.name}.scales`) };
+    parameter.data = finite(parameter.name, dequantiseWeights(weights));
+    quantisation.set(layerName(parameter.name), { ...layer, weights });
+  }
+  if (!networks.teacherStd.data.every((deviation) => deviation > 0))
+    throw new UserError(`${name} holds deviations in teacher.std that are not above 0.`, 'Make the model again.');
+  return quantisation;
+}

@@ -1,0 +1,127 @@
+import type { ImageSource } from '../data/image.ts';
+import { UserError } from '../errors.ts';
+import type { BitPlan } from '../quantization/bitPlan.ts';
+import type { CalibrationProgress } from '../quantization/layerInputs.ts';
+import {
+  type PreparationSettings,
+  type PreparedNetworks,
+  preparationFor,
+  prepareNetworks,
+  quantisedStatistics,
+  quantisePrepared,
+} from '../quantization/prepare.ts';
+import { calibrate } from './calibrate.ts';
+import { checkAlpha } from './conformal.ts';
+import { Detector } from './detector.ts';
+import type { Networks } from '../networks/networks.ts';
+
+export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {
+  readonly phase: CalibrationProgress['phase'] | 'calibrate';
+}
+
+/** What quantising takes besides a plan. */
+export interface ApplyPlanOptions {
+  /** Normal images that the detector was not trained on: for map quantiles and threshold. */
+  readonly heldOut: ImageSource;
+  /** Wanted false-alarm rate of the threshold; that of the detector by default. */
+  readonly alpha?: number;
+  readonly onProgress?: (progress: QuantizeProgress) => void;
+  /** Called with one sentence for everything that is left out. */
+  readonly onNotice?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface PrepareQuantisationOptions extends PreparationSettings {
+  /** A float detector. */
+  readonly detector: Detector;
+  /** Normal images that the detector was trained on: for the ranges of activations and the teacher's statistics. */
+  readonly train: ImageSource;
+  /** Images that ranges are taken from, evenly spread over `train`; 32. */
+  readonly rangeImages?: number;
+  readonly onProgress?: (progress: QuantizeProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface QuantizeOptions
+  extends ApplyPlanOptions,
+    Omit<PrepareQuantisationOptions, keyof ApplyPlanOptions | 'activations' | 'layers'> {
+  /** Width of every layer. @see uniformPlan, parseBitPlan */
+  readonly plan: BitPlan;
+}
+
+/**
+ * A float detector made ready to be quantised by one plan after the other: equalised channels, ranges and means of what its layers
+ * read. It holds values of the host alone, so it needs no `destroy()`, and outlives the detector that it was made of; the
+ * engine and the training images are used again by every quantisation.
+ */
+export class PreparedQuantisation {
+  readonly #source: Pick<Detector, 'engine' | 'state'>;
+  readonly #train: ImageSource;
+  readonly #prepared: PreparedNetworks;
+
+  /** Made by {@link prepareQuantisation}. */
+  constructor({ engine, state }: Detector, train: ImageSource, prepared: PreparedNetworks) {
+    this.#source = { engine, state };
+    this.#train = train;
+    this.#prepared = prepared;
+  }
+
+  /** The float networks that codes are made from: those of the detector, with more equal channels for integer activations. */
+  get networks(): Networks {
+    return this.#prepared.networks;
+  }
+
+  /**
+   * A detector that runs on packed integer weights (RAAD, decomposition). Biases make up for what rounding does to the means of
+   * channels. Teacher statistics, map quantiles and threshold are taken anew with the quantised networks. No weight is trained.
+   * @returns the caller's to destroy
+   * @throws UserError for a plan that was not prepared for
+   */
+  async quantize(plan: BitPlan, { heldOut, alpha, onProgress, onNotice, signal }: ApplyPlanOptions): Promise<Detector> {
+    checkAlpha(alpha);
+    const { engine, state } = this.#source;
+    const train = this.#train;
+    const { networks, quantisation } = quantisePrepared(this.#prepared, plan);
+    await quantisedStatistics({ engine, networks, train, onProgress, signal }, quantisation);
+    onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
+    const quantised = new Detector(engine, { ...state, networks, ...(quantisation.size > 0 && { quantisation }) });
+    try {
+      const wanted = alpha ?? state.threshold?.alpha;
+      const result = await calibrate(quantised, heldOut, { alpha: wanted, train, onNotice, signal });
+      onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
+      return result;
+    } finally {
+      quantised.destroy();
+    }
+  }
+}
+
+/**
+ * The first of two steps of quantising: reads calibration images once, for any number of plans.
+ * @throws UserError without images, for a detector that is quantised already or whose values overflow
+ */
+export async function prepareQuantisation(options: PrepareQuantisationOptions): Promise<PreparedQuantisation> {
+  const { detector, train, rangeImages, onProgress, signal } = options;
+  assertFloat(detector);
+  const { engine, state } = detector;
+  const run = { engine, networks: state.networks, train, rangeImages, onProgress, signal };
+  return new PreparedQuantisation(detector, train, await prepareNetworks(run, options));
+}
+
+/**
+ * Turns a float detector into one that runs on packed integer weights, in one step.
+ * @see PreparedQuantisation for several plans
+ * @throws UserError without images, or for a detector that is quantised already
+ */
+export async function quantize(options: QuantizeOptions): Promise<Detector> {
+  const { detector, plan } = options;
+  checkAlpha(options.alpha);
+  assertFloat(detector);
+  const prepared = await prepareQuantisation({ ...options, ...preparationFor(plan, detector.state.networks) });
+  return prepared.quantize(plan, options);
+}
+
+function assertFloat({ state }: Detector): void {
+  if (state.quantisation)
+    throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
+}

@@ -1,0 +1,146 @@
+import type { RgbImage } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
+import { input } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
+import { UserError } from '../errors.ts';
+import { imageResize, rgbToPixels, rgbWords } from '../kernels/image.ts';
+import { resizeOnHost } from './hostResize.ts';
+import { Leases } from '../engine/leases.ts';
+
+/** [height, width] words, bytes R, G, B, A from the lowest. @throws UserError when the data has the wrong length */
+export function packPixels(image: RgbImage): Uint32Array {
+  const { width, height, data } = checkedImage(image);
+  const words = new Uint32Array(width * height);
+  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
+    words[i] = (0xff000000 | (data[k + 2]! << 16) | (data[k + 1]! << 8) | data[k]!) >>> 0;
+  }
+  return words;
+}
+
+/**
+ * An image as the kernels take it. Its bytes may lie in an ArrayBuffer, be clamped, or have an alpha channel, which is left out,
+ * as those of an ImageData do.
+ * @throws UserError that says what was expected
+ */
+export function checkedImage(image: RgbImage): RgbImage {
+  const { width, height } = image;
+  const fix = 'Pass { width, height, data } with RGB triples in a Uint8Array, row by row.';
+  for (const side of [width, height]) {
+    if (!Number.isSafeInteger(side) || side < 1)
+      throw new UserError(`an image of ${width}x${height} cannot be used.`, fix);
+  }
+  const given: unknown = image.data;
+  const isBytes = given instanceof Uint8Array || given instanceof Uint8ClampedArray;
+  if (!isBytes && !(given instanceof ArrayBuffer)) {
+    const kind = given === null || typeof given !== 'object' ? typeof given : given.constructor?.name;
+    throw new UserError(`the data of an image of ${width}x${height} is of the kind ${kind}, not bytes.`, fix);
+  }
+  const data = isBytes ? new Uint8Array(given.buffer, given.byteOffset, given.length) : new Uint8Array(given);
+  if (data.length === width * height * 3) return { width, height, data };
+  if (data.length !== width * height * 4) {
+    throw new UserError(
+      `an image of ${width}x${height} has ${data.length} bytes, expected ${width * height * 3}.`,
+      'Pass RGB triples, row by row.',
+    );
+  }
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0, k = 0; i < rgb.length; i += 3, k += 4) {
+    rgb[i] = data[k]!;
+    rgb[i + 1] = data[k + 1]!;
+    rgb[i + 2] = data[k + 2]!;
+  }
+  return { width, height, data: rgb };
+}
+
+/** The image of [height, width] pixel words. */
+export function unpackPixels(words: Uint32Array, width: number, height: number): RgbImage {
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
+    const word = words[i]!;
+    data[k] = word;
+    data[k + 1] = word >>> 8;
+    data[k + 2] = word >>> 16;
+  }
+  return { width, height, data };
+}
+
+/** Whether a device binds this many words at once. */
+export function bindable({ caps: { limits } }: Engine, words: number): boolean {
+  return 4 * words <= Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+}
+
+/** Whether a device resizes an image of that size: the first pass leaves rows of the network's width. */
+export function resizable(engine: Engine, width: number, height: number, side: number): boolean {
+  return bindable(engine, height * Math.max(width, side));
+}
+
+/** The plan for images of one size on the host: input `bytes` [rgbWords], output `pixels` [1, side, side]. */
+export function bytesToPixels(engine: Engine, width: number, height: number, side: number): Promise<Plan> {
+  const bytes = input('bytes', [rgbWords(width * height)], 'u32');
+  return engine.compile({ outputs: { pixels: imageResize(rgbToPixels(bytes, height, width), side, side) } });
+}
+
+/** The same for pixel words in rows of `rowPixels`: input `image` [1, height, rowPixels]. */
+export function rowsToPixels(
+  engine: Engine,
+  { width, height, rowPixels }: { readonly width: number; readonly height: number; readonly rowPixels: number },
+  side: number,
+): Promise<Plan> {
+  const image = input('image', [1, height, rowPixels], 'u32');
+  return engine.compile({ outputs: { pixels: imageResize(image, side, side, width) } });
+}
+
+/** What frees a plan together with its parameters, which are the filters of its image size. */
+export function disposerWithParameters(engine: Engine): (plan: Plan) => void {
+  return (plan) => {
+    engine.release(plan.parameters);
+    plan.destroy();
+  };
+}
+
+/** Copies bytes through the queue to a place that is a multiple of four; the last word is filled up. */
+export function writeBytes({ queue }: GPUDevice, buffer: GPUBuffer, offset: number, data: Uint8Array): void {
+  const whole = data.length - (data.length % 4);
+  if (whole > 0) queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, whole);
+  if (whole === data.length) return;
+  const last = new Uint8Array(4);
+  last.set(data.subarray(whole));
+  queue.writeBuffer(buffer, offset + whole, last);
+}
+
+/** Plans for this many image sizes are kept. */
+const SIZES_KEPT = 8;
+
+/** Resizes images of any size to the network's input, exactly as Pillow's antialiased bilinear filter does. */
+export class Resizer {
+  readonly #engine: Engine;
+  readonly #side: number;
+  readonly #plans: Leases<Plan>;
+
+  constructor(engine: Engine, side: number) {
+    this.#engine = engine;
+    this.#side = side;
+    this.#plans = new Leases('resizer', SIZES_KEPT, disposerWithParameters(engine));
+  }
+
+  /** @returns [side, side] pixel words @throws UserError for malformed pixels */
+  async resize(given: RgbImage): Promise<Uint32Array> {
+    const image = checkedImage(given);
+    const { width, height, data } = image;
+    const [engine, side] = [this.#engine, this.#side];
+    if (!resizable(engine, width, height, side)) return resizeOnHost(image, side);
+    if (width === side && height === side) return packPixels(image);
+    const lease = await this.#plans.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side));
+    try {
+      const plan = lease.value;
+      writeBytes(engine.device, plan.inputBuffer('bytes'), 0, data);
+      return (await plan.run({}, ['pixels']))['pixels'] as Uint32Array;
+    } finally {
+      lease.release();
+    }
+  }
+
+  destroy(): void {
+    this.#plans.destroy();
+  }
+}

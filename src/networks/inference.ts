@@ -1,0 +1,138 @@
+import { input, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
+import { conv2d } from '../kernels/conv2d.ts';
+import { convDistance } from '../kernels/convDistance.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { channelDistance, combineMaps, mapOf, stackMaps } from '../kernels/maps.ts';
+import { concatOuter, siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
+import { sliceOuter } from '../kernels/slice.ts';
+import { standardise } from '../kernels/standardise.ts';
+import type { Networks } from './networks.ts';
+
+/** The two raw maps and the combined one, each [N, 1, cells, cells]. */
+export interface AnomalyMaps {
+  readonly studentTeacher: Node;
+  readonly autoencoder: Node;
+  readonly combined: Node;
+}
+
+/** From pixels [N, side, side] to the maps. */
+export interface InferenceGraph extends AnomalyMaps {
+  readonly image: Node;
+}
+
+export interface InferenceOptions {
+  /** Whose maps: {@link anomalyMaps} by default, or {@link fusedAnomalyMaps}. */
+  readonly maps?: typeof anomalyMaps;
+  /** Bytes that a device can bind at once: larger batches run in parts. */
+  readonly bindable?: number;
+  /** Changes the maps' graph, such as into the one that runs on packed weights. @see integerGraph */
+  readonly rewrite?: (roots: readonly Node[]) => Node[];
+}
+
+/** Pixels, their normalisation, and the maps. */
+export function inferenceGraph(
+  networks: Networks,
+  quantiles: Node,
+  batch: number,
+  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, rewrite }: InferenceOptions = {},
+): InferenceGraph {
+  const maps: typeof anomalyMaps = (...given) => {
+    const result = float(...given);
+    if (!rewrite) return result;
+    const [studentTeacher, autoencoder, combined] = rewrite([
+      result.studentTeacher,
+      result.autoencoder,
+      result.combined,
+    ]);
+    return { studentTeacher: studentTeacher!, autoencoder: autoencoder!, combined: combined! };
+  };
+  const image = input('image', [batch, networks.side, networks.side], 'u32');
+  const x = imageToTensor(image);
+  const one = maps(networks, quantiles, input('one', [1, ...x.type.shape.slice(1)]));
+  const widest = Math.max(
+    ...topologicalOrder([one.combined])
+      .filter((node) => !parameterOf(node))
+      .map(bytesOf),
+  );
+  const most = Math.max(1, Math.floor(bindable / widest));
+  if (batch <= most) {
+    // All maps as one value, which one dispatch can write.
+    const { studentTeacher, autoencoder } = maps(networks, quantiles, x);
+    const all = stackMaps(studentTeacher, autoencoder, quantiles, 'map.all');
+    const map = (name: keyof AnomalyMaps, at: number) => mapOf(all, at, `map.${name}`);
+    return {
+      image,
+      studentTeacher: map('studentTeacher', 0),
+      autoencoder: map('autoencoder', 1),
+      combined: map('combined', 2),
+    };
+  }
+  const parts: AnomalyMaps[] = [];
+  for (let start = 0; start < batch; start += most) {
+    parts.push(maps(networks, quantiles, sliceOuter(x, start, Math.min(most, batch - start))));
+  }
+  const joined = (key: keyof AnomalyMaps) =>
+    parts.map((part) => part[key]).reduce((all, part) => concatOuter(all, part, `map.${key}`));
+  return {
+    image,
+    studentTeacher: joined('studentTeacher'),
+    autoencoder: joined('autoencoder'),
+    combined: joined('combined'),
+  };
+}
+
+function bytesOf(node: Node): number {
+  return 4 * size(node.type);
+}
+
+/**
+ * The definition: three networks side by side, then distances (EfficientAD, section 3.3).
+ * @param x [N, 3, side, side], ImageNet-normalised
+ */
+export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
+  const { teacher, student, autoencoder, channels } = networks;
+  const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const trunk = student.trunk(x);
+  const first = student.head(trunk, { channels: { start: 0, count: channels } });
+  const second = student.head(trunk, { channels: { start: channels, count: channels } });
+  const studentTeacher = channelDistance(features, first, 'map.studentTeacher');
+  const auto = channelDistance(autoencoder.forward(x), second, 'map.autoencoder');
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { studentTeacher, autoencoder: auto, combined };
+}
+
+/**
+ * The same values by less work. Teacher and student run as one network: their first layers are one convolution with twice
+ * the channels, the others one convolution in two groups. The normalised difference of their features is one last
+ * convolution over both trunks, and both distances are taken where the last convolutions end.
+ */
+export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
+  const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
+  const last = teacher.convolutions.length - 1;
+  const pairs = teacher.convolutions.map((ours, i) => [ours, student.convolutions[i]!] as const);
+  const alike = pairs.slice(0, last).every(([a, b]) => a.weight.type.shape.join() === b.weight.type.shape.join());
+  // The student of PDN-M has a wider last hidden layer.
+  if (!alike) return anomalyMaps(networks, quantiles, x);
+
+  const trunk = teacher.layers(x, (y, i, attrs) => {
+    const [t, s] = pairs[i]!;
+    const weight = concatOuter(t.weight.node, s.weight.node, `conv${i + 1}.weight`);
+    const bias = concatOuter(t.bias.node, s.bias.node, `conv${i + 1}.bias`);
+    return conv2d(y, weight, bias, { ...attrs, groups: i === 0 ? 1 : 2 }, `both.conv${i + 1}`);
+  });
+
+  const [t, s] = pairs[last]!;
+  const weights = siameseWeights(t.weight.node, s.weight.node, teacherStd.node, 'difference.weight');
+  const bias = siameseBias(t.bias.node, s.bias.node, teacherMean.node, teacherStd.node, 'difference.bias');
+  const studentTeacher = convDistance(trunk, weights, bias, undefined, { firstChannel: 0 }, 'map.studentTeacher');
+  const auto = convDistance(
+    trunk,
+    sliceOuter(s.weight.node, channels, channels),
+    sliceOuter(s.bias.node, channels, channels),
+    autoencoder.forward(x),
+    { firstChannel: t.weight.type.shape[1]! },
+    'map.autoencoder',
+  );
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { studentTeacher, autoencoder: auto, combined };
+}

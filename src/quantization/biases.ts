@@ -1,0 +1,122 @@
+import { convOutput } from '../kernels/conv2dShape.ts';
+import { activationCode, rangeOf } from '../kernels/storage.ts';
+import type { Networks } from '../networks/networks.ts';
+import { quantisableLayers } from './bitPlan.ts';
+import type { ActivationQuantiser, Quantisation } from './layers.ts';
+
+/** Means over images and output positions of what every tap of a convolution reads, [CI, KH, KW]; padding reads zero. */
+export interface TapMeans {
+  readonly float: Float64Array;
+  /** After the quantiser of the layer's input. */
+  readonly quantised: Float64Array;
+}
+
+/** How a convolution walks over its input. */
+export interface ConvWindow {
+  /** [CO, CI, KH, KW]. */
+  readonly weights: readonly number[];
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Gathers {@link TapMeans} of a layer's input over images. */
+export class TapObserver {
+  readonly #window: ConvWindow;
+  readonly #quantiser: (ActivationQuantiser & { readonly most: number }) | undefined;
+  readonly #sums: TapMeans;
+  #count = 0;
+
+  /** @param quantiser of the layer's input, with its largest code; none for a float input */
+  constructor(window: ConvWindow, quantiser?: ActivationQuantiser & { readonly most: number }) {
+    this.#window = window;
+    this.#quantiser = quantiser;
+    const taps = window.weights.slice(1).reduce((a, b) => a * b, 1);
+    this.#sums = { float: new Float64Array(taps), quantised: new Float64Array(taps) };
+  }
+
+  /** @param values one image's input [CI, height, width] */
+  add(values: Float32Array, height: number, width: number): void {
+    this.#addTo(this.#sums.float, values, height, width);
+    this.#addTo(this.#sums.quantised, this.#quantised(values), height, width);
+    this.#count += this.#outputs(height, 2) * this.#outputs(width, 3);
+  }
+
+  means(): TapMeans {
+    const mean = (sums: Float64Array) => sums.map((sum) => sum / Math.max(1, this.#count));
+    return { float: mean(this.#sums.float), quantised: mean(this.#sums.quantised) };
+  }
+
+  #outputs(size: number, dimension: 2 | 3): number {
+    const { weights, stride, padding } = this.#window;
+    return convOutput(size, weights[dimension]!, stride, padding);
+  }
+
+  #quantised(values: Float32Array): Float32Array {
+    if (!this.#quantiser) return values;
+    const { scale, zeroPoint, most } = this.#quantiser;
+    const range = rangeOf(scale, zeroPoint);
+    return values.map((value) => scale * (activationCode(value, range, most) - zeroPoint));
+  }
+
+  /** Sums along rows first: what a tap reads of a row does not depend on the tap's own row. */
+  #addTo(sums: Float64Array, values: Float32Array, height: number, width: number): void {
+    const { weights, stride, padding } = this.#window;
+    const [, channels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
+    const [outHeight, outWidth] = [this.#outputs(height, 2), this.#outputs(width, 3)];
+    const rows = new Float64Array(height);
+    for (let c = 0; c < channels; c++) {
+      for (let kx = 0; kx < kernelWidth; kx++) {
+        for (let y = 0; y < height; y++) {
+          const row = (c * height + y) * width;
+          let sum = 0;
+          for (let ox = 0; ox < outWidth; ox++) {
+            const x = ox * stride + kx - padding;
+            if (x >= 0 && x < width) sum += values[row + x]!;
+          }
+          rows[y] = sum;
+        }
+        for (let ky = 0; ky < kernelHeight; ky++) {
+          let sum = 0;
+          for (let oy = 0; oy < outHeight; oy++) {
+            const y = oy * stride + ky - padding;
+            if (y >= 0 && y < height) sum += rows[y]!;
+          }
+          const tap = (c * kernelHeight + ky) * kernelWidth + kx;
+          sums[tap] = sums[tap]! + sum;
+        }
+      }
+    }
+  }
+}
+
+/**
+ * Moves the biases of quantised layers so that every output channel keeps its mean over normal images: rounding of weights
+ * and activations shifts it, on flat backgrounds all in one direction (bias correction, Nagel et al. 2019).
+ * @param float the networks before quantising
+ * @param quantised the same with the values that the codes stand for; its biases are changed
+ * @param taps by layer; layers without keep their biases
+ */
+export function correctBiases(
+  float: Networks,
+  quantised: Networks,
+  quantisation: Quantisation,
+  taps: ReadonlyMap<string, TapMeans>,
+): void {
+  const before = quantisableLayers(float);
+  for (const [name, { weight, bias }] of quantisableLayers(quantised)) {
+    const means = taps.get(name);
+    const layer = quantisation.get(name);
+    if (!means || !layer) continue;
+    const after = layer.input ? means.quantised : means.float;
+    const exact = before.get(name)!.weight.data;
+    const rounded = weight.data;
+    const row = means.float.length;
+    bias.data = Float32Array.from(bias.data, (value, o) => {
+      let shift = 0;
+      for (let k = 0; k < row; k++) {
+        shift += exact[o * row + k]! * means.float[k]! - rounded[o * row + k]! * after[k]!;
+      }
+      return value + shift;
+    });
+  }
+}

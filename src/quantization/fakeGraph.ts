@@ -1,0 +1,75 @@
+import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
+import { conv2dOp } from '../kernels/conv2d.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
+import { fakeQuantise } from '../kernels/fakeQuantise.ts';
+import { sliceOuter } from '../kernels/slice.ts';
+import { layerOf } from './integerGraph.ts';
+import type { Quantisation, QuantisedLayer } from './layers.ts';
+import { codeOffset, codeRange } from '../formats/weightCodes.ts';
+
+/** The scales that fake-quantised training learns, as logarithms. */
+export interface LearnableScales {
+  /** Of the weights, by layer: [CO * CI / groupSize]. */
+  readonly weights: ReadonlyMap<string, Parameter>;
+  /** Of the inputs, by layer: [1]. */
+  readonly inputs: ReadonlyMap<string, Parameter>;
+}
+
+/** Parameters that start at a quantisation's scales. */
+export function learnableScales(quantisation: Quantisation): LearnableScales {
+  const weights = new Map<string, Parameter>();
+  const inputs = new Map<string, Parameter>();
+  const logarithms = (name: string, values: readonly number[]) =>
+    new Parameter(name, { shape: [values.length], dtype: 'f32' }, Float32Array.from(values, Math.log));
+  for (const [name, layer] of quantisation) {
+    if (layer.weights) weights.set(name, logarithms(`${name}.weight.logScale`, [...layer.weights.scales]));
+    if (layer.input) inputs.set(name, logarithms(`${name}.input.logScale`, [layer.input.scale]));
+  }
+  return { weights, inputs };
+}
+
+/** Codes of an activation quantiser relative to its zero point. */
+function activationCodes({ plan, input }: QuantisedLayer) {
+  const zeroPoint = input!.zeroPoint;
+  return { least: -zeroPoint, most: 2 ** plan.activations - 1 - zeroPoint, offset: 0 };
+}
+
+/**
+ * The graph for training and for evaluation in float: every convolution of a quantised layer reads its input and its weights
+ * through {@link fakeQuantise}, at the places where the integer graph quantises, so that both agree. Inputs without a static
+ * quantiser (half floats, dynamic ranges) stay float.
+ * @param roots a graph over float weights, such as {@link anomalyMaps}'
+ */
+export function fakeQuantizeGraph(roots: readonly Node[], quantisation: Quantisation, scales: LearnableScales): Node[] {
+  const weights = new Map<string, Node>();
+  const inputs = new Map<Node, Map<string, Node>>();
+  return rewriteGraph(roots, (node, original) => {
+    const use = layerOf(original);
+    const layer = use && quantisation.get(use.name);
+    if (!layer) return node;
+    const { name, slice } = use;
+    let [x, w, bias] = node.inputs as [Node, Node, Node];
+    const inputScale = scales.inputs.get(name);
+    if (inputScale) {
+      const known = inputs.get(x) ?? new Map<string, Node>();
+      inputs.set(x, known);
+      if (!known.has(name))
+        known.set(name, fakeQuantise(x, inputScale.node, activationCodes(layer), `${name}.input.fake`));
+      x = known.get(name)!;
+    }
+    const weightScale = scales.weights.get(name);
+    if (weightScale && layer.weights) {
+      const { bits } = layer.weights;
+      const whole = slice ? w.inputs[0]! : w;
+      if (!parameterOf(whole)) return node;
+      const [least, most] = codeRange(bits);
+      if (!weights.has(name)) {
+        const attrs = { least, most, offset: codeOffset(bits) };
+        weights.set(name, fakeQuantise(whole, weightScale.node, attrs, `${name}.weight.fake`));
+      }
+      const fake = weights.get(name)!;
+      w = slice ? sliceOuter(fake, slice.start, slice.count) : fake;
+    }
+    return makeNode(conv2dOp, [x, w, bias], node.attrs as Conv2dAttrs, node.label);
+  });
+}

@@ -1,0 +1,158 @@
+import { firstNotFinite } from '../checks/numbers.ts';
+import type { ImageSource } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
+import { input, type Node, topologicalOrder } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { anomalyMaps } from '../networks/inference.ts';
+import type { Networks } from '../networks/networks.ts';
+import { Resizer } from '../imaging/pixels.ts';
+import { type TapMeans, TapObserver } from './biases.ts';
+import { quantisableLayers } from './bitPlan.ts';
+import { layerOf } from './integerGraph.ts';
+import type { ActivationQuantiser } from './layers.ts';
+import { type RangeMethod, RangeObserver } from './ranges.ts';
+
+/** Float networks, and the normal images that are run through them. */
+export interface CalibrationRun {
+  readonly engine: Engine;
+  /** Their parameters stay on the engine. */
+  readonly networks: Networks;
+  readonly train: ImageSource;
+  /** Images at most, evenly spread over `train`; 32. */
+  readonly rangeImages?: number | undefined;
+  readonly onProgress?: ((progress: CalibrationProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CalibrationProgress {
+  readonly phase: 'equalise' | 'ranges' | 'means' | 'statistics';
+  /** Images. */
+  readonly done: number;
+  readonly total: number;
+}
+
+const RANGE_IMAGES = 32;
+/** Largest code of an 8-bit activation. */
+const LARGEST_CODE = 255;
+
+type Shape = readonly [batch: number, channels: number, height: number, width: number];
+
+/** The float graph's convolutions, by layer. */
+function layerNodes(networks: Networks, x: Node): Map<string, Node> {
+  const quantiles = input('quantiles', [4]);
+  const maps = anomalyMaps(networks, quantiles, x);
+  const nodes = new Map<string, Node>();
+  for (const node of topologicalOrder([maps.studentTeacher, maps.autoencoder])) {
+    const use = layerOf(node);
+    if (use) nodes.set(use.name, node);
+  }
+  return nodes;
+}
+
+/** The float graph's value that each layer reads, by layer. @param x normalised images [N, 3, side, side] */
+export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
+  return new Map([...layerNodes(networks, x)].map(([name, node]) => [name, node.inputs[0]!]));
+}
+
+/** Largest magnitude of every channel of the inputs of some layers [CI], by layer. */
+export async function channelMaxima(
+  run: CalibrationRun,
+  layers: readonly string[],
+): Promise<Map<string, Float32Array>> {
+  const maxima = new Map<string, Float32Array>();
+  await readInputs(run, 'equalise', layers, (readers, values, [, channels]) => {
+    const plane = values.length / channels;
+    for (const layer of readers) {
+      const largest = maxima.get(layer) ?? new Float32Array(channels);
+      maxima.set(layer, largest);
+      values.forEach((value, i) => {
+        const c = Math.floor(i / plane);
+        if (Math.abs(value) > largest[c]!) largest[c] = Math.abs(value);
+      });
+    }
+  });
+  return maxima;
+}
+
+/** 8-bit quantisers of the inputs of some layers, by layer. */
+export async function inputRanges(
+  run: CalibrationRun,
+  layers: readonly string[],
+  method?: RangeMethod,
+): Promise<Map<string, ActivationQuantiser>> {
+  const observers = new Map<string, RangeObserver>();
+  await readInputs(run, 'ranges', layers, (readers, values) => {
+    // Layers that read the same values share an observer.
+    const observer = observers.get(readers[0]!) ?? new RangeObserver();
+    for (const layer of readers) observers.set(layer, observer);
+    observer.add(values);
+  });
+  return new Map([...observers].map(([name, observer]) => [name, observer.quantiser(8, method)]));
+}
+
+/** What every tap of some layers reads on average, before and after the quantisers of their inputs; float ones have none. */
+export async function inputMeans(
+  run: CalibrationRun,
+  layers: readonly string[],
+  ranges: ReadonlyMap<string, ActivationQuantiser>,
+): Promise<Map<string, TapMeans>> {
+  const { networks } = run;
+  const parameters = quantisableLayers(networks);
+  const image = input('image', [1, networks.side, networks.side], 'u32');
+  const observers = new Map<string, TapObserver>();
+  for (const [name, { attrs }] of layerNodes(networks, imageToTensor(image))) {
+    if (!layers.includes(name)) continue;
+    const range = ranges.get(name);
+    const { stride, padding } = attrs as Conv2dAttrs;
+    const window = { weights: parameters.get(name)!.weight.type.shape, stride, padding };
+    observers.set(name, new TapObserver(window, range && { ...range, most: LARGEST_CODE }));
+  }
+  await readInputs(run, 'means', [...observers.keys()], (readers, values, [, , height, width]) => {
+    for (const layer of readers) observers.get(layer)!.add(values, height, width);
+  });
+  return new Map([...observers].map(([name, observer]) => [name, observer.means()]));
+}
+
+/** Runs images through the networks. @param visit gets what some layers read, [1, channels, height, width] */
+async function readInputs(
+  { engine, networks, train, rangeImages = RANGE_IMAGES, onProgress, signal }: CalibrationRun,
+  phase: CalibrationProgress['phase'],
+  wanted: readonly string[],
+  visit: (layers: readonly string[], values: Float32Array, shape: Shape) => void,
+): Promise<void> {
+  if (wanted.length === 0) return;
+  const { side } = networks;
+  const image = input('image', [1, side, side], 'u32');
+  const readers = new Map<Node, string[]>();
+  for (const [name, node] of layerInputs(networks, imageToTensor(image))) {
+    if (wanted.includes(name)) readers.set(node, [...(readers.get(node) ?? []), name]);
+  }
+  const nodes = [...readers];
+  const keys = nodes.map((_, i) => `input${i}`);
+  const plan = await engine.compile({ outputs: Object.fromEntries(nodes.map(([node], i) => [keys[i]!, node])) });
+  const resizer = new Resizer(engine, side);
+  const total = Math.min(rangeImages, train.count);
+  try {
+    for (let i = 0; i < total; i++) {
+      signal?.throwIfAborted();
+      const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
+      const values = await plan.run({ image: pixels }, keys);
+      nodes.forEach(([node, layers], k) => {
+        const own = values[keys[k]!] as Float32Array;
+        const at = firstNotFinite(own);
+        if (at >= 0)
+          throw new UserError(
+            `the input of ${layers[0]} is ${own[at]} on a training image, so it has no range.`,
+            "The networks' values overflow: train the model again.",
+          );
+        visit(layers, own, node.type.shape as Shape);
+      });
+      onProgress?.({ phase, done: i + 1, total });
+    }
+  } finally {
+    plan.destroy();
+    resizer.destroy();
+  }
+}

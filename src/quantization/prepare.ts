@@ -1,0 +1,145 @@
+import { input } from '../engine/graph.ts';
+import { quote, UserError } from '../errors.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import type { Networks } from '../networks/networks.ts';
+import { Resizer } from '../imaging/pixels.ts';
+import { ChannelStatistics } from '../math/statistics.ts';
+import { correctBiases, type TapMeans } from './biases.ts';
+import { type BitPlan, checkLayerPlans, quantisableLayers } from './bitPlan.ts';
+import { equalisableLayers, equaliseNetworks } from './equalise.ts';
+import { integerGraph, type LayerCache } from './integerGraph.ts';
+import { type CalibrationRun, channelMaxima, inputMeans, inputRanges } from './layerInputs.ts';
+import { type ActivationQuantiser, type Quantisation, quantiseNetworks } from './layers.ts';
+import type { RangeMethod } from './ranges.ts';
+
+/** What the plans to come are prepared for. */
+export interface PreparationSettings {
+  /**
+   * `integer`: activations may have 8 bits, so channels are equalised and ranges taken. `float`: they have 16 or 32, and the
+   * networks stay as they are.
+   */
+  readonly activations: 'integer' | 'float';
+  /** Layers that plans may name; all by default. */
+  readonly layers?: readonly string[];
+  /** How the ranges of activations are chosen; `minmax` by default. */
+  readonly method?: RangeMethod;
+}
+
+/**
+ * What every quantisation of some float networks starts from. It is values of the host alone: nothing has to be freed, and it
+ * may be used as often as wanted.
+ */
+export interface PreparedNetworks {
+  readonly activations: PreparationSettings['activations'];
+  readonly layers: ReadonlySet<string>;
+  /** The float networks; of equal function and more equal channels for integer activations. */
+  readonly networks: Networks;
+  /** 8-bit quantisers of the layers' inputs; none for float activations. */
+  readonly ranges: ReadonlyMap<string, ActivationQuantiser>;
+  readonly means: ReadonlyMap<string, TapMeans>;
+}
+
+/** What a plan has to be prepared for. @throws UserError for a plan of other layers */
+export function preparationFor(
+  { layers }: BitPlan,
+  networks: Networks,
+): Required<Pick<PreparationSettings, 'activations' | 'layers'>> {
+  checkLayerPlans(layers, networks);
+  const isInteger = Object.values(layers).some(({ activations }) => activations <= 8);
+  return { activations: isInteger ? 'integer' : 'float', layers: Object.keys(layers) };
+}
+
+/**
+ * Reads calibration images through float networks, which are not changed.
+ * @throws UserError without images, for layers that are not there, or when the networks' values overflow
+ */
+export async function prepareNetworks(run: CalibrationRun, settings: PreparationSettings): Promise<PreparedNetworks> {
+  const known = quantisableLayers(run.networks);
+  const { activations, method, layers = [...known.keys()] } = settings;
+  const unknown = layers.find((name) => !known.has(name));
+  if (unknown !== undefined)
+    throw new UserError(
+      `quantisation cannot be prepared for the layer ${quote(unknown)}, which this detector does not have.`,
+      `It has ${[...known.keys()].join(', ')}.`,
+    );
+  if (run.train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
+  const common = { activations, layers: new Set(layers) };
+  if (activations === 'float') {
+    const ranges = new Map();
+    return { ...common, networks: run.networks, ranges, means: await inputMeans(run, layers, ranges) };
+  }
+  const networks = await equalise(run);
+  try {
+    const equal = { ...run, networks };
+    const ranges = await inputRanges(equal, layers, method);
+    return { ...common, networks, ranges, means: await inputMeans(equal, layers, ranges) };
+  } finally {
+    run.engine.release(networks.parameters);
+  }
+}
+
+/** Float networks of equal function whose channels have more equal ranges. @see equaliseNetworks */
+export async function equalise(run: CalibrationRun): Promise<Networks> {
+  const { networks } = run;
+  return equaliseNetworks(networks, await channelMaxima(run, equalisableLayers(networks)));
+}
+
+/**
+ * Rounds the weights of all layers that a plan names; biases make up for what that does to the means of channels.
+ * @returns networks of their own with the values that the codes stand for, and the codes
+ * @throws UserError for a plan that was not prepared for
+ */
+export function quantisePrepared(
+  prepared: PreparedNetworks,
+  plan: BitPlan,
+): { readonly networks: Networks; readonly quantisation: Quantisation } {
+  checkPrepared(prepared, plan);
+  const { networks, quantisation } = quantiseNetworks(prepared.networks, plan, prepared.ranges);
+  correctBiases(prepared.networks, networks, quantisation, prepared.means);
+  return { networks, quantisation };
+}
+
+function checkPrepared({ networks, activations: kind, layers }: PreparedNetworks, plan: BitPlan): void {
+  checkLayerPlans(plan.layers, networks);
+  for (const [name, { activations }] of Object.entries(plan.layers)) {
+    if (activations === 4)
+      throw new UserError(
+        `the bit plan gives ${name} activations of 4 bits, which are only simulated.`,
+        'Use 8, 16 or 32.',
+      );
+    if (!layers.has(name))
+      throw new UserError(`the layer ${quote(name)} was not prepared.`, 'Name it when quantisation is prepared.');
+    if (activations === 8 && kind === 'float')
+      throw new UserError(
+        `the bit plan gives ${name} activations of 8 bits, and quantisation was prepared for float ones.`,
+        "Prepare it for 'integer' activations.",
+      );
+  }
+}
+
+/** Mean and deviation of the quantised teacher's features over all images, written into the networks. */
+export async function quantisedStatistics(run: CalibrationRun, quantisation: Quantisation): Promise<void> {
+  const { engine, networks, train, onProgress, signal } = run;
+  const { side, teacher, channels, teacherMean, teacherStd } = networks;
+  const cache: LayerCache = new Map();
+  const image = input('image', [1, side, side], 'u32');
+  const [features] = integerGraph([teacher.forward(imageToTensor(image))], quantisation, cache);
+  const plan = await engine.compile({ outputs: { features: features! } });
+  const resizer = new Resizer(engine, side);
+  const statistics = new ChannelStatistics(channels);
+  try {
+    for (let i = 0; i < train.count; i++) {
+      signal?.throwIfAborted();
+      const result = await plan.run({ image: await resizer.resize(await train.image(i)) }, ['features']);
+      statistics.add(result['features'] as Float32Array);
+      onProgress?.({ phase: 'statistics', done: i + 1, total: train.count });
+    }
+  } finally {
+    plan.destroy();
+    resizer.destroy();
+    engine.release([...cache.values(), ...teacher.parameters]);
+  }
+  const { mean, std } = statistics.result();
+  teacherMean.data = mean;
+  teacherStd.data = std;
+}
