@@ -9,12 +9,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { summarise, type Timing } from '../src/measure/measure.ts';
 import { detectCaps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { spin } from '../src/engine/sample.ts';
 import { scoped } from '../src/engine/scopes.ts';
+import { summarise, type Timing } from '../src/measure/measure.ts';
 import { fusedAnomalyMaps } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { parsePdnSize } from '../src/networks/pdn.ts';

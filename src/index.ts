@@ -15,6 +15,27 @@ export {
   PART_NAMES,
   renderSpecimen,
 } from './data/synthetic/generate.ts';
+export { calibrate } from './detector/calibrate.ts';
+export { conformalThreshold, type Threshold } from './detector/conformal.ts';
+export {
+  Detector,
+  type DetectorState,
+  type Prediction,
+  type Provenance,
+} from './detector/detector.ts';
+export { loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
+export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
+export {
+  type ApplyPlanOptions,
+  type PreparedQuantisation,
+  type PrepareQuantisationOptions,
+  prepareQuantisation,
+  type QuantizeOptions,
+  type QuantizeProgress,
+  quantize,
+} from './detector/quantize.ts';
+export { mapScore } from './detector/score.ts';
+export { hardMean } from './detectorOps/hardMean.ts';
 export {
   type DoctorFailure,
   type DoctorOptions,
@@ -24,7 +45,6 @@ export {
   type VariantHealth,
   type Verdict,
 } from './doctor/doctor.ts';
-export type { SmokeResult } from './selfTest/smoke.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export type { CompileOptions } from './engine/compile.ts';
@@ -71,6 +91,15 @@ export {
   UnreadableImageError,
 } from './evaluation/evaluate.ts';
 export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
+export { readSafetensors, type TensorFile, writeSafetensors } from './formats/safetensors.ts';
+export {
+  dequantiseWeights,
+  packCodes,
+  type QuantisedWeights,
+  quantiseWeights,
+  unpackCodes,
+  type WeightBits,
+} from './formats/weightCodes.ts';
 export { gradient } from './gradients/gradient.ts';
 export { GRADIENT_RULES } from './gradients/rules.ts';
 export {
@@ -108,29 +137,8 @@ export {
 } from './metrics/overlap.ts';
 export { auroc, type BinaryMetrics, binaryMetrics } from './metrics/ranking.ts';
 export { Autoencoder } from './networks/autoencoder.ts';
-export { calibrate } from './detector/calibrate.ts';
-export { conformalThreshold, type Threshold } from './detector/conformal.ts';
-export {
-  Detector,
-  type DetectorState,
-  type Prediction,
-  type Provenance,
-} from './detector/detector.ts';
-export { loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export { Networks, parameterCount } from './networks/networks.ts';
 export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './networks/pdn.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
-export {
-  type ApplyPlanOptions,
-  type PreparedQuantisation,
-  type PrepareQuantisationOptions,
-  prepareQuantisation,
-  type QuantizeOptions,
-  type QuantizeProgress,
-  quantize,
-} from './detector/quantize.ts';
-export { readSafetensors, type TensorFile, writeSafetensors } from './formats/safetensors.ts';
-export { mapScore } from './detector/score.ts';
 export { exportDetector } from './onnx/detector.ts';
 export { exportOnnx } from './onnx/export.ts';
 export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantization/bitPlan.ts';
@@ -143,17 +151,11 @@ export {
   quantiseNetworks,
 } from './quantization/layers.ts';
 export { type RangeMethod, RangeObserver } from './quantization/ranges.ts';
-export {
-  dequantiseWeights,
-  packCodes,
-  type QuantisedWeights,
-  quantiseWeights,
-  unpackCodes,
-  type WeightBits,
-} from './formats/weightCodes.ts';
 export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
+export { studyCsv, studyMarkdown } from './report/study/tables.ts';
+export type { SmokeResult } from './selfTest/smoke.ts';
 export { ARMS, type Arm } from './study/arms.ts';
 export { type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
 export { type ArmSummary, type Comparison, compareArms, summariseArms } from './study/comparisons.ts';
@@ -161,7 +163,6 @@ export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
 export type { RunRecord, StepRecord } from './study/record.ts';
 export { StudyRunner } from './study/runner.ts';
 export { checkStudySettings, type StudySettings } from './study/settings.ts';
-export { studyCsv, studyMarkdown } from './report/study/tables.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export {

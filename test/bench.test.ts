@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/measure/kernels.ts';
-import { quantile, summarise } from '../src/measure/measure.ts';
-import { measurePeaks, type Peaks } from '../src/measure/peak.ts';
-import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/measure/roofline.ts';
 import { benchLayers } from '../src/bench/suites.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { planRepeats, repeatsFor, sampleSize, spin, stampedTime, stopwatch, timeRuns } from '../src/engine/sample.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/measure/kernels.ts';
+import { quantile, summarise } from '../src/measure/measure.ts';
+import { measurePeaks, type Peaks } from '../src/measure/peak.ts';
+import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/measure/roofline.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { engine } from './gpu.ts';
 

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { quantize } from '../src/detector/quantize.ts';
 import { randomValues } from '../src/doctor/values.ts';
 import { input } from '../src/engine/graph.ts';
+import { Resizer } from '../src/imaging/pixels.ts';
 import { conv2d, conv2dReference } from '../src/kernels/conv2d.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
-import { Detector } from '../src/detector/detector.ts';
-import { Resizer } from '../src/imaging/pixels.ts';
-import { quantize } from '../src/detector/quantize.ts';
 import { TapObserver } from '../src/quantization/biases.ts';
 import { quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { inputMeans, layerInputs } from '../src/quantization/layerInputs.ts';

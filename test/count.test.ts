@@ -1,6 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { countOperations } from '../src/measure/count.ts';
-import { rangeNode } from '../src/measure/kernels.ts';
 import { input } from '../src/engine/graph.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { GRAD_BLOCKS } from '../src/gradients/gradBlock.ts';
@@ -8,6 +6,8 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import { BLOCK_32x32, BLOCK_32x64, BLOCK_64x64, BLOCK_128x128 } from '../src/kernels/conv2dTile.ts';
 import { packedWords, qconv2d } from '../src/kernels/qconv2d.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
+import { countOperations } from '../src/measure/count.ts';
+import { rangeNode } from '../src/measure/kernels.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

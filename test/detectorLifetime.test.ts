@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { prepareQuantisation, type QuantizeProgress } from '../src/detector/quantize.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError } from '../src/engine/errors.ts';
-import { Detector } from '../src/detector/detector.ts';
 import { Leases } from '../src/engine/leases.ts';
-import { prepareQuantisation, type QuantizeProgress } from '../src/detector/quantize.ts';
 import { openDevice } from '../src/node/device.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { crop } from './crop.ts';

@@ -137,7 +137,9 @@ describe('raad doctor', () => {
 
 test.runIf(process.env['RAAD_TEST'] === 'full')('golden values are those of the float64 references', async () => {
   const { goldenValues } = await import('../src/selfTest/smoke.ts');
-  const golden = JSON.parse(readFileSync(fileURLToPath(new URL('../src/selfTest/golden.json', import.meta.url)), 'utf8'));
+  const golden = JSON.parse(
+    readFileSync(fileURLToPath(new URL('../src/selfTest/golden.json', import.meta.url)), 'utf8'),
+  );
   const rounded = JSON.parse(
     JSON.stringify(goldenValues(), (_, value) => (typeof value === 'number' ? Number(value.toPrecision(9)) : value)),
   );

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { create } from 'webgpu';
+import { Detector } from '../src/detector/detector.ts';
 import { requestDevice } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DeviceError } from '../src/engine/errors.ts';
 import { input } from '../src/engine/graph.ts';
 import { add } from '../src/kernels/elementwise.ts';
-import { Detector } from '../src/detector/detector.ts';
 import { listAdapters } from '../src/node/device.ts';
 import { device, engine } from './gpu.ts';
 import { savedImage } from './savedFiles.ts';

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../src/math/random.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -13,6 +12,7 @@ import { avgPool2d } from '../src/kernels/avgPool2d.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { add } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
+import { Random } from '../src/math/random.ts';
 import { openDevice } from '../src/node/device.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { type EvaluateOptions, evaluate, type TestSource, UnreadableImageError } from '../src/evaluation/evaluate.ts';
-import { componentRegions } from '../src/metrics/overlap.ts';
 import { calibrate } from '../src/detector/calibrate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { mapScore } from '../src/detector/score.ts';
+import { type EvaluateOptions, evaluate, type TestSource, UnreadableImageError } from '../src/evaluation/evaluate.ts';
+import { componentRegions } from '../src/metrics/overlap.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 

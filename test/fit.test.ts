@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Engine } from '../src/engine/engine.ts';
-import type { Parameter } from '../src/engine/graph.ts';
-import { UserError } from '../src/errors.ts';
 import { calibrate } from '../src/detector/calibrate.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { saveDetector } from '../src/detector/modelFile.ts';
+import { Engine } from '../src/engine/engine.ts';
+import type { Parameter } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';

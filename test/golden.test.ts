@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { evaluateReference, input, type Node, topologicalOrder } from '../src/engine/graph.ts';
+import { readSafetensors } from '../src/formats/safetensors.ts';
 import { squaredDifference } from '../src/kernels/elementwise.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { readSafetensors } from '../src/formats/safetensors.ts';
 import { LOSS_NAMES, lossGraph, optimiser } from '../src/train/step.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';

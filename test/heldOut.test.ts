@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { extent } from '../src/math/extent.ts';
 import { farAbove, imageNames, mapLevel, mapRange } from '../src/detector/heldOut.ts';
+import { extent } from '../src/math/extent.ts';
 
 describe('held-out images far above the others', () => {
   test.each([

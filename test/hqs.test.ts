@@ -1,21 +1,21 @@
 import { describe, expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
-import { Random } from '../src/math/random.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/detector/detector.ts';
 import { evaluateReference, input } from '../src/engine/graph.ts';
+import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { type AllocateOptions, allocate, roundingErrors } from '../src/hqs/allocate.ts';
 import { LayerMapReader, placeLayerMap } from '../src/hqs/layerMaps.ts';
 import { gramMatrix, linearCka, RidgeRegression } from '../src/hqs/linear.ts';
 import { autoencoderScores, type LayerScore, layerScores, ompqScores } from '../src/hqs/scores.ts';
 import { widthDifferences } from '../src/hqs/stability.ts';
+import { packPixels } from '../src/imaging/pixels.ts';
 import { placeMap } from '../src/kernels/maps.ts';
+import { Random } from '../src/math/random.ts';
 import { bootstrapInterval, meanAt } from '../src/metrics/bootstrap.ts';
-import { Detector } from '../src/detector/detector.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { Pdn } from '../src/networks/pdn.ts';
-import { packPixels } from '../src/imaging/pixels.ts';
 import { layerBytes, parseBitPlan } from '../src/quantization/bitPlan.ts';
-import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError, DeviceLostError } from '../src/engine/errors.ts';
 import { input } from '../src/engine/graph.ts';
 import { add } from '../src/kernels/elementwise.ts';
-import { Detector } from '../src/detector/detector.ts';
 import { openDevice } from '../src/node/device.ts';
 import { fit } from '../src/train/fit.ts';
 import { savedImage, savedRun } from './savedFiles.ts';

@@ -4,8 +4,8 @@ import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Engine } from '../src/engine/engine.ts';
 import { Detector } from '../src/detector/detector.ts';
+import { Engine } from '../src/engine/engine.ts';
 import { openDevice } from '../src/node/device.ts';
 import { untrainedDetector } from './untrained.ts';
 

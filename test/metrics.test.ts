@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { readSafetensors } from '../src/formats/safetensors.ts';
 import { Random } from '../src/math/random.ts';
 import { connectedComponents } from '../src/metrics/components.ts';
 import { componentRegions, PixelPool, pixelMetrics, type ScoredMap, saturationArea } from '../src/metrics/overlap.ts';
 import { auroc, binaryMetrics } from '../src/metrics/ranking.ts';
-import { readSafetensors } from '../src/formats/safetensors.ts';
 
 const GOLDEN = new URL('golden/', import.meta.url);
 

@@ -1,10 +1,10 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type DetectorState, mapQuantilesParameter } from '../src/detector/detector.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, rangeOf, storeOp } from '../src/kernels/storage.ts';
-import { type DetectorState, mapQuantilesParameter } from '../src/detector/detector.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
 import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { quantiseNetworks } from '../src/quantization/layers.ts';
-import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { rangesOf } from './agreement.ts';
 import { engine } from './gpu.ts';
 import { compareWithOnnx } from './onnxAgreement.ts';

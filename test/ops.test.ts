@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DETECTOR_GRADIENT_RULES } from '../src/detectorOps/gradients.ts';
 import { compareResult } from '../src/doctor/check.ts';
 import { pathName } from '../src/doctor/paths.ts';
 import { randomValues } from '../src/doctor/values.ts';
@@ -38,7 +39,7 @@ describe.skipIf(process.env['RAAD_KERNELS'] === 'gpu')('gradients', () => {
       target.data = Float32Array.from(randomValues(target.node, 'normal', 7));
       const loss = mean(squaredDifference(output, target.node));
       const wrt = row.gradient!.map((i) => inputs[i]!);
-      const gradients = gradient([loss], wrt);
+      const gradients = gradient([loss], wrt, DETECTOR_GRADIENT_RULES);
       const reference = evaluateReference(gradients, values);
 
       // The rule against central differences of the float64 reference, at a few elements. Steps that cross a kink of a

@@ -1,15 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { COUNTED, countOperations, type OperationCounts } from '../src/measure/count.ts';
 import { CARDS, f32GFlops, MACHINES, measuredMachine, withMatrices } from '../src/bench/machines.ts';
 import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
-import { COUNTED_SHADERS, workOf } from '../src/measure/work.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import type { VariantChoice } from '../src/engine/lower.ts';
 import type { Precision } from '../src/engine/variants.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
+import { concatOuter } from '../src/kernels/concat.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDifference, convDistance } from '../src/kernels/convDistance.ts';
 import { foldSplits } from '../src/kernels/foldSplits.ts';
@@ -18,12 +17,13 @@ import { channelDistance, combineMaps, stackMaps } from '../src/kernels/maps.ts'
 import { pad2d } from '../src/kernels/pad2d.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
-import { concatOuter } from '../src/detectorOps/siamese.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardise } from '../src/kernels/standardise.ts';
 import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
+import { COUNTED, countOperations, type OperationCounts } from '../src/measure/count.ts';
+import { COUNTED_SHADERS, workOf } from '../src/measure/work.ts';
 import { engine } from './gpu.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';

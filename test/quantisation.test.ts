@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { randomSource } from '../src/doctor/values.ts';
-import { Networks } from '../src/networks/networks.ts';
-import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import {
   codeRange,
   dequantiseWeights,
@@ -12,6 +10,8 @@ import {
   unpackCodes,
   WEIGHT_BITS,
 } from '../src/formats/weightCodes.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 
 const networks = new Networks('xs', 128);
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Engine } from '../src/engine/engine.ts';
 import { Detector } from '../src/detector/detector.ts';
+import { Engine } from '../src/engine/engine.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { openDevice } from '../src/node/device.ts';
 import { untrainedDetector } from './untrained.ts';

@@ -1,6 +1,6 @@
 import { GOOD } from '../src/data/dataset.ts';
-import { Random } from '../src/math/random.ts';
 import { defectNames, renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Random } from '../src/math/random.ts';
 import { binaryMetrics } from '../src/metrics/ranking.ts';
 import { encodePng } from '../src/node/images.ts';
 import { overlayHeatmap } from '../src/report/heatmap.ts';

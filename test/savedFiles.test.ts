@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { loadDetector, readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
-import { loadDetector, readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { bitPlanText, type LayerPlan, parseBitPlan } from '../src/quantization/bitPlan.ts';
 import { fit } from '../src/train/fit.ts';
 import { engine } from './gpu.ts';

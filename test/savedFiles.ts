@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { ImageSource, RgbImage } from '../src/data/image.ts';
-import { randomWord } from '../src/kernels/random.ts';
 import { readSafetensors } from '../src/formats/safetensors.ts';
+import { randomWord } from '../src/kernels/random.ts';
 import { type FitOptions, PRESETS } from '../src/train/fit.ts';
 import type { PenaltySource } from '../src/train/penalty.ts';
 

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import type { Detector } from '../src/detector/detector.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, isInput, type Node, parameterOf, topologicalOrder } from '../src/engine/graph.ts';
 import { fuse } from '../src/engine/lower.ts';
 import { tuningKey } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
-import type { Detector } from '../src/detector/detector.ts';
-import { Networks } from '../src/networks/networks.ts';
 import { WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
+import { Networks } from '../src/networks/networks.ts';
 import { PRESETS, trainingGraph } from '../src/train/fit.ts';
 import lavapipe from '../src/tuning/lavapipe.json' with { type: 'json' };
 import swiftshader from '../src/tuning/swiftshader.json' with { type: 'json' };

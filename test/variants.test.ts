@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { countOperations } from '../src/measure/count.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -10,6 +9,7 @@ import { tune } from '../src/engine/tune.ts';
 import { Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../src/kernels/conv2dShape.ts';
+import { countOperations } from '../src/measure/count.ts';
 import { readVariants } from '../src/node/variants.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';

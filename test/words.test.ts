@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { MACHINES, withMatrices } from '../src/bench/machines.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { input, type Node, size } from '../src/engine/graph.ts';
 import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
+import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import type { WeightBits } from '../src/formats/weightCodes.ts';
+import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

@@ -1,11 +1,11 @@
 import { type Node, Parameter } from '../engine/graph.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { anomalyMaps, fusedAnomalyMaps, inferenceGraph } from '../networks/inference.ts';
 import { Networks } from '../networks/networks.ts';
 import type { PdnSize } from '../networks/pdn.ts';
 import { quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import { integerGraph } from '../quantization/integerGraph.ts';
 import { quantiseNetworks } from '../quantization/layers.ts';
-import type { WeightBits } from '../formats/weightCodes.ts';
 
 /** Which detector, as far as its kernels depend on it. */
 export interface DetectorShape {

@@ -1,10 +1,10 @@
+import type { Detector } from '../detector/detector.ts';
 import type { Engine } from '../engine/engine.ts';
 import { spin } from '../engine/sample.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import type { Precision } from '../engine/variants.ts';
-import type { Detector } from '../detector/detector.ts';
-import type { Networks } from '../networks/networks.ts';
 import { type MeasureOptions, measure, type Timing, WARM_UP } from '../measure/measure.ts';
+import type { Networks } from '../networks/networks.ts';
 
 /** What the time of a detector is kept under. @param kind `float`, `w8a8`, ... */
 export function detectorName({ size, side }: Pick<Networks, 'size' | 'side'>, batch: number, kind: string): string {

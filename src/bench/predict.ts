@@ -5,8 +5,8 @@ import { lower } from '../engine/lower.ts';
 import type { Dispatch } from '../engine/plan.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import { type AddedVariants, variantsOf } from '../engine/variants.ts';
-import { f32GFlops, type Machine } from './machines.ts';
 import { type Work, workOf } from '../measure/work.ts';
+import { f32GFlops, type Machine } from './machines.ts';
 
 /*
  * Time of a dispatch = launch gap + the largest of the times that these take:

@@ -7,11 +7,11 @@ import { fuse } from '../engine/lower.ts';
 import type { Plan } from '../engine/plan.ts';
 import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { type Precision, supportedVariants } from '../engine/variants.ts';
+import { type MeasureOptions, measure, type TimedCase, type Timing, WARM_UP } from '../measure/measure.ts';
+import { workOf } from '../measure/roofline.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../train/fit.ts';
-import { type MeasureOptions, measure, type TimedCase, type Timing, WARM_UP } from '../measure/measure.ts';
-import { workOf } from '../measure/roofline.ts';
 
 /** One line of a benchmark. */
 export interface BenchResult extends Timing {

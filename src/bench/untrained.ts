@@ -1,5 +1,5 @@
-import type { Engine } from '../engine/engine.ts';
 import { Detector, type DetectorOptions, type DetectorState } from '../detector/detector.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import { type Quantisation, quantiseNetworks } from '../quantization/layers.ts';

@@ -1,5 +1,5 @@
-import type { Peaks } from '../measure/peak.ts';
 import type { Caps } from '../engine/caps.ts';
+import type { Peaks } from '../measure/peak.ts';
 import { writeAtomically } from '../node/output.ts';
 import { ownVersion } from '../node/version.ts';
 import type { Arguments } from './arguments.ts';

@@ -1,3 +1,6 @@
+import type { Engine } from '../engine/engine.ts';
+import { WEIGHT_BITS } from '../formats/weightCodes.ts';
+import { convOutput } from '../kernels/conv2dShape.ts';
 import {
   BENCH_KERNELS,
   type BenchKernel,
@@ -11,10 +14,7 @@ import {
 } from '../measure/kernels.ts';
 import { measurePeaks, type Peaks } from '../measure/peak.ts';
 import { boundOf, peakOf } from '../measure/roofline.ts';
-import type { Engine } from '../engine/engine.ts';
-import { convOutput } from '../kernels/conv2dShape.ts';
 import { assertOutputs, writeAtomically } from '../node/output.ts';
-import { WEIGHT_BITS } from '../formats/weightCodes.ts';
 import { barChart } from '../report/barChart.ts';
 import { toCsv } from '../report/csv.ts';
 import { metricsTable } from '../report/table.ts';

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { type BenchCase, measure, type Timing } from '../measure/measure.ts';
 import { renderSpecimen } from '../data/synthetic/generate.ts';
-import { spin } from '../engine/sample.ts';
 import { Detector, type DetectorState } from '../detector/detector.ts';
+import { spin } from '../engine/sample.ts';
+import { type BenchCase, measure, type Timing } from '../measure/measure.ts';
 import { assertOutputs } from '../node/output.ts';
 import { metricsTable } from '../report/table.ts';
 import { type Arguments, readPrecision, UsageError, wholeNumber } from './arguments.ts';

@@ -1,8 +1,8 @@
 import { splitHeldOut } from '../data/dataset.ts';
-import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../errors.ts';
 import { Detector, type DetectorState } from '../detector/detector.ts';
 import { readModel } from '../detector/modelFile.ts';
+import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../errors.ts';
 import { openDatasets, trainingDigest } from '../node/datasets.ts';
 import { readBytes } from '../node/files.ts';
 import { openStudyData } from '../node/study.ts';

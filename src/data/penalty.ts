@@ -8,8 +8,8 @@
  */
 
 import { UserError } from '../errors.ts';
-import type { RgbImage } from './image.ts';
 import { Random } from '../math/random.ts';
+import type { RgbImage } from './image.ts';
 import { clamp, cosTurns, mix, sinTurns } from './synthetic/arithmetic.ts';
 import { hash, hashNormal } from './synthetic/noise.ts';
 

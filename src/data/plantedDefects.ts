@@ -1,5 +1,5 @@
-import type { RgbImage } from './image.ts';
 import { Random } from '../math/random.ts';
+import type { RgbImage } from './image.ts';
 import { fractalNoise, gradientNoise } from './synthetic/noise.ts';
 
 /** Kinds of defects that are planted on images of good parts. */

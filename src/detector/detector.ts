@@ -6,14 +6,14 @@ import type { Plan } from '../engine/plan.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import type { Placement } from '../kernels/maps.ts';
+import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
+import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
 import type { Quantisation } from '../quantization/layers.ts';
 import type { Threshold } from './conformal.ts';
 import { ImageChain } from './imageChain.ts';
-import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
 import type { OtherSection } from './modelSections.ts';
-import type { Networks } from '../networks/networks.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
 

@@ -2,13 +2,11 @@ import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { input } from '../engine/graph.ts';
+import { type Lease, Leases } from '../engine/leases.ts';
 import type { Plan } from '../engine/plan.ts';
 import { StagingPool } from '../engine/staging.ts';
 import { UserError } from '../errors.ts';
-import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
-import { maximum } from '../kernels/maximum.ts';
 import { resizeOnHost } from '../imaging/hostResize.ts';
-import { type Lease, Leases } from '../engine/leases.ts';
 import {
   bindable,
   bytesToPixels,
@@ -18,6 +16,8 @@ import {
   rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
+import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
+import { maximum } from '../kernels/maximum.ts';
 import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
 import { checkMap } from './score.ts';
 

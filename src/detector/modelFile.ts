@@ -2,15 +2,15 @@ import { parseJson } from '../checks/json.ts';
 import type { Engine } from '../engine/engine.ts';
 import { size } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
-import { floatToHalf } from '../formats/half.ts';
-import type { Quantisation, QuantisedLayer } from '../quantization/layers.ts';
-import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
 import { openChecked, writeChecked } from '../formats/checksum.ts';
+import { floatToHalf } from '../formats/half.ts';
+import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from '../formats/safetensors.ts';
+import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { Quantisation, QuantisedLayer } from '../quantization/layers.ts';
 import { Detector, type DetectorOptions, type DetectorState } from './detector.ts';
 import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
 import { type OtherSection, parseSections, sectionOf, sectionsText } from './modelSections.ts';
-import type { Networks } from '../networks/networks.ts';
-import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from '../formats/safetensors.ts';
 
 /** Version of the file format that is written; all up to it are read. */
 export const MODEL_VERSION = 3;

@@ -2,12 +2,12 @@ import { isRecord } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import type { Placement } from '../kernels/maps.ts';
-import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantization/bitPlan.ts';
-import { type ActivationQuantiser, needsRange } from '../quantization/layers.ts';
 import { isSide, SIDES } from '../networks/autoencoder.ts';
-import type { DetectorState } from './detector.ts';
 import { Networks } from '../networks/networks.ts';
 import { PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
+import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantization/bitPlan.ts';
+import { type ActivationQuantiser, needsRange } from '../quantization/layers.ts';
+import type { DetectorState } from './detector.ts';
 
 /** A quantised layer without its weights. */
 export interface HeaderLayer {

@@ -1,7 +1,7 @@
 import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
-import type { ModelHeader } from './modelHeader.ts';
 import type { TensorEntry } from '../formats/safetensors.ts';
+import type { ModelHeader } from './modelHeader.ts';
 
 /** A part of a model file that this program does not know, and may leave out: it is kept as it is and written again. */
 export interface OtherSection {

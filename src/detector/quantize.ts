@@ -1,5 +1,6 @@
 import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
 import type { CalibrationProgress } from '../quantization/layerInputs.ts';
 import {
@@ -13,7 +14,6 @@ import {
 import { calibrate } from './calibrate.ts';
 import { checkAlpha } from './conformal.ts';
 import { Detector } from './detector.ts';
-import type { Networks } from '../networks/networks.ts';
 
 export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {
   readonly phase: CalibrationProgress['phase'] | 'calibrate';

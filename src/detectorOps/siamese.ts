@@ -1,5 +1,3 @@
-import concatShader from '../../shaders/concat_outer.wgsl';
-import differenceShader from '../../shaders/difference_weights.wgsl';
 import weightsShader from '../../shaders/siamese_weights.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from '../kernels/common.ts';
@@ -10,33 +8,6 @@ import { foldedGrid, inputType, WORKGROUP } from '../kernels/common.ts';
  */
 
 type None = Record<string, never>;
-
-/** Two tensors along their first axis. @param a [A, ...] @param b [B, ...] @returns [A + B, ...] */
-export function concatOuter(a: Node, b: Node, label?: string): Node {
-  return makeNode(concatOuterOp, [a, b], {}, label);
-}
-
-export const concatOuterOp: Op<None> = {
-  name: 'concatOuter',
-  infer(inputs) {
-    const [a, b] = inputs;
-    const ok = a!.shape.length >= 1 && a!.shape.slice(1).join() === b!.shape.slice(1).join();
-    expectShapes('concatOuter', ok, inputs, 'two tensors that differ in their first axis only');
-    return { shape: [a!.shape[0]! + b!.shape[0]!, ...a!.shape.slice(1)], dtype: 'f32' };
-  },
-  reference: ([a, b]) => Float64Array.from([...a!, ...b!]),
-  variants: [
-    {
-      name: 'copy',
-      kernel: (node, caps) => ({
-        shader: { name: 'concat_outer.wgsl', source: concatShader },
-        defines: { WORKGROUP },
-        params: { size: u32(size(node.type)), split: u32(size(inputType(node, 0))) },
-        grid: foldedGrid(size(node.type), caps),
-      }),
-    },
-  ],
-};
 
 /**
  * Weights of one convolution over [teacher trunk, student trunk] that yields (T - mean) / std - S.
@@ -102,48 +73,6 @@ export const siameseBiasOp: Op<None> = {
         shader: { name: 'siamese_weights.wgsl', source: weightsShader },
         defines: { WORKGROUP, BIAS: 1 },
         params: { size: u32(size(node.type)) },
-        grid: foldedGrid(size(node.type), caps),
-      }),
-    },
-  ],
-};
-
-/**
- * Weights of one convolution over the channels of two inputs that yields a's result less b's.
- * @param a [CO, CA, K, K] @param b [CO, CB, K, K]
- * @returns [CO, CA + CB, K, K]
- */
-export function differenceWeights(a: Node, b: Node, label?: string): Node {
-  return makeNode(differenceWeightsOp, [a, b], {}, label);
-}
-
-export const differenceWeightsOp: Op<None> = {
-  name: 'differenceWeights',
-  infer(inputs) {
-    const [[co, ca, kh, kw], [other, cb, ...taps]] = inputs.map(({ shape }) => shape) as [number[], number[]];
-    const ok = co === other && [kh, kw].join() === taps.join();
-    expectShapes('differenceWeights', ok, inputs, 'a [CO, CA, K, K] and b [CO, CB, K, K]');
-    return { shape: [co!, ca! + cb!, kh!, kw!], dtype: 'f32' };
-  },
-  reference([a, b], node) {
-    const [rowA, rowB] = [a!.length, b!.length].map((length) => length / node.type.shape[0]!) as [number, number];
-    return Float64Array.from({ length: size(node.type) }, (_, i) => {
-      const channel = Math.floor(i / (rowA + rowB));
-      const at = i % (rowA + rowB);
-      return at < rowA ? a![channel * rowA + at]! : -b![channel * rowB + at - rowA]!;
-    });
-  },
-  variants: [
-    {
-      name: 'element',
-      kernel: (node, caps) => ({
-        shader: { name: 'difference_weights.wgsl', source: differenceShader },
-        defines: { WORKGROUP },
-        params: {
-          size: u32(size(node.type)),
-          rowA: u32(size(inputType(node, 0)) / node.type.shape[0]!),
-          rowB: u32(size(inputType(node, 1)) / node.type.shape[0]!),
-        },
         grid: foldedGrid(size(node.type), caps),
       }),
     },

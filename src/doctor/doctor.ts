@@ -4,11 +4,11 @@ import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
+import golden from '../selfTest/golden.json' with { type: 'json' };
+import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from '../selfTest/smoke.ts';
 import type { Case } from './cases.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
-import golden from '../selfTest/golden.json' with { type: 'json' };
 import { pathName, type RowLimits, rowPaths, thinOut, type VariantPath } from './paths.ts';
-import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from '../selfTest/smoke.ts';
 import { table } from './table.ts';
 
 export interface DoctorOptions {

@@ -1,9 +1,9 @@
-import { layerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
 import { makeNode } from '../engine/graph.ts';
+import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
 import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
-import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
+import { layerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
 import type { Case, InputSpec } from './cases.ts';
 
 /** Scale and zero point. */

@@ -1,10 +1,10 @@
 import { GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
+import type { Detector, Prediction } from '../detector/detector.ts';
+import { mapScore } from '../detector/score.ts';
 import { UserError } from '../errors.ts';
 import { type OverlapCurve, type PixelMetrics, PixelPool, type Region } from '../metrics/overlap.ts';
 import { auroc, type BinaryMetrics, binaryMetrics } from '../metrics/ranking.ts';
-import type { Detector, Prediction } from '../detector/detector.ts';
-import { mapScore } from '../detector/score.ts';
 
 /** Limits of the false-positive rate for the overlap metrics: MVTec AD's, and LOCO's stricter one. */
 export const FPR_LIMITS = [0.3, 0.05] as const;

@@ -7,7 +7,6 @@ import { conv2dOp } from '../kernels/conv2d.ts';
 import { dropout, dropoutOp } from '../kernels/dropout.ts';
 import { addOp, broadcast, scale, scaleOp, squaredDifferenceOp } from '../kernels/elementwise.ts';
 import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
-import { hardMeanGradOp, hardMeanOp } from '../detectorOps/hardMean.ts';
 import { pad2d, pad2dOp } from '../kernels/pad2d.ts';
 import { resizeBilinearOp } from '../kernels/resizeBilinear.ts';
 import { embedOuterOp, sliceOuterOp } from '../kernels/slice.ts';
@@ -18,8 +17,8 @@ import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
 import { reluGrad, squaredDifferenceGradOp } from './elementwiseGrad.ts';
 import { resizeBilinearGradOp } from './resizeBilinearGrad.ts';
 
-/** A rule whose attributes have the op's type. */
-function rule<A>(op: Op<A>, of: GradientRule<A>): readonly [Op<unknown>, GradientRule<unknown>] {
+/** A rule of a table, whose attributes have the op's type. */
+export function rule<A>(op: Op<A>, of: GradientRule<A>): readonly [Op<unknown>, GradientRule<unknown>] {
   return [op as Op<unknown>, of as GradientRule<unknown>];
 }
 
@@ -53,9 +52,6 @@ export const GRADIENT_RULES: GradientRules = new Map([
     return [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)];
   }),
   rule(dropoutOp, (node, dy) => [dropout(dy, node.inputs[1]!, node.attrs, `${node.label}.dx`), undefined]),
-  rule(hardMeanOp, (node, dy) => {
-    return [makeNode(hardMeanGradOp, [...node.inputs, dy], {}, `${node.label}.dx`), undefined, undefined];
-  }),
   rule(conv2dOp, (node, dy, needs) => {
     const { stride, padding, relu, pool, groups, firstChannel } = node.attrs;
     if (pool || groups > 1 || firstChannel) {

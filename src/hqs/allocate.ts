@@ -1,10 +1,10 @@
 import { checkSeed } from '../checks/numbers.ts';
-import { Random } from '../math/random.ts';
 import { UserError } from '../errors.ts';
+import { dequantiseWeights, quantiseWeights, WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { extent } from '../math/extent.ts';
+import { Random } from '../math/random.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type BitPlan, type LayerPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
-import { dequantiseWeights, quantiseWeights, WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import type { LayerScore } from './scores.ts';
 
 /**

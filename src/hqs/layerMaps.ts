@@ -1,3 +1,4 @@
+import type { DetectorState } from '../detector/detector.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -6,7 +7,6 @@ import { imageToTensor } from '../kernels/image.ts';
 import { channelDistance } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
-import type { DetectorState } from '../detector/detector.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { LayerGeometry } from '../networks/pdn.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';

@@ -1,11 +1,11 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
+import { Leases } from '../engine/leases.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { imageResize, rgbToPixels, rgbWords } from '../kernels/image.ts';
 import { resizeOnHost } from './hostResize.ts';
-import { Leases } from '../engine/leases.ts';
 
 /** [height, width] words, bytes R, G, B, A from the lowest. @throws UserError when the data has the wrong length */
 export function packPixels(image: RgbImage): Uint32Array {

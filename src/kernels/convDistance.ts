@@ -3,10 +3,10 @@ import { expectShapes, makeNode, type Node, type Op, type TensorType, type Varia
 import { inputType, nchw } from './common.ts';
 import { conv2d, conv2dOp, winogradSuits } from './conv2d.ts';
 import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
+import { differenceWeights } from './differenceWeights.ts';
 import { add, scale } from './elementwise.ts';
 import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';
-import { differenceWeights } from '../detectorOps/siamese.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
 import { halvesError, wholePairs } from './winogradHalves.ts';
 

@@ -1,8 +1,8 @@
 import shader from '../../shaders/fake_quantise.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
-import { inputType, WORKGROUP } from './common.ts';
 import { roundHalfEven } from '../formats/half.ts';
+import { inputType, WORKGROUP } from './common.ts';
 
 export interface FakeQuantiseAttrs {
   /** Smallest and largest code, relative to the zero point. */

@@ -4,7 +4,6 @@ export { conv2d } from './conv2d.ts';
 export type { Conv2dAttrs } from './conv2dShape.ts';
 export { dropout } from './dropout.ts';
 export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
-export { hardMean } from '../detectorOps/hardMean.ts';
 export { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from './image.ts';
 export { channelDistance, combineMaps, type Placement, placeMap } from './maps.ts';
 export { maximum } from './maximum.ts';

@@ -14,8 +14,8 @@ import {
   u32,
   type Values,
 } from '../engine/graph.ts';
-import { inputType, nchw, planeGrid } from './common.ts';
 import { floatToHalf, halfToFloat, roundHalfEven } from '../formats/half.ts';
+import { inputType, nchw, planeGrid } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { Random } from '../math/random.ts';
 import type { Caps } from '../engine/caps.ts';
 import type { Engine } from '../engine/engine.ts';
 import { isRefusal, ShapeError } from '../engine/errors.ts';
@@ -8,10 +7,11 @@ import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { isConstant } from '../engine/tuning.ts';
 import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
+import { codeRange, dequantiseWeights, type QuantisedWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
 import { type ActivationStorage, RANGE_LENGTH, rangeOf, reader, store, storedType } from '../kernels/storage.ts';
-import { codeRange, dequantiseWeights, type QuantisedWeights, type WeightBits } from '../formats/weightCodes.ts';
+import { Random } from '../math/random.ts';
 import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
 import { type Arithmetic, arithmeticOf, workOf } from './roofline.ts';
 

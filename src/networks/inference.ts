@@ -1,9 +1,10 @@
+import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { input, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
+import { concatOuter } from '../kernels/concat.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { channelDistance, combineMaps, mapOf, stackMaps } from '../kernels/maps.ts';
-import { concatOuter, siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import type { Networks } from './networks.ts';

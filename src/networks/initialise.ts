@@ -1,6 +1,6 @@
-import { textDigest } from '../math/textDigest.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { randomUniform } from '../kernels/random.ts';
+import { textDigest } from '../math/textDigest.ts';
 import type { ConvParameters } from './pdn.ts';
 
 /** Fills convolutions as PyTorch's `Conv2d` does: uniform within 1 / sqrt(fan_in), weights and biases alike. */

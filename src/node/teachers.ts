@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../errors.ts';
-import type { PdnSize } from '../networks/pdn.ts';
 import { readSafetensors, type TensorFile } from '../formats/safetensors.ts';
+import type { PdnSize } from '../networks/pdn.ts';
 import { readBytes } from './files.ts';
 
 /** Folder of the teachers that come with the package. */

@@ -1,7 +1,7 @@
+import { type DetectorState, mapQuantilesParameter } from '../detector/detector.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { standardise } from '../kernels/standardise.ts';
-import { type DetectorState, mapQuantilesParameter } from '../detector/detector.ts';
 import { anomalyMaps } from '../networks/inference.ts';
 import { exportOnnx } from './export.ts';
 

@@ -1,10 +1,10 @@
 import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import type { QuantisedWeights } from '../formats/weightCodes.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { codeStep, codeValue } from '../kernels/qconv2d.ts';
 import { type LayerUse, layerOf } from '../quantization/integerGraph.ts';
 import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantization/layers.ts';
-import type { QuantisedWeights } from '../formats/weightCodes.ts';
 import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';
 
 /** What a rule writes into while it translates one node. */

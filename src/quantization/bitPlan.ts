@@ -1,8 +1,8 @@
 import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
+import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { ConvParameters } from '../networks/pdn.ts';
-import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 
 const FORMAT = 'raad-bit-plan';
 const VERSION = 1;

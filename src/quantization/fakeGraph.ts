@@ -1,11 +1,11 @@
 import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
+import { codeOffset, codeRange } from '../formats/weightCodes.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { fakeQuantise } from '../kernels/fakeQuantise.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { layerOf } from './integerGraph.ts';
 import type { Quantisation, QuantisedLayer } from './layers.ts';
-import { codeOffset, codeRange } from '../formats/weightCodes.ts';
 
 /** The scales that fake-quantised training learns, as logarithms. */
 export interface LearnableScales {

@@ -1,9 +1,9 @@
 import { firstNotFinite } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../formats/half.ts';
+import { dequantiseWeights, type QuantisedWeights, quantiseWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { Networks } from '../networks/networks.ts';
 import { type BitPlan, type LayerPlan, quantisableLayers } from './bitPlan.ts';
-import { dequantiseWeights, type QuantisedWeights, quantiseWeights, type WeightBits } from '../formats/weightCodes.ts';
 
 /** An affine quantiser of activations: value = scale * (code - zeroPoint), codes from 0 on. */
 export interface ActivationQuantiser {

@@ -1,9 +1,9 @@
 import { input } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
-import { imageToTensor } from '../kernels/image.ts';
-import type { Networks } from '../networks/networks.ts';
 import { Resizer } from '../imaging/pixels.ts';
+import { imageToTensor } from '../kernels/image.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
+import type { Networks } from '../networks/networks.ts';
 import { correctBiases, type TapMeans } from './biases.ts';
 import { type BitPlan, checkLayerPlans, quantisableLayers } from './bitPlan.ts';
 import { equalisableLayers, equaliseNetworks } from './equalise.ts';

@@ -1,6 +1,6 @@
 import * as Plot from '@observablehq/plot';
-import { extent } from '../math/extent.ts';
 import type { AllocationRow } from '../hqs/allocate.ts';
+import { extent } from '../math/extent.ts';
 import { isNumber, percent } from './format.ts';
 import { formatScore } from './heatmap.ts';
 import { plotSvg } from './plot.ts';

@@ -3,11 +3,11 @@ import type { Engine } from '../engine/engine.ts';
 import { evaluateReference, isInput, type Node, Parameter, topologicalOrder, type Values } from '../engine/graph.ts';
 import type { Plan, TypedArray } from '../engine/plan.ts';
 import { Tuning } from '../engine/tuning.ts';
+import { packPixels } from '../imaging/pixels.ts';
 import { ADAM, adamOp } from '../kernels/adam.ts';
 import { anomalyMaps, fusedAnomalyMaps, inferenceGraph } from '../networks/inference.ts';
 import { initialise } from '../networks/initialise.ts';
 import { Networks } from '../networks/networks.ts';
-import { packPixels } from '../imaging/pixels.ts';
 import { PRESETS, trainingGraph } from '../train/fit.ts';
 import { LOSS_NAMES } from '../train/step.ts';
 

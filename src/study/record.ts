@@ -1,7 +1,7 @@
+import type { Threshold } from '../detector/conformal.ts';
 import type { Metrics } from '../evaluation/evaluate.ts';
 import type { AllocationRow } from '../hqs/allocate.ts';
 import type { OverlapCurve } from '../metrics/overlap.ts';
-import type { Threshold } from '../detector/conformal.ts';
 import type { CellResult } from './cells.ts';
 import type { StudySettings } from './settings.ts';
 

@@ -1,11 +1,11 @@
-import { measure } from '../measure/measure.ts';
 import { GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
+import { Detector } from '../detector/detector.ts';
+import { saveDetector } from '../detector/modelFile.ts';
 import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
 import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import type { Allocation } from '../hqs/allocate.ts';
-import { Detector } from '../detector/detector.ts';
-import { saveDetector } from '../detector/modelFile.ts';
+import { measure } from '../measure/measure.ts';
 import { recalibrateQuantised, type TrainOnOptions, trainOn } from '../train/recalibrate.ts';
 import { Allocations } from './allocations.ts';
 import { type Arm, type ArmRule, armRule, isQuantised, isSimulated, scoresOf } from './arms.ts';

@@ -1,10 +1,10 @@
 import type { Shape } from '../checks/shape.ts';
 import { checkShape, parseShape } from '../checks/shape.ts';
 import { quote, UserError } from '../errors.ts';
+import { WEIGHT_BITS } from '../formats/weightCodes.ts';
 import { ALLOCATION_MODES } from '../hqs/allocate.ts';
 import { CONTRIBUTIONS } from '../hqs/scores.ts';
 import { PDN_SIZES } from '../networks/pdn.ts';
-import { WEIGHT_BITS } from '../formats/weightCodes.ts';
 import { ARMS } from './arms.ts';
 import { type CellResult, cellId } from './cells.ts';
 import { STEPS } from './record.ts';

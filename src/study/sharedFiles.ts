@@ -1,6 +1,6 @@
 import { parseShape } from '../checks/shape.ts';
-import type { LayerScore } from '../hqs/scores.ts';
 import { readModel } from '../detector/modelFile.ts';
+import type { LayerScore } from '../hqs/scores.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import type { ScoreKind } from './arms.ts';
 import { LAYER_SCORES } from './shapes.ts';

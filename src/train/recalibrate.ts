@@ -1,11 +1,7 @@
 import type { ImageSource } from '../data/image.ts';
-import type { Engine } from '../engine/engine.ts';
-import type { Parameter } from '../engine/graph.ts';
-import { UserError } from '../errors.ts';
 import { calibrate } from '../detector/calibrate.ts';
 import { checkAlpha } from '../detector/conformal.ts';
 import { Detector, type DetectorState } from '../detector/detector.ts';
-import type { Networks } from '../networks/networks.ts';
 import {
   type ApplyPlanOptions,
   type PreparedQuantisation,
@@ -13,12 +9,16 @@ import {
   type QuantizeOptions,
   type QuantizeProgress,
 } from '../detector/quantize.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Parameter } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import { dequantiseWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
 import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantization/layers.ts';
 import { preparationFor } from '../quantization/prepare.ts';
-import { dequantiseWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';

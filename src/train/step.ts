@@ -1,8 +1,9 @@
+import { DETECTOR_GRADIENT_RULES } from '../detectorOps/gradients.ts';
+import { hardMean } from '../detectorOps/hardMean.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import { gradient } from '../gradients/gradient.ts';
 import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
 import { squaredDifference } from '../kernels/elementwise.ts';
-import { hardMean } from '../detectorOps/hardMean.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { mean } from '../kernels/sum.ts';
@@ -94,6 +95,7 @@ export function optimiser(
   const nodes = gradient(
     losses,
     parameters.map((parameter) => parameter.node),
+    DETECTOR_GRADIENT_RULES,
   );
   const moments: Parameter[] = [];
   const updates = parameters.map((parameter, i) => {

@@ -1,6 +1,6 @@
 import { UserError } from '../errors.ts';
-import type { Networks } from '../networks/networks.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
+import type { Networks } from '../networks/networks.ts';
 
 /**
  * Copies a teacher's weights (`conv1.weight`, `conv1.bias`, ...) into the networks.

@@ -1,5 +1,5 @@
 import type { ImageSource } from '../../data/image.ts';
-import { extent } from '../../math/extent.ts';
+import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import {
   ALLOCATIONS,
   type Allocation,
@@ -17,10 +17,10 @@ import {
   ompqScores,
 } from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
+import { extent } from '../../math/extent.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { bitPlanText, type LayerPlan } from '../../quantization/bitPlan.ts';
-import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
 import {

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { safeFileName } from '../../data/names.ts';
+import { Detector } from '../../detector/detector.ts';
 import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
 import { separability } from '../../hqs/scores.ts';
-import { Detector } from '../../detector/detector.ts';
 import { Resizer, unpackPixels } from '../../imaging/pixels.ts';
 import { encodePng, readImage, readMask } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';

@@ -1,7 +1,7 @@
-import { measurePeaks } from '../../measure/peak.ts';
 import { type DoctorReport, doctor } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';
+import { measurePeaks } from '../../measure/peak.ts';
 import { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from '../../node/exclusions.ts';
 import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';

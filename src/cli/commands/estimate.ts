@@ -12,11 +12,11 @@ import {
 } from '../../bench/predictTables.ts';
 import type { Shape } from '../../checks/shape.ts';
 import { UserError } from '../../errors.ts';
+import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { parsePdnSize } from '../../networks/pdn.ts';
 import { readBytes } from '../../node/files.ts';
 import { readJson } from '../../node/jsonFile.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, type OptionTable, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { writeJson } from '../benchReport.ts';

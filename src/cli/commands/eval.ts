@@ -9,12 +9,12 @@ import {
   safeFileNamesOf,
   stem,
 } from '../../data/names.ts';
+import type { DetectorState } from '../../detector/detector.ts';
+import { loadDetector } from '../../detector/modelFile.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Precision } from '../../engine/variants.ts';
 import { UserError } from '../../errors.ts';
 import { type EvaluatedImage, type Evaluation, evaluate } from '../../evaluation/evaluate.ts';
-import type { DetectorState } from '../../detector/detector.ts';
-import { loadDetector } from '../../detector/modelFile.ts';
 import { datasetFiles, openDatasets, testSource } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';

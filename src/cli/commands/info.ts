@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
-import { extent } from '../../math/extent.ts';
 import type { DetectorState } from '../../detector/detector.ts';
 import { readModel } from '../../detector/modelFile.ts';
+import { extent } from '../../math/extent.ts';
 import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
 import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantization/bitPlan.ts';

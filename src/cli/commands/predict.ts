@@ -1,8 +1,8 @@
 import { basename, join } from 'node:path';
 import type { RgbImage } from '../../data/image.ts';
 import { distinctFileNames } from '../../data/names.ts';
-import { UserError } from '../../errors.ts';
 import { Detector, type Prediction } from '../../detector/detector.ts';
+import { UserError } from '../../errors.ts';
 import { expandImages } from '../../node/files.ts';
 import { encodePng, readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';

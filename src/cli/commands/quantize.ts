@@ -1,9 +1,10 @@
 import { detectorName } from '../../bench/detectors.ts';
-import type { Engine } from '../../engine/engine.ts';
 import { checkAlpha } from '../../detector/conformal.ts';
 import { saveDetector } from '../../detector/modelFile.ts';
-import type { Networks } from '../../networks/networks.ts';
 import { type QuantizeProgress, quantize } from '../../detector/quantize.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
+import type { Networks } from '../../networks/networks.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readText } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
@@ -16,7 +17,6 @@ import {
   uniformPlan,
 } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
-import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';

@@ -20,15 +20,15 @@ import {
 import { type CoordinateOptions, openStudyQueue } from '../../node/studyQueue.ts';
 import { readTeacher } from '../../node/teachers.ts';
 import { ownVersion } from '../../node/version.ts';
+import { CHART_FILES } from '../../report/study/chartFiles.ts';
+import { studyCsv, studyMarkdown } from '../../report/study/tables.ts';
 import { ARMS, type Arm } from '../../study/arms.ts';
 import { studyBudget } from '../../study/budget.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../../study/cells.ts';
-import { CHART_FILES } from '../../report/study/chartFiles.ts';
 import type { StudyStore } from '../../study/options.ts';
 import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../study/settings.ts';
 import { SETTINGS_FILE } from '../../study/shapes.ts';
 import { modelFile, sharedFiles } from '../../study/sharedFiles.ts';
-import { studyCsv, studyMarkdown } from '../../report/study/tables.ts';
 import { photographPenalty } from '../../train/penalty.ts';
 import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';

@@ -1,7 +1,7 @@
 import { checkSeed } from '../../checks/numbers.ts';
 import { UserError } from '../../errors.ts';
-import type { RgbImage } from '../image.ts';
 import { Random } from '../../math/random.ts';
+import type { RgbImage } from '../image.ts';
 import { develop, expose, randomExposure } from './camera.ts';
 import { differenceMask } from './mask.ts';
 import { hash } from './noise.ts';

@@ -1,8 +1,8 @@
-import { type ParetoPoint, paretoChart } from '../pareto.ts';
 import { armName } from '../../study/arms.ts';
 import type { CellResult } from '../../study/cells.ts';
-import { CHART_FILES } from './chartFiles.ts';
 import { summariseArms } from '../../study/comparisons.ts';
+import { type ParetoPoint, paretoChart } from '../pareto.ts';
+import { CHART_FILES } from './chartFiles.ts';
 
 /** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency, as a share of the float detector's in the same run. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {

@@ -1,8 +1,3 @@
-import { toCsv } from '../csv.ts';
-import { markdown } from '../markup.ts';
-import type { Cell } from '../table.ts';
-import { recalibrateSettings } from '../../train/recalibrate.ts';
-import { studyAnswers } from './answers.ts';
 import { armName, isQuantised } from '../../study/arms.ts';
 import { type CellResult, cellId } from '../../study/cells.ts';
 import {
@@ -17,8 +12,13 @@ import {
   summariseArms,
   verdict,
 } from '../../study/comparisons.ts';
-import { studyComparisons } from './questions.ts';
 import { AVERAGE_BITS, type StudySettings } from '../../study/settings.ts';
+import { recalibrateSettings } from '../../train/recalibrate.ts';
+import { toCsv } from '../csv.ts';
+import { markdown } from '../markup.ts';
+import type { Cell } from '../table.ts';
+import { studyAnswers } from './answers.ts';
+import { studyComparisons } from './questions.ts';
 
 /** Every cell as a line of CSV. */
 export function studyCsv(results: readonly CellResult[]): string {
