@@ -4,12 +4,12 @@
  *   npm run bench -- [part of a case's name]
  */
 import benny from 'benny';
-import { table } from '../src/doctor/table.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input } from '../src/engine/graph.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { openDevice } from '../src/node/device.ts';
+import { detectorTable as table } from '../src/selfTest/table.ts';
 
 const wanted = process.argv[2] ?? '';
 const opened = await openDevice();

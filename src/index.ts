@@ -17,12 +17,8 @@ export {
 } from './data/synthetic/generate.ts';
 export { calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
-export {
-  Detector,
-  type DetectorState,
-  type Prediction,
-  type Provenance,
-} from './detector/detector.ts';
+export { Detector, type Prediction } from './detector/detector.ts';
+export type { DetectorState, Provenance } from './detector/detectorState.ts';
 export { loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
 export {
@@ -36,14 +32,14 @@ export {
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
 export { hardMean } from './detectorOps/hardMean.ts';
-export {
-  type DoctorFailure,
-  type DoctorOptions,
-  type DoctorProgress,
-  type DoctorReport,
-  doctor,
-  type VariantHealth,
-  type Verdict,
+export type {
+  DoctorFailure,
+  DoctorOptions,
+  DoctorProgress,
+  DoctorReport,
+  SmokeResult,
+  VariantHealth,
+  Verdict,
 } from './doctor/doctor.ts';
 export { maskCaps, requestDevice } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
@@ -155,7 +151,7 @@ export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
 export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
 export { studyCsv, studyMarkdown } from './report/study/tables.ts';
-export type { SmokeResult } from './selfTest/smoke.ts';
+export { doctor } from './selfTest/doctor.ts';
 export { ARMS, type Arm } from './study/arms.ts';
 export { type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
 export { type ArmSummary, type Comparison, compareArms, summariseArms } from './study/comparisons.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { DetectorState } from '../src/detector/detector.ts';
+import type { DetectorState } from '../src/detector/detectorState.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { Parameter, size } from '../src/engine/graph.ts';
 import { Tuning } from '../src/engine/tuning.ts';

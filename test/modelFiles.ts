@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'vitest';
-import type { DetectorState } from '../src/detector/detector.ts';
+import type { DetectorState } from '../src/detector/detectorState.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
 import { codeRange } from '../src/formats/weightCodes.ts';

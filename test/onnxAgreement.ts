@@ -1,5 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { type DetectorState, mapQuantilesParameter } from '../src/detector/detector.ts';
+import { mapQuantilesParameter } from '../src/detector/detector.ts';
+import type { DetectorState } from '../src/detector/detectorState.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';

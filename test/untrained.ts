@@ -1,4 +1,4 @@
-import type { DetectorState } from '../src/detector/detector.ts';
+import type { DetectorState } from '../src/detector/detectorState.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { loadTeacher } from '../src/train/teacher.ts';

@@ -1,4 +1,5 @@
-import { Detector, type DetectorOptions, type DetectorState } from '../detector/detector.ts';
+import { Detector, type DetectorOptions } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { renderSpecimen } from '../data/synthetic/generate.ts';
-import { Detector, type DetectorState } from '../detector/detector.ts';
+import { Detector } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import { spin } from '../engine/sample.ts';
 import { type BenchCase, measure, type Timing } from '../measure/measure.ts';
 import { assertOutputs } from '../node/output.ts';

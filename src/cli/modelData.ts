@@ -1,5 +1,6 @@
 import { splitHeldOut } from '../data/dataset.ts';
-import { Detector, type DetectorState } from '../detector/detector.ts';
+import { Detector } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import { readModel } from '../detector/modelFile.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';

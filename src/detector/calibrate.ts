@@ -1,7 +1,8 @@
 import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
 import { conformalThreshold } from './conformal.ts';
-import type { Detector, MapQuantiles, RawMaps } from './detector.ts';
+import type { Detector, RawMaps } from './detector.ts';
+import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
 
 export interface CalibrateOptions {

@@ -5,54 +5,14 @@ import { type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
-import type { Placement } from '../kernels/maps.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
-import type { Quantisation } from '../quantization/layers.ts';
-import type { Threshold } from './conformal.ts';
+import type { DetectorState, MapQuantiles } from './detectorState.ts';
 import { ImageChain } from './imageChain.ts';
-import type { OtherSection } from './modelSections.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
-
-/** Quantiles of both raw maps over all pixels of held-out normal images. */
-export interface MapQuantiles {
-  /** 0.9 and 0.995 quantiles of the student-teacher map. */
-  readonly studentTeacher: readonly [number, number];
-  /** 0.9 and 0.995 quantiles of the autoencoder-student map. */
-  readonly autoencoder: readonly [number, number];
-}
-
-/** How the detector came about; kept in the model file. */
-export interface Provenance {
-  readonly dataset: string;
-  readonly seed: number;
-  readonly iterations: number;
-  readonly batch: number;
-  readonly learningRate: number;
-  readonly teacher: string;
-  readonly penalty: string;
-  readonly trainImages: number;
-  readonly heldOutImages: number;
-  /** SHA-256 that stands for names and contents of the data set's good images; absent where they were not files. */
-  readonly dataDigest?: string;
-  readonly [key: string]: string | number;
-}
-
-export interface DetectorState {
-  readonly networks: Networks;
-  readonly quantiles: MapQuantiles;
-  readonly placement: Placement;
-  /** Absent until it has been calibrated. */
-  readonly threshold?: Threshold;
-  readonly provenance: Provenance;
-  /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
-  readonly quantisation?: Quantisation;
-  /** Of a file by a newer program: what this one does not need to know, and writes again. */
-  readonly otherSections?: ReadonlyMap<string, OtherSection>;
-}
 
 export interface Prediction {
   /** Maximum of the map: higher is more anomalous. */

@@ -8,9 +8,10 @@ import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } 
 import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Quantisation, QuantisedLayer } from '../quantization/layers.ts';
-import { Detector, type DetectorOptions, type DetectorState } from './detector.ts';
+import { Detector, type DetectorOptions } from './detector.ts';
+import type { DetectorState, OtherSection } from './detectorState.ts';
 import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
-import { type OtherSection, parseSections, sectionOf, sectionsText } from './modelSections.ts';
+import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
 
 /** Version of the file format that is written; all up to it are read. */
 export const MODEL_VERSION = 3;

@@ -7,7 +7,7 @@ import { Networks } from '../networks/networks.ts';
 import { PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
 import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantization/bitPlan.ts';
 import { type ActivationQuantiser, needsRange } from '../quantization/layers.ts';
-import type { DetectorState } from './detector.ts';
+import type { DetectorState } from './detectorState.ts';
 
 /** A quantised layer without its weights. */
 export interface HeaderLayer {

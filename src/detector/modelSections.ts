@@ -1,16 +1,7 @@
 import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
-import type { TensorEntry } from '../formats/safetensors.ts';
+import type { OtherSection } from './detectorState.ts';
 import type { ModelHeader } from './modelHeader.ts';
-
-/** A part of a model file that this program does not know, and may leave out: it is kept as it is and written again. */
-export interface OtherSection {
-  readonly version: number;
-  /** JSON */
-  readonly value: unknown;
-  /** Its tensors, by their names in the file: `SECTION/...`. */
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-}
 
 /** Which fields of the header a section holds: its value has them, or is the only one. */
 interface SectionRule {

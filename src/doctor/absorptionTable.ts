@@ -1,25 +1,21 @@
 import { type Node, Parameter } from '../engine/graph.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
-import { convDistance } from '../kernels/convDistance.ts';
-import { channelDistance, stackMaps } from '../kernels/maps.ts';
+import { channelDistance } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
 import { halvesError } from '../kernels/winogradHalves.ts';
-import type { Absorption, Case, InputSpec } from './cases.ts';
+import { type Absorption, type Case, normal as f, type InputSpec } from './cases.ts';
 
-type Shape4 = readonly [number, number, number, number];
-
-const f = (...shape: number[]): InputSpec => ({ shape });
+export type Shape4 = readonly [number, number, number, number];
 
 /** Rounding errors of Winograd's method are larger than those of the plain sum, by this factor squared. */
-const WINOGRAD_ERROR = 64;
+export const WINOGRAD_ERROR = 64;
 
 const RESIZED_INPUT = { op: 'winogradInput', variant: 'resized', plain: 'tile' } as const;
 const RESIZED_HALVES = { ...RESIZED_INPUT, op: 'winogradHalvesInput' } as const;
 const STAGED = { op: 'conv2dTile', variant: 'staged', plain: 'tile' } as const;
-const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
 const SHARED = { op: 'sharedDistance', variant: 'shared' } as const;
 
 /** A convolution of a resized plane. @param x [N, CI, H, W] @param to its sides @param w output channels and kernel size */
@@ -79,46 +75,8 @@ function inParts(
   };
 }
 
-const quantiles = () => new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node;
-
-/**
- * Both maps over one trunk, the second one to a target, and their mean.
- * @param x [N, C, H, W] @param w output channels, kernel size, and the first channel that the second map reads
- */
-function stacked(
-  [n, c, h, width]: Shape4,
-  [co, k, from]: readonly [number, number, number],
-  [first, second]: readonly [string, string],
-  dispatches: number,
-): Case {
-  const isHalved = [first, second].some((name) => name.endsWith('Halves'));
-  return {
-    name: `stackMaps of ${n}x${c}x${h}x${width} -> ${co}, k${k}, by ${first} and ${second}`,
-    inputs: [
-      f(n, c, h, width),
-      f(co, c, k, k),
-      f(co),
-      f(co, c - from, k, k),
-      f(co),
-      f(n, co, h - k + 1, width - k + 1),
-    ],
-    build([x, wa, ba, wb, bb, target]) {
-      const a = convDistance(x!, wa!, ba!, undefined, { firstChannel: 0 }, 'a');
-      const b = convDistance(x!, wb!, bb!, target, { firstChannel: from }, 'b');
-      return stackMaps(a, b, quantiles());
-    },
-    reduction: WINOGRAD_ERROR * c * k * k,
-    absorbs: {
-      ...STACKED,
-      steps: ['stackMaps/element'],
-      variants: { 'convDistance/a': first, 'convDistance/b': second, winogradMap: 'workgroup' },
-      dispatches,
-      ...(isHalved && { rounding: 2 * halvesError({ m: 3, k }) }),
-    },
-  };
-}
-
-const distances: Pick<Absorption, 'op' | 'variant' | 'variants' | 'dispatches'> = {
+/** How a distance absorbs what is before it. */
+export const distances: Pick<Absorption, 'op' | 'variant' | 'variants' | 'dispatches'> = {
   ...SHARED,
   variants: { channelDistance: 'shared' },
   dispatches: 1,
@@ -148,34 +106,12 @@ export const absorptionTable: readonly Case[] = [
   inParts([1, 40, 5, 5], [6, 9, 3], { bias: false }, 'tile32x32'),
   inParts([1, 30, 3, 3], [16, 20, 4], { padding: 2, relu: true, to: [7, 6] }, 'split16x4'),
   inParts([2, 64, 1, 1], [16, 18, 3], { padding: 1, to: [3, 3], bias: false }, 'tile32x32'),
-  // One transform for both, two products, one dispatch for the maps.
-  stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3', 'winograd3'], 4),
-  stacked([1, 4, 9, 8], [33, 3, 0], ['winograd4', 'winograd4'], 4),
-  stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3Halves', 'winograd3Halves'], 4),
-  // The first map is there already.
-  stacked([2, 4, 8, 9], [7, 4, 2], ['winograd3', 'winograd3Halves'], 6),
-  stacked([2, 3, 8, 8], [5, 4, 1], ['winograd2', 'winograd3'], 6),
   {
     name: 'channelDistance of what is standardised',
     inputs: [...map, ...standard],
     build: ([a, b, mean, deviation]) => channelDistance(standardise(a!, mean!, deviation!), b),
     reduction: 7,
     absorbs: { ...distances, steps: ['channelDistance/shared'] },
-  },
-  {
-    name: 'stackMaps of a map and one of features',
-    inputs: [f(2, 1, 5, 6), f(2, 7, 5, 6)],
-    build: ([a, b]) => stackMaps(a!, channelDistance(b!), quantiles()),
-    reduction: 7,
-    absorbs: { ...distances, steps: ['stackMaps/element'] },
-  },
-  {
-    name: 'stackMaps of standardised features and plain ones',
-    inputs: [...map, ...standard, ...map],
-    build: ([a, b, mean, deviation, c, d]) =>
-      stackMaps(channelDistance(standardise(a!, mean!, deviation!), b), channelDistance(c!, d), quantiles()),
-    reduction: 7,
-    absorbs: { ...distances, steps: ['stackMaps/element'] },
   },
   ...(['u8', 'f16'] as const).map((storage): Case => {
     const range = new Parameter('range', { shape: [4], dtype: 'f32' }, rangeOf(0.0371, 117)).node;

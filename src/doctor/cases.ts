@@ -49,3 +49,9 @@ export interface Absorption {
   /** Dispatches of a run, where the row absorbs all that it can. */
   readonly dispatches: number;
 }
+
+/** Inputs of one shape, by how their values are drawn. */
+export const normal = (...shape: number[]): InputSpec => ({ shape });
+export const positive = (...shape: number[]): InputSpec => ({ shape, fill: 'positive' });
+export const ties = (...shape: number[]): InputSpec => ({ shape, fill: 'ties' });
+export const pixels = (...shape: number[]): InputSpec => ({ shape, dtype: 'u32', fill: 'pixels' });

@@ -4,12 +4,34 @@ import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
 import { adapterIdentity, Tuning } from '../engine/tuning.ts';
 import { supportedVariants, type VariantTarget } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
-import golden from '../selfTest/golden.json' with { type: 'json' };
-import { runInferenceSmoke, runTrainingSmoke, type SmokeResult } from '../selfTest/smoke.ts';
 import type { Case } from './cases.ts';
 import { type Comparison, compareResult, type PreparedCase, prepareCase } from './check.ts';
 import { pathName, type RowLimits, rowPaths, thinOut, type VariantPath } from './paths.ts';
 import { table } from './table.ts';
+
+/** One check of a whole graph. */
+export interface SmokeResult {
+  readonly name: string;
+  /** Largest deviation from the golden values, relative to the largest of their kind. */
+  readonly error: number;
+  readonly limit: number;
+  readonly isRight: boolean;
+  readonly message?: string;
+}
+
+/** A whole graph that is compared with golden values. */
+export interface SmokeTest {
+  readonly name: string;
+  /** @throws what the engine throws where a plan cannot be compiled or run */
+  run(engine: Engine): Promise<SmokeResult>;
+}
+
+/** What a doctor knows beside the general ops. */
+export interface DoctorKnowledge {
+  /** The table of ops. */
+  readonly table: readonly Case[];
+  readonly smokeTests: readonly SmokeTest[];
+}
 
 export interface DoctorOptions {
   /** All rows of the table by all variants, large shapes included; by default rows that cover every variant. */
@@ -84,19 +106,23 @@ interface Finding extends Job {
 }
 
 /**
- * Runs every variant of every op on this adapter and compares it with the op's float64 reference, then a whole network and a
- * training step with golden values. What is wrong is named; give {@link DoctorReport.excluded} to engines on this adapter.
+ * Runs every variant of every op on this adapter and compares it with the op's float64 reference, then whole graphs with golden
+ * values, if there are any. What is wrong is named; give {@link DoctorReport.excluded} to engines on this adapter.
  * @param engine exclusions and tuning of it are not used
  * @throws UserError for an op that the table does not have
  * @throws DeviceLostError
  */
-export async function doctor(engine: Engine, options: DoctorOptions = {}): Promise<DoctorReport> {
+export async function doctor(
+  engine: Engine,
+  options: DoctorOptions = {},
+  { table: cases, smokeTests }: DoctorKnowledge = { table, smokeTests: [] },
+): Promise<DoctorReport> {
   const { full = false, ops, rows: wanted = [], onProgress, signal } = options;
   const started = performance.now();
   const { caps } = engine;
   const bare = untuned(engine);
   const target = { caps, variants: bare.variants, precision: 'f16' } as const;
-  const known = table.map(prepareCase);
+  const known = cases.map(prepareCase);
   const tested = new Set(known.map(({ output }) => output.op.name));
   const unknown = ops?.find((op) => !tested.has(op));
   if (unknown !== undefined)
@@ -139,7 +165,8 @@ export async function doctor(engine: Engine, options: DoctorOptions = {}): Promi
   try {
     await Promise.all(Array.from({ length: options.concurrency ?? (caps.isCpu ? 2 : 12) }, work));
     const excluded = blame(findings);
-    const smoke = [await smokeOf(bare, 'inference', excluded), await smokeOf(bare, 'training step', excluded)];
+    const smoke: SmokeResult[] = [];
+    for (const test of smokeTests) smoke.push(await smokeOf(bare, test, excluded));
     const health = healthOf(findings);
     return {
       adapter: adapterIdentity(caps),
@@ -266,13 +293,19 @@ function untuned(engine: Engine, excluded: ReadonlySet<string> = new Set()): Eng
   return new Engine({ device, caps, variants, shaders, memoryBytes, excluded, tuning: new Tuning('none') });
 }
 
-async function smokeOf(engine: Engine, name: SmokeResult['name'], excluded: ReadonlySet<string>): Promise<SmokeResult> {
+async function smokeOf(engine: Engine, test: SmokeTest, excluded: ReadonlySet<string>): Promise<SmokeResult> {
   const own = untuned(engine, excluded);
   try {
-    return await (name === 'inference' ? runInferenceSmoke(own, golden) : runTrainingSmoke(own, golden));
+    return await test.run(own);
   } catch (error) {
     if (error instanceof DeviceLostError) throw error;
-    return { name, error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message: (error as Error).message };
+    return {
+      name: test.name,
+      error: Number.POSITIVE_INFINITY,
+      limit: 0,
+      isRight: false,
+      message: (error as Error).message,
+    };
   } finally {
     own.destroy();
   }

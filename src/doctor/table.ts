@@ -1,5 +1,3 @@
-import { hardMean } from '../detectorOps/hardMean.ts';
-import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import type { Node } from '../engine/graph.ts';
 import { Parameter } from '../engine/graph.ts';
 import { conv2dInputGrad } from '../gradients/conv2dInputGrad.ts';
@@ -13,7 +11,7 @@ import { differenceWeights } from '../kernels/differenceWeights.ts';
 import { dropout } from '../kernels/dropout.ts';
 import { add, broadcast, scale, squaredDifference } from '../kernels/elementwise.ts';
 import { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from '../kernels/image.ts';
-import { channelDistance, combineMaps, placeMap, stackMaps } from '../kernels/maps.ts';
+import { channelDistance } from '../kernels/maps.ts';
 import { maximum } from '../kernels/maximum.ts';
 import { pad2d } from '../kernels/pad2d.ts';
 import { quantile } from '../kernels/quantile.ts';
@@ -22,13 +20,8 @@ import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
 import { absorptionTable } from './absorptionTable.ts';
-import type { Case, InputSpec } from './cases.ts';
+import { type Case, normal as f, pixels, positive, ties } from './cases.ts';
 import { quantisedTable } from './quantisedTable.ts';
-
-const f = (...shape: number[]): InputSpec => ({ shape });
-const positive = (...shape: number[]): InputSpec => ({ shape, fill: 'positive' });
-const ties = (...shape: number[]): InputSpec => ({ shape, fill: 'ties' });
-const pixels = (...shape: number[]): InputSpec => ({ shape, dtype: 'u32', fill: 'pixels' });
 
 /** How much larger rounding errors of Winograd's method are than those of the plain sum. */
 const WINOGRAD_ERROR = 8;
@@ -265,21 +258,6 @@ export const table: readonly Case[] = [
   { name: 'quantile 0', inputs: [f(2, 77)], build: ([x]) => quantile(x!, 0) },
   { name: 'quantile 1', inputs: [f(2, 77)], build: ([x]) => quantile(x!, 1) },
   { name: 'quantile of one', inputs: [f(2, 1)], build: ([x]) => quantile(x!, 0.3) },
-  {
-    name: 'hardMean',
-    inputs: [positive(3, 7, 41)],
-    build: ([x]) =>
-      hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
-    gradient: [0],
-    reduction: 287,
-  },
-  {
-    name: 'hardMean of many',
-    inputs: [positive(2, 9001)],
-    build: ([x]) =>
-      hardMean(x!, new Parameter('threshold', { shape: [2], dtype: 'f32' }, Float32Array.of(0.9, 1.1)).node),
-    reduction: 9001,
-  },
   { name: 'maximum', inputs: [f(3, 7, 41)], build: ([x]) => maximum(x!) },
   { name: 'maximum in stages', inputs: [f(2, 20_011)], build: ([x]) => maximum(x!) },
   ...[35, 36, 37, 38].map(
@@ -322,42 +300,7 @@ export const table: readonly Case[] = [
   convDifferences([1, 16, 8, 7], [12, 3], [9, 1, 0]),
   convDifferences([2, 64, 9, 8], [21, 4], [35, 3, 1], { firstChannel: 2 }),
   { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
-  {
-    name: 'siameseWeights',
-    inputs: [f(3, 2, 4, 4), f(6, 2, 4, 4), positive(3)],
-    build: ([wt, ws, deviation]) => siameseWeights(wt!, ws!, deviation!),
-  },
-  {
-    name: 'siameseBias',
-    inputs: [f(3), f(6), f(3), positive(3)],
-    build: ([bt, bs, mu, deviation]) => siameseBias(bt!, bs!, mu!, deviation!),
-  },
   { name: 'differenceWeights', inputs: [f(5, 3, 4, 4), f(5, 7, 4, 4)], build: ([a, b]) => differenceWeights(a!, b!) },
-  {
-    name: 'combineMaps',
-    inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
-    build: ([a, b]) =>
-      combineMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
-  },
-  {
-    name: 'stackMaps',
-    inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
-    build: ([a, b]) =>
-      stackMaps(a!, b!, new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node),
-  },
-  {
-    name: 'placeMap exact',
-    inputs: [f(2, 1, 24, 24)],
-    build: ([x]) => placeMap(x!, { height: 50, width: 71, side: 128, placement: 'exact' }),
-    // Coordinates of up to 24 cells are rounded before the difference between two cells is taken.
-    reduction: 24,
-  },
-  {
-    name: 'placeMap reference',
-    inputs: [f(1, 1, 24, 24)],
-    build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference' }),
-    reduction: 24,
-  },
   ...quantisedTable,
   ...absorptionTable,
 ];

@@ -1,4 +1,4 @@
-import type { DetectorState } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';

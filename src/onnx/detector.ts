@@ -1,4 +1,5 @@
-import { type DetectorState, mapQuantilesParameter } from '../detector/detector.ts';
+import { mapQuantilesParameter } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { standardise } from '../kernels/standardise.ts';

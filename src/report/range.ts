@@ -1,4 +1,4 @@
-import type { DetectorState } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 
 /**
  * Colour range of a detector's heat maps, the same for all its images so that they can be compared: the threshold lies in

@@ -1,4 +1,5 @@
 import { renderSpecimen } from '../data/synthetic/generate.ts';
+import type { SmokeResult } from '../doctor/doctor.ts';
 import type { Engine } from '../engine/engine.ts';
 import { evaluateReference, isInput, type Node, Parameter, topologicalOrder, type Values } from '../engine/graph.ts';
 import type { Plan, TypedArray } from '../engine/plan.ts';
@@ -18,16 +19,6 @@ export interface GoldenValues {
   readonly losses: readonly number[];
   /** Euclidean norm of the gradient, by parameter. */
   readonly gradientNorms: Readonly<Record<string, number>>;
-}
-
-/** One check of a whole graph. */
-export interface SmokeResult {
-  readonly name: 'inference' | 'training step';
-  /** Largest deviation from the golden values, relative to the largest of their kind. */
-  readonly error: number;
-  readonly limit: number;
-  readonly isRight: boolean;
-  readonly message?: string;
 }
 
 export const STRIDE = 7;

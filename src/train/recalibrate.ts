@@ -1,7 +1,8 @@
 import type { ImageSource } from '../data/image.ts';
 import { calibrate } from '../detector/calibrate.ts';
 import { checkAlpha } from '../detector/conformal.ts';
-import { Detector, type DetectorState } from '../detector/detector.ts';
+import { Detector } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import {
   type ApplyPlanOptions,
   type PreparedQuantisation,

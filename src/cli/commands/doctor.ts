@@ -1,10 +1,11 @@
-import { type DoctorReport, doctor } from '../../doctor/doctor.ts';
+import type { DoctorReport } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';
 import { measurePeaks } from '../../measure/peak.ts';
 import { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from '../../node/exclusions.ts';
 import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
+import { doctor } from '../../selfTest/doctor.ts';
 import type { Arguments, OptionTable } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printLine, printText, say } from '../print.ts';

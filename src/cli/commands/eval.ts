@@ -9,7 +9,7 @@ import {
   safeFileNamesOf,
   stem,
 } from '../../data/names.ts';
-import type { DetectorState } from '../../detector/detector.ts';
+import type { DetectorState } from '../../detector/detectorState.ts';
 import { loadDetector } from '../../detector/modelFile.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Precision } from '../../engine/variants.ts';

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import type { DetectorState } from '../../detector/detector.ts';
+import type { DetectorState } from '../../detector/detectorState.ts';
 import { readModel } from '../../detector/modelFile.ts';
 import { extent } from '../../math/extent.ts';
 import { parameterCount } from '../../networks/networks.ts';

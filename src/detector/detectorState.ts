@@ -1,0 +1,51 @@
+import type { TensorEntry } from '../formats/safetensors.ts';
+import type { Placement } from '../kernels/maps.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { Quantisation } from '../quantization/layers.ts';
+import type { Threshold } from './conformal.ts';
+
+/** Quantiles of both raw maps over all pixels of held-out normal images. */
+export interface MapQuantiles {
+  /** 0.9 and 0.995 quantiles of the student-teacher map. */
+  readonly studentTeacher: readonly [number, number];
+  /** 0.9 and 0.995 quantiles of the autoencoder-student map. */
+  readonly autoencoder: readonly [number, number];
+}
+
+/** How the detector came about; kept in the model file. */
+export interface Provenance {
+  readonly dataset: string;
+  readonly seed: number;
+  readonly iterations: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly teacher: string;
+  readonly penalty: string;
+  readonly trainImages: number;
+  readonly heldOutImages: number;
+  /** SHA-256 that stands for names and contents of the data set's good images; absent where they were not files. */
+  readonly dataDigest?: string;
+  readonly [key: string]: string | number;
+}
+
+export interface DetectorState {
+  readonly networks: Networks;
+  readonly quantiles: MapQuantiles;
+  readonly placement: Placement;
+  /** Absent until it has been calibrated. */
+  readonly threshold?: Threshold;
+  readonly provenance: Provenance;
+  /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
+  readonly quantisation?: Quantisation;
+  /** Of a file by a newer program: what this one does not need to know, and writes again. */
+  readonly otherSections?: ReadonlyMap<string, OtherSection>;
+}
+
+/** A part of a model file that this program does not know, and may leave out: it is kept as it is and written again. */
+export interface OtherSection {
+  readonly version: number;
+  /** JSON */
+  readonly value: unknown;
+  /** Its tensors, by their names in the file: `SECTION/...`. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+}
