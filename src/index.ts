@@ -1,20 +1,11 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /**
- * The library where it does not matter what it runs on: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
- * `raad-webgpu/browser` add what opens devices and reads images there.
+ * Detectors, training, quantisation and their study, wherever they run: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
+ * `raad-webgpu/browser` add what opens devices and reads images there; `raad-webgpu/engine` has graphs and ops.
  */
 
 export { type Dataset, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
-export { penaltyImage } from './data/penalty.ts';
-export { PLANTED_DEFECTS, type PlantedDefect, type PlantedImage, plantDefect } from './data/plantedDefects.ts';
-export {
-  defectNames,
-  generateInspectionSet,
-  type InspectionSample,
-  type InspectionSetOptions,
-  PART_NAMES,
-  renderSpecimen,
-} from './data/synthetic/generate.ts';
 export { calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
 export { Detector, type Prediction } from './detector/detector.ts';
@@ -31,7 +22,6 @@ export {
   quantize,
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
-export { hardMean } from './detectorOps/hardMean.ts';
 export type {
   DoctorFailure,
   DoctorOptions,
@@ -54,23 +44,10 @@ export {
   ShapeError,
   UnsupportedError,
 } from './engine/errors.ts';
-export { differentiate, type GradientRule, type GradientRules } from './engine/gradient.ts';
-export {
-  evaluateReference,
-  input,
-  type Kernel,
-  makeNode,
-  type Node,
-  type Op,
-  Parameter,
-  type TensorType,
-  type Variant,
-} from './engine/graph.ts';
+export type { Node, Parameter, TensorType } from './engine/graph.ts';
 export type { VariantChoice } from './engine/lower.ts';
 export type { Dispatch, Plan } from './engine/plan.ts';
-export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
-export { type TuneOptions, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision } from './engine/variants.ts';
 export { UserError } from './errors.ts';
@@ -96,8 +73,6 @@ export {
   unpackCodes,
   type WeightBits,
 } from './formats/weightCodes.ts';
-export { gradient } from './gradients/gradient.ts';
-export { GRADIENT_RULES } from './gradients/rules.ts';
 export {
   ALLOCATIONS,
   type AllocateOptions,
@@ -119,7 +94,6 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
-export * from './kernels/index.ts';
 export { type BootstrapOptions, bootstrapInterval, type Interval } from './metrics/bootstrap.ts';
 export { connectedComponents } from './metrics/components.ts';
 export {

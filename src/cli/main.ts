@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { constants } from 'node:os';
 import { inspect } from 'node:util';
 import { UserError } from '../errors.ts';

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 interface OwnPackage {
   readonly folder: string;
   readonly version: string;
+  readonly peerDependencies: Readonly<Record<string, string>>;
 }
 
 /** The package that a file belongs to, when it is this one: the nearest `package.json` says so. */
@@ -12,8 +13,8 @@ export function ownPackage(file = fileURLToPath(import.meta.url)): OwnPackage | 
   for (let folder = dirname(file); ; folder = dirname(folder)) {
     const path = join(folder, 'package.json');
     if (existsSync(path)) {
-      const { name, version } = JSON.parse(readFileSync(path, 'utf8'));
-      return name === 'raad-webgpu' ? { folder, version: String(version) } : undefined;
+      const { name, version, peerDependencies = {} } = JSON.parse(readFileSync(path, 'utf8'));
+      return name === 'raad-webgpu' ? { folder, version: String(version), peerDependencies } : undefined;
     }
     if (dirname(folder) === folder) return undefined;
   }

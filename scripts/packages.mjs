@@ -1,0 +1,124 @@
+// What a build makes of shaders, which are loaded when they are used, and of packages that a user may not have installed.
+import { readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { globSync } from 'tinyglobby';
+
+/** Shaders that are needed together. The first pack that fits has the shader; every plan needs the snippets. */
+const PACKS = [
+  ['snippets', /^snippets\//],
+  ['peaks', /^peak_/],
+  ['training', /_grad|^adam|^hard_|^dropout|^fake_quantise|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma/],
+  ['matrix', /matrix/],
+  ['halves', /halves/],
+  ['cpu-integers', /^qconv2d_(rows|lanes)/],
+  ['cpu', /_(rows|lanes)\.|^pack_weights/],
+  ['integers', /^qconv2d|^store_|_words\.|^activation_range/],
+  ['winograd', /^winograd/],
+  ['gpu', /_tile\.|_shared\.|_fold\.|^fold_|_workgroup\./],
+  ['common', /./],
+];
+
+const packOf = (file) => PACKS.find(([, pattern]) => pattern.test(file))[0];
+const shaderFiles = () =>
+  globSync('shaders/**/*.wgsl').map((file) => file.replaceAll('\\', '/').slice('shaders/'.length));
+
+/** WGSL without its comments: those of the source explain it, this is run. */
+function withoutComments(text) {
+  return text
+    .split('\n')
+    .map((line) => line.replace(/\s*\/\/.*$/, ''))
+    .filter((line) => line.trim() !== '')
+    .join('\n');
+}
+
+function packText(pack) {
+  const own = shaderFiles().filter((file) => packOf(file) === pack);
+  const texts = own.map((file) => [file, withoutComments(readFileSync(join('shaders', file), 'utf8'))]);
+  return `export const texts = ${JSON.stringify(Object.fromEntries(texts))};\n`;
+}
+
+const loader = (file, pack) => `export default () => import("${pack}").then(({ texts }) => texts["${file}"]);\n`;
+
+/** A module per shader, which loads its text, and a module per pack. @returns paths and texts */
+export function shaderModules() {
+  const up = (file) => '../'.repeat(file.split('/').length - 1) || './';
+  return [
+    ...shaderFiles().map((file) => [`${file}.js`, loader(file, `${up(file)}packs/${packOf(file)}.js`)]),
+    ...PACKS.map(([pack]) => [`packs/${pack}.js`, packText(pack)]),
+  ];
+}
+
+/** The same for bundles by esbuild. */
+export const shaderPacks = {
+  name: 'shader-packs',
+  setup(build) {
+    const root = join(process.cwd(), 'shaders');
+    build.onLoad({ filter: /\.wgsl$/ }, ({ path }) => {
+      const file = relative(root, path).replaceAll('\\', '/');
+      return { contents: loader(file, `wgsl-pack:${packOf(file)}`), resolveDir: dirname(path) };
+    });
+    build.onResolve({ filter: /^wgsl-pack:/ }, ({ path }) => ({
+      path: `shaders-${path.slice('wgsl-pack:'.length)}`,
+      namespace: 'wgsl-pack',
+    }));
+    build.onLoad({ filter: /.*/, namespace: 'wgsl-pack' }, ({ path }) => ({
+      contents: packText(path.slice('shaders-'.length)),
+    }));
+  },
+};
+
+/** What is imported of packages that only Node needs. */
+const PEERS = {
+  webgpu: ['create', 'globals'],
+  sharp: ['default'],
+  tinyglobby: ['glob'],
+  'csv-parse/sync': ['CsvError', 'parse'],
+  '@observablehq/plot': 'Plot',
+  linkedom: ['parseHTML'],
+  'cli-table3': ['default'],
+  'cli-progress': ['Presets', 'SingleBar'],
+};
+
+/** The names that are imported of a package, undefined for one that every user has. */
+export function peersOf(name) {
+  const names = PEERS[name];
+  if (typeof names !== 'string') return names;
+  const texts = globSync('src/**/*.ts')
+    .map((file) => readFileSync(file, 'utf8'))
+    .filter((text) => text.includes(`from '${name}'`));
+  return [...new Set(texts.flatMap((text) => [...text.matchAll(/\bPlot\.([a-z]\w*)/g)].map(([, used]) => used)))];
+}
+
+function peerText(name, loadPeer) {
+  const exported = peersOf(name).map((each) =>
+    each === 'default' ? 'export default module.default;' : `export const ${each} = module.${each};`,
+  );
+  return [
+    `import { loadPeer } from "${loadPeer}";`,
+    `const module = await loadPeer(() => import("${name}"));`,
+    ...exported,
+    '',
+  ].join('\n');
+}
+
+/** A module that imports a package, or says how to install it. */
+export function peerModule(name) {
+  return { path: `dist/node/peers/${name.replaceAll('/', '-')}.js`, text: peerText(name, '../peers.js') };
+}
+
+/** The same for bundles by esbuild. */
+export const optionalPeers = {
+  name: 'optional-peers',
+  setup(build) {
+    const names = Object.keys(PEERS).map((name) => name.replaceAll('/', '\\/'));
+    build.onResolve({ filter: new RegExp(`^(${names.join('|')})$`) }, ({ path, namespace, kind }) => {
+      if (namespace === 'optional-peer' || kind !== 'import-statement') return { path, external: true };
+      return { path, namespace: 'optional-peer' };
+    });
+    build.onLoad({ filter: /.*/, namespace: 'optional-peer' }, ({ path }) => ({
+      contents: peerText(path, './src/node/peers.ts'),
+      resolveDir: process.cwd(),
+      loader: 'js',
+    }));
+  },
+};

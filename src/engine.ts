@@ -1,0 +1,70 @@
+/// <reference types="@webgpu/types" preserve="true" />
+/**
+ * The engine by itself: graphs of ops, their gradients, plans on a GPUDevice, quantised ops, tuning and the doctor. No network and
+ * no detector is in it; `raad-webgpu` has those, with the same {@link Engine}.
+ */
+
+export type { Case, InputSpec } from './doctor/cases.ts';
+export {
+  type DoctorFailure,
+  type DoctorKnowledge,
+  type DoctorOptions,
+  type DoctorProgress,
+  type DoctorReport,
+  doctor,
+  type SmokeResult,
+  type SmokeTest,
+  type VariantHealth,
+  type Verdict,
+} from './doctor/doctor.ts';
+export { table as doctorTable } from './doctor/table.ts';
+export { maskCaps, requestDevice } from './engine/adapter.ts';
+export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
+export type { CompileOptions } from './engine/compile.ts';
+export { Engine, type EngineOptions } from './engine/engine.ts';
+export {
+  DestroyedError,
+  DeviceError,
+  DeviceLostError,
+  OutOfMemoryError,
+  ShaderError,
+  ShapeError,
+  UnsupportedError,
+} from './engine/errors.ts';
+export { type Differentiation, differentiate, type GradientRule, type GradientRules } from './engine/gradient.ts';
+export {
+  type Cost,
+  type DataType,
+  evaluateReference,
+  input,
+  type Kernel,
+  makeNode,
+  type Node,
+  type Op,
+  Parameter,
+  type ParamValue,
+  type Shader,
+  type TensorType,
+  type Values,
+  type Variant,
+} from './engine/graph.ts';
+export type { GraphOptions, VariantChoice } from './engine/lower.ts';
+export type { Dispatch, Plan, TypedArray } from './engine/plan.ts';
+export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
+export type { ShaderSource } from './engine/shaderText.ts';
+export { shippedTuning } from './engine/shippedTuning.ts';
+export { type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
+export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
+export type { AddedVariants, ExcludedVariants, Precision } from './engine/variants.ts';
+export { UserError } from './errors.ts';
+export {
+  dequantiseWeights,
+  packCodes,
+  type QuantisedWeights,
+  quantiseWeights,
+  unpackCodes,
+  type WeightBits,
+} from './formats/weightCodes.ts';
+export { gradient } from './gradients/gradient.ts';
+export { GRADIENT_RULES, rule } from './gradients/rules.ts';
+export * from './kernels/index.ts';
