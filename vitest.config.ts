@@ -2,16 +2,19 @@ import { readFileSync } from 'node:fs';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { swiftShaderFolder } from './src/node/vulkan.ts';
 
-const full = process.env['RAAD_TEST'] === 'full';
-// Long ones belong to `npm run test:full`.
-const LONG = full ? [] : ['test/**/*.full.test.ts'];
-const ALL = ['test/**/*.test.ts'];
+/** Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. */
+const SUITES = ['chromium', 'masks', 'package'] as const;
+const wanted = process.env['RAAD_TEST'] ?? '';
+const suite = SUITES.find((name) => name === wanted);
+const full = wanted === 'full';
+const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
+const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.${name}.test.ts`);
 
 /**
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
  * there by default. The full run, and one on an adapter that is named, have a single project.
  */
-const GPU_KERNELS = ['absorb', 'count', 'masks', 'predict', 'weightGrad', 'winogradHalves', 'words'].map(
+const GPU_KERNELS = ['absorb', 'count', 'predict', 'weightGrad', 'winogradHalves', 'words'].map(
   (name) => `test/${name}.test.ts`,
 );
 const KERNELS = 'test/ops.test.ts';
@@ -29,7 +32,10 @@ const projects: TestProjectConfiguration[] = [
     },
   },
 ];
-const isSplit = !full && process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
+const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
+const isSplit = !full && !suite && hasBoth;
+// Masked capabilities compile the kernels of GPUs.
+if (suite === 'masks' && hasBoth) Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
 
 export default defineConfig({
   plugins: [

@@ -1,4 +1,5 @@
-// Type check, lint, then the tests; closes with a line of counts. Arguments go to vitest; --full adds the long ones.
+// Type check, lint, then the tests; closes with a line of counts. Arguments go to vitest; --full adds the long ones, --suite=NAME runs
+// one of the suites of vitest.config.ts alone.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,9 +15,12 @@ const count = (ok) => {
   else failed++;
 };
 try {
-  const only = process.argv.slice(2).filter((argument) => argument !== '--full');
+  const isOwn = (argument) => argument === '--full' || argument.startsWith('--suite=');
+  const only = process.argv.slice(2).filter((argument) => !isOwn(argument));
+  const suite = process.argv.find((argument) => argument.startsWith('--suite='))?.slice('--suite='.length);
   if (process.argv.includes('--full')) process.env.RAAD_TEST = 'full';
-  if (only.length === 0) {
+  if (suite) process.env.RAAD_TEST = suite;
+  if (only.length === 0 && !suite) {
     count(node('node_modules/typescript/bin/tsc', '--noEmit'));
     count(node('node_modules/@biomejs/biome/bin/biome', 'check', '--log-level=error'));
     // Bundles are what the command-line and browser tests run.

@@ -1,3 +1,4 @@
+/// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /** The library in a browser: everything of the package's root, the browser's device and its image decoders. */
 import type { RgbImage } from './data/image.ts';

@@ -1,3 +1,4 @@
+/// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /**
  * The engine by itself: graphs of ops, their gradients, plans on a GPUDevice, quantised ops, tuning and the doctor. No network and

@@ -1,3 +1,4 @@
+/// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /**
  * Detectors, training, quantisation and their study, wherever they run: give {@link Engine} a GPUDevice. `raad-webgpu/node` and

@@ -1,3 +1,4 @@
+/// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /** The library in Node: everything of the package's root, devices through Dawn, images and data sets on disk. */
 export { type FoundDatasets, findDatasets, namedDataset, plainDataset, readDatasets } from './data/layouts.ts';

@@ -1,4 +1,4 @@
-import sharp, { type Metadata } from 'sharp';
+import sharp from 'sharp';
 import { decodeBmp } from '../data/bmp.ts';
 import type { RgbImage } from '../data/image.ts';
 import { IMAGE_FORMATS, imageFormat, isLossyWebp } from '../data/imageFormat.ts';
@@ -94,8 +94,18 @@ async function decode(path: string, wide: boolean): Promise<Decoded> {
   }
 }
 
+/** What a decoder says of an image before it decodes it. */
+export interface ImageHeader {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+  /** Type of a sample, such as `uchar`. */
+  readonly depth: string;
+  readonly space: string;
+}
+
 /** @throws UserError for a header of what is too large or not decoded as it is meant */
-export function assertDecodable({ width, height, depth, space, channels }: Metadata): void {
+export function assertDecodable({ width, height, depth, space, channels }: ImageHeader): void {
   assertPixels(width, height);
   if ((depth !== 'uchar' && depth !== 'ushort') || !SPACES.includes(space) || channels > 4)
     throw new UserError(
