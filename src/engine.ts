@@ -19,7 +19,7 @@ export {
   type Verdict,
 } from './doctor/doctor.ts';
 export { table as doctorTable } from './doctor/table.ts';
-export { maskCaps, requestDevice } from './engine/adapter.ts';
+export { maskCaps, requestDevice, withRequirements } from './engine/adapter.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export type { CompileOptions } from './engine/compile.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';

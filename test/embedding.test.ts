@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { create } from 'webgpu';
 import { Detector } from '../src/detector/detector.ts';
-import { requestDevice } from '../src/engine/adapter.ts';
+import { requestDevice, withRequirements } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DeviceError } from '../src/engine/errors.ts';
 import { input } from '../src/engine/graph.ts';
@@ -43,6 +43,27 @@ test('a device that was made elsewhere needs no globals of WebGPU, and has its p
     await foreign.lost;
     expect(instance).toBeDefined();
   }
+});
+
+test("an application's own request keeps what it asks for and gets what kernels can use", async () => {
+  const wanted = (await device()).adapter;
+  const instance = create([`backend=${wanted.backend}`, `adapter=${wanted.name}`]);
+  const adapter = (await instance.requestAdapter())!;
+  const own: GPUDeviceDescriptor = {
+    label: 'mine',
+    requiredFeatures: ['texture-compression-bc'],
+    requiredLimits: { maxBindGroups: adapter.limits.maxBindGroups, maxBufferSize: 1 },
+  };
+  const request = withRequirements(adapter, own);
+  expect(request.label).toBe('mine');
+  const made = await adapter.requestDevice(request);
+  expect([...made.features]).toEqual(expect.arrayContaining(['texture-compression-bc', 'subgroups']));
+  expect(made.limits.maxBindGroups).toBe(adapter.limits.maxBindGroups);
+  expect(made.limits.maxBufferSize).toBe(adapter.limits.maxBufferSize);
+  expect(own.requiredFeatures).toHaveLength(1);
+  made.destroy();
+  await made.lost;
+  expect(instance).toBeDefined();
 });
 
 test('a software adapter without subgroups is told of once', async () => {

@@ -22,13 +22,23 @@ const LIMITS = [
   'maxComputeWorkgroupsPerDimension',
 ] as const;
 
+/**
+ * An application's own request for a device, with every feature and limit of the adapter that kernels can use. What it asks for
+ * itself stays.
+ */
+export function withRequirements(adapter: GPUAdapter, descriptor: GPUDeviceDescriptor = {}): GPUDeviceDescriptor {
+  const features = FEATURES.filter((feature) => adapter.features.has(feature));
+  const limits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
+  return {
+    ...descriptor,
+    requiredFeatures: [...new Set([...(descriptor.requiredFeatures ?? []), ...features])],
+    requiredLimits: { ...descriptor.requiredLimits, ...limits },
+  };
+}
+
 /** A device with every feature and limit of the adapter that kernels can use. */
-export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const device = await adapter.requestDevice({
-    label: 'raad',
-    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
-  });
+export async function requestDevice(adapter: GPUAdapter, descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> {
+  const device = await adapter.requestDevice(withRequirements(adapter, { label: 'raad', ...descriptor }));
   rememberMatrixConfigs(device, adapter.info);
   return device;
 }
