@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Detector, type DetectorState } from '../src/detector/detector.ts';
+import { Detector } from '../src/detector/detector.ts';
+import type { DetectorState } from '../src/detector/detectorState.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { input, type Node } from '../src/engine/graph.ts';
 import type { VariantChoice } from '../src/engine/lower.ts';

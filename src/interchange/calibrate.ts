@@ -1,7 +1,8 @@
 import type { ImageSource } from '../data/image.ts';
 import { type CalibrateOptions, calibrate } from '../detector/calibrate.ts';
 import { conformalThreshold } from '../detector/conformal.ts';
-import { Detector, type DetectorState } from '../detector/detector.ts';
+import { Detector } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import type { QuantizeProgress } from '../detector/quantize.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';

@@ -1,4 +1,4 @@
-import type { DetectorState, MapQuantiles } from '../detector/detector.ts';
+import type { DetectorState, MapQuantiles } from '../detector/detectorState.ts';
 import { quote, UserError } from '../errors.ts';
 import type { Placement } from '../kernels/maps.ts';
 import { Networks } from '../networks/networks.ts';

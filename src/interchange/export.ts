@@ -1,4 +1,4 @@
-import type { DetectorState } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
 import type { ConvParameters } from '../networks/pdn.ts';

@@ -1,5 +1,5 @@
 import { checkAlpha } from '../../detector/conformal.ts';
-import type { DetectorState } from '../../detector/detector.ts';
+import type { DetectorState } from '../../detector/detectorState.ts';
 import { saveDetector } from '../../detector/modelFile.ts';
 import { PLACEMENTS } from '../../detector/modelHeader.ts';
 import { calibrateImported } from '../../interchange/calibrate.ts';
