@@ -1,7 +1,7 @@
 // mapPlace: the anomaly map on the pixels of an image of any size.
 //
-// EXACT      cell i is centred on pixel 4 i + 16 of the network's SIDE x SIDE input; the margin repeats the nearest cell.
-// otherwise  (the published code's placement) 4 cells of zeros on every side, stretched over the image.
+// EXACT      cell i is centred on pixel 4 i + FIRST_CELL of the network's SIDE x SIDE input; the margin repeats the nearest cell.
+// otherwise  (the published code's placement) 4 cells of the value AROUND on every side, stretched over the image.
 //
 // x     [N, 1, CELLS, CELLS]
 // y     [N, 1, H, W]
@@ -17,9 +17,9 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 #if EXACT
   return x[base + u32(clamp(row, 0, n - 1) * n + clamp(column, 0, n - 1))];
 #else
-  // Past the last cell the weight is 0; inside the zeros the value is.
+  // Past the last of them the weight is 0.
   if (row < 4 || column < 4 || row >= n + 4 || column >= n + 4) {
-    return 0.0;
+    return params.around;
   }
   return x[base + u32((row - 4) * n + column - 4)];
 #end
@@ -29,7 +29,7 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 fn position(p: u32, size: u32) -> f32 {
   let unit = (f32(p) + 0.5) / f32(size);
 #if EXACT
-  return clamp((unit * f32(params.side) - 16.5) / 4.0, 0.0, f32(params.cells - 1u));
+  return clamp((unit * f32(params.side) - params.firstCell - 0.5) / 4.0, 0.0, f32(params.cells - 1u));
 #else
   return clamp(unit * f32(params.cells + 8u) - 0.5, 0.0, f32(params.cells + 7u));
 #end

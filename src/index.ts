@@ -95,6 +95,15 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
+export { type CalibrateImportedOptions, calibrateImported } from './interchange/calibrate.ts';
+export {
+  type ImportedDetector,
+  type ImportOptions,
+  importDetector,
+  type NamedBytes,
+} from './interchange/detector.ts';
+export { exportTorchDetector, exportTorchTeacher, type TeacherNames } from './interchange/export.ts';
+export { type ImportedTeacher, importTeacher } from './interchange/teacher.ts';
 export { type BootstrapOptions, bootstrapInterval, type Interval } from './metrics/bootstrap.ts';
 export { connectedComponents } from './metrics/components.ts';
 export {
@@ -134,6 +143,8 @@ export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
 export type { RunRecord, StepRecord } from './study/record.ts';
 export { StudyRunner } from './study/runner.ts';
 export { checkStudySettings, type StudySettings } from './study/settings.ts';
+export { readTorch, type TorchFile } from './torch/file.ts';
+export { type TorchTensor, writeTorch } from './torch/write.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export {

@@ -319,7 +319,12 @@ describe('contents that are refused under a right checksum', () => {
       'm gives quantiles.autoencoder as [2,1].',
       'order',
     ],
-    ['a placement', (d) => (d.placement = 'centre'), 'm gives placement as "centre".', '"exact" or "reference"'],
+    [
+      'a placement',
+      (d) => (d.placement = 'centre'),
+      'm gives placement as "centre".',
+      '"exact" or "reference" or "anomalib"',
+    ],
     ['no threshold', (d) => (d.threshold = null), 'm gives threshold as null.'],
     ['part of a threshold', (d) => delete d.threshold.images, 'm lacks images in threshold.'],
     ['an infinite threshold', (d) => (d.threshold.value = raw('1e999')), 'm gives threshold.value as null.'],

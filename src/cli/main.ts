@@ -15,6 +15,8 @@ import * as evaluation from './commands/eval.ts';
 import * as exporting from './commands/export.ts';
 import * as fit from './commands/fit.ts';
 import * as generate from './commands/generate.ts';
+import * as importingDetector from './commands/importDetector.ts';
+import * as importingTeacher from './commands/importTeacher.ts';
 import * as info from './commands/info.ts';
 import * as predict from './commands/predict.ts';
 import * as quantize from './commands/quantize.ts';
@@ -52,6 +54,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   report,
   info,
   export: exporting,
+  'import-teacher': importingTeacher,
+  'import-detector': importingDetector,
   devices,
   doctor,
   tune,

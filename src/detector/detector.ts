@@ -59,12 +59,18 @@ function countUser(engine: Engine, networks: Networks, change: 1 | -1): void {
   else counts.delete(networks);
 }
 
+/** Equal quantiles (a constant map) would divide by zero: the scale is then 1. */
+const guarded = ([a, b]: readonly [number, number]): readonly [number, number] => [a, b > a ? b : a + 1];
+
 /** The quantiles as the graph takes them: [4], q_a and q_b of the student-teacher map, then of the other. */
 export function mapQuantilesParameter({ studentTeacher, autoencoder }: MapQuantiles): Parameter {
-  // Equal quantiles (a constant map) would divide by zero: the scale is then 1.
-  const guard = ([a, b]: readonly [number, number]) => [a, b > a ? b : a + 1];
-  const data = Float32Array.of(...guard(studentTeacher), ...guard(autoencoder));
+  const data = Float32Array.of(...guarded(studentTeacher), ...guarded(autoencoder));
   return new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, data);
+}
+
+/** The combined map's value where both raw maps are 0. */
+function valueOfZero({ studentTeacher, autoencoder }: MapQuantiles): number {
+  return [studentTeacher, autoencoder].map(guarded).reduce((sum, [a, b]) => sum - (0.05 * a) / (b - a), 0);
 }
 
 /** A trained detector on one engine: three networks, their statistics and a threshold. */
@@ -86,10 +92,13 @@ export class Detector {
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
     this.#precision = state.quantisation ? 'f32' : precision;
-    const { side, cells } = state.networks;
+    const { side, cells, teacher } = state.networks;
+    const { placement, quantiles } = state;
+    const firstCell = teacher.geometry.at(-1)!.offset;
+    const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     this.#chain = new ImageChain(
       engine,
-      { side, cells, placement: state.placement },
+      { side, cells, placement, firstCell, around },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {

@@ -28,6 +28,10 @@ export interface ChainGeometry {
   /** Of their maps. */
   readonly cells: number;
   readonly placement: Placement;
+  /** The input pixel that the first cell is centred on. */
+  readonly firstCell: number;
+  /** Value of a map where placements other than `exact` add cells. */
+  readonly around: number;
 }
 
 /** Maps of one image on the networks' grid, [cells, cells]. */
@@ -302,17 +306,17 @@ export class ImageChain {
   #leasePlacer(width: number, height: number): Promise<Lease<Plan>> | undefined {
     const engine = this.#engine;
     if (!bindable(engine, width * height)) return undefined;
-    const { side, cells, placement } = this.#geometry;
+    const { cells, ...place } = this.#geometry;
     return this.#placers.lease(`${width}x${height}`, () => {
-      const map = placeMap(input('cells', [1, 1, cells, cells]), { width, height, side, placement });
+      const map = placeMap(input('cells', [1, 1, cells, cells]), { width, height, ...place });
       return engine.compile({ outputs: { map, score: maximum(map) } });
     });
   }
 
   #placeOnHost(map: Float32Array, width: number, height: number): Float32Array {
-    const { side, cells, placement } = this.#geometry;
+    const { cells, ...place } = this.#geometry;
     const placed = new Float32Array(width * height);
-    placeOnHost(map, cells, { width, height, side, placement }, placed);
+    placeOnHost(map, cells, { width, height, ...place }, placed);
     return placed;
   }
 }

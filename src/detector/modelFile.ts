@@ -17,7 +17,8 @@ import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
 export const MODEL_VERSION = 3;
 /** From this version on a file has sections; before, one header whose unknown fields were refused. */
 const SECTIONS_VERSION = 3;
-const FORMAT = 'raad-detector';
+/** In a file's metadata as `format`. */
+export const DETECTOR_FORMAT = 'raad-detector';
 
 /**
  * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
@@ -56,6 +57,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
   const header: ModelHeader = {
     size: networks.size,
     resolution: networks.side,
+    ...(networks.padding !== 'none' && { padding: networks.padding }),
     preprocessing: PREPROCESSING,
     quantiles,
     placement,
@@ -66,7 +68,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
   for (const { tensors: own } of otherSections?.values() ?? [])
     for (const [name, entry] of own) tensors.set(name, entry);
   const sections = sectionsText(header, otherSections);
-  return writeChecked(tensors, { format: FORMAT, version: String(MODEL_VERSION), sections });
+  return writeChecked(tensors, { format: DETECTOR_FORMAT, version: String(MODEL_VERSION), sections });
 }
 
 /**
@@ -133,7 +135,7 @@ function headerFields(metadata: Readonly<Record<string, string>>, name: string) 
 
 /** @returns the version */
 function checkFormat({ format, version }: Readonly<Record<string, string>>, name: string): number {
-  if (format !== FORMAT)
+  if (format !== DETECTOR_FORMAT)
     throw new UserError(
       `${name} is not a detector (format ${format === undefined ? 'none' : quote(format)}).`,
       'Make a model with `raad fit`.',

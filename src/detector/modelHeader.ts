@@ -4,7 +4,7 @@ import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import type { Placement } from '../kernels/maps.ts';
 import { isSide, SIDES } from '../networks/autoencoder.ts';
 import { Networks } from '../networks/networks.ts';
-import { PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
+import { PADDINGS, type Padding, PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
 import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantization/bitPlan.ts';
 import { type ActivationQuantiser, needsRange } from '../quantization/layers.ts';
 import type { DetectorState } from './detectorState.ts';
@@ -20,6 +20,8 @@ export interface ModelHeader extends Pick<DetectorState, 'quantiles' | 'placemen
   readonly size: PdnSize;
   /** Input side in pixels. */
   readonly resolution: number;
+  /** Of teacher and student; absent: none. */
+  readonly padding?: Padding;
   readonly preprocessing: typeof PREPROCESSING;
   /** Of quantised detectors: the plan and the quantiser of the input, by layer. */
   readonly layers?: Readonly<Record<string, HeaderLayer>>;
@@ -27,7 +29,7 @@ export interface ModelHeader extends Pick<DetectorState, 'quantiles' | 'placemen
 
 /** How pixels become the networks' input; the only way that there is. */
 export const PREPROCESSING = { resize: 'bilinear-antialiased', mean: IMAGE_MEAN, std: IMAGE_STD } as const;
-const PLACEMENTS: readonly Placement[] = ['exact', 'reference'];
+export const PLACEMENTS: readonly Placement[] = ['exact', 'reference', 'anomalib'];
 
 const FIX = 'Copy or make the file again.';
 const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
@@ -90,7 +92,7 @@ class Checker {
 export function checkModelHeader(parsed: unknown, name: string): { header: ModelHeader; networks: Networks } {
   const check = new Checker(name);
   const required = ['size', 'resolution', 'preprocessing', 'quantiles', 'placement', 'provenance'];
-  const header = check.record('the detector', parsed, required, ['threshold', 'layers']);
+  const header = check.record('the detector', parsed, required, ['threshold', 'layers', 'padding']);
   const size = check.oneOf('size', header['size'], PDN_SIZES);
   const { resolution } = header;
   if (!isSide(resolution)) throw check.wrong('resolution', resolution, SIDES);
@@ -99,7 +101,8 @@ export function checkModelHeader(parsed: unknown, name: string): { header: Model
   check.oneOf('placement', header['placement'], PLACEMENTS);
   if (header['threshold'] !== undefined) checkThreshold(check, header['threshold']);
   checkProvenance(check, header['provenance']);
-  const networks = new Networks(size, resolution);
+  const padding = check.oneOf('padding', header['padding'] ?? 'none', PADDINGS);
+  const networks = new Networks(size, resolution, padding);
   if (header['layers'] !== undefined) checkLayers(check, header['layers'], networks, name);
   return { header: header as unknown as ModelHeader, networks };
 }

@@ -3,7 +3,7 @@ import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { expectShapes, f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { standardiseOp } from './standardise.ts';
 import { stackedDistance } from './winogradMap.ts';
@@ -29,8 +29,11 @@ export function combineMaps(st: Node, ae: Node, quantiles: Node, label?: string)
   return makeNode(mapCombineOp, [st, ae, quantiles], {}, label);
 }
 
-/** `exact`: where the network saw it. `reference`: as published code places it, up to 1.5 px off at 256 px. */
-export type Placement = 'exact' | 'reference';
+/**
+ * `exact`: where the network saw it. `reference`: as published code places it, up to 1.5 px off at 256 px. `anomalib`: the same
+ * with zeros around the maps before they are normalised.
+ */
+export type Placement = 'exact' | 'reference' | 'anomalib';
 
 /**
  * An anomaly map on the pixels of an image of any size.
@@ -264,7 +267,14 @@ export interface PlaceAttrs {
   /** Side of the network's input in pixels. */
   readonly side: number;
   readonly placement: Placement;
+  /** `exact`: the input pixel that the first cell is centred on; 16, as without padding. */
+  readonly firstCell?: number;
+  /** Other placements: the value of the cells around the map, 0. */
+  readonly around?: number;
 }
+
+/** The first cell of a network without padding. */
+const FIRST_CELL = 16;
 
 /**
  * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too.
@@ -274,7 +284,7 @@ export interface PlaceAttrs {
 export function placeOnHost(
   x: ArrayLike<number>,
   cells: number,
-  { height, width, side, placement }: PlaceAttrs,
+  { height, width, side, placement, firstCell = FIRST_CELL, around = 0 }: PlaceAttrs,
   y: Float32Array | Float64Array,
 ): void {
   const exact = placement === 'exact';
@@ -282,11 +292,11 @@ export function placeOnHost(
   const cell = (b: number, row: number, column: number): number => {
     if (exact) return x[(b * cells + limit(row)) * cells + limit(column)]!;
     const [r, c] = [row - 4, column - 4];
-    return r < 0 || c < 0 || r >= cells || c >= cells ? 0 : x[(b * cells + r) * cells + c]!;
+    return r < 0 || c < 0 || r >= cells || c >= cells ? around : x[(b * cells + r) * cells + c]!;
   };
   const position = (p: number, extent: number): number => {
     const unit = (p + 0.5) / extent;
-    const raw = exact ? (unit * side - 16.5) / 4 : unit * (cells + 8) - 0.5;
+    const raw = exact ? (unit * side - firstCell - 0.5) / 4 : unit * (cells + 8) - 0.5;
     return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 7);
   };
   const images = y.length / (height * width);
@@ -324,7 +334,7 @@ export const placeMapOp: Op<PlaceAttrs> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const { height, width, side, placement } = node.attrs;
+        const { height, width, side, placement, firstCell = FIRST_CELL, around = 0 } = node.attrs;
         return {
           shader: { name: 'map_place.wgsl', source: placeShader },
           defines: { WORKGROUP, EXACT: Number(placement === 'exact') },
@@ -334,6 +344,8 @@ export const placeMapOp: Op<PlaceAttrs> = {
             width: u32(width),
             side: u32(side),
             cells: u32(inputType(node, 0).shape[2]!),
+            firstCell: f32(firstCell),
+            around: f32(around),
           },
           grid: foldedGrid(size(node.type), caps),
         };

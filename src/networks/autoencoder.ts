@@ -35,16 +35,19 @@ export function isSide(side: unknown): side is number {
 export class Autoencoder {
   readonly size: PdnSize;
   readonly side: number;
+  /** Side of its output: the teacher's. */
+  readonly cells: number;
   readonly name: string;
   readonly encoder: readonly ConvParameters[];
   readonly decoder: readonly ConvParameters[];
 
   /** @param side input side in pixels @throws UserError unless it {@link isSide} */
-  constructor(size: PdnSize, side: number, name = 'autoencoder') {
+  constructor(size: PdnSize, side: number, cells = pdnOutputSide(side), name = 'autoencoder') {
     if (!isSide(side))
       throw new UserError(`resolution ${side} cannot be used.`, `It has to be ${SIDES}: 128, 192, 256, 320, ...`);
     this.size = size;
     this.side = side;
+    this.cells = cells;
     this.name = name;
     const widths = ENCODER[size];
     const width = widths[widths.length - 1]!;
@@ -82,8 +85,7 @@ export class Autoencoder {
         y = dropout(y, drop.state, attrs, `${this.name}.dropout${i + 1}`);
       }
     });
-    const out = pdnOutputSide(side);
-    y = resizeBilinear(y, out, out, `${this.name}.resize7`);
+    y = resizeBilinear(y, this.cells, this.cells, `${this.name}.resize7`);
     const [dec7, dec8] = this.decoder.slice(6) as [ConvParameters, ConvParameters];
     y = conv2d(y, dec7.weight.node, dec7.bias.node, { padding: 1, relu: true }, `${this.name}.dec7`);
     return conv2d(y, dec8.weight.node, dec8.bias.node, { padding: 1 }, `${this.name}.dec8`);

@@ -1,13 +1,15 @@
 import { size as elements, Parameter } from '../engine/graph.ts';
 import { Autoencoder } from './autoencoder.ts';
 import { initialise } from './initialise.ts';
-import { PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
+import { type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
 
 /** The three networks of one detector and the teacher's statistics. */
 export class Networks {
   readonly size: PdnSize;
   /** Input side in pixels. */
   readonly side: number;
+  /** Of teacher and student. */
+  readonly padding: Padding;
   /** Feature channels of the teacher, of each half of the student, and of the autoencoder. */
   readonly channels: number;
   /** Side of the feature maps. */
@@ -19,14 +21,15 @@ export class Networks {
   readonly teacherStd: Parameter;
 
   /** @throws UserError for an unusable side */
-  constructor(size: PdnSize, side: number) {
+  constructor(size: PdnSize, side: number, padding: Padding = 'none') {
     this.size = size;
     this.side = side;
+    this.padding = padding;
     this.channels = PDN_CHANNELS[size];
-    this.cells = pdnOutputSide(side);
-    this.autoencoder = new Autoencoder(size, side);
-    this.teacher = new Pdn(size, 'teacher', this.channels);
-    this.student = new Pdn(size, 'student', 2 * this.channels);
+    this.cells = pdnOutputSide(side, padding);
+    this.autoencoder = new Autoencoder(size, side, this.cells);
+    this.teacher = new Pdn(size, 'teacher', this.channels, padding);
+    this.student = new Pdn(size, 'student', 2 * this.channels, padding);
     const type = { shape: [this.channels], dtype: 'f32' } as const;
     this.teacherMean = new Parameter('teacher.mean', type);
     this.teacherStd = new Parameter('teacher.std', type, new Float32Array(this.channels).fill(1));

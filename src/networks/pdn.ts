@@ -9,10 +9,14 @@ import { sliceOuter } from '../kernels/slice.ts';
 export type PdnSize = 'xs' | 's' | 'm';
 export const PDN_SIZES: readonly PdnSize[] = ['xs', 's', 'm'];
 
+/** What lies around the input of a PDN's layers: nothing, or zeros that keep a cell for every 4 pixels up to the border. */
+export type Padding = 'none' | 'zeros';
+export const PADDINGS: readonly Padding[] = ['none', 'zeros'];
+
 interface Layer {
   readonly outputs: number | 'out';
   readonly kernel: number;
-  /** Padding when the network runs padded (distillation only). */
+  /** Zeros on every side when the network runs padded. */
   readonly padding: number;
   readonly relu: boolean;
   readonly pool: boolean;
@@ -45,8 +49,18 @@ export const PDN_CHANNELS: Record<PdnSize, number> = { xs: 128, s: 384, m: 384 }
 /** Smallest input: the receptive field. */
 export const RECEPTIVE_FIELD = 33;
 
-/** Output side of a PDN without padding for an input side: floor((side - 33) / 4) + 1 up to the pools' rounding. */
-export function pdnOutputSide(side: number): number {
+/** Zeros around the input of a pool when the network runs padded. */
+const POOL_PADDING = 1;
+
+/**
+ * Output side of a PDN for an input side: floor((side - 33) / 4) + 1 without padding, up to the pools' rounding, and a quarter
+ * of a side that is a multiple of 4 with it.
+ */
+export function pdnOutputSide(side: number, padding: Padding = 'none'): number {
+  if (padding === 'zeros') {
+    const pooled = (n: number) => Math.floor((n + 3 + 2 * POOL_PADDING) / 2);
+    return pooled(pooled(side)) - 3;
+  }
   let n = side - 3;
   n = Math.floor(n / 2) - 3;
   n = Math.floor(n / 2) - 2;
@@ -56,7 +70,6 @@ export function pdnOutputSide(side: number): number {
 export interface ForwardOptions {
   /** Only these output channels of the last layer are computed. */
   readonly channels?: { readonly start: number; readonly count: number };
-  readonly padding?: boolean;
 }
 
 /** A convolution's weights [CO, CI, K, K] and bias [CO]. */
@@ -83,13 +96,15 @@ export class Pdn {
   readonly size: PdnSize;
   readonly name: string;
   readonly outputs: number;
+  readonly padding: Padding;
   readonly convolutions: readonly ConvParameters[];
 
   /** @param outputs channels of the last layer: {@link PDN_CHANNELS} for a teacher, twice that for a student */
-  constructor(size: PdnSize, name: string, outputs: number) {
+  constructor(size: PdnSize, name: string, outputs: number, padding: Padding = 'none') {
     this.size = size;
     this.name = name;
     this.outputs = outputs;
+    this.padding = padding;
     let inputs = 3;
     this.convolutions = LAYERS[size].map((spec, i) => {
       const width = spec.outputs === 'out' ? outputs : spec.outputs;
@@ -99,15 +114,15 @@ export class Pdn {
     });
   }
 
-  /** Where each convolution's output positions lie, without padding. */
+  /** Where each convolution's output positions lie. */
   get geometry(): readonly LayerGeometry[] {
     let offset = 0;
     let stride = 1;
-    return LAYERS[this.size].map(({ kernel, pool }) => {
-      offset += ((kernel - 1) / 2) * stride;
+    return LAYERS[this.size].map((spec) => {
+      offset += ((spec.kernel - 1) / 2 - this.#around(spec.padding)) * stride;
       const geometry = { offset, stride };
-      if (pool) {
-        offset += stride / 2;
+      if (spec.pool) {
+        offset += (1 / 2 - this.#around(POOL_PADDING)) * stride;
         stride *= 2;
       }
       return geometry;
@@ -118,38 +133,35 @@ export class Pdn {
     return this.convolutions.flatMap(({ weight, bias }) => [weight, bias]);
   }
 
+  /** A layer's padding, as this network runs. */
+  #around(padding: number): number {
+    return this.padding === 'zeros' ? padding : 0;
+  }
+
   /** Everything before the last convolution. @param x [N, 3, H, W], ImageNet-normalised */
-  trunk(x: Node, options: ForwardOptions = {}): Node {
+  trunk(x: Node): Node {
     const convolution = (y: Node, i: number, attrs: Partial<Conv2dAttrs>) => {
       const { weight, bias } = this.convolutions[i]!;
       return conv2d(y, weight.node, bias.node, attrs, `${this.name}.conv${i + 1}`);
     };
-    return this.layers(x, convolution, options);
+    return this.layers(x, convolution);
   }
 
   /** The sequence of layers before the last one, with convolutions of the caller's. */
-  layers(
-    x: Node,
-    convolution: (y: Node, index: number, attrs: Partial<Conv2dAttrs>) => Node,
-    { padding = false }: ForwardOptions = {},
-  ): Node {
+  layers(x: Node, convolution: (y: Node, index: number, attrs: Partial<Conv2dAttrs>) => Node): Node {
     let y = x;
     LAYERS[this.size].slice(0, -1).forEach((spec, i) => {
-      y = convolution(y, i, { padding: padding ? spec.padding : 0, relu: spec.relu });
-      if (spec.pool) y = avgPool2d(y, { padding: padding ? 1 : 0 }, `${this.name}.pool${i + 1}`);
+      y = convolution(y, i, { padding: this.#around(spec.padding), relu: spec.relu });
+      if (spec.pool) y = avgPool2d(y, { padding: this.#around(POOL_PADDING) }, `${this.name}.pool${i + 1}`);
     });
     return y;
   }
 
-  /** The last convolution over a {@link trunk}'s output. */
-  head(trunk: Node, { channels, padding = false }: ForwardOptions = {}): Node {
+  /** The last convolution over a {@link trunk}'s output, which no size pads. */
+  head(trunk: Node, { channels }: ForwardOptions = {}): Node {
     const last = this.convolutions.length - 1;
     const { weight, bias } = this.convolutions[last]!;
-    if (!channels) {
-      const spec = LAYERS[this.size][last]!;
-      const attrs = { padding: padding ? spec.padding : 0, relu: spec.relu };
-      return conv2d(trunk, weight.node, bias.node, attrs, `${this.name}.conv${last + 1}`);
-    }
+    if (!channels) return conv2d(trunk, weight.node, bias.node, {}, `${this.name}.conv${last + 1}`);
     const { start, count } = channels;
     const label = `${this.name}.conv${last + 1}[${start}:${start + count}]`;
     return conv2d(trunk, sliceOuter(weight.node, start, count), sliceOuter(bias.node, start, count), {}, label);
@@ -157,7 +169,7 @@ export class Pdn {
 
   /** @param x [N, 3, H, W], ImageNet-normalised @returns [N, outputs, h, w], h = {@link pdnOutputSide}(H) */
   forward(x: Node, options: ForwardOptions = {}): Node {
-    return this.head(this.trunk(x, options), options);
+    return this.head(this.trunk(x), options);
   }
 }
 

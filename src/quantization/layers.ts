@@ -35,7 +35,7 @@ export function needsRange({ activations, range }: LayerPlan): boolean {
 
 /** Another set of networks with equal values. */
 export function copyNetworks(networks: Networks): Networks {
-  const copy = new Networks(networks.size, networks.side);
+  const copy = new Networks(networks.size, networks.side, networks.padding);
   copy.parameters.forEach((parameter, i) => {
     parameter.data = networks.parameters[i]!.data.slice();
   });

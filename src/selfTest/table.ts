@@ -103,6 +103,18 @@ export const detectorTable: readonly Case[] = [
     build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference' }),
     reduction: 24,
   },
+  {
+    name: 'placeMap exact, padded',
+    inputs: [f(1, 1, 32, 32)],
+    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', firstCell: 0 }),
+    reduction: 32,
+  },
+  {
+    name: 'placeMap among values',
+    inputs: [f(2, 1, 24, 24)],
+    build: ([x]) => placeMap(x!, { height: 45, width: 70, side: 128, placement: 'anomalib', around: -0.3 }),
+    reduction: 24,
+  },
   // One transform for both, two products, one dispatch for the maps.
   stacked([2, 5, 9, 11], [37, 4, 2], ['winograd3', 'winograd3'], 4),
   stacked([1, 4, 9, 8], [33, 3, 0], ['winograd4', 'winograd4'], 4),

@@ -1,23 +1,39 @@
-import { readModel } from '../../detector/modelFile.ts';
+import { DETECTOR_FORMAT, readModel } from '../../detector/modelFile.ts';
+import { readSafetensors } from '../../formats/safetensors.ts';
+import { exportTorchDetector, exportTorchTeacher, type TeacherNames } from '../../interchange/export.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
 
-export const usage = `raad export MODEL --onnx FILE.onnx
-  Writes a detector for other runtimes: ONNX, opset 17. Input RGB [batch, 3, side, side] in 0..1, outputs the anomaly map
-  and its two parts on the network's grid.
+export const usage = `raad export MODEL --onnx FILE.onnx | --torch FILE.pth
+  Writes a detector for other programs. ONNX, opset 17: input RGB [batch, 3, side, side] in 0..1, outputs the anomaly map and
+  its two parts on the network's grid. PyTorch: a state dict of anomalib's EfficientAdModel; of a teacher, one of a PDN.
 
-  --batch N              images at once, 1`;
+  --batch N              ONNX: images at once, 1
+  --names plain|sequential   of a teacher's layers: conv1, conv2 (default), or 0, 3 as in a Sequential`;
 
-export const options: OptionTable = { onnx: { type: 'string' }, batch: { type: 'string' } };
+export const options: OptionTable = {
+  onnx: { type: 'string' },
+  torch: { type: 'string' },
+  batch: { type: 'string' },
+  names: { type: 'string' },
+};
+
+const USAGE = 'raad export MODEL --onnx FILE.onnx';
+const NAMES: readonly TeacherNames[] = ['plain', 'sequential'];
 
 export async function run(args: Arguments): Promise<void> {
   const [path] = args.positionals;
-  const output = args.text('onnx');
-  if (!path || !output)
-    throw new UsageError('export needs a model file and --onnx.', 'raad export MODEL --onnx FILE.onnx');
+  const [onnx, torch] = [args.text('onnx'), args.text('torch')];
+  if (!path || (onnx === undefined) === (torch === undefined))
+    throw new UsageError('export needs a model file and --onnx or --torch.', USAGE);
+  if (onnx !== undefined) await toOnnx(args, path, onnx);
+  if (torch !== undefined) await toTorch(args, path, torch);
+}
+
+async function toOnnx(args: Arguments, path: string, output: string): Promise<void> {
   const batch = args.number('batch') ?? 1;
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch ${batch} cannot be used.`, 'Give a whole number from 1 on.');
@@ -27,5 +43,19 @@ export async function run(args: Arguments): Promise<void> {
   await writeAtomically(output, bytes);
   printLine(
     `${output}: ${bytes.length} bytes, input image [${batch}, 3, ${state.networks.side}, ${state.networks.side}]`,
+  );
+}
+
+async function toTorch(args: Arguments, path: string, output: string): Promise<void> {
+  const names = args.choice('names', NAMES);
+  const given = await readBytes(path);
+  const file = readSafetensors(given, path);
+  const isDetector = file.metadata['format'] === DETECTOR_FORMAT;
+  if (isDetector && names) throw new UsageError('--names is for teachers.', 'A detector has the names of anomalib.');
+  await assertWritable(output, [path]);
+  const bytes = isDetector ? exportTorchDetector(await readModel(given, path)) : exportTorchTeacher(file, path, names);
+  await writeAtomically(output, bytes);
+  printLine(
+    `${output}: ${bytes.length} bytes, ${isDetector ? "a state dict of anomalib's EfficientAdModel" : 'a teacher'}`,
   );
 }

@@ -22,13 +22,13 @@ export async function run(args: Arguments): Promise<void> {
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
   const { networks, quantiles, placement, threshold, provenance, quantisation } = state;
-  const { size, side, cells, channels } = networks;
+  const { size, side, padding, cells, channels } = networks;
   const parts = { teacher: networks.teacher, student: networks.student, autoencoder: networks.autoencoder };
   const parameters = Object.fromEntries(
     Object.entries(parts).map(([name, network]) => [name, parameterCount(network.parameters)]),
   );
   if (args.flag('json')) {
-    const all = { file: path, bytes: bytes.length, size, resolution: side, cells, channels, parameters };
+    const all = { file: path, bytes: bytes.length, size, resolution: side, padding, cells, channels, parameters };
     const layers = layerRows(state);
     printText(
       JSON.stringify({ ...all, quantiles, placement, threshold: threshold ?? null, provenance, layers }, null, 2),
@@ -37,7 +37,8 @@ export async function run(args: Arguments): Promise<void> {
   }
   const kind = quantisation ? 'quantised detector' : 'detector';
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
-  printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}`);
+  const around = padding === 'none' ? '' : `, padded with ${padding}`;
+  printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}${around}`);
   if (threshold) {
     const { value, promised, images } = threshold;
     printLine(

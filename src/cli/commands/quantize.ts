@@ -1,7 +1,7 @@
 import { detectorName } from '../../bench/detectors.ts';
 import { checkAlpha } from '../../detector/conformal.ts';
 import { saveDetector } from '../../detector/modelFile.ts';
-import { type QuantizeProgress, quantize } from '../../detector/quantize.ts';
+import { quantize } from '../../detector/quantize.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import type { Networks } from '../../networks/networks.ts';
@@ -19,8 +19,8 @@ import {
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
-import { type Progress, startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 
 export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
@@ -70,7 +70,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const method = args.choice('range', RANGE_METHODS);
   await withEngine(args, async (engine) => {
     const { detector, data } = await openModel(engine, state, set);
-    const report = new Report();
+    const report = new PhaseReport();
     try {
       const quantised = await quantize({
         detector,
@@ -142,31 +142,3 @@ async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
   );
   return { ...plan, layers };
 }
-
-/** A progress bar per phase. */
-class Report {
-  #phase: string | undefined;
-  #bar: Progress | undefined;
-
-  show({ phase, done, total }: QuantizeProgress): void {
-    if (phase !== this.#phase) {
-      this.#bar?.stop();
-      this.#phase = phase;
-      this.#bar = startProgress(TITLES[phase], total, 'images');
-    }
-    this.#bar!.update(done);
-  }
-
-  stop(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
-  }
-}
-
-const TITLES = {
-  equalise: 'channel ranges',
-  ranges: 'activation ranges',
-  means: 'activation means',
-  statistics: 'teacher statistics',
-  calibrate: 'calibrating',
-} as const;

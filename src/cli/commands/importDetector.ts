@@ -1,0 +1,102 @@
+import { checkAlpha } from '../../detector/conformal.ts';
+import type { DetectorState } from '../../detector/detectorState.ts';
+import { saveDetector } from '../../detector/modelFile.ts';
+import { PLACEMENTS } from '../../detector/modelHeader.ts';
+import { calibrateImported } from '../../interchange/calibrate.ts';
+import { type ImportedDetector, importDetector, type NamedBytes } from '../../interchange/detector.ts';
+import { PADDINGS } from '../../networks/pdn.ts';
+import { datasetFiles } from '../../node/datasets.ts';
+import { readBytes } from '../../node/files.ts';
+import { assertWritable, writeAtomically } from '../../node/output.ts';
+import { openStudyData } from '../../node/study.ts';
+import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
+import { openModelDataset } from '../modelData.ts';
+import { PhaseReport } from '../phaseReport.ts';
+import { printLine } from '../print.ts';
+import { inputFiles, notice, withEngine } from '../session.ts';
+
+export const usage = `raad import-detector FILE... -o MODEL.safetensors
+  Reads a detector of another program: anomalib's model.ckpt or state dict, or teacher_final.pth, student_final.pth and
+  autoencoder_final.pth of nelson1425's, or a zip archive of these. Nothing in the files is executed.
+
+  --calibrate DATA       the data set that it was trained on: what the files lack of statistics, and a threshold
+  --good DIR             a folder of good images instead of DATA
+  --category NAME        one of several data sets
+  --alpha RATE           wanted false-alarm rate of the threshold, 0.01
+  --seed N               of the split of good images, 0
+  --placement exact|reference|anomalib   where maps lie on the image: exact, or as nelson1425 or anomalib place them
+  --padding none|zeros   of teacher and student; what the files say by default, else none`;
+
+export const options: OptionTable = {
+  output: { type: 'string', short: 'o' },
+  calibrate: { type: 'string' },
+  good: { type: 'string' },
+  category: { type: 'string' },
+  alpha: { type: 'string' },
+  seed: { type: 'string' },
+  placement: { type: 'string' },
+  padding: { type: 'string' },
+};
+
+const USAGE = 'raad import-detector FILE... -o MODEL.safetensors';
+
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const paths = args.positionals;
+  const output = args.text('output');
+  if (paths.length === 0 || !output) throw new UsageError('import-detector needs files and -o.', USAGE);
+  checkAlpha(args.number('alpha'));
+  const settings = {
+    placement: args.choice('placement', PLACEMENTS) ?? 'exact',
+    padding: args.choice('padding', PADDINGS),
+    seed: readSeed(args),
+  };
+  await assertWritable(output, [...paths, ...inputFiles(args)]);
+  const files: NamedBytes[] = [];
+  for (const path of paths) files.push({ name: path, bytes: await readBytes(path) });
+  const imported = await importDetector(files, settings);
+  const isCalibrated = args.text('calibrate') !== undefined || args.text('good') !== undefined;
+  if (!isCalibrated && !(imported.hasStatistics && imported.hasQuantiles))
+    throw new UsageError(
+      `${paths.join(', ')} ${paths.length > 1 ? 'have' : 'has'} no ${imported.hasStatistics ? 'quantiles of maps' : 'statistics of the teacher'}.`,
+      'Give the images that the detector was trained on with --calibrate DATA or --good DIR.',
+    );
+  const state = isCalibrated ? await calibrated(args, imported, output, signal) : imported.state;
+  const bytes = await saveDetector({ state });
+  await writeAtomically(output, bytes);
+  const { networks, threshold } = state;
+  const said = threshold ? `threshold ${threshold.value.toFixed(4)}` : 'no threshold';
+  printLine(`${output}: PDN-${networks.size.toUpperCase()}, ${networks.side} px, ${bytes.length} bytes, ${said}`);
+}
+
+/** With what images of good parts tell. */
+async function calibrated(
+  args: Arguments,
+  imported: ImportedDetector,
+  output: string,
+  signal: AbortSignal,
+): Promise<DetectorState> {
+  const { provenance } = imported.state;
+  const { root, dataset } = await openModelDataset(args, args.text('calibrate'), imported.state, signal);
+  await assertWritable(output, datasetFiles({ root, dataset }));
+  notice('images that count as held out here may have been trained on: their scores may promise too much.');
+  return withEngine(args, async (engine) => {
+    const { train, heldOut } = await openStudyData({ name: dataset.name, root, dataset }, provenance.seed, notice);
+    const report = new PhaseReport();
+    const alpha = args.number('alpha');
+    try {
+      return await calibrateImported({
+        engine,
+        imported,
+        dataset: dataset.name,
+        train,
+        heldOut,
+        alpha,
+        onProgress: (progress) => report.show(progress),
+        onNotice: notice,
+        signal,
+      });
+    } finally {
+      report.stop();
+    }
+  });
+}
