@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   y[pixel] = before;
   y[params.size + pixel] = own;
-  y[2u * params.size + pixel] = 0.05 * ((before - quantiles[0]) / (quantiles[1] - quantiles[0]) + (own - quantiles[2]) / (quantiles[3] - quantiles[2]));
+  y[2u * params.size + pixel] = params.weight * ((before - quantiles[0]) / (quantiles[1] - quantiles[0]) + (own - quantiles[2]) / (quantiles[3] - quantiles[2]));
 #else
   y[pixel] = own;
 #end

@@ -1,10 +1,10 @@
-// mapCombine: the mean of both anomaly maps, each normalised by its quantiles on normal images.
+// mapCombine: the sum of both anomaly maps, each normalised by its quantiles on normal images and weighted.
 //
 // st, ae     [N, 1, H, W]
 // quantiles  [4]  q_a and q_b of st, q_a and q_b of ae
-// y          [N, 1, H, W]  mean of 0.1 (M - q_a) / (q_b - q_a); with STACKED [3, N, 1, H, W]: st, ae, mean
+// y          [N, 1, H, W]  sum of weight (M - q_a) / (q_b - q_a); with STACKED [3, N, 1, H, W]: st, ae, sum
 // grid       one invocation per element, folded
-// reference: src/kernels/maps.ts
+// reference: src/detectorOps/maps.ts
 @group(0) @binding(0) var<storage, read> st: array<f32>;
 @group(0) @binding(1) var<storage, read> ae: array<f32>;
 @group(0) @binding(2) var<storage, read> quantiles: array<f32>;
@@ -22,6 +22,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
     y[i] = a;
     y[params.size + i] = b;
 #end
-    y[${2 * STACKED}u * params.size + i] = 0.05 * ((a - quantiles[0]) / (quantiles[1] - quantiles[0]) + (b - quantiles[2]) / (quantiles[3] - quantiles[2]));
+    y[${2 * STACKED}u * params.size + i] = params.weight * ((a - quantiles[0]) / (quantiles[1] - quantiles[0]) + (b - quantiles[2]) / (quantiles[3] - quantiles[2]));
   }
 }

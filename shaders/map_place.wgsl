@@ -1,12 +1,12 @@
 // mapPlace: the anomaly map on the pixels of an image of any size.
 //
-// EXACT      cell i is centred on pixel 4 i + FIRST_CELL of the network's SIDE x SIDE input; the margin repeats the nearest cell.
-// otherwise  (the published code's placement) 4 cells of the value AROUND on every side, stretched over the image.
+// EXACT      cell i is centred on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
+// otherwise  (the published code's placement) margin cells of the value around on every side, stretched over the image.
 //
 // x     [N, 1, CELLS, CELLS]
 // y     [N, 1, H, W]
 // grid  one invocation per output, folded
-// reference: src/kernels/maps.ts
+// reference: src/detectorOps/maps.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #params
@@ -18,10 +18,11 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
   return x[base + u32(clamp(row, 0, n - 1) * n + clamp(column, 0, n - 1))];
 #else
   // Past the last of them the weight is 0.
-  if (row < 4 || column < 4 || row >= n + 4 || column >= n + 4) {
+  let m = i32(params.margin);
+  if (row < m || column < m || row >= n + m || column >= n + m) {
     return params.around;
   }
-  return x[base + u32((row - 4) * n + column - 4)];
+  return x[base + u32((row - m) * n + column - m)];
 #end
 }
 
@@ -29,9 +30,9 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 fn position(p: u32, size: u32) -> f32 {
   let unit = (f32(p) + 0.5) / f32(size);
 #if EXACT
-  return clamp((unit * f32(params.side) - params.firstCell - 0.5) / 4.0, 0.0, f32(params.cells - 1u));
+  return clamp((unit * f32(params.side) - params.firstCell - 0.5) / params.stride, 0.0, f32(params.cells - 1u));
 #else
-  return clamp(unit * f32(params.cells + 8u) - 0.5, 0.0, f32(params.cells + 7u));
+  return clamp(unit * f32(params.cells + 2u * params.margin) - 0.5, 0.0, f32(params.cells + 2u * params.margin - 1u));
 #end
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { mapOf, stackMaps } from '../src/detectorOps/maps.ts';
 import { compareResult, prepareCase } from '../src/doctor/check.ts';
 import { rowPaths } from '../src/doctor/paths.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
 import { scale } from '../src/kernels/elementwise.ts';
-import { mapOf, stackMaps } from '../src/kernels/maps.ts';
 import { detectorTable as table } from '../src/selfTest/table.ts';
 import { toBeAllclose } from './close.ts';
 import { engine } from './gpu.ts';

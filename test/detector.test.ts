@@ -5,6 +5,7 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { conformalThreshold } from '../src/detector/conformal.ts';
 import { Detector, type RawMaps } from '../src/detector/detector.ts';
 import { loadDetector, readModel, saveDetector } from '../src/detector/modelFile.ts';
+import { placeMap } from '../src/detectorOps/maps.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { evaluateReference, input, Parameter, type Values } from '../src/engine/graph.ts';
@@ -12,7 +13,6 @@ import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
 import { readSafetensors, writeSafetensors } from '../src/formats/safetensors.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
-import { placeMap } from '../src/kernels/maps.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { openDevice } from '../src/node/device.ts';
@@ -222,7 +222,9 @@ describe('placement', () => {
 
   async function place(values: Float32Array, placement: 'exact' | 'reference', size = side) {
     const x = input('cells', [1, 1, cells, cells]);
-    const plan = await gpu.compile({ outputs: { map: placeMap(x, { width: size, height: size, side, placement }) } });
+    const plan = await gpu.compile({
+      outputs: { map: placeMap(x, { width: size, height: size, side, placement, ...state.networks.mapGeometry }) },
+    });
     const { map } = await plan.run({ cells: values }, ['map']);
     plan.destroy();
     return map as Float32Array;

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
+import { placeMap } from '../src/detectorOps/maps.ts';
 import { evaluateReference, input } from '../src/engine/graph.ts';
 import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { type AllocateOptions, allocate, roundingErrors } from '../src/hqs/allocate.ts';
@@ -10,7 +11,6 @@ import { gramMatrix, linearCka, RidgeRegression } from '../src/hqs/linear.ts';
 import { autoencoderScores, type LayerScore, layerScores, ompqScores } from '../src/hqs/scores.ts';
 import { widthDifferences } from '../src/hqs/stability.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
-import { placeMap } from '../src/kernels/maps.ts';
 import { Random } from '../src/math/random.ts';
 import { bootstrapInterval, meanAt } from '../src/metrics/bootstrap.ts';
 import { Networks } from '../src/networks/networks.ts';
@@ -100,7 +100,15 @@ describe('layer maps', () => {
     const { cells } = state.networks;
     const values = Float32Array.from({ length: cells * cells }, (_, i) => Math.sin(i));
     const x = input('x', [1, 1, cells, cells]);
-    const placed = placeMap(x, { width: 128, height: 128, side: 128, placement: 'exact' });
+    const placed = placeMap(x, {
+      width: 128,
+      height: 128,
+      side: 128,
+      placement: 'exact',
+      firstCell: 16,
+      stride: 4,
+      margin: 4,
+    });
     const [expected] = evaluateReference([placed], new Map([[x, Float64Array.from(values)]]));
     const ours = placeLayerMap({ values, width: cells, height: cells, geometry: geometry[3]! }, 128);
     ours.forEach((value, i) => {

@@ -3,17 +3,18 @@ import { describe, expect, test } from 'vitest';
 import { CARDS, f32GFlops, MACHINES, measuredMachine, withMatrices } from '../src/bench/machines.ts';
 import { type Bound, predictDispatch, predictDispatches, predictKernel, totalOf } from '../src/bench/predict.ts';
 import { dispatchRows, predictDetector, predictionsMarkdown, withPredictions } from '../src/bench/predictTables.ts';
+import { combineMaps, stackMaps } from '../src/detectorOps/maps.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
 import type { VariantChoice } from '../src/engine/lower.ts';
 import type { Precision } from '../src/engine/variants.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { avgPool2d } from '../src/kernels/avgPool2d.ts';
+import { channelDistance } from '../src/kernels/channelDistance.ts';
 import { concatOuter } from '../src/kernels/concat.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDifference, convDistance } from '../src/kernels/convDistance.ts';
 import { foldSplits } from '../src/kernels/foldSplits.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
-import { channelDistance, combineMaps, stackMaps } from '../src/kernels/maps.ts';
 import { pad2d } from '../src/kernels/pad2d.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
@@ -95,7 +96,7 @@ const halves = (name: string, root: Node, variants: VariantChoice): Case => {
 function bothMaps(): Node {
   const [first, second] = [undefined, named('t', 1, 37, 8, 9)].map((target, i) => {
     const operands = [named(`w${i}`, 37, 9, 4, 4), named(`b${i}`, 37), target] as const;
-    return convDistance(x(1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
+    return convDistance(named(`x${i}`, 1, 9, 11, 12), ...operands, { firstChannel: 0 }, `map${i}`);
   });
   return stackMaps(first!, second!, named('q', 4));
 }

@@ -92,13 +92,12 @@ export class Detector {
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
     this.#precision = state.quantisation ? 'f32' : precision;
-    const { side, cells, teacher } = state.networks;
+    const { side, cells, mapGeometry } = state.networks;
     const { placement, quantiles } = state;
-    const firstCell = teacher.geometry.at(-1)!.offset;
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     this.#chain = new ImageChain(
       engine,
-      { side, cells, placement, firstCell, around },
+      { side, cells, placement, around, ...mapGeometry },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {

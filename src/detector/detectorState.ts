@@ -1,5 +1,5 @@
+import type { Placement } from '../detectorOps/maps.ts';
 import type { TensorEntry } from '../formats/safetensors.ts';
-import type { Placement } from '../kernels/maps.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Quantisation } from '../quantization/layers.ts';
 import type { Threshold } from './conformal.ts';

@@ -1,4 +1,5 @@
 import type { RgbImage } from '../data/image.ts';
+import { type PlaceAttrs, placeMap, placeOnHost } from '../detectorOps/maps.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { input } from '../engine/graph.ts';
@@ -16,22 +17,14 @@ import {
   rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
-import { type Placement, placeMap, placeOnHost } from '../kernels/maps.ts';
 import { maximum } from '../kernels/maximum.ts';
 import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
 import { checkMap } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
-export interface ChainGeometry {
-  /** Of the networks' input, pixels. */
-  readonly side: number;
-  /** Of their maps. */
+export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width'> {
+  /** Side of the maps. */
   readonly cells: number;
-  readonly placement: Placement;
-  /** The input pixel that the first cell is centred on. */
-  readonly firstCell: number;
-  /** Value of a map where placements other than `exact` add cells. */
-  readonly around: number;
 }
 
 /** Maps of one image on the networks' grid, [cells, cells]. */

@@ -1,7 +1,7 @@
 import { isRecord } from '../checks/json.ts';
+import type { Placement } from '../detectorOps/maps.ts';
 import { quote, UserError } from '../errors.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
-import type { Placement } from '../kernels/maps.ts';
 import { isSide, SIDES } from '../networks/autoencoder.ts';
 import { Networks } from '../networks/networks.ts';
 import { PADDINGS, type Padding, PDN_SIZES, type PdnSize } from '../networks/pdn.ts';

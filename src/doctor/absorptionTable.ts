@@ -1,7 +1,7 @@
 import { type Node, Parameter } from '../engine/graph.ts';
+import { channelDistance } from '../kernels/channelDistance.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
-import { channelDistance } from '../kernels/maps.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';

@@ -1,6 +1,6 @@
 import type { DetectorState, MapQuantiles } from '../detector/detectorState.ts';
+import type { Placement } from '../detectorOps/maps.ts';
 import { quote, UserError } from '../errors.ts';
-import type { Placement } from '../kernels/maps.ts';
 import { Networks } from '../networks/networks.ts';
 import type { Padding } from '../networks/pdn.ts';
 import { QUANTILES, STATISTICS } from './names.ts';

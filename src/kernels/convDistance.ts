@@ -1,11 +1,11 @@
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
+import { channelDistance, channelDistanceOp } from './channelDistance.ts';
 import { inputType, nchw } from './common.ts';
 import { conv2d, conv2dOp, winogradSuits } from './conv2d.ts';
 import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
 import { differenceWeights } from './differenceWeights.ts';
 import { add, scale } from './elementwise.ts';
-import { channelDistance, channelDistanceOp } from './maps.ts';
 import { pad2d } from './pad2d.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
 import { halvesError, wholePairs } from './winogradHalves.ts';

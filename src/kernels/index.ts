@@ -1,11 +1,11 @@
 /** The ops that networks are built from. */
 export { avgPool2d } from './avgPool2d.ts';
+export { channelDistance } from './channelDistance.ts';
 export { conv2d } from './conv2d.ts';
 export type { Conv2dAttrs } from './conv2dShape.ts';
 export { dropout } from './dropout.ts';
 export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
 export { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from './image.ts';
-export { channelDistance, combineMaps, type Placement, placeMap } from './maps.ts';
 export { maximum } from './maximum.ts';
 export { pad2d } from './pad2d.ts';
 export {

@@ -144,8 +144,10 @@ const winogradDistanceOp: Op<PartsAttrs> = {
 };
 
 interface MeanAttrs extends Omit<PartsAttrs, 'channelsPerSplit'> {
-  /** The result is another map, this one and their mean: the other one is there, or its products are a second set. */
+  /** The result is another map, this one and their sum: the other one is there, or its products are a second set. */
   readonly stacked?: 'map' | 'products';
+  /** Of either map in their sum, where it is stacked. */
+  readonly weight?: number;
 }
 
 /** Invocations of a workgroup: as many as the device allows, up to what leaves each of them enough registers. */
@@ -163,7 +165,7 @@ function meanWorkgroup(m: number, { limits }: Caps): number | undefined {
 }
 
 /**
- * The whole mean. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. Where
+ * The whole mean over channels. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. Where
  * it is stacked with another map, there is one chunk, and behind the target come that map or its products and bias, and the
  * quantiles of both.
  */
@@ -210,23 +212,23 @@ function coverOf({ inputs, attrs }: Node<MeanAttrs>): string {
 }
 
 /**
- * A map with another one and their mean, where the dispatch that ends it can write all three. @see stackMaps
- * @param map that nothing else uses
+ * A map with another one and their sum, where the dispatch that ends it can write all three.
+ * @param map that nothing else uses @param weight of either map, once it is normalised by its quantiles
  */
-export function stackedDistance(map: Node, other: Node, quantiles: Node): Node | undefined {
+export function stackedDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
   if (map.op !== meanDistanceOp) return undefined;
   const { attrs, inputs, label } = map as Node<MeanAttrs>;
   if (attrs.stacked || isContinued(map)) return undefined;
   return makeNode(
     meanDistanceOp,
     [...inputs, other, quantiles],
-    { ...attrs, stacked: 'map', shape: [3, ...attrs.shape] },
+    { ...attrs, stacked: 'map', weight, shape: [3, ...attrs.shape] },
     label,
   );
 }
 
 function meanKernel(node: Node<MeanAttrs>, caps: Caps): Kernel {
-  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, halves = false } = node.attrs;
+  const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, weight = 0, halves = false } = node.attrs;
   const [height, width] = node.type.shape.slice(-2) as [number, number];
   const [, , pitch] = inputType(node, 0).shape as [number, number, number];
   const channels = inputType(node, 1).shape[0]!;
@@ -256,7 +258,7 @@ function meanKernel(node: Node<MeanAttrs>, caps: Caps): Kernel {
       tilesY: u32(tilesY),
       tilesX: u32(tilesX),
       pitch: u32(pitch),
-      ...(stacked && { mapSize: u32(size(node.type) / 3) }),
+      ...(stacked && { mapSize: u32(size(node.type) / 3), weight: f32(weight) }),
     },
     grid: [Math.ceil(tiles / together)],
   };

@@ -1,10 +1,11 @@
+import { combineMaps, mapOf, stackMaps } from '../detectorOps/maps.ts';
 import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { input, type Node, parameterOf, size, topologicalOrder } from '../engine/graph.ts';
+import { channelDistance } from '../kernels/channelDistance.ts';
 import { concatOuter } from '../kernels/concat.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { imageToTensor } from '../kernels/image.ts';
-import { channelDistance, combineMaps, mapOf, stackMaps } from '../kernels/maps.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardise } from '../kernels/standardise.ts';
 import type { Networks } from './networks.ts';

@@ -3,6 +3,18 @@ import { Autoencoder } from './autoencoder.ts';
 import { initialise } from './initialise.ts';
 import { type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
 
+/** How the cells of a map lie on the networks' input, in its pixels. */
+export interface MapGeometry {
+  /** Centre of the first cell. */
+  readonly firstCell: number;
+  /** From one cell to the next. */
+  readonly stride: number;
+  /** Cells that published code puts around a map before it is stretched over the image. */
+  readonly margin: number;
+}
+
+const PUBLISHED_MARGIN = 4;
+
 /** The three networks of one detector and the teacher's statistics. */
 export class Networks {
   readonly size: PdnSize;
@@ -33,6 +45,12 @@ export class Networks {
     const type = { shape: [this.channels], dtype: 'f32' } as const;
     this.teacherMean = new Parameter('teacher.mean', type);
     this.teacherStd = new Parameter('teacher.std', type, new Float32Array(this.channels).fill(1));
+  }
+
+  /** Where maps lie on the input. */
+  get mapGeometry(): MapGeometry {
+    const { offset, stride } = this.teacher.geometry.at(-1)!;
+    return { firstCell: offset, stride, margin: PUBLISHED_MARGIN };
   }
 
   /** What training changes. */

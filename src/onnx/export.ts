@@ -103,14 +103,14 @@ const RULES: Readonly<Record<string, Rule>> = {
     const squared = writer.node('Mul', [difference, difference]);
     return writer.node('ReduceMean', [squared], { axes: [1], keepdims: 1 });
   },
-  mapCombine(_, [st, ae, quantiles], writer) {
+  mapCombine({ attrs }, [st, ae, quantiles], writer) {
     const quantile = (i: number) => writer.node('Gather', [quantiles!, writer.integers([i])], { axis: 0 });
     const normalised = (x: string, at: number) => {
       const [a, b] = [quantile(at), quantile(at + 1)];
       return writer.node('Div', [writer.node('Sub', [x, a]), writer.node('Sub', [b, a])]);
     };
     const sum = writer.node('Add', [normalised(st!, 0), normalised(ae!, 2)]);
-    return writer.node('Mul', [sum, writer.constant([], [0.05])]);
+    return writer.node('Mul', [sum, writer.constant([], [(attrs as { weight: number }).weight])]);
   },
 };
 

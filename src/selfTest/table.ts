@@ -1,11 +1,12 @@
 import { hardMean } from '../detectorOps/hardMean.ts';
+import { combineMaps, placeMap, stackMaps } from '../detectorOps/maps.ts';
 import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { distances, type Shape4, WINOGRAD_ERROR } from '../doctor/absorptionTable.ts';
 import { type Case, normal as f, type InputSpec, positive } from '../doctor/cases.ts';
 import { table } from '../doctor/table.ts';
 import { Parameter } from '../engine/graph.ts';
+import { channelDistance } from '../kernels/channelDistance.ts';
 import { convDistance } from '../kernels/convDistance.ts';
-import { channelDistance, combineMaps, placeMap, stackMaps } from '../kernels/maps.ts';
 import { standardise } from '../kernels/standardise.ts';
 import { halvesError } from '../kernels/winogradHalves.ts';
 
@@ -52,6 +53,9 @@ function stacked(
 const map = [f(2, 7, 5, 6), f(2, 7, 5, 6)];
 const standard: readonly InputSpec[] = [f(7), positive(7)];
 
+/** How the maps of a PDN without padding lie on its input. */
+const PDN = { firstCell: 16, stride: 4, margin: 4 } as const;
+
 /** The doctor's table with the ops of this detector alone. */
 export const detectorTable: readonly Case[] = [
   ...table,
@@ -93,26 +97,26 @@ export const detectorTable: readonly Case[] = [
   {
     name: 'placeMap exact',
     inputs: [f(2, 1, 24, 24)],
-    build: ([x]) => placeMap(x!, { height: 50, width: 71, side: 128, placement: 'exact' }),
+    build: ([x]) => placeMap(x!, { height: 50, width: 71, side: 128, placement: 'exact', ...PDN }),
     // Coordinates of up to 24 cells are rounded before the difference between two cells is taken.
     reduction: 24,
   },
   {
     name: 'placeMap reference',
     inputs: [f(1, 1, 24, 24)],
-    build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference' }),
+    build: ([x]) => placeMap(x!, { height: 45, width: 128, side: 128, placement: 'reference', ...PDN }),
     reduction: 24,
   },
   {
     name: 'placeMap exact, padded',
     inputs: [f(1, 1, 32, 32)],
-    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', firstCell: 0 }),
+    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, firstCell: 0 }),
     reduction: 32,
   },
   {
     name: 'placeMap among values',
     inputs: [f(2, 1, 24, 24)],
-    build: ([x]) => placeMap(x!, { height: 45, width: 70, side: 128, placement: 'anomalib', around: -0.3 }),
+    build: ([x]) => placeMap(x!, { height: 45, width: 70, side: 128, placement: 'anomalib', ...PDN, around: -0.3 }),
     reduction: 24,
   },
   // One transform for both, two products, one dispatch for the maps.

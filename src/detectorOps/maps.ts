@@ -1,0 +1,210 @@
+import combineShader from '../../shaders/map_combine.wgsl';
+import placeShader from '../../shaders/map_place.wgsl';
+import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { stackedChannelDistance } from '../kernels/channelDistance.ts';
+import { foldedGrid, inputType, WORKGROUP } from '../kernels/common.ts';
+import { stackedDistance } from '../kernels/winogradMap.ts';
+
+/** Of either map in the mean of both, 0.1 of each. */
+export const MAP_WEIGHT = 0.05;
+
+/**
+ * The combined map: the mean of both, each normalised by its quantiles on normal images to 0.1 between them (EfficientAD, section
+ * 3.4).
+ * @param st @param ae [N, 1, H, W]
+ * @param quantiles [4]: q_a and q_b of `st`, q_a and q_b of `ae`
+ */
+export function combineMaps(st: Node, ae: Node, quantiles: Node, label?: string): Node {
+  return makeNode(mapCombineOp, [st, ae, quantiles], { weight: MAP_WEIGHT }, label);
+}
+
+/**
+ * `exact`: where the network saw it. `reference`: as published code places it, up to 1.5 px off at 256 px. `anomalib`: the same
+ * with zeros around the maps before they are normalised.
+ */
+export type Placement = 'exact' | 'reference' | 'anomalib';
+
+/**
+ * An anomaly map on the pixels of an image of any size.
+ * @param x [N, 1, cells, cells], from an input of `side` pixels
+ * @returns [N, 1, height, width]
+ */
+export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
+  return makeNode(placeMapOp, [x], attrs, label);
+}
+
+/** The weight of either map in their sum. */
+interface WeightAttrs {
+  readonly weight: number;
+}
+
+export const mapCombineOp: Op<WeightAttrs> = {
+  name: 'mapCombine',
+  infer(inputs) {
+    const [st, ae, quantiles] = inputs;
+    const ok = st!.shape.join() === ae!.shape.join() && size(quantiles!) === 4;
+    expectShapes('mapCombine', ok, inputs, 'two maps of equal shape and 4 quantiles');
+    return st!;
+  },
+  reference([st, ae, q], { attrs: { weight } }) {
+    const [sa, sb, aa, ab] = q as unknown as [number, number, number, number];
+    return Float64Array.from(st!, (v, i) => weight * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel: (node, caps) => ({
+        shader: { name: 'map_combine.wgsl', source: combineShader },
+        defines: { WORKGROUP, STACKED: 0 },
+        params: { size: u32(size(node.type)), weight: f32(node.attrs.weight) },
+        grid: foldedGrid(size(node.type), caps),
+      }),
+    },
+  ],
+};
+
+/**
+ * Both maps and their weighted sum as one value.
+ * @param st @param ae [N, 1, H, W] @param quantiles [4] @see combineMaps
+ * @returns [3, N, 1, H, W]
+ */
+export function stackMaps(st: Node, ae: Node, quantiles: Node, label?: string): Node {
+  return makeNode(stackMapsOp, [st, ae, quantiles], { weight: MAP_WEIGHT }, label);
+}
+
+export const stackMapsOp: Op<WeightAttrs> = {
+  name: 'stackMaps',
+  infer(inputs, attrs) {
+    return { shape: [3, ...mapCombineOp.infer(inputs, attrs).shape], dtype: 'f32' };
+  },
+  reference(inputs, node) {
+    const [st, ae] = inputs as [Float64Array, Float64Array];
+    const combined = mapCombineOp.reference(inputs, node as Node<WeightAttrs>) as Float64Array;
+    return Float64Array.from([...st, ...ae, ...combined]);
+  },
+  absorb({ inputs: [st, ae, quantiles], attrs: { weight } }, isOnlyUser) {
+    if (!isOnlyUser(ae!)) return undefined;
+    return stackedDistance(ae!, st!, quantiles!, weight) ?? stackedChannelDistance(ae!, st!, quantiles!, weight);
+  },
+  variants: [
+    {
+      name: 'element',
+      kernel: (node, caps) => ({
+        shader: { name: 'map_combine.wgsl', source: combineShader },
+        defines: { WORKGROUP, STACKED: 1 },
+        params: { size: u32(size(node.type) / 3), weight: f32(node.attrs.weight) },
+        grid: foldedGrid(size(node.type) / 3, caps),
+      }),
+    },
+  ],
+};
+
+/** One of {@link stackMaps}. @param at its place @returns [N, 1, H, W] */
+export function mapOf(stack: Node, at: number, label?: string): Node {
+  return makeNode(mapOfOp, [stack], { at }, label);
+}
+
+const mapOfOp: Op<{ readonly at: number }> = {
+  name: 'mapOf',
+  infer: ([stack]) => ({ shape: stack!.shape.slice(1), dtype: 'f32' }),
+  reference([stack], { type, attrs }) {
+    return (stack as Float64Array).slice(attrs.at * size(type), (attrs.at + 1) * size(type));
+  },
+  part: ({ type, attrs }) => attrs.at * size(type),
+  variants: [],
+};
+
+export interface PlaceAttrs {
+  readonly height: number;
+  readonly width: number;
+  /** Side of the network's input in pixels. */
+  readonly side: number;
+  readonly placement: Placement;
+  /** `exact`: the input pixel that the first cell is centred on. */
+  readonly firstCell: number;
+  /** `exact`: input pixels from one cell to the next. */
+  readonly stride: number;
+  /** Other placements: cells around the map on every side, and their value, 0 when absent. */
+  readonly margin: number;
+  readonly around?: number;
+}
+
+/**
+ * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too.
+ * @param x [N, 1, cells, cells]
+ * @param y [N, 1, height, width], receives the map
+ */
+export function placeOnHost(
+  x: ArrayLike<number>,
+  cells: number,
+  { height, width, side, placement, firstCell, stride, margin, around = 0 }: PlaceAttrs,
+  y: Float32Array | Float64Array,
+): void {
+  const exact = placement === 'exact';
+  const limit = (v: number) => Math.min(Math.max(v, 0), cells - 1);
+  const cell = (b: number, row: number, column: number): number => {
+    if (exact) return x[(b * cells + limit(row)) * cells + limit(column)]!;
+    const [r, c] = [row - margin, column - margin];
+    return r < 0 || c < 0 || r >= cells || c >= cells ? around : x[(b * cells + r) * cells + c]!;
+  };
+  const position = (p: number, extent: number): number => {
+    const unit = (p + 0.5) / extent;
+    const raw = exact ? (unit * side - firstCell - 0.5) / stride : unit * (cells + 2 * margin) - 0.5;
+    return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 2 * margin - 1);
+  };
+  const images = y.length / (height * width);
+  let at = 0;
+  for (let b = 0; b < images; b++) {
+    for (let oy = 0; oy < height; oy++) {
+      const fy = position(oy, height);
+      const row = Math.floor(fy);
+      for (let ox = 0; ox < width; ox++) {
+        const fx = position(ox, width);
+        const column = Math.floor(fx);
+        const tx = fx - column;
+        const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
+        const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
+        y[at++] = top + (fy - row) * (bottom - top);
+      }
+    }
+  }
+}
+
+export const placeMapOp: Op<PlaceAttrs> = {
+  name: 'placeMap',
+  infer(inputs, { height, width }) {
+    const [x] = inputs;
+    const ok = x!.shape.length === 4 && x!.shape[1] === 1 && x!.shape[2] === x!.shape[3];
+    expectShapes('placeMap', ok, inputs, 'x [N, 1, cells, cells]');
+    return { shape: [x!.shape[0]!, 1, height, width], dtype: 'f32' };
+  },
+  reference([x], node) {
+    const y = new Float64Array(size(node.type));
+    placeOnHost(x!, inputType(node, 0).shape[2]!, node.attrs, y);
+    return y;
+  },
+  variants: [
+    {
+      name: 'pixel',
+      kernel(node, caps) {
+        const { height, width, side, placement, firstCell, stride, margin, around = 0 } = node.attrs;
+        return {
+          shader: { name: 'map_place.wgsl', source: placeShader },
+          defines: { WORKGROUP, EXACT: Number(placement === 'exact') },
+          params: {
+            size: u32(size(node.type)),
+            height: u32(height),
+            width: u32(width),
+            side: u32(side),
+            cells: u32(inputType(node, 0).shape[2]!),
+            firstCell: f32(firstCell),
+            stride: f32(stride),
+            margin: u32(margin),
+            around: f32(around),
+          },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};

@@ -1,0 +1,171 @@
+import distanceShader from '../../shaders/channel_distance.wgsl';
+import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { expectShapes, f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { standardiseOp } from './standardise.ts';
+
+type None = Record<string, never>;
+
+/**
+ * Mean over channels of the squared difference: an anomaly map.
+ * @param a [N, C, H, W]
+ * @param b [N, C, H, W]; zero when absent
+ * @returns [N, 1, H, W]
+ */
+export function channelDistance(a: Node, b?: Node, label?: string): Node {
+  return makeNode(channelDistanceOp, b ? [a, b] : [a], {}, label);
+}
+
+/** Invocations of a workgroup, and those that share the channels of a pixel. */
+const SHARED = { WORKGROUP: 256, SLOTS: 16 } as const;
+
+export const channelDistanceOp: Op<None> = {
+  name: 'channelDistance',
+  infer(inputs) {
+    const [a, b] = inputs;
+    const ok = a!.shape.length === 4 && (!b || a!.shape.join() === b.shape.join());
+    expectShapes('channelDistance', ok, inputs, 'a and b of equal shape [N, C, H, W]');
+    const [n, , h, w] = nchw(a!);
+    return { shape: [n, 1, h, w], dtype: 'f32' };
+  },
+  reference([a, b], node) {
+    const [n, c, h, w] = nchw(inputType(node, 0));
+    const plane = h * w;
+    const y = new Float64Array(n * plane);
+    for (let i = 0; i < a!.length; i++) {
+      y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a![i]! - (b?.[i] ?? 0)) ** 2 / c;
+    }
+    return y;
+  },
+  absorb: (node, isOnlyUser) => standardisedDistance(node, isOnlyUser),
+  variants: [
+    {
+      // A GPU has more invocations than a map has pixels.
+      name: 'shared',
+      supports: sharedSupports,
+      madeFor: 'gpu',
+      kernel: (node) => sharedKernel(node, { sets: [setOf(node)] }),
+    },
+    {
+      name: 'pixel',
+      kernel(node, caps) {
+        const [, c, h, w] = nchw(inputType(node, 0));
+        return {
+          shader: { name: 'channel_distance.wgsl', source: distanceShader },
+          defines: { WORKGROUP, TARGET: node.inputs.length - 1 },
+          params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
+          grid: foldedGrid(size(node.type), caps),
+        };
+      },
+    },
+  ],
+};
+
+/** One of the maps that a dispatch computes. Its inputs: a, then mean and deviation to standardise it, then b. */
+interface DistanceSet {
+  readonly standardised: boolean;
+  readonly target: boolean;
+}
+
+interface SharedAttrs {
+  /** This map and, where the other one is computed here, too, that one. */
+  readonly sets: readonly DistanceSet[];
+  /**
+   * Both maps and their weighted sum are the result; behind the sets' inputs come the other map, where it is there, and the
+   * quantiles. The weight of either, and undefined where this map is the result.
+   */
+  readonly stacked?: number | undefined;
+}
+
+const setOf = (node: Node): DistanceSet => ({ standardised: false, target: node.inputs.length > 1 });
+
+const inputsOf = ({ standardised, target }: DistanceSet) => 1 + 2 * Number(standardised) + Number(target);
+
+/** A map as one set, if it is the last dispatch of one. */
+function lastSet(map: Node): DistanceSet | undefined {
+  if (map.op === channelDistanceOp) return setOf(map);
+  if (map.op !== sharedDistanceOp) return undefined;
+  const { sets, stacked } = map.attrs as SharedAttrs;
+  return stacked === undefined ? sets[0] : undefined;
+}
+
+/** Distances with what is before and behind them: standardised features, both maps and their mean. */
+const sharedDistanceOp: Op<SharedAttrs> = {
+  name: 'sharedDistance',
+  infer([a], { stacked }) {
+    const [n, , h, w] = nchw(a!);
+    return { shape: stacked === undefined ? [n, 1, h, w] : [3, n, 1, h, w], dtype: 'f32' };
+  },
+  reference: testedThrough('sharedDistance', 'channelDistance'),
+  absorb(node, isOnlyUser) {
+    const { sets, stacked } = node.attrs;
+    if (stacked === undefined || sets.length > 1) return undefined;
+    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
+    const set = lastSet(other);
+    if (!set || !isOnlyUser(other) || other.inputs[0]!.type.shape.join() !== inputType(node, 0).shape.join())
+      return undefined;
+    const inputs = [...node.inputs.slice(0, -2), ...other.inputs, quantiles];
+    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], stacked }, node.label);
+  },
+  variants: [
+    {
+      name: 'shared',
+      supports: sharedSupports,
+      madeFor: 'gpu',
+      kernel: (node) => sharedKernel(node, node.attrs),
+    },
+  ],
+};
+
+function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
+  return (
+    limits.maxComputeInvocationsPerWorkgroup >= SHARED.WORKGROUP &&
+    limits.maxStorageBuffersPerShaderStage > inputs.length
+  );
+}
+
+function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
+  const isStacked = stacked !== undefined;
+  const pixels = size(node.type) / (isStacked ? 3 : 1);
+  const [, c, h, w] = nchw(inputType(node, 0));
+  const [first, second] = sets as [DistanceSet, DistanceSet | undefined];
+  return {
+    shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },
+    defines: {
+      ...SHARED,
+      SETS: sets.length,
+      STACKED: Number(isStacked),
+      INPUTS: node.inputs.length,
+      INPUTS0: inputsOf(first),
+      STANDARDISED0: Number(first.standardised),
+      TARGET0: Number(first.target),
+      STANDARDISED1: Number(second?.standardised ?? false),
+      TARGET1: Number(second?.target ?? false),
+    },
+    params: {
+      size: u32(pixels),
+      plane: u32(h * w),
+      channels: u32(c),
+      ...(isStacked && { weight: f32(stacked) }),
+    },
+    grid: [Math.ceil((pixels * SHARED.SLOTS) / SHARED.WORKGROUP)],
+  };
+}
+
+function standardisedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
+  const [a, ...b] = inputs as [Node, ...Node[]];
+  if (a.op !== standardiseOp || !isOnlyUser(a)) return undefined;
+  const sets = [{ standardised: true, target: b.length > 0 }];
+  return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets }, label);
+}
+
+/**
+ * A distance with another map and their sum, where the dispatch that ends it can write all three.
+ * @param map that nothing else uses @param weight of either map, once it is normalised by its quantiles
+ */
+export function stackedChannelDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
+  const set = lastSet(map);
+  const attrs = set && { sets: [set], stacked: weight };
+  return attrs && makeNode(sharedDistanceOp, [...map.inputs, other, quantiles], attrs, map.label);
+}
