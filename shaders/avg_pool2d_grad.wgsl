@@ -7,7 +7,7 @@
 // dx    [N, C, H, W]
 // grid  x: columns / 8, y: rows / 8, z: planes; one invocation per window, those that lie over the edge included (no division:
 //       CPUs do it lane by lane)
-// reference: src/kernels/avgPool2d.ts
+// reference: src/gradients/avgPool2dGrad.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 #if RELU
 @group(0) @binding(1) var<storage, read> activation: array<f32>;

@@ -3,7 +3,7 @@
 // a, b  [N, C, H, W]
 // y     [N, 1, H, W]
 // grid  one invocation per output, folded; neighbouring invocations read neighbouring pixels
-// reference: src/kernels/maps.ts
+// reference: src/kernels/channelDistance.ts
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #if TARGET
 @group(0) @binding(1) var<storage, read> b: array<f32>;

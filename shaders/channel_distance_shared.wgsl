@@ -12,7 +12,7 @@
 // quantiles [4] q_a and q_b of the other map, then those of this one (STACKED)
 // y       [N, 1, H, W]; with STACKED [3, N, 1, H, W]: the other one, this one, the mean
 // grid    x: ceil(N * H * W / (WORKGROUP / SLOTS))
-// reference: src/kernels/maps.ts
+// reference: src/kernels/channelDistance.ts
 @group(0) @binding(0) var<storage, read> a0: array<f32>;
 #if STANDARDISED0
 @group(0) @binding(1) var<storage, read> mean0: array<f32>;

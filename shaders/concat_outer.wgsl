@@ -2,7 +2,7 @@
 //
 // a, b  any shapes; y = all of a, then all of b
 // grid  one invocation per output, folded
-// reference: src/detectorOps/siamese.ts
+// reference: src/kernels/concat.ts
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -9,7 +9,7 @@
 // dy       [N, CO, OH, OW]
 // partial  [SPLITS, CO, CI * KH * KW]
 // grid     x: ceil(CO / MT), y: splits;  workgroup: one subgroup of S lanes
-// reference: conv2dWeightGradOp in src/kernels/conv2dWeightGrad.ts
+// reference: conv2dWeightGradOp in src/gradients/conv2dWeightGrad.ts
 enable subgroups;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;

@@ -17,7 +17,7 @@
 // dy       [N, CO, OH, OW]
 // partial  [SPLITS, CO, CI * KH * KW]
 // grid     x: ceil(CI * KH * KW / NT), y: ceil(CO / MT), z: splits
-// reference: conv2dWeightGradOp in src/kernels/conv2dWeightGrad.ts
+// reference: conv2dWeightGradOp in src/gradients/conv2dWeightGrad.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;

@@ -4,7 +4,7 @@
 // b     [CO, CB, taps], rowB = CB * taps
 // y     [CO, CA + CB, taps] = [a, -b]
 // grid  one invocation per output, folded
-// reference: src/detectorOps/siamese.ts
+// reference: src/kernels/differenceWeights.ts
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -3,7 +3,7 @@
 // dy    [N, C, OH, OW]
 // dx    [N, C, H, W]
 // grid  x: columns / 8, y: rows / 8, z: planes; one invocation per element of dx (no division: CPUs do it lane by lane)
-// reference: src/kernels/resizeBilinear.ts
+// reference: src/gradients/resizeBilinearGrad.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 #params

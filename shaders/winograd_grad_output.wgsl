@@ -4,7 +4,7 @@
 // m     [SPLITS, CO, A * A, pitch], CI of each row used
 // dw    [CO, CI, M, M]
 // grid  x: ceil(CI / WORKGROUP), y: CO; one invocation per pair of channels
-// reference: conv2dWeightGradOp in src/kernels/conv2dWeightGrad.ts
+// reference: conv2dWeightGradOp in src/gradients/conv2dWeightGrad.ts
 @group(0) @binding(0) var<storage, read> m: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dw: array<f32>;
 #params

@@ -15,7 +15,7 @@
 // v     [COLUMNS, POINTS, pitch], as vec4
 // m     [SPLITS, ROWS, POINTS, mPitch]
 // grid  x: ceil(COLUMNS / NT), y: ceil(ROWS / MT), z: POINTS * SPLITS
-// reference: conv2dWeightGradOp in src/kernels/conv2dWeightGrad.ts
+// reference: conv2dWeightGradOp in src/gradients/conv2dWeightGrad.ts
 @group(0) @binding(0) var<storage, read> u: array<vec4f>;
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> m: array<f32>;

@@ -13,7 +13,7 @@
 // quantiles [4] q_a and q_b of the other map, then those of this one (STACKED)
 // y        [N, 1, OH, OW]; with STACKED [3, N, 1, OH, OW]: the other one, this one, the mean
 // grid     x: ceil(T / (WORKGROUP / SLOTS))
-// reference: winogradMapOp in src/kernels/winogradMap.ts, mapCombineOp in src/kernels/maps.ts
+// reference: winogradMapOp in src/kernels/winogradMap.ts, mapCombineOp in src/detectorOps/maps.ts
 #if HALVES
 @group(0) @binding(0) var<storage, read> m0: array<u32>;
 #else

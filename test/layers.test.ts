@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -83,6 +83,20 @@ test('imports of every kind count', () => {
   expect(violations([['engine/new.ts', "import { add } from './graph.ts';"]])).toEqual([]);
   expect(violations([['engine/new.ts', "import { Engine } from '../index.ts';"]])).toHaveLength(1);
   expect(violations([['elsewhere/new.ts', '']])).toEqual(['elsewhere/new.ts lies in no folder of the table']);
+});
+
+test('files that pages and shaders name are there', () => {
+  const root = fileURLToPath(new URL('../', import.meta.url));
+  const pages = ['', 'docs/', 'shaders/', 'shaders/snippets/'].flatMap((folder) =>
+    readdirSync(root + folder)
+      .filter((name) => /\.(md|wgsl)$/.test(name))
+      .map((name) => folder + name),
+  );
+  for (const page of pages) {
+    for (const [path] of readFileSync(root + page, 'utf8').matchAll(/(?<![\w./])src\/[\w/]+\.ts\b/g)) {
+      expect(existsSync(root + path), `${page} names ${path}`).toBe(true);
+    }
+  }
 });
 
 test('the table has no circle, and neither have the files', () => {
