@@ -11,7 +11,8 @@ export { calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
 export { Detector, type Prediction } from './detector/detector.ts';
 export type { DetectorState, Provenance } from './detector/detectorState.ts';
-export { loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
+export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
+export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
 export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,

@@ -20,7 +20,7 @@ for (const [name, version] of [
 ] as const) {
   test(`${version} is read with every bit, and gives the map that it gave`, async () => {
     const bytes = savedFile(`${name}.safetensors.gz`);
-    const detector = await loadDetector(gpu, bytes, name);
+    const detector = await loadDetector(gpu, bytes, { name });
     expect(describeModel(detector.state)).toEqual(expected[name]);
     expect(describeModel(await readModel(await saveDetector(detector)))).toEqual(expected[name]);
     const map = await directMap(detector);

@@ -12,6 +12,7 @@ import { Detector, type DetectorOptions } from './detector.ts';
 import type { DetectorState, OtherSection } from './detectorState.ts';
 import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
 import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
+import { type ModelSource, type ReadOptions, readSource } from './modelSource.ts';
 
 /** Version of the file format that is written; all up to it are read. */
 export const MODEL_VERSION = 3;
@@ -71,18 +72,26 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
   return writeChecked(tensors, { format: DETECTOR_FORMAT, version: String(MODEL_VERSION), sections });
 }
 
+export interface LoadOptions extends DetectorOptions, ReadOptions {
+  /** The file's name, shown in messages; by default that of the source. */
+  readonly name?: string;
+}
+
 /**
  * Reads a model file onto an engine.
- * @param name shown in messages
- * @throws UserError for bytes that are not a whole and consistent model file, or one of a newer version
+ * @param source bytes, a `File` or other `Blob`, a `Response`, or an address that is fetched
+ * @throws UserError for a source without a file, for bytes that are not a whole and consistent model file, or one of a newer version
+ * @throws the reason of an aborted signal
  */
 export async function loadDetector(
   engine: Engine,
-  bytes: Uint8Array,
-  name = 'the model file',
-  options: DetectorOptions = {},
+  source: ModelSource,
+  { name, signal, onProgress, ...options }: LoadOptions = {},
 ): Promise<Detector> {
-  return new Detector(engine, await readModel(bytes, name), options);
+  const { bytes, name: own } = await readSource(source, { signal, onProgress });
+  const state = await readModel(bytes, name ?? own);
+  signal?.throwIfAborted();
+  return new Detector(engine, state, options);
 }
 
 /**

@@ -43,7 +43,7 @@ export class SharedArtefacts {
     const data = await options.open(set, seed);
     const name = modelFile(set, seed);
     const model = (await store.load(name)) ?? (await fitShared(options, { set, seed, data }));
-    return new SharedArtefacts(options, { set, seed, data, float: await loadDetector(engine, model, name) });
+    return new SharedArtefacts(options, { set, seed, data, float: await loadDetector(engine, model, { name }) });
   }
 
   /** Scores of the float detector's layers. */

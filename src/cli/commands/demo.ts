@@ -71,7 +71,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       if (shown.filter(({ defect }) => defect === image.defect).length < 2) shown.push(image);
     });
     const sample = dataset.test.find(({ defect }) => defect !== GOOD)!;
-    const detector = await loadDetector(engine, await readBytes(model), model);
+    const detector = await loadDetector(engine, await readBytes(model), { name: model });
     const image = await readImage(join(root, sample.image));
     await writeHeatmap(picture, sample.image, image, await detector.predict(image), detector);
     const range = heatmapRange(detector.state);

@@ -160,7 +160,7 @@ export async function evaluateOne(
   onImage?: (image: EvaluatedImage) => void,
 ): Promise<Evaluation> {
   assertTested(dataset);
-  const detector = await loadDetector(engine, await readBytes(file), file, { precision });
+  const detector = await loadDetector(engine, await readBytes(file), { name: file, precision });
   const source = testSource(root, dataset);
   const files = heatmapFiles(dataset.test);
   const progress = startProgress(`evaluating ${dataset.name}`, source.count, 'images');
