@@ -3,22 +3,30 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { globSync } from 'tinyglobby';
 
-/** Shaders that are needed together. The first pack that fits has the shader; every plan needs the snippets. */
+/**
+ * Shaders that are needed together, by what runs them; the first pack that fits has the shader. Every plan needs the snippets. What
+ * detectors run on a kind of adapter is tested.
+ */
 const PACKS = [
   ['snippets', /^snippets\//],
   ['peaks', /^peak_/],
-  ['training', /_grad|^adam|^hard_|^dropout|^fake_quantise|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma/],
+  [
+    'training',
+    /_grad|^adam|^hard_|^dropout|^fake_quantise|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d/,
+  ],
   ['matrix', /matrix/],
   ['halves', /halves/],
-  ['cpu-integers', /^qconv2d_(rows|lanes)/],
-  ['cpu', /_(rows|lanes)\.|^pack_weights/],
-  ['integers', /^qconv2d|^store_|_words\.|^activation_range/],
-  ['winograd', /^winograd/],
-  ['gpu', /_tile\.|_shared\.|_fold\.|^fold_|_workgroup\./],
+  ['fallback', /_direct\.|^qconv2d_tile/],
+  ['cpu-integers', /^qconv2d_(rows|lanes)|^pad_words|^pool_words/],
+  ['gpu-integers', /^qconv2d_word|^store_resized/],
+  ['integers', /^store_|^activation_range/],
+  ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\./],
+  ['gpu', /_tile\.|_shared\.|_fold\.|_workgroup\.|_block\.|_resized\.|_mean_|^difference_/],
   ['common', /./],
 ];
 
-const packOf = (file) => PACKS.find(([, pattern]) => pattern.test(file))[0];
+/** The pack of a file below `shaders/`. */
+export const packOf = (file) => PACKS.find(([, pattern]) => pattern.test(file))[0];
 const shaderFiles = () =>
   globSync('shaders/**/*.wgsl').map((file) => file.replaceAll('\\', '/').slice('shaders/'.length));
 

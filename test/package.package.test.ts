@@ -193,7 +193,7 @@ async function chunks(code: string): Promise<{ main: number; of: Readonly<Record
 
 describe('what a page fetches, kB of gzip', () => {
   /** The chunks of an adapter without halves and matrices, on which float and w8a8 have run. */
-  const GPU = ['snippets', 'common', 'winograd', 'gpu', 'integers'];
+  const GPU = ['snippets', 'common', 'gpu', 'integers', 'gpu-integers'];
   const sum = ({ main, of }: Awaited<ReturnType<typeof chunks>>, packs: readonly string[]) =>
     packs.reduce((total, pack) => total + of[pack]!, main) / 1000;
 
@@ -202,20 +202,15 @@ describe('what a page fetches, kB of gzip', () => {
       'a float and a quantised detector',
       "export { Engine, imageFrom, loadDetector, openBrowserDevice } from 'raad-webgpu/browser';",
       GPU,
-      72,
+      70,
     ],
     [
       'engine, graph and conv2d',
       "export { Engine, conv2d, input } from 'raad-webgpu/engine';",
-      ['snippets', 'common', 'winograd', 'gpu'],
-      38,
+      ['snippets', 'common', 'gpu'],
+      37,
     ],
-    [
-      'training',
-      "export { Engine, fit } from 'raad-webgpu';",
-      ['snippets', 'common', 'winograd', 'gpu', 'training'],
-      84,
-    ],
+    ['training', "export { Engine, fit } from 'raad-webgpu';", ['snippets', 'common', 'gpu', 'training'], 83],
     ['one pure function', "export { auroc } from 'raad-webgpu';", [], 2],
   ] as const)('%s', async (what, code, packs, budget) => {
     const fetched = await chunks(code);

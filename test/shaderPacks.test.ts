@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest';
+import { packOf } from '../scripts/packages.mjs';
+import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import type { Detector } from '../src/detector/detector.ts';
+import { placeMap } from '../src/detectorOps/maps.ts';
+import { maskCaps } from '../src/engine/adapter.ts';
+import type { Caps } from '../src/engine/caps.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { input, type Node } from '../src/engine/graph.ts';
+import { lower } from '../src/engine/lower.ts';
+import { imageResize, rgbToPixels, rgbWords } from '../src/kernels/image.ts';
+import { maximum } from '../src/kernels/maximum.ts';
+import { Networks } from '../src/networks/networks.ts';
+import { PRESETS, trainingGraph } from '../src/train/fit.ts';
+import { engine } from './gpu.ts';
+
+const gpu = await engine();
+const networks = new Networks('s', 256);
+
+/** The packs that a page fetches for graphs on a device. */
+function packsOf(caps: Caps, graphs: readonly (readonly Node[])[]): string[] {
+  const shaders = graphs.flatMap((roots) => {
+    const outputs = Object.fromEntries(roots.map((node, i) => [`y${i}`, node]));
+    return [...lower({ outputs }, { caps }).kernels.values()].map(({ kernel }) => packOf(kernel.shader.name));
+  });
+  return [...new Set(shaders)].sort();
+}
+
+function predictions(caps: Caps): Node[][] {
+  const own = new Engine({ device: gpu.device, caps });
+  const maps = (detector: Detector) => {
+    const { studentTeacher, autoencoder, combined } = detector.fusedGraph(1);
+    detector.destroy();
+    return [studentTeacher, autoencoder, combined];
+  };
+  const { side, cells, mapGeometry } = networks;
+  const bytes = input('bytes', [rgbWords(300 * 200)], 'u32');
+  const place = { width: 300, height: 200, side, placement: 'exact', ...mapGeometry } as const;
+  const graphs = [
+    maps(untrainedDetector(own, networks)),
+    maps(untrainedQuantised(own, networks, { weights: 8, activations: 8 })),
+    [
+      imageResize(rgbToPixels(bytes, 200, 300), side, side),
+      maximum(placeMap(input('cells', [1, 1, cells, cells]), place)),
+    ],
+  ];
+  own.destroy();
+  return graphs;
+}
+
+const GPU = maskCaps(gpu.caps, {
+  isCpu: false,
+  kind: 'gpu',
+  subgroups: true,
+  subgroupMinSize: 32,
+  subgroupMaxSize: 32,
+});
+const CPU = maskCaps(gpu.caps, { isCpu: true, subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 });
+
+test('what a float and a quantised detector run on a GPU lies in five packs', () => {
+  expect(packsOf(GPU, predictions(GPU))).toEqual(['common', 'gpu', 'gpu-integers', 'integers']);
+});
+
+test('and on a CPU adapter in others', () => {
+  expect(packsOf(CPU, predictions(CPU))).toEqual(['common', 'cpu', 'cpu-integers', 'integers']);
+});
+
+test('training needs one more', () => {
+  const { training, lossNodes } = trainingGraph(networks, PRESETS.quick);
+  const step = [...lossNodes, ...training.gradients.values()];
+  expect(packsOf(GPU, [step])).toEqual(['common', 'gpu', 'training']);
+});
