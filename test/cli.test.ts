@@ -213,6 +213,9 @@ describe('the main job', () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/^\/\/ ---- conv2d/m);
     expect(stdout).toMatch(/@compute/);
+    // With the comments that builds leave out.
+    expect(stdout).toMatch(/^\/\/ reference: /m);
+    expect(stdout).toMatch(/^\/\/ .*\n[^]*?^fn linearIndex/m);
   });
 
   test('devices', () => {

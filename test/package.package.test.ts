@@ -68,7 +68,7 @@ describe('the package in an empty project', () => {
 
   test('in Node says how to install what is missing', () => {
     const { stderr, status } = node(
-      "await import('raad-webgpu/node').catch((error) => { console.error(`${error.name}: ${error.message} ${error.fix}`); process.exitCode = 3; });",
+      "await import('raad-webgpu/node').catch((error) => { console.error(error.name + ': ' + error.message + ' ' + error.fix); process.exitCode = 3; });",
     );
     expect(status).toBe(3);
     expect(stderr).toMatch(

@@ -5,7 +5,7 @@ import type { Dispatch } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { openDevice } from '../node/device.ts';
 import { loadExclusions } from '../node/exclusions.ts';
-import { readShader } from '../node/shaders.ts';
+import { readOwnShaders, readShader } from '../node/shaders.ts';
 import { parseToggles, type Toggles } from '../node/toggles.ts';
 import { loadTuning } from '../node/tuning.ts';
 import { readVariants } from '../node/variants.ts';
@@ -57,7 +57,9 @@ export async function withEngine<T>(
   const adapter = args.text('adapter');
   const switched = readToggles(args, toggles);
   const shader = args.text('shader');
-  const shaders = shader ? await readShader(shader) : undefined;
+  const replaced = shader ? await readShader(shader) : new Map<string, string>();
+  const isDumped = args.flag('dump-wgsl');
+  const shaders = new Map([...(isDumped ? await readOwnShaders() : []), ...replaced]);
   const module = args.text('variant-module');
   const variants = module ? await readVariants(module) : undefined;
   const opened = await openDevice({
@@ -83,13 +85,13 @@ export async function withEngine<T>(
     excluded: new Set(exclusions.map(({ variant }) => variant)),
     memoryBytes: opened.memoryBytes,
     ...(variants && { variants }),
-    ...(shaders && { shaders }),
+    shaders,
     ...(args.flag('debug') && { onPlan: printPlan }),
-    ...(args.flag('dump-wgsl') && { onShader: printShader }),
+    ...(isDumped && { onShader: printShader }),
   });
   try {
     const result = await work(engine);
-    for (const name of shaders?.keys() ?? []) {
+    for (const name of replaced.keys()) {
       if (!engine.pipelines.has(name)) notice(`no kernel called ${name} ran, so nothing was replaced.`);
     }
     if (uncaptured !== undefined) throw new DeviceError(`the device reported: ${uncaptured}`);

@@ -26,7 +26,7 @@ export interface PipelineRequest {
 }
 
 export interface RequestOptions {
-  /** Templates by file name, instead of the kernel's own. */
+  /** Templates by file name, instead of the kernel's own, and snippets by `snippets/NAME.wgsl`. */
   readonly replacements?: ReadonlyMap<string, string>;
   /** `maxComputeWorkgroupsPerDimension` */
   readonly mostWorkgroups: number;
@@ -72,18 +72,16 @@ export function pipelineRequest(
   }
   let code: string;
   try {
-    code = expand(template, { defines, snippets: snippetTexts(), params });
+    code = expand(template, { defines, snippets: snippetTexts(replacements), params });
   } catch (error) {
     throw new ShaderError(`shaders/${kernel.shader.name}: ${(error as Error).message}`);
   }
   return { key, code, bindings, grid: folded ?? grid };
 }
 
-let texts: Readonly<Record<string, string>> | undefined;
-
-function snippetTexts(): Readonly<Record<string, string>> {
-  texts ??= Object.fromEntries(Object.entries(snippets).map(([name, source]) => [name, shaderText(source)]));
-  return texts;
+function snippetTexts(replacements: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
+  const text = (name: string) => replacements.get(`snippets/${name}.wgsl`) ?? shaderText(snippets[name]!);
+  return Object.fromEntries(Object.keys(snippets).map((name) => [name, text(name)]));
 }
 
 /** The kernel's grid, and how it has to be folded for the device, if it has. */
