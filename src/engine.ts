@@ -5,7 +5,7 @@
  * no detector is in it; `raad-webgpu` has those, with the same {@link Engine}.
  */
 
-export type { Case, InputSpec } from './doctor/cases.ts';
+export type { Absorption, Case, Fill, InputSpec } from './doctor/cases.ts';
 export {
   type DoctorFailure,
   type DoctorKnowledge,
@@ -20,6 +20,7 @@ export {
 } from './doctor/doctor.ts';
 export { table as doctorTable } from './doctor/table.ts';
 export { maskCaps, requestDevice, withRequirements } from './engine/adapter.ts';
+export type { Allocation } from './engine/bind.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export type { CompileOptions } from './engine/compile.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
@@ -49,14 +50,24 @@ export {
   type Values,
   type Variant,
 } from './engine/graph.ts';
-export type { GraphOptions, VariantChoice } from './engine/lower.ts';
-export type { Dispatch, Plan, TypedArray } from './engine/plan.ts';
+export type { Grid } from './engine/grid.ts';
+export type { Host, Owner } from './engine/host.ts';
+export type { Layout, Place, Storage } from './engine/layout.ts';
+export type { GraphOptions, Lowered, Target, VariantChoice } from './engine/lower.ts';
+export type {
+  BindingKind,
+  CompiledKernel,
+  PipelineCache,
+  PipelineRequest,
+  RequestOptions,
+} from './engine/pipelines.ts';
+export type { Dispatch, Plan, PlanParts, Step, TypedArray } from './engine/plan.ts';
 export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
 export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
-export type { AddedVariants, ExcludedVariants, Precision } from './engine/variants.ts';
+export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export {
   dequantiseWeights,
@@ -65,7 +76,11 @@ export {
   quantiseWeights,
   unpackCodes,
   type WeightBits,
+  type WeightQuantiser,
 } from './formats/weightCodes.ts';
 export { gradient } from './gradients/gradient.ts';
 export { GRADIENT_RULES, rule } from './gradients/rules.ts';
+export type { AvgPool2dAttrs } from './kernels/avgPool2d.ts';
+export type { DropoutAttrs } from './kernels/dropout.ts';
 export * from './kernels/index.ts';
+export type { Pad2dAttrs } from './kernels/pad2d.ts';

@@ -8,5 +8,7 @@ export {
   type InspectionSample,
   type InspectionSetOptions,
   PART_NAMES,
+  type PartName,
   renderSpecimen,
+  type Specimen,
 } from './data/synthetic/generate.ts';

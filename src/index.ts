@@ -5,15 +5,15 @@
  * `raad-webgpu/browser` add what opens devices and reads images there; `raad-webgpu/engine` has graphs and ops.
  */
 
-export { type Dataset, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
+export { type Dataset, type DefectConfig, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
-export { calibrate } from './detector/calibrate.ts';
+export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
-export { Detector, type Prediction } from './detector/detector.ts';
-export type { DetectorState, Provenance } from './detector/detectorState.ts';
+export { Detector, type DetectorOptions, type Prediction, type RawMaps } from './detector/detector.ts';
+export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage } from './detector/preparedImage.ts';
+export { type EncodeBindings, type EncodeSizes, PreparedImage, type PreparedPlans } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,
   type PreparedQuantisation,
@@ -24,6 +24,7 @@ export {
   quantize,
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
+export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,
   DoctorOptions,
@@ -34,6 +35,7 @@ export type {
   Verdict,
 } from './doctor/doctor.ts';
 export { maskCaps, requestDevice, withRequirements } from './engine/adapter.ts';
+export type { Allocation as PlanAllocation } from './engine/bind.ts';
 export { type AdapterKind, type Caps, detectCaps, type SubgroupMatrixConfig } from './engine/caps.ts';
 export type { CompileOptions } from './engine/compile.ts';
 export { Engine, type EngineOptions } from './engine/engine.ts';
@@ -46,27 +48,63 @@ export {
   ShapeError,
   UnsupportedError,
 } from './engine/errors.ts';
-export type { Node, Parameter, TensorType } from './engine/graph.ts';
-export type { VariantChoice } from './engine/lower.ts';
-export type { Dispatch, Plan } from './engine/plan.ts';
+export type {
+  Cost,
+  DataType,
+  Kernel,
+  Node,
+  Op,
+  Parameter,
+  ParamValue,
+  Shader,
+  TensorType,
+  Values,
+  Variant,
+} from './engine/graph.ts';
+export type { Grid } from './engine/grid.ts';
+export type { Host, Owner } from './engine/host.ts';
+export type { Layout, Place, Storage } from './engine/layout.ts';
+export type { GraphOptions, Lowered, Target, VariantChoice } from './engine/lower.ts';
+export type {
+  BindingKind,
+  CompiledKernel,
+  PipelineCache,
+  PipelineRequest,
+  RequestOptions,
+} from './engine/pipelines.ts';
+export type { Dispatch, Plan, PlanParts, Step as PlanStep, TypedArray } from './engine/plan.ts';
+export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
-export type { AddedVariants, ExcludedVariants, Precision } from './engine/variants.ts';
+export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export { gaussianBlur, MapStatistics, normaliseLocations } from './evaluation/bias.ts';
 export {
+  type DefectMetrics,
   type EvaluatedImage,
+  type EvaluateOptions,
   type Evaluation,
   evaluate,
   FPR_LIMITS,
   type GroundTruth,
   type ImageResult,
   type Metrics,
+  type Overlap,
   type TestSource,
   UnreadableImageError,
 } from './evaluation/evaluate.ts';
 export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
-export { readSafetensors, type TensorFile, writeSafetensors } from './formats/safetensors.ts';
+export {
+  readSafetensors,
+  type StoredTensor,
+  type StoredType,
+  type TensorData,
+  type TensorEntry,
+  type TensorFile,
+  type WritableData,
+  type WritableTensor,
+  writeSafetensors,
+} from './formats/safetensors.ts';
 export {
   dequantiseWeights,
   packCodes,
@@ -74,6 +112,7 @@ export {
   quantiseWeights,
   unpackCodes,
   type WeightBits,
+  type WeightQuantiser,
 } from './formats/weightCodes.ts';
 export {
   ALLOCATIONS,
@@ -86,7 +125,14 @@ export {
   roundingErrors,
   type SizeLimit,
 } from './hqs/allocate.ts';
-export { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap } from './hqs/layerMaps.ts';
+export {
+  type LayerMap,
+  type LayerMapKind,
+  LayerMapReader,
+  type LayerPair,
+  layerPairs,
+  placeLayerMap,
+} from './hqs/layerMaps.ts';
 export {
   autoencoderScores,
   type Contribution,
@@ -105,6 +151,7 @@ export {
 } from './interchange/detector.ts';
 export { exportTorchDetector, exportTorchTeacher, type TeacherNames } from './interchange/export.ts';
 export { type ImportedTeacher, importTeacher } from './interchange/teacher.ts';
+export type { Conv2dAttrs } from './kernels/conv2dShape.ts';
 export { type BootstrapOptions, bootstrapInterval, type Interval } from './metrics/bootstrap.ts';
 export { connectedComponents } from './metrics/components.ts';
 export {
@@ -116,35 +163,69 @@ export {
   type ScoredMap,
   saturationArea,
 } from './metrics/overlap.ts';
-export { auroc, type BinaryMetrics, binaryMetrics } from './metrics/ranking.ts';
-export { Autoencoder } from './networks/autoencoder.ts';
-export { Networks, parameterCount } from './networks/networks.ts';
-export { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize, pdnOutputSide } from './networks/pdn.ts';
+export { auroc, type BinaryMetrics, binaryMetrics, type Labels } from './metrics/ranking.ts';
+export { Autoencoder, type DropoutSource } from './networks/autoencoder.ts';
+export type { AnomalyMaps, InferenceGraph } from './networks/inference.ts';
+export { type MapGeometry, Networks, parameterCount } from './networks/networks.ts';
+export {
+  type ConvParameters,
+  type ForwardOptions,
+  type LayerGeometry,
+  type Padding,
+  PDN_CHANNELS,
+  PDN_SIZES,
+  Pdn,
+  type PdnSize,
+  pdnOutputSide,
+} from './networks/pdn.ts';
 export { exportDetector } from './onnx/detector.ts';
-export { exportOnnx } from './onnx/export.ts';
-export { type BitPlan, type LayerPlan, layerBytes, parseBitPlan, uniformPlan } from './quantization/bitPlan.ts';
+export { type ExportOptions, exportOnnx } from './onnx/export.ts';
+export type { TapMeans } from './quantization/biases.ts';
+export {
+  type ActivationBits,
+  type BitPlan,
+  type LayerPlan,
+  layerBytes,
+  parseBitPlan,
+  uniformPlan,
+} from './quantization/bitPlan.ts';
 export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quantization/fakeGraph.ts';
-export { integerGraph } from './quantization/integerGraph.ts';
+export { integerGraph, type LayerCache } from './quantization/integerGraph.ts';
+export type { CalibrationProgress } from './quantization/layerInputs.ts';
 export {
   type ActivationQuantiser,
   type Quantisation,
   type QuantisedLayer,
   quantiseNetworks,
 } from './quantization/layers.ts';
+export type { PreparationSettings, PreparedNetworks } from './quantization/prepare.ts';
 export { type RangeMethod, RangeObserver } from './quantization/ranges.ts';
-export { type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
-export { overlayHeatmap, renderHeatmap } from './report/heatmap.ts';
+export { type ContactSheetOptions, type ContactSheetRow, contactSheet } from './report/contactSheet.ts';
+export {
+  type HeatmapInput,
+  type HeatmapOptions,
+  overlayHeatmap,
+  renderHeatmap,
+  type Verdict as HeatmapVerdict,
+} from './report/heatmap.ts';
 export { heatmapRange } from './report/range.ts';
-export { studyCsv, studyMarkdown } from './report/study/tables.ts';
+export { type StudyContext, studyCsv, studyMarkdown } from './report/study/tables.ts';
 export { doctor } from './selfTest/doctor.ts';
-export { ARMS, type Arm } from './study/arms.ts';
+export { ARMS, type Arm, type Treatment } from './study/arms.ts';
 export { type CellResult, cellId, type StudyCell, studyCells } from './study/cells.ts';
-export { type ArmSummary, type Comparison, compareArms, summariseArms } from './study/comparisons.ts';
+export {
+  type ArmSummary,
+  type Comparison,
+  compareArms,
+  type Interval as ComparisonInterval,
+  summariseArms,
+} from './study/comparisons.ts';
 export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
-export type { RunRecord, StepRecord } from './study/record.ts';
-export { StudyRunner } from './study/runner.ts';
+export type { GalleryItem, RunRecord, Step as RunStep, StepRecord } from './study/record.ts';
+export { type CellWatch, StudyRunner } from './study/runner.ts';
 export { checkStudySettings, type StudySettings } from './study/settings.ts';
 export { readTorch, type TorchFile } from './torch/file.ts';
+export type { Setting, StoredTensorRecord, TensorRecord } from './torch/records.ts';
 export { type TorchTensor, writeTorch } from './torch/write.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
@@ -158,3 +239,5 @@ export {
   type TrainOnOptions,
   trainOn,
 } from './train/recalibrate.ts';
+export type { TrainingControl, TrainingProgress } from './train/session.ts';
+export type { LossName } from './train/step.ts';

@@ -20,7 +20,7 @@ export interface EncodeSizes {
   readonly mapHeight?: number;
 }
 
-interface PreparedPlans {
+export interface PreparedPlans {
   readonly sizes: EncodeSizes;
   readonly resize: Plan;
   readonly networks: Plan;

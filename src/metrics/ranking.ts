@@ -1,7 +1,7 @@
 import { descendingKeys, scoreOfKey, sortKeys } from './keys.ts';
 
 /** What a score stands for: a class (0: normal), or a number of the caller's. */
-type Labels = ArrayLike<number | boolean>;
+export type Labels = ArrayLike<number | boolean>;
 
 /** Scores in descending order with their labels. Float32 scores are radix sorted, in linear time. */
 export class Ranking {
