@@ -24,6 +24,25 @@ export interface Qconv2dAttrs {
   readonly relu: boolean;
   /** Then take the mean over 2x2 windows with stride 2. */
   readonly pool: boolean;
+  /** Where it is less than shape and width tell: bits of the largest sum of an output channel's weights. @see sumBits */
+  readonly sumBits?: number;
+}
+
+/** Largest integer of a width in absolute value. */
+export function largestInteger(bits: WeightBits): number {
+  if (bits === 2) return 3;
+  return bits === 8 ? 127 : 2 ** (bits - 1);
+}
+
+/** Least b with sum < 2^b, for the sum of absolute values of the integers of any output channel's weights. */
+export function sumBitsOf({ weights, bits, sumBits }: Pick<Qconv2dAttrs, 'weights' | 'bits' | 'sumBits'>): number {
+  const [, ci, kh, kw] = weights as [number, number, number, number];
+  return sumBits ?? bitsOf(BLOCK_IN * Math.ceil(ci / BLOCK_IN) * kh * kw * largestInteger(bits));
+}
+
+/** Least b with sum < 2^b. @param sum a whole number */
+export function bitsOf(sum: number): number {
+  return Math.ceil(Math.log2(sum + 1));
 }
 
 /** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
