@@ -86,22 +86,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for b in 0..Q
       let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
-#if INTEGERS
-      let column${a}_${b}_${j} = scaledOutputTransform(Points(
-#else
       let column${a}_${b}_${j} = outputTransform(Points(
-#end
 #for i in 0..A
         m[at${a}_${b} + ${i * A + j}u * params.pitch],
 #end
       ));
 #end
 #for i in 0..M
-#if INTEGERS
-      let row${a}_${b}_${i} = scaledOutputTransform(Points(
-#else
       let row${a}_${b}_${i} = outputTransform(Points(
-#end
 #for j in 0..A
         column${a}_${b}_${j}.s${i},
 #end

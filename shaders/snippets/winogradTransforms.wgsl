@@ -1,4 +1,43 @@
-#include winogradIntegral
+// One-dimensional transforms of Winograd's minimal filtering F(M, K) in A = M + K - 1 points. With the points
+// 0, 1, -1, 2, -2, infinity (A = 6), 0, 1, -1, 2, infinity (A = 5) or 0, 1, -1, infinity (A = 4):
+//   outputs = outputTransform(inputTransform(d) * weightTransform(g)), for A inputs d and K taps g.
+
+struct Points {
+#for i in 0..A
+  s${i}: Value,
+#end
+}
+
+struct Taps {
+#for i in 0..K
+  s${i}: Value,
+#end
+}
+
+struct Outputs {
+#for i in 0..M
+  s${i}: Value,
+#end
+}
+
+fn inputTransform(d: Points) -> Points {
+#if A == 6
+  let even1 = d.s4 - 4.0 * d.s2;
+  let odd1 = d.s3 - 4.0 * d.s1;
+  let even2 = d.s4 - d.s2;
+  let odd2 = 2.0 * (d.s3 - d.s1);
+  return Points(4.0 * d.s0 - 5.0 * d.s2 + d.s4, even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2,
+    4.0 * d.s1 - 5.0 * d.s3 + d.s5);
+#end
+#if A == 5
+  let odd = d.s3 - d.s1;
+  return Points(2.0 * (d.s0 - d.s2) + odd, d.s3 - d.s2 - 2.0 * d.s1, d.s3 - 3.0 * d.s2 + 2.0 * d.s1, odd,
+    d.s4 - d.s2 - 2.0 * odd);
+#end
+#if A == 4
+  return Points(d.s2 - d.s0, d.s2 + d.s1, d.s2 - d.s1, d.s3 - d.s1);
+#end
+}
 
 fn weightTransform(g: Taps) -> Points {
 #if A == 6
@@ -23,5 +62,25 @@ fn weightTransform(g: Taps) -> Points {
 #if A == 4
   let even = 0.5 * (g.s0 + g.s2);
   return Points(-g.s0, even + 0.5 * g.s1, even - 0.5 * g.s1, g.s2);
+#end
+}
+
+fn outputTransform(m: Points) -> Outputs {
+#if A == 6
+  let even1 = m.s1 + m.s2;
+  let odd1 = m.s1 - m.s2;
+  let even2 = m.s3 + m.s4;
+  let odd2 = m.s3 - m.s4;
+#if M == 4
+  return Outputs(m.s0 + even1 + even2, odd1 + 2.0 * odd2, even1 + 4.0 * even2, odd1 + 8.0 * odd2 + m.s5);
+#else
+  return Outputs(m.s0 + even1 + even2, odd1 + 2.0 * odd2, even1 + 4.0 * even2 + m.s5);
+#end
+#end
+#if A == 5
+  return Outputs(m.s0 + m.s1 + m.s2 + m.s3, m.s1 - m.s2 + 2.0 * m.s3 + m.s4);
+#end
+#if A == 4
+  return Outputs(m.s0 + m.s1 + m.s2, m.s1 - m.s2 + m.s3);
 #end
 }

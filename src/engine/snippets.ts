@@ -8,7 +8,6 @@ import random from '../../shaders/snippets/random.wgsl';
 import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
 import winogradIntegers from '../../shaders/snippets/winogradIntegers.wgsl';
-import winogradIntegral from '../../shaders/snippets/winogradIntegral.wgsl';
 import winogradPairs from '../../shaders/snippets/winogradPairs.wgsl';
 import winogradTransforms from '../../shaders/snippets/winogradTransforms.wgsl';
 import workgroup from '../../shaders/snippets/workgroup.wgsl';
@@ -26,7 +25,6 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   sortable,
   winograd,
   winogradIntegers,
-  winogradIntegral,
   winogradPairs,
   winogradTransforms,
   workgroup,

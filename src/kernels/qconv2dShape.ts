@@ -24,8 +24,6 @@ export interface Qconv2dAttrs {
   readonly relu: boolean;
   /** Then take the mean over 2x2 windows with stride 2. */
   readonly pool: boolean;
-  /** Where it is less than shape and width tell: bits of the largest sum of an output channel's weights. @see sumBits */
-  readonly sumBits?: number;
 }
 
 /** Largest integer of a width in absolute value. */
@@ -34,15 +32,10 @@ export function largestInteger(bits: WeightBits): number {
   return bits === 8 ? 127 : 2 ** (bits - 1);
 }
 
-/** Least b with sum < 2^b, for the sum of absolute values of the integers of any output channel's weights. */
-export function sumBitsOf({ weights, bits, sumBits }: Pick<Qconv2dAttrs, 'weights' | 'bits' | 'sumBits'>): number {
+/** Largest sum of absolute values of an output channel's integers that shape and width allow, filled up to whole words. */
+export function largestSum({ weights, bits }: Pick<Qconv2dAttrs, 'weights' | 'bits'>): number {
   const [, ci, kh, kw] = weights as [number, number, number, number];
-  return sumBits ?? bitsOf(BLOCK_IN * Math.ceil(ci / BLOCK_IN) * kh * kw * largestInteger(bits));
-}
-
-/** Least b with sum < 2^b. @param sum a whole number */
-export function bitsOf(sum: number): number {
-  return Math.ceil(Math.log2(sum + 1));
+  return BLOCK_IN * Math.ceil(ci / BLOCK_IN) * kh * kw * largestInteger(bits);
 }
 
 /** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */

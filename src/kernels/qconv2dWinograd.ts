@@ -2,9 +2,9 @@ import unpackShader from '../../shaders/unpack_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, lanes, testedThrough, WORKGROUP } from './common.ts';
-import { geometry, outputShape, type Qconv2dAttrs, sumBitsOf } from './qconv2dShape.ts';
+import { geometry, largestSum, outputShape, type Qconv2dAttrs } from './qconv2dShape.ts';
 import { WINOGRAD_TILES, winogradInputOp, winogradProductOp } from './winograd.ts';
-import { exactSumBits, winogradIntegerProductOp } from './winogradIntegers.ts';
+import { EXACT_BELOW, LARGEST_SHIFTED_CODE, winogradIntegerProductOp } from './winogradIntegers.ts';
 import {
   type Between,
   type StoredOutputAttrs,
@@ -34,16 +34,16 @@ function isLarge({ attrs: { weights } }: Node<Qconv2dAttrs>): boolean {
   return co >= LEAST_CHANNELS && ci >= LEAST_CHANNELS;
 }
 
-/** Whether sums stay below the tile's bound for all activations. */
-function isExact(attrs: Qconv2dAttrs, m: number): boolean {
-  return sumBitsOf(attrs) <= exactSumBits({ m, k: attrs.weights[2]! });
+/** Whether no weights and activations can reach sums for which the integers would not be exact. */
+function isExact(attrs: Qconv2dAttrs): boolean {
+  return LARGEST_SHIFTED_CODE * largestSum(attrs) < EXACT_BELOW;
 }
 
 function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
   const isIntegers = between === 'integers';
   return {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
-    supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs, m))),
+    supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
     suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
     lower: (node, caps) => winograd(node, between, m, caps),
   };

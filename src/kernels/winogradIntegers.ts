@@ -12,21 +12,10 @@ import { pitch, type TileAttrs } from './winogradTiles.ts';
  * everything behind them may wrap modulo 2^32, since the outputs are known to be small. docs/kernels.md has the proof.
  */
 
-/** Bits that sums of products of codes less 128 may have in absolute value, by kernel size and output tile. */
-const SUM_BITS: Readonly<Record<number, Readonly<Record<number, number>>>> = {
-  3: { 2: 29, 4: 25 },
-  4: { 2: 29, 3: 25 },
-};
-/** Bits of a code less 128 in absolute value. */
-const CODE_BITS = 7;
-
-/**
- * Bits that the sum of an output channel's integers of weights may have in absolute value, so that F(m x m, k x k) is exact
- * for every input: 128 times that sum is what a sum of products can reach.
- */
-export function exactSumBits({ m, k }: TileAttrs): number {
-  return SUM_BITS[k]![m]! - CODE_BITS;
-}
+/** Sums of products are exact below it in absolute value: four times as much still fits a signed word. */
+export const EXACT_BELOW = 2 ** 29;
+/** A code of activations less 128, in absolute value. */
+export const LARGEST_SHIFTED_CODE = 128;
 
 export interface IntegerProductAttrs extends TileAttrs {
   /** [CO, CI, k, k] */
