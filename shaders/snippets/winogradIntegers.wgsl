@@ -83,6 +83,25 @@ fn outputTransform(m: Points) -> Outputs {
 #end
 }
 
+// What a product at one point counts for in each of the outputs.
+fn outputsOf(point: u32) -> vec4i {
+#if A == 6
+#if M == 4
+  return array(vec4i(15, 0, 0, 0), vec4i(-5), vec4i(5, -5, 5, -5), vec4i(1, 2, 4, 8), vec4i(-8, 4, -2, 1),
+    vec4i(0, 0, 0, 15))[point];
+#else
+  return array(vec4i(15, 0, 0, 0), vec4i(-5), vec4i(5, -5, 5, 0), vec4i(1, 2, 4, 0), vec4i(-4, 2, -1, 0),
+    vec4i(0, 0, 15, 0))[point];
+#end
+#end
+#if A == 5
+  return array(vec4i(3, 0, 0, 0), vec4i(-3), vec4i(-1, 1, 0, 0), vec4i(1, 2, 0, 0), vec4i(0, 6, 0, 0))[point];
+#end
+#if A == 4
+  return array(vec4i(-2, 0, 0, 0), vec4i(1), vec4i(1, -1, 0, 0), vec4i(0, 2, 0, 0))[point];
+#end
+}
+
 // S^2 times a sum of products -> the sum: the odd factor 225 or 9 is divided by exactly, by its inverse modulo 2^32.
 fn unscaled(sum: i32) -> i32 {
 #if A == 6

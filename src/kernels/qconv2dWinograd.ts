@@ -3,14 +3,10 @@ import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, lanes, testedThrough, WORKGROUP } from './common.ts';
 import { geometry, largestSum, outputShape, type Qconv2dAttrs } from './qconv2dShape.ts';
-import { WINOGRAD_TILES, winogradInputOp, winogradProductOp } from './winograd.ts';
-import { EXACT_BELOW, LARGEST_SHIFTED_CODE, winogradIntegerProductOp } from './winogradIntegers.ts';
-import {
-  type Between,
-  type StoredOutputAttrs,
-  winogradStoredInputOp,
-  winogradStoredOutputOp,
-} from './winogradStored.ts';
+import { WINOGRAD_TILES, winogradInputOp } from './winograd.ts';
+import { type StoredConvAttrs, winogradStoredConvOp } from './winogradFused.ts';
+import { EXACT_BELOW, LARGEST_SHIFTED_CODE } from './winogradIntegers.ts';
+import { type Between, winogradStoredInputOp } from './winogradStored.ts';
 import { quads, rowChunks, tiling } from './winogradTiles.ts';
 
 /*
@@ -58,18 +54,17 @@ export const winogradVariants: readonly Variant<Qconv2dAttrs>[] = [
 
 function winograd(node: Node<Qconv2dAttrs>, between: Between, m: number, caps: Caps): Node {
   const { weights, bits, padding, relu, pool, input, output } = node.attrs;
-  const [x, w, table, bias, ...ranges] = node.inputs as [Node, Node, Node, Node, ...Node[]];
+  const [x, words, table, bias, ...ranges] = node.inputs as [Node, Node, Node, Node, ...Node[]];
   const g = geometry(node);
   const k = g.kernelHeight;
   const { label } = node;
   const quad = quads(pool, m);
   const { tilesY, tilesX } = tiling(g.convHeight, g.convWidth, m, quad);
   const bytesPerPoint = 4 * (m + k - 1) ** 2 * Math.max(g.inChannels, g.outChannels);
-  const floats = between === 'floats' ? unpackWeights(w, node.attrs, `${label}.codes`) : undefined;
+  const w = between === 'floats' ? unpackWeights(words, { weights, bits }, `${label}.codes`) : words;
   let y: Node | undefined;
   for (const chunk of rowChunks({ total: g.batch * tilesY, tilesX, quad, bytesPerPoint }, caps)) {
     const place = { m, k, ...chunk, tilesY, tilesX };
-    const tiles = chunk.rows * tilesX;
     const v =
       input === 'f32'
         ? makeNode(winogradInputOp, [x], { ...place, padding }, `${label}.input`)
@@ -79,21 +74,12 @@ function winograd(node: Node<Qconv2dAttrs>, between: Between, m: number, caps: C
             { ...place, padding, between, storage: input, channels: g.inChannels },
             `${label}.input`,
           );
-    const products = floats
-      ? makeNode(
-          winogradProductOp,
-          [floats, v],
-          { m, k, groups: 1, firstChannel: 0, from: 'weights', tiles, tilesY, tilesX },
-          label,
-        )
-      : makeNode(winogradIntegerProductOp, [w, v], { m, k, weights, bits, tiles }, label);
-    const attrs: StoredOutputAttrs = {
+    const attrs: StoredConvAttrs = {
       ...place,
-      ...{ between, relu, pool, input, output },
+      ...{ between, relu, pool, input, output, weights, bits },
       shape: outputShape(node.attrs, x.type),
     };
-    const inputs = [products, table, bias, ...ranges, ...(y ? [y] : [])];
-    y = makeNode(winogradStoredOutputOp, inputs, attrs, `${label}.output`);
+    y = makeNode(winogradStoredConvOp, [w, v, table, bias, ...ranges, ...(y ? [y] : [])], attrs, label);
   }
   return y!;
 }

@@ -75,7 +75,7 @@ interface WeightAttrs extends Omit<IntegerProductAttrs, 'tiles'> {
 }
 
 /** Packed weights -> words of two 16-bit numbers [(m + k - 1)^2, ceil(CO / tile), 2 ceil(CI / 4), tile] */
-const winogradIntegerWeightsOp: Op<WeightAttrs> = {
+export const winogradIntegerWeightsOp: Op<WeightAttrs> = {
   name: 'winogradIntegerWeights',
   infer: (_, { weights, m, k, tile }) => ({
     shape: [(m + k - 1) ** 2, Math.ceil(weights[0]! / tile), stepsOf(weights), tile],
