@@ -10,12 +10,12 @@ import { type Between, winogradStoredInputOp } from './winogradStored.ts';
 import { quads, rowChunks, tiling } from './winogradTiles.ts';
 
 /*
- * qconv2d by Winograd's method. `winogradMIntegers` gives the bits of the direct kernels, for weights small enough; `winogradMFloats`
- * transforms and multiplies the same integers as floats, so that results differ by float32 rounding.
+ * qconv2d by Winograd's method. `winogradMIntegers` gives the bits of the direct kernels; `winogradMFloats` transforms and multiplies the
+ * same integers as floats, so that results differ by float32 rounding.
  */
 
 /** Largest error of the floats, as a share of the largest output before it is stored. */
-export const FLOATS_ERROR = 5e-5;
+const FLOATS_ERROR = 5e-5;
 
 /** Input and output channels from which on the products outweigh the transforms. */
 const LEAST_CHANNELS = 32;
@@ -40,12 +40,13 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
   return {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
     supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
+    ...(!isIntegers && { error: () => FLOATS_ERROR }),
     suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
     lower: (node, caps) => winograd(node, between, m, caps),
   };
 }
 
-/** Largest tiles first: those of four multiplications less per output. */
+/** Output tiles, those with the fewest products first. */
 const TILES = [4, 3, 2];
 export const winogradVariants: readonly Variant<Qconv2dAttrs>[] = [
   ...TILES.map((m) => variant('integers', m)),
