@@ -156,51 +156,54 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let plane = params.height * params.width;
   let words = (params.channels + ${32 / OUT - 1}u) / ${32 / OUT}u;
 #for j in 0..NT / (Q * Q)
-  if (tileRow${j} < params.rows) {
-    let row = params.firstRow + tileRow${j};
-    let oy = row % params.tilesY * ${M}u / ${1 + POOL}u;
-    let ox = tileX${j} * ${M}u / ${1 + POOL}u;
-    let base = row / params.tilesY * words * plane + oy * params.width + ox;
-#for s in 0..Q * M / (1 + POOL)
-#for r in 0..Q * M / (1 + POOL)
-    if (oy + ${s}u < params.height && ox + ${r}u < params.width) {
-      let place = base + ${s}u * params.width + ${r}u;
-#for g in 0..MT * OUT / 32
-      if (m + ${g * 32 / OUT}u < params.channels) {
-#for e in 0..32 / OUT
+  let row${j} = params.firstRow + tileRow${j};
+  let oy${j} = row${j} % params.tilesY * ${M}u / ${1 + POOL}u;
+  let ox${j} = tileX${j} * ${M}u / ${1 + POOL}u;
+  let base${j} = row${j} / params.tilesY * words * plane + oy${j} * params.width + ox${j};
+#end
+  // A loop at run time: stores that are written out would take the compiler a minute.
+  for (var e = 0u; e < ${SIDE * SIDE}u; e++) {
+    let s = e / ${SIDE}u;
+    let r = e % ${SIDE}u;
+#for j in 0..NT / (Q * Q)
+#for i in 0..MT
+#for dx in 0..1 + POOL
+#for dy in 0..1 + POOL
+    var sum${i}_${j}_${dx}_${dy} = out${dy % M}_${dx % M}_${i}_${j + dy / M * 2 + dx / M};
+#for c in 1..SIDE * SIDE
+    sum${i}_${j}_${dx}_${dy} = select(sum${i}_${j}_${dx}_${dy}, out${((1 + POOL) * (c / SIDE) + dy) % M}_${((1 + POOL) * (c % SIDE) + dx) % M}_${i}_${j + ((1 + POOL) * (c / SIDE) + dy) / M * 2 + ((1 + POOL) * (c % SIDE) + dx) / M}, e == ${c}u);
+#end
+    let one${i}_${j}_${dx}_${dy} = finished(sum${i}_${j}_${dx}_${dy}, entry${i}, shift${i});
+#end
+#end
 #if POOL
-#if Q == 2
-        let upper${e} = finished(out${2 * s % M}_${2 * r % M}_${g * 32 / OUT + e}_${2 * s / M * 2 + 2 * r / M}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e})
-          + finished(out${(2 * s + 1) % M}_${2 * r % M}_${g * 32 / OUT + e}_${(2 * s + 1) / M * 2 + 2 * r / M}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e});
-        let lower${e} = finished(out${2 * s % M}_${(2 * r + 1) % M}_${g * 32 / OUT + e}_${2 * s / M * 2 + (2 * r + 1) / M}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e})
-          + finished(out${(2 * s + 1) % M}_${(2 * r + 1) % M}_${g * 32 / OUT + e}_${(2 * s + 1) / M * 2 + (2 * r + 1) / M}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e});
+    let value${i}_${j} = 0.25 * ((one${i}_${j}_0_0 + one${i}_${j}_0_1) + (one${i}_${j}_1_0 + one${i}_${j}_1_1));
 #else
-        let upper${e} = finished(out${2 * s}_${2 * r}_${g * 32 / OUT + e}_${j}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e})
-          + finished(out${2 * s + 1}_${2 * r}_${g * 32 / OUT + e}_${j}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e});
-        let lower${e} = finished(out${2 * s}_${2 * r + 1}_${g * 32 / OUT + e}_${j}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e})
-          + finished(out${2 * s + 1}_${2 * r + 1}_${g * 32 / OUT + e}_${j}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e});
+    let value${i}_${j} = one${i}_${j}_0_0;
 #end
-        let value${e} = 0.25 * (upper${e} + lower${e});
+#end
+    if (tileRow${j} < params.rows && oy${j} + s < params.height && ox${j} + r < params.width) {
+      let place = base${j} + s * params.width + r;
+#for g in 0..MT * OUT / 32
+#if RAGGED
+      if (m + ${g * 32 / OUT}u < params.channels) {
 #else
-        let value${e} = finished(out${s}_${r}_${g * 32 / OUT + e}_${j}, entry${g * 32 / OUT + e}, shift${g * 32 / OUT + e});
-#end
+      {
 #end
         let at = place + (m / ${32 / OUT}u + ${g}u) * plane;
 #if OUT == 32
-        y[at] = value0;
+        y[at] = value${g}_${j};
 #end
 #if OUT == 16
-        y[at] = pack2x16float(vec2f(value0, select(0.0, value1, m + ${2 * g + 1}u < params.channels)));
+        y[at] = pack2x16float(vec2f(value${2 * g}_${j}, select(0.0, value${2 * g + 1}_${j}, m + ${2 * g + 1}u < params.channels)));
 #end
 #if OUT == 8
         let real = vec4u(${4 * g}u, ${4 * g + 1}u, ${4 * g + 2}u, ${4 * g + 3}u) + m < vec4u(params.channels);
-        y[at] = codesOf(select(vec4f(), vec4f(value0, value1, value2, value3), real), outRange);
+        y[at] = codesOf(select(vec4f(), vec4f(value${4 * g}_${j}, value${4 * g + 1}_${j}, value${4 * g + 2}_${j}, value${4 * g + 3}_${j}), real), outRange);
 #end
       }
 #end
     }
 #end
-#end
   }
-#end
 }

@@ -208,7 +208,7 @@ describe.each(TILES)('F($m, $k) in integers', ({ m, k }) => {
     'gives every bit that the direct kernel gives, %o',
     async (attrs) => {
       // Scales that are no powers of two: a sum in another order would show.
-      const y = layer([2, 20, 13, 11], [18, k], 6, { affine: [1.23, 90], output: 'u8', ...attrs });
+      const y = layer([2, 20, 13, 11], [10, k], 6, { affine: [1.23, 90], output: 'u8', ...attrs });
       const x = (i: number) => ((i * 53) % 311) - 100;
       const [a, b, c] = [await run(y, variant, x), await run(y, variant, x, separate), await run(y, 'direct', x)];
       expect(new Set(c.actual).size).toBeGreaterThan(10);
@@ -221,7 +221,7 @@ describe.each(TILES)('F($m, $k) in integers', ({ m, k }) => {
 test.each(['winograd3Integers', 'winograd3Floats'])(
   '%s: work above the binding limit is cut into runs of tile rows',
   async (name) => {
-    const y = layer([2, 16, 31, 29], [24, 4], 5, { pool: true, relu: true, output: 'u8' });
+    const y = layer([2, 16, 31, 29], [10, 4], 5, { pool: true, relu: true, output: 'u8' });
     const limits = { ...gpu.caps.limits, maxStorageBufferBindingSize: 300_000 };
     const { lower } = qconv2dOp.variants.find((variant) => variant.name === name)!;
     const cut = lower!(y, { ...gpu.caps, limits })!;

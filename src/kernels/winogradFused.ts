@@ -25,6 +25,9 @@ const FUSED: readonly Lanes[] = [
   { rows: 8, columns: 4 },
 ];
 
+/** Outputs of one side of a tile, up to which sums of all outputs stay in the first cache beside those of a point. */
+const MOST_OUTPUTS = 3;
+
 /**
  * Products and output transform. Inputs: packed weights, or their integers as floats [CO, CI, k, k]; the transformed input; table,
  * bias, a range for each u8 side, and, but for the first chunk, the output that earlier chunks wrote.
@@ -42,7 +45,8 @@ export const winogradStoredConvOp: Op<StoredConvAttrs> = {
         name: `fused${block.rows}x${block.columns}`,
         madeFor: 'cpu',
         supports: (caps) => lanes(caps) >= 4,
-        suits: (caps, { attrs: { weights } }) => lanes(caps) >= 8 && block.rows <= Math.max(8, 1.25 * weights[0]!),
+        suits: (caps, { attrs: { m, weights } }) =>
+          lanes(caps) >= 8 && m <= MOST_OUTPUTS && block.rows <= Math.max(8, 1.25 * weights[0]!),
         lower: (node) => fused(node, block),
       }),
     ),
@@ -113,13 +117,16 @@ function fusedKernel(node: Node<FusedAttrs>, caps: Caps) {
   const [, rowTiles, depth] = nchw(inputType(node, 0));
   const [, points, vPitch] = inputType(node, 1).shape as [number, number, number];
   const S = lanes(caps);
+  const Q = quads(pool, m);
   return {
     shader: { name: 'winograd_fused_lanes.wgsl', source: shader },
     defines: {
       A: m + k - 1,
       K: k,
       M: m,
-      Q: quads(pool, m),
+      Q,
+      SIDE: pool ? (Q * m) / 2 : m,
+      RAGGED: Number(channels % MT !== 0),
       S,
       MT,
       NT,
