@@ -41,7 +41,7 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
     supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
     ...(!isIntegers && { error: () => FLOATS_ERROR }),
-    suits: (caps, node) => caps.isCpu && lanes(caps) >= 8 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
+    suits: (caps, node) => caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
     lower: (node, caps) => winograd(node, between, m, caps),
   };
 }

@@ -25,8 +25,18 @@ const FUSED: readonly Lanes[] = [
   { rows: 8, columns: 4 },
 ];
 
-/** Outputs of one side of a tile, up to which sums of all outputs stay in the first cache beside those of a point. */
-const MOST_OUTPUTS = 3;
+/** Of the outputs' sums: beside those of a point they should stay in a first-level cache of 32 KiB. */
+const MOST_SUM_BYTES = 20 * 2 ** 10;
+
+/** Whether it is the largest block that channels fill but for a quarter. */
+function isFilled(block: Lanes, channels: number): boolean {
+  const fits = ({ rows }: Lanes) => rows <= Math.max(8, 1.25 * channels);
+  return block === FUSED.find(fits);
+}
+
+function sumBytes({ rows, columns }: Lanes, m: number, caps: Caps): number {
+  return 4 * m ** 2 * rows * columns * lanes(caps);
+}
 
 /**
  * Products and output transform. Inputs: packed weights, or their integers as floats [CO, CI, k, k]; the transformed input; table,
@@ -46,7 +56,7 @@ export const winogradStoredConvOp: Op<StoredConvAttrs> = {
         madeFor: 'cpu',
         supports: (caps) => lanes(caps) >= 4,
         suits: (caps, { attrs: { m, weights } }) =>
-          lanes(caps) >= 8 && m <= MOST_OUTPUTS && block.rows <= Math.max(8, 1.25 * weights[0]!),
+          sumBytes(block, m, caps) <= MOST_SUM_BYTES && isFilled(block, weights[0]!),
         lower: (node) => fused(node, block),
       }),
     ),
