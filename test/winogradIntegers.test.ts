@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { layerNodes, rangeNode as range } from '../src/bench/kernels.ts';
 import { MACHINES } from '../src/bench/machines.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
+import { codeRange, type QuantisedWeights, WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import { codeRange, type QuantisedWeights, WEIGHT_BITS, type WeightBits } from '../src/quantisation/weights.ts';
+import { layerNodes, rangeNode as range } from '../src/measure/kernels.ts';
 import { engine } from './gpu.ts';
 
 const gpu = await engine();

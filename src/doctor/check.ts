@@ -1,6 +1,6 @@
 import { evaluateReference, input, type Node, size, type Values } from '../engine/graph.ts';
 import type { TypedArray } from '../engine/plan.ts';
-import { halfToFloat } from '../kernels/half.ts';
+import { halfToFloat } from '../formats/half.ts';
 import { CHANNELS_PER_WORD } from '../kernels/storage.ts';
 import type { Case } from './cases.ts';
 import { randomValues, toHost } from './values.ts';

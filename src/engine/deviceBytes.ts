@@ -4,7 +4,7 @@ import { isRefusal } from './errors.ts';
 import { isInput, type Node, parameterOf, topologicalOrder } from './graph.ts';
 import { layOut } from './layout.ts';
 import { fuse, type GraphOptions, lower } from './lower.ts';
-import { type Tuning as Choices, Tuning } from './tuning.ts';
+import { Tuning } from './tuning.ts';
 import { choicePrecision, isMadeFor, type Precision, supportedVariants, type VariantTarget } from './variants.ts';
 
 /**

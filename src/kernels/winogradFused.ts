@@ -1,7 +1,7 @@
 import shader from '../../shaders/winograd_fused_lanes.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { inputType, lanes, nchw, testedThrough } from './common.ts';
 import { CHANNELS_PER_WORD, storedType } from './storage.ts';
 import { winogradProductOp, winogradWeightsOp } from './winograd.ts';

@@ -1,6 +1,6 @@
 import weightsShader from '../../shaders/winograd_integer_weights.wgsl';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import type { WeightBits } from '../quantisation/weights.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
 import { foldedGrid, inputType, lanes, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCK_IN } from './qconv2dShape.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
