@@ -8,26 +8,28 @@
 // together and 2 of rows. Indices are made of the invocation's index, quotients and constants, whose range the compiler knows,
 // so that it guards none of them.
 //
+// With PAIRS values are words of two signed 16-bit numbers, steps count words, and sums wrap modulo 2^32.
+//
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT], as vec4
 // v     [channels, POINTS, vPitch]: steps are channels and columns tiles, as vec4; GATHERED: the reverse, as their strides say
 // v1    like v; with SECOND the steps from firstDepth on, where a lot begins
 // m     [ROWS, POINTS, mPitch], as vec4; what lies behind the last column is written, too
 // grid  x: ceil(COLUMNS / NT), y: ceil(ROWS / MT), z: POINTS
 // reference: winogradProductOp in src/kernels/winograd.ts
-@group(0) @binding(0) var<storage, read> u: array<vec4f>;
+@group(0) @binding(0) var<storage, read> u: array<${VALUES}>;
 #if GATHERED
-@group(0) @binding(1) var<storage, read> v: array<f32>;
+@group(0) @binding(1) var<storage, read> v: array<${VALUE}>;
 #else
-@group(0) @binding(1) var<storage, read> v: array<vec4f>;
+@group(0) @binding(1) var<storage, read> v: array<${VALUES}>;
 #end
 #if SECOND
-@group(0) @binding(2) var<storage, read> v1: array<vec4f>;
+@group(0) @binding(2) var<storage, read> v1: array<${VALUES}>;
 #end
-@group(0) @binding(${2 + SECOND}) var<storage, read_write> m: array<vec4f>;
+@group(0) @binding(${2 + SECOND}) var<storage, read_write> m: array<${VALUES}>;
 #params
 
-var<workgroup> uTile: array<vec4f, ${BK * MT / 2}>;  // [half 2][step BK][row MT / 4]
-var<workgroup> vTile: array<vec4f, ${BK * NT / 2}>;  // [half 2][step BK][column NT / 4]
+var<workgroup> uTile: array<${VALUES}, ${BK * MT / 2}>;  // [half 2][step BK][row MT / 4]
+var<workgroup> vTile: array<${VALUES}, ${BK * NT / 2}>;  // [half 2][step BK][column NT / 4]
 
 @compute @workgroup_size(${INVOCATIONS})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -51,14 +53,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #for i in 0..TM
 #for j in 0..TN / 4
-  var acc${i}_${j} = vec4f();
+  var acc${i}_${j} = ${VALUES}();
 #end
 #end
 #for i in 0..BK * MT / (4 * INVOCATIONS)
-  var nextU${i} = vec4f();
+  var nextU${i} = ${VALUES}();
 #end
 #for i in 0..BK * NT / (4 * INVOCATIONS)
-  var nextV${i} = vec4f();
+  var nextV${i} = ${VALUES}();
 #end
   // Every turn loads the steps from k0 on, and multiplies those before.
   for (var k0 = 0u; k0 < params.depth + ${BK}u; k0 += ${BK}u) {
@@ -74,7 +76,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let at = vBase + (k0 + step${i}) * params.stepStride;
 #end
 #if GATHERED
-        nextV${i} = vec4f(v[at + column${i}_0], v[at + column${i}_1], v[at + column${i}_2], v[at + column${i}_3]);
+        nextV${i} = ${VALUES}(v[at + column${i}_0], v[at + column${i}_1], v[at + column${i}_2], v[at + column${i}_3]);
 #else
 #if SECOND
         if (k0 < params.firstDepth) {
@@ -101,7 +103,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let a${q} = uTile[uFrom + ${k * MT / 4 + 4 * q}u];
 #for i in 0..4
 #for j in 0..TN / 4
+#if PAIRS
+        acc${q * 4 + i}_${j} += ((a${q}[${i}] << 16u) >> 16u) * ((b${j} << vec4u(16u)) >> vec4u(16u)) + (a${q}[${i}] >> 16u) * (b${j} >> vec4u(16u));
+#else
         acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
+#end
 #end
 #end
 #end
@@ -114,7 +120,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..BK * MT / (4 * INVOCATIONS)
 #if RAGGED
       // Steps behind the last one multiply by zero.
-      uTile[uTo + ${i * INVOCATIONS}u] = select(vec4f(), nextU${i}, k0 + (index + ${i * INVOCATIONS}u) / ${MT / 4}u < params.depth);
+      uTile[uTo + ${i * INVOCATIONS}u] = select(${VALUES}(), nextU${i}, k0 + (index + ${i * INVOCATIONS}u) / ${MT / 4}u < params.depth);
 #else
       uTile[uTo + ${i * INVOCATIONS}u] = nextU${i};
 #end

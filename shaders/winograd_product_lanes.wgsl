@@ -3,6 +3,9 @@
 // One subgroup computes MT rows of NT * S columns in named registers. Values of v are gathered once per step, those of u S
 // at a time and broadcast. No barrier, no workgroup memory.
 //
+// With PAIRS values are words of two signed 16-bit numbers, steps count words, and sums wrap modulo 2^32. Compilers make one
+// multiply-add of pairs of the two products.
+//
 // u     [POINTS, ceil(ROWS / MT), DEPTH, MT]
 // v     [channels, POINTS, vPitch]: steps are channels and columns tiles, or the reverse, as their strides say
 // m     [ROWS, POINTS, mPitch]
@@ -10,9 +13,9 @@
 // reference: winogradProductOp in src/kernels/winograd.ts
 enable subgroups;
 
-@group(0) @binding(0) var<storage, read> u: array<f32>;
-@group(0) @binding(1) var<storage, read> v: array<f32>;
-@group(0) @binding(2) var<storage, read_write> m: array<f32>;
+@group(0) @binding(0) var<storage, read> u: array<${VALUE}>;
+@group(0) @binding(1) var<storage, read> v: array<${VALUE}>;
+@group(0) @binding(2) var<storage, read_write> m: array<${VALUE}>;
 #params
 
 @compute @workgroup_size(${S})
@@ -25,7 +28,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #end
 #for i in 0..MT
 #for j in 0..NT
-  var acc${i}_${j} = 0.0;
+  var acc${i}_${j} = ${VALUE}(0);
 #end
 #end
   var uAt = (group.z * params.rowTiles + group.y) * params.depth * ${MT}u + lane;
@@ -41,7 +44,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for i in 0..MT
     let b${i} = subgroupBroadcast(u${i / S}, ${i % S}u);
 #for j in 0..NT
+#if PAIRS
+    acc${i}_${j} += ((b${i} << 16u) >> 16u) * ((v${j} << 16u) >> 16u) + (b${i} >> 16u) * (v${j} >> 16u);
+#else
     acc${i}_${j} += b${i} * v${j};
+#end
 #end
 #end
   }

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { detectorName, timeDetectors } from '../src/bench/detectors.ts';
 import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
+import { deviceBytes, leastMemory } from '../src/engine/deviceBytes.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { input, type Node, Parameter, topologicalOrder, type Variant } from '../src/engine/graph.ts';
+import { input, type Node, Parameter, size, topologicalOrder, type Variant } from '../src/engine/graph.ts';
 import { chooseVariant, fuse } from '../src/engine/lower.ts';
-import { type TuneProgress, tune } from '../src/engine/tune.ts';
+import { standalone, type TuneProgress, tune } from '../src/engine/tune.ts';
 import { adapterIdentity, Tuning, tuningKey } from '../src/engine/tuning.ts';
 import { choicePrecision, type Precision } from '../src/engine/variants.ts';
 import type { WeightBits } from '../src/formats/weightCodes.ts';
@@ -264,4 +265,45 @@ test('whole detectors are timed in turns, and the times are kept with the choice
   merged.addMissing(kept);
   expect(merged.toJSON()).toEqual(tuning.toJSON());
   expect(() => Tuning.parse(JSON.stringify({ ...tuning.toJSON(), times: { a: -1 } }))).toThrow('not positive numbers');
+});
+
+describe('choices by memory', () => {
+  const weights = [40, 36, 4, 4];
+  const y = qconv2d(
+    {
+      x: input('x', storedType([1, 36, 20, 20], 'u8').shape, 'u32'),
+      ...layerNodes(randomWeights(weights, 8)),
+      inRange: rangeNode(1, 3),
+    },
+    {
+      ...{
+        weights,
+        bits: 8,
+        groupSize: 36,
+        input: 'u8',
+        output: 'f32',
+        stride: 1,
+        padding: 0,
+        relu: false,
+        pool: false,
+      },
+    },
+  );
+
+  test('take no more bytes than others, and count transformed weights', async () => {
+    const bytes = (variant: string) => deviceBytes({ outputs: { y }, variants: { qconv2d: variant } }, gpu);
+    const packed = 4 * (size(y.inputs[1]!.type) + size(y.inputs[2]!.type) + size(y.inputs[3]!.type) + 4);
+    // Values of a run lie at multiples of 256 bytes.
+    expect(bytes('direct')).toBe(packed + 256 * Math.ceil((4 * size(y.type)) / 256));
+    // Two 16-bit numbers at 36 points for every pair of channels.
+    expect(bytes('winograd3Integers')).toBeGreaterThan(packed + 36 * 18 * 40 * 4);
+    const least = leastMemory(gpu, { outputs: { y } }, 'f32', standalone).get(y)!;
+    expect(bytes(least)).toBe(bytes('direct'));
+    const tuning = new Tuning('none');
+    let told: TuneProgress | undefined;
+    await tune(gpu, { outputs: { y } }, tuning, { optimise: 'memory', onProgress: (progress) => (told = progress) });
+    expect(bytes(tuning.get(y)!)).toBe(bytes('direct'));
+    expect(told!.bytes['winograd3Integers']).toBeGreaterThan(told!.bytes['direct']!);
+    expect(Object.keys(told!.times)).not.toContain('winograd3Integers');
+  });
 });

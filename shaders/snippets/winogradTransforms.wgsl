@@ -84,3 +84,19 @@ fn outputTransform(m: Points) -> Outputs {
   return Outputs(m.s0 + m.s1 + m.s2, m.s1 - m.s2 + m.s3);
 #end
 }
+
+// What a product at one point counts for in each of the outputs.
+fn outputsOf(point: u32) -> vec4f {
+#if A == 6
+  return array(vec4f(1.0, 0.0, 0.0, 0.0), vec4f(1.0), vec4f(1.0, -1.0, 1.0, -1.0), vec4f(1.0, 2.0, 4.0, 8.0),
+    vec4f(1.0, -2.0, 4.0, -8.0), vec4f(0.0, 0.0, f32(${M == 3}), f32(${M == 4})))[point];
+#end
+#if A == 5
+  return array(vec4f(1.0, 0.0, 0.0, 0.0), vec4f(1.0), vec4f(1.0, -1.0, 1.0, -1.0), vec4f(1.0, 2.0, 4.0, 8.0),
+    vec4f(0.0, f32(${M == 2}), 0.0, f32(${M == 4})))[point];
+#end
+#if A == 4
+  return array(vec4f(1.0, 0.0, 0.0, 0.0), vec4f(1.0), vec4f(1.0, -1.0, 1.0, -1.0),
+    vec4f(0.0, f32(${M == 2}), f32(${M == 3}), 0.0))[point];
+#end
+}

@@ -1,5 +1,6 @@
 import { evaluateReference, input, type Node, size, type Values } from '../engine/graph.ts';
 import type { TypedArray } from '../engine/plan.ts';
+import { halfToFloat } from '../formats/half.ts';
 import { CHANNELS_PER_WORD } from '../kernels/storage.ts';
 import type { Case } from './cases.ts';
 import { randomValues, toHost } from './values.ts';
@@ -72,7 +73,7 @@ export function compareResult({ row, output, expected }: PreparedCase, actual: T
     return { error: Number.POSITIVE_INFINITY, limit: 0, isRight: false, message };
   }
   return output.type.dtype === 'u32'
-    ? compareWords(row, actual, reference)
+    ? compareWords(row, actual, reference, rounding)
     : compareFloats(actual, reference, { ...row, rounding: FEW_OUTPUTS * rounding });
 }
 
@@ -97,20 +98,37 @@ export function compareFloats(
   return verdict(worst, limit, largest || 1, `element ${at}: got ${actual[at]}, expected ${expected[at]}`);
 }
 
-/** Stored values one by one: bytes and halves by their order, other words whole. */
-function compareWords({ storage, units = 0 }: Case, actual: ArrayLike<number>, expected: Values): Comparison {
+/** Half a unit in the last place of halves, relative to their value. */
+const HALF_ULP = 2 ** -11;
+
+/**
+ * Stored values one by one: bytes and halves by their order, other words whole. What variants that round compute may be stored
+ * as the neighbouring code; halves are compared as numbers then.
+ */
+function compareWords(
+  { storage, units = 0 }: Case,
+  actual: ArrayLike<number>,
+  expected: Values,
+  rounding: number,
+): Comparison {
   const per = storage ? CHANNELS_PER_WORD[storage] : 1;
   const bits = 32 / per;
   const mask = bits === 32 ? 0xffffffff : 2 ** bits - 1;
+  const piece = (words: ArrayLike<number>, i: number) => (words[Math.floor(i / per)]! >>> (bits * (i % per))) & mask;
+  if (storage === 'f16' && rounding > 0) {
+    const numbers = (words: ArrayLike<number>) =>
+      Float64Array.from({ length: expected.length * per }, (_, i) => halfToFloat(piece(words, i)));
+    return compareFloats(numbers(actual), numbers(expected), { rounding: rounding + 2 * HALF_ULP });
+  }
   const storedValue = (words: ArrayLike<number>, i: number) => {
-    const value = (words[Math.floor(i / per)]! >>> (bits * (i % per))) & mask;
+    const value = piece(words, i);
     return storage === 'f16' ? halfOrder(value) : value >>> 0;
   };
   const { worst, at } = worstDifference(expected.length * per, (i) =>
     Math.abs(storedValue(actual, i) - storedValue(expected, i)),
   );
   const text = `stored value ${at}: got ${storedValue(actual, at)}, expected ${storedValue(expected, at)}`;
-  return verdict(worst, units, 1, text);
+  return verdict(worst, rounding > 0 ? Math.max(units, 1) : units, 1, text);
 }
 
 /** Place of a half among all halves, so that neighbours differ by 1. */

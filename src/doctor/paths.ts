@@ -60,7 +60,7 @@ function pathOf<A>(node: Node<A>, variant: Variant<A>): VariantPath {
     steps: [`${name}/${variant.name}`],
     variants: { [name]: variant.name },
     precision: variant.rounds ? 'f16' : 'f32',
-    rounding: variant.rounds?.(node) ?? 0,
+    rounding: variant.rounds?.(node) ?? variant.error?.(node) ?? 0,
   };
 }
 

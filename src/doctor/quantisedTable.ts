@@ -121,10 +121,18 @@ const blocks = [
   qconv(7, [2, 37, 17, 13], [131, 4, 4], { stride: 2, padding: 2, output: 'f16' }),
 ];
 
+/** Tiles of Winograd's method that are cut by every edge, with and without pooling, and several blocks of channels. */
+const tiles = [
+  qconv(8, [1, 37, 14, 23], [35, 4, 4], { padding: 2, output: 'u8' }),
+  qconv(6, [2, 9, 15, 13], [33, 3, 3], { padding: 1, relu: true, pool: true, output: 'u8' }),
+  qconv(4, [1, 34, 21, 18], [37, 4, 4], { relu: true, pool: true, output: 'f16' }),
+];
+
 export const quantisedTable: readonly Case[] = [
   ...convolutions,
   ...inexact,
   ...blocks,
+  ...tiles,
   qconv(8, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
   qconv(4, [1, 128, 62, 62], [256, 4, 4], { perf: true, input: 'f32', fill: 'normal' }),

@@ -54,6 +54,11 @@ export interface Variant<A> {
    * as a share of the largest value of the result.
    */
   rounds?(node: Node<A>): number;
+  /**
+   * Of a variant that computes in f32 what others of the op compute exactly in integers: the largest error to expect, as a
+   * share of the largest value of the result before it is stored.
+   */
+  error?(node: Node<A>): number;
   /** Whether it is the default choice there, given that it is supported; true when absent. */
   suits?(caps: Caps, node: Node<A>): boolean;
   /** The same result by simpler ops ... */

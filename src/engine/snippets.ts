@@ -7,6 +7,7 @@ import qweights from '../../shaders/snippets/qweights.wgsl';
 import random from '../../shaders/snippets/random.wgsl';
 import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
+import winogradIntegers from '../../shaders/snippets/winogradIntegers.wgsl';
 import winogradPairs from '../../shaders/snippets/winogradPairs.wgsl';
 import winogradTransforms from '../../shaders/snippets/winogradTransforms.wgsl';
 import workgroup from '../../shaders/snippets/workgroup.wgsl';
@@ -23,6 +24,7 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   random,
   sortable,
   winograd,
+  winogradIntegers,
   winogradPairs,
   winogradTransforms,
   workgroup,

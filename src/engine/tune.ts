@@ -1,23 +1,14 @@
 import type { CompileOptions } from './compile.ts';
+import { bytesIfHeld, candidatesOf } from './deviceBytes.ts';
 import type { Engine } from './engine.ts';
 import { isRefusal, ShaderError } from './errors.ts';
-import {
-  input,
-  isInput,
-  makeNode,
-  type Node,
-  Parameter,
-  parameterOf,
-  size,
-  topologicalOrder,
-  type Variant,
-} from './graph.ts';
+import { input, isInput, makeNode, type Node, Parameter, parameterOf, size, topologicalOrder } from './graph.ts';
 import { fuse, lower } from './lower.ts';
 import type { Plan } from './plan.ts';
 import { firstRun, repeatsFor, sampleSize, spin, stopwatch, timeRuns } from './sample.ts';
 import type { Tuning } from './tuning.ts';
 import { isConstant, tuningKey } from './tuning.ts';
-import { choicePrecision, isMadeFor, type Precision, supportedVariants, type VariantTarget } from './variants.ts';
+import { choicePrecision, type Precision, type VariantTarget } from './variants.ts';
 
 export interface TuneProgress {
   readonly done: number;
@@ -28,11 +19,18 @@ export interface TuneProgress {
   readonly times: Readonly<Record<string, number>>;
   /** Why a variant could not be timed, by name. */
   readonly failed: Readonly<Record<string, string>>;
+  /** Bytes on the device by variant: parameters, what is made of them once, and values of a run. */
+  readonly bytes: Readonly<Record<string, number>>;
 }
+
+/** What a choice should be the least of: time, or bytes on the device, then time. */
+export type Optimise = 'speed' | 'memory';
 
 export interface TuneOptions {
   /** Measures what is known, too. */
   readonly again?: boolean;
+  /** `speed` by default. */
+  readonly optimise?: Optimise;
   /** Of the plans that the choices are for; `f32` by default. */
   readonly precision?: Precision;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -86,15 +84,8 @@ function targetOf({ caps, variants, excluded }: Engine, { precision }: TuneOptio
   return { caps, variants, excluded, precision };
 }
 
-/** The variants that are made for the adapter, if any are. */
-function candidatesOf(node: Node, target: VariantTarget): Variant<unknown>[] {
-  const supported = supportedVariants(node, target);
-  const made = supported.filter((variant) => isMadeFor(variant, target.caps));
-  return made.length > 0 ? made : supported;
-}
-
 /** The node over inputs of its own: parameters stay such, so that what depends on them alone is not timed. */
-function standalone(node: Node): Node {
+export function standalone(node: Node): Node {
   const inputs = node.inputs.map((from, i) =>
     isConstant(from) ? new Parameter(`p${i}`, from.type).node : input(`in${i}`, from.type.shape, from.type.dtype),
   );
@@ -106,7 +97,7 @@ async function tuneNode(
   original: Node,
   tuning: Tuning,
   options: TuneOptions,
-): Promise<Pick<TuneProgress, 'variant' | 'times' | 'failed'> | undefined> {
+): Promise<Pick<TuneProgress, 'variant' | 'times' | 'failed' | 'bytes'> | undefined> {
   options.signal?.throwIfAborted();
   const target = targetOf(engine, options);
   const precision = choicePrecision(original, target);
@@ -123,13 +114,15 @@ async function tuneNode(
       await tuneNode(engine, inner, tuning, options);
     }
   }
-  const names = variants.map(({ name }) => name);
   const contest = new Contest(engine, node, tuning, options);
   try {
+    const bytes = Object.fromEntries(variants.map(({ name }) => [name, contest.deviceBytes(name)]));
+    const least = Math.min(...Object.values(bytes));
+    const names = Object.keys(bytes).filter((name) => options.optimise !== 'memory' || bytes[name] === least);
     const total = names.reduce((sum, name) => sum + contest.estimate(name), 0);
     const best = await (total > TOGETHER ? contest.oneByOne(names) : contest.together(names));
     tuning.set(original, best, precision);
-    return { variant: best, times: contest.medians(), failed: contest.failed };
+    return { variant: best, times: contest.medians(), failed: contest.failed, bytes };
   } finally {
     contest.end();
   }
@@ -159,6 +152,11 @@ class Contest {
   /** Median milliseconds by variant, of those that were not given up at once. */
   medians(): Record<string, number> {
     return Object.fromEntries(this.#medians);
+  }
+
+  /** Bytes that a variant takes; infinitely many where the device would not hold it. */
+  deviceBytes(name: string): number {
+    return bytesIfHeld(this.#options(name), this.#engine);
   }
 
   /** Bytes of all values of a variant, as if none shared memory. */

@@ -26,11 +26,13 @@ import {
   common,
   convolutionCost,
   geometry,
+  largestInteger,
   outputShape,
   packedWords,
   type Qconv2dAttrs,
   spatial,
 } from './qconv2dShape.ts';
+import { winogradVariants } from './qconv2dWinograd.ts';
 import { largeWordVariants, smallWordVariants } from './qconv2dWords.ts';
 import { CHANNELS_PER_WORD, padWords, RANGE_LENGTH, reader, store, storeActivations, storedType } from './storage.ts';
 
@@ -157,6 +159,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
   reference: qconv2dReference,
   cost: convolutionCost,
   variants: [
+    ...winogradVariants,
     {
       name: 'rows',
       supports(caps, node) {
@@ -213,8 +216,7 @@ const TILE_STEP = 8;
 
 /** Products of a code of x and one of the weights that a float sums exactly. */
 function exactTerms(bits: WeightBits): number {
-  const largest = bits === 2 ? 3 : bits === 8 ? 127 : 2 ** (bits - 1);
-  return Math.floor(2 ** 24 / (255 * largest));
+  return Math.floor(2 ** 24 / (255 * largestInteger(bits)));
 }
 
 /** Padding by an op of its own, for kernels that cannot do it. */

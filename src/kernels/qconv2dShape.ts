@@ -26,6 +26,18 @@ export interface Qconv2dAttrs {
   readonly pool: boolean;
 }
 
+/** Largest integer of a width in absolute value. */
+export function largestInteger(bits: WeightBits): number {
+  if (bits === 2) return 3;
+  return bits === 8 ? 127 : 2 ** (bits - 1);
+}
+
+/** Largest sum of absolute values of an output channel's integers that shape and width allow, filled up to whole words. */
+export function largestSum({ weights, bits }: Pick<Qconv2dAttrs, 'weights' | 'bits'>): number {
+  const [, ci, kh, kw] = weights as [number, number, number, number];
+  return BLOCK_IN * Math.ceil(ci / BLOCK_IN) * kh * kw * largestInteger(bits);
+}
+
 /** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
 export function packedWords(shape: readonly number[], bits: WeightBits): number {
   const [co, ci, kh, kw] = shape as [number, number, number, number];

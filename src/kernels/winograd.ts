@@ -1,19 +1,21 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
-import lanesShader from '../../shaders/winograd_product_lanes.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
-import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
+import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, type Operands } from './winogradBlock.ts';
 import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
+import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
 import { winogradMap } from './winogradMap.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
 import {
   type Chunk,
   channelsPerInvocation,
   pitch,
+  quads,
+  rowChunks,
   type TileAttrs,
   tiling,
   transformWorkgroup,
@@ -204,23 +206,13 @@ export const winogradProductOp: Op<ProductAttrs> = {
     return { flops: 2 * points * rows * tiles * channels, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
   },
   variants: [
-    ...(
-      [
-        [32, 8],
-        [32, 4],
-        [16, 4],
-        [8, 4],
-      ] as const
-    ).map(
-      ([rows, columns]): Variant<ProductAttrs> => ({
-        name: `lanes${rows}x${columns}`,
+    ...LANES.map(
+      (block): Variant<ProductAttrs> => ({
+        name: lanesName(block),
         madeFor: 'cpu',
-        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, rows) && node.inputs.length === 2,
-        suits: (caps, node) =>
-          (columns === 4 || columns * lanes(caps) <= COLUMNS) &&
-          rows <= Math.max(8, 1.25 * outputRows(node)) &&
-          columns * lanes(caps) <= Math.max(4 * lanes(caps), 1.5 * outputColumns(node)),
-        lower: (node) => packed(node, { algorithm: 'lanes', rows, columns }),
+        supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, block.rows) && node.inputs.length === 2,
+        suits: (caps, node) => lanesSuit(block, { rows: outputRows(node), columns: outputColumns(node) }, caps),
+        lower: (node) => packed(node, { algorithm: 'lanes', ...block }),
       }),
     ),
     ...BLOCKS.map(
@@ -234,9 +226,6 @@ export const winogradProductOp: Op<ProductAttrs> = {
     ),
   ],
 };
-
-/** Of a block on CPU adapters. Wider ones take no less time, and compile for many times as long. */
-const COLUMNS = 32;
 
 function outputRows(node: Node<ProductAttrs>): number {
   return node.type.shape[0]! / node.attrs.groups;
@@ -267,15 +256,7 @@ function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
-interface Lanes {
-  readonly algorithm: 'lanes';
-  /** Rows of a workgroup's block. */
-  readonly rows: number;
-  /** Columns in units of S lanes. */
-  readonly columns: number;
-}
-
-type Algorithm = Lanes | (Block & { readonly algorithm: 'block' });
+type Algorithm = (Lanes & { readonly algorithm: 'lanes' }) | (Block & { readonly algorithm: 'block' });
 
 type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
 
@@ -317,45 +298,24 @@ const productPackedOp: Op<PackedAttrs> = {
     {
       name: 'block',
       kernel(node, caps) {
-        const { rows: MT, columns: NT, groups, firstChannel, from, outRows, tiles, firstDepth } = node.attrs;
+        const { groups, firstChannel, from, outRows, tiles, firstDepth } = node.attrs;
         const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
-        const columns = from === 'weights' ? tiles : channels;
         const [, , depth] = inputType(node, 0).shape as [number, number, number];
-        const firstOffset = firstChannel * points * vPitch;
-        if (node.attrs.algorithm === 'block') {
-          return blockKernel(node.attrs, {
-            rows: outRows,
-            columns,
-            points,
-            depth,
-            groups,
-            gathered: from === 'dy',
-            firstDepth,
-            vPitch,
-            firstOffset,
-            mPitch: node.type.shape[2]!,
-          });
-        }
-        const rowTiles = Math.ceil(outRows / MT);
-        const S = lanes(caps);
-        return {
-          shader: { name: 'winograd_product_lanes.wgsl', source: lanesShader },
-          defines: { S, MT, NT },
-          params: {
-            depth: u32(depth),
-            rows: u32(outRows),
-            columns: u32(columns),
-            rowTiles: u32(rowTiles),
-            tilesPerGroup: u32(rowTiles / groups),
-            points: u32(points),
-            vPitch: u32(vPitch),
-            firstOffset: u32(firstOffset),
-            stepStride: u32(from === 'weights' ? points * vPitch : 1),
-            columnStride: u32(from === 'weights' ? 1 : points * vPitch),
-            mPitch: u32(node.type.shape[2]!),
-          },
-          grid: [Math.ceil(columns / (NT * S)), rowTiles, points],
+        const operands: Operands = {
+          rows: outRows,
+          columns: from === 'weights' ? tiles : channels,
+          points,
+          depth,
+          groups,
+          gathered: from === 'dy',
+          firstDepth,
+          vPitch,
+          firstOffset: firstChannel * points * vPitch,
+          mPitch: node.type.shape[2]!,
         };
+        return node.attrs.algorithm === 'block'
+          ? blockKernel(node.attrs, operands)
+          : lanesKernel(node.attrs, caps, operands);
       },
     },
   ],
@@ -424,10 +384,6 @@ export const winogradOutputOp: Op<OutputAttrs> = {
   ],
 };
 
-function quads(pool: boolean, m: number): number {
-  return pool && m % 2 === 1 ? 2 : 1;
-}
-
 /** A second convolution that is added to another one, of an equally large result. Stride 1. */
 interface SecondInput {
   /** Its input; its weights are the last ones of the convolution's. */
@@ -457,15 +413,8 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const { tilesY, tilesX } = tiling(outHeight, outWidth, m, quad);
   const widest = Math.max(inChannels, w.type.shape[0]!, second?.x.type.shape[1] ?? 0);
   const bytesPerPoint = (m + k - 1) ** 2 * (halves ? 4 * Math.ceil(widest / 2) : 4 * widest);
-  // A pitch is at most 32 elements longer than its tiles.
-  const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
-  const total = images * tilesY;
-  const most = Math.max(quad, Math.floor(bindable / tilesX / quad) * quad);
-  const count = Math.ceil(total / most);
-  const rowsPerChunk = Math.ceil(total / count / quad) * quad;
   const result: Chunk[] = [];
-  for (let firstRow = 0; firstRow < total; firstRow += rowsPerChunk) {
-    const rows = Math.min(rowsPerChunk, total - firstRow);
+  for (const { firstRow, rows } of rowChunks({ total: images * tilesY, tilesX, quad, bytesPerPoint }, caps)) {
     const transformed = (from: Node, zeros: number, name: string) =>
       makeNode(
         halves ? winogradHalvesInputOp : winogradInputOp,

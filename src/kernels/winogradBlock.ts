@@ -91,11 +91,25 @@ export interface Operands extends Product {
   readonly vPitch: number;
   readonly firstOffset: number;
   readonly mPitch: number;
+  /** Whether values are words of two 16-bit numbers; no when absent. */
+  readonly pairs?: boolean;
 }
 
 export function blockKernel(block: Block, operands: Operands): Kernel {
   const { rows: MT, columns: NT, steps: BK, sums } = block;
-  const { rows, columns, points, depth, groups, gathered, firstDepth, vPitch, firstOffset, mPitch } = operands;
+  const {
+    rows,
+    columns,
+    points,
+    depth,
+    groups,
+    gathered,
+    firstDepth,
+    vPitch,
+    firstOffset,
+    mPitch,
+    pairs = false,
+  } = operands;
   const rowTiles = Math.ceil(rows / MT);
   // v is read as vec4 unless it is gathered, and m always written so.
   const width = gathered ? 1 : 4;
@@ -111,6 +125,7 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
       GATHERED: Number(gathered),
       RAGGED: Number(depth % BK > 0),
       SECOND: Number(firstDepth !== undefined),
+      ...valueTypes(pairs),
     },
     params: {
       depth: u32(depth),
@@ -128,4 +143,9 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
     },
     grid: [Math.ceil(columns / NT), rowTiles, points],
   };
+}
+
+/** Defines of what the product kernels multiply: floats, or words of two 16-bit numbers. */
+export function valueTypes(pairs: boolean) {
+  return pairs ? { PAIRS: 1, VALUE: 'i32', VALUES: 'vec4i' } : { PAIRS: 0, VALUE: 'f32', VALUES: 'vec4f' };
 }

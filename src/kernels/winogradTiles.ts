@@ -34,6 +34,37 @@ export function pitch(tiles: number): number {
   return 16 * (lines + 1 - (lines % 2));
 }
 
+/** Tiles of one side that an output transform takes together, so that no pooling window is cut. */
+export function quads(pool: boolean, m: number): number {
+  return pool && m % 2 === 1 ? 2 : 1;
+}
+
+interface RowTiling {
+  /** Tile rows of all images. */
+  readonly total: number;
+  readonly tilesX: number;
+  /** @see quads */
+  readonly quad: number;
+  /** Of the largest intermediate value, for one tile. */
+  readonly bytesPerPoint: number;
+}
+
+/** Runs of tile rows, as equal as may be, whose intermediate values can be bound at once. */
+export function rowChunks(
+  { total, tilesX, quad, bytesPerPoint }: RowTiling,
+  caps: Caps,
+): Pick<Chunk, 'firstRow' | 'rows'>[] {
+  // A pitch is at most 32 elements longer than its tiles.
+  const bindable = Math.floor(caps.limits.maxStorageBufferBindingSize / bytesPerPoint) - 32;
+  const most = Math.max(quad, Math.floor(bindable / tilesX / quad) * quad);
+  const count = Math.ceil(total / most);
+  const rowsPerChunk = Math.ceil(total / count / quad) * quad;
+  return Array.from({ length: Math.ceil(total / rowsPerChunk) }, (_, i) => ({
+    firstRow: i * rowsPerChunk,
+    rows: Math.min(rowsPerChunk, total - i * rowsPerChunk),
+  }));
+}
+
 /** Invocations per workgroup of the transforms: a subgroup on CPU adapters, where a workgroup is a loop. */
 export function transformWorkgroup(caps: Caps): number {
   return caps.isCpu ? lanes(caps) || WORKGROUP : WORKGROUP;

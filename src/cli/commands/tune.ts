@@ -1,10 +1,11 @@
 import { detectorName, timeDetectors } from '../../bench/detectors.ts';
 import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
 import type { Detector } from '../../detector/detector.ts';
+import { deviceBytes, leastMemory } from '../../engine/deviceBytes.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { input, type Node } from '../../engine/graph.ts';
 import { spin } from '../../engine/sample.ts';
-import { type TuneProgress, tune } from '../../engine/tune.ts';
+import { standalone, type TuneProgress, tune } from '../../engine/tune.ts';
 import { adapterIdentity, Tuning } from '../../engine/tuning.ts';
 import type { Precision } from '../../engine/variants.ts';
 import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
@@ -28,6 +29,8 @@ export const usage = `raad tune
   --activations 8|16|32  width of their activations, 8
   --precision f32|f16    what the float detector and the teacher keep between Winograd's transforms; choices for both are kept; f32
   --training             the training step too (batch 4 unless given)
+  --optimise speed|memory  what a choice is the least of: time, or bytes on the device and then time; the bytes of a detector
+                         are printed for both; speed
   --again                measure what is known, too
   --export FILE          write the choices there instead of the user's cache
   --import FILE          take over choices from a file for this adapter, measure nothing`;
@@ -40,6 +43,7 @@ export const options: OptionTable = {
   activations: { type: 'string' },
   precision: { type: 'string' },
   training: { type: 'boolean' },
+  optimise: { type: 'string' },
   again: { type: 'boolean' },
   export: { type: 'string' },
   import: { type: 'string' },
@@ -64,6 +68,7 @@ function readChoices(args: Arguments) {
     widths: bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS),
     activations: Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32,
     precision: readPrecision(args),
+    optimise: args.choice('optimise', ['speed', 'memory'] as const) ?? 'speed',
     training: args.flag('training'),
   };
 }
@@ -108,10 +113,12 @@ const TIMING = { rounds: 9, warmUp: 2 };
 /** Milliseconds for which a GPU is kept busy before the first measurement. */
 const WARM_UP = 200;
 
-function show({ label, variant, times, failed, done, total }: TuneProgress): void {
+const megabytes = (bytes: number) => `${(bytes / 1e6).toPrecision(3)} MB`;
+
+function show({ label, variant, times, failed, bytes, done, total }: TuneProgress): void {
   const list = Object.entries(times).sort(([, a], [, b]) => a - b);
   const text = list.map(([name, time]) => `${name} ${time.toPrecision(3)}`).join(', ');
-  printLine(`${done}/${total} ${label}: ${variant}${text ? ` (ms: ${text})` : ''}`);
+  printLine(`${done}/${total} ${label}: ${variant}, ${megabytes(bytes[variant]!)}${text ? ` (ms: ${text})` : ''}`);
   for (const [name, reason] of Object.entries(failed)) notice(`${label}: ${name} is left out: ${reason}`);
 }
 
@@ -140,7 +147,17 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       try {
         for (const { title, outputs, precision = 'f32' } of graphs) {
           printLine(`${title}:`);
-          await tune(engine, { outputs }, tuning, { again: args.flag('again'), precision, onProgress: show, signal });
+          const { optimise } = choices;
+          await tune(engine, { outputs }, tuning, {
+            again: args.flag('again'),
+            optimise,
+            precision,
+            onProgress: show,
+            signal,
+          });
+          const least = leastMemory(engine, { outputs }, precision, standalone);
+          const bytes = (of: Tuning) => megabytes(deviceBytes({ outputs, tuning: of, precision }, engine));
+          printLine(`${title}: ${bytes(tuning)} on the device, ${bytes(least)} with choices by memory`);
         }
         const whole = graphs.flatMap(({ title: name, detector, precision = 'f32' }) =>
           detector ? [{ name, detector, precision }] : [],

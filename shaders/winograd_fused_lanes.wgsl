@@ -1,0 +1,209 @@
+// Products and output transform of a quantised Winograd convolution in one, for CPU adapters: what lies between them never
+// reaches memory.
+//
+// One subgroup computes MT channels of NT * S tiles. It takes the points in turn: their products are summed in named registers
+// as in winograd_product_lanes.wgsl, then added to the outputs of their row, and rows to the outputs of the tile. With PAIRS
+// values are words of two signed 16-bit numbers, and everything wraps modulo 2^32; else floats.
+//
+// With Q = 2 (pooling, odd M) the four tiles of a lane are neighbours, so that no pooling window is cut.
+//
+// u         [A * A, ceil(CO / MT), DEPTH, MT]
+// v         [DEPTH, A * A, vPitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through
+//           the batch
+// table     [CO] of (scale, sum of the weights' codes)
+// inRange   of u8 activations (U8)
+// outRange  of a u8 result
+// y         as OUT says; with POOL the pooled size
+// grid      x: ceil(CO / MT), y: ceil(T / (NT * S));  workgroup: one subgroup of S lanes
+// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+enable subgroups;
+
+@group(0) @binding(0) var<storage, read> u: array<${VALUE}>;
+@group(0) @binding(1) var<storage, read> v: array<${VALUE}>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+#if U8
+@group(0) @binding(4) var<storage, read> inRange: vec4f;
+#end
+#if OUT == 8
+@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
+#end
+#if OUT == 32
+@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#if PAIRS
+#include winogradIntegers
+#else
+#include winograd
+#end
+#include qstore
+
+// A sum of products of the tile, scaled, with bias and rectifier.
+fn finished(sum: ${VALUE}, entry: vec2f, shift: f32) -> f32 {
+#if PAIRS
+  let number = f32(unscaled(sum) - i32(entry.y) * (i32(inRange.y) - 128));
+#else
+  let number = sum;
+#end
+#if U8
+  let value = number * (entry.x * inRange.x) + shift;
+#else
+  let value = number * entry.x + shift;
+#end
+#if RELU
+  return max(value, 0.0);
+#else
+  return value;
+#end
+}
+
+@compute @workgroup_size(${S})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+#include workgroup
+  let m = group.x * ${MT}u;
+#if Q == 2
+  let across = params.tilesX / 2u;
+  let quad = group.y * ${S}u + lane;
+#for j in 0..NT
+  let tileX${j} = quad % across * 2u + ${j % 2}u;
+  let tileRow${j} = quad / across * 2u + ${j / 2}u;
+#end
+#else
+#for j in 0..NT
+  let tile${j} = group.y * ${NT * S}u + ${j * S}u + lane;
+  let tileX${j} = tile${j} % params.tilesX;
+  let tileRow${j} = tile${j} / params.tilesX;
+#end
+#end
+#for j in 0..NT
+  let column${j} = min(tileRow${j}, params.rows - 1u) * params.tilesX + tileX${j};
+#end
+#for s in 0..M
+#for r in 0..M
+#for i in 0..MT
+#for j in 0..NT
+  var out${s}_${r}_${i}_${j} = ${VALUE}(0);
+#end
+#end
+#end
+#end
+  for (var a = 0u; a < ${A}u; a++) {
+#for r in 0..M
+#for i in 0..MT
+#for j in 0..NT
+    var row${r}_${i}_${j} = ${VALUE}(0);
+#end
+#end
+#end
+    for (var b = 0u; b < ${A}u; b++) {
+      let point = a * ${A}u + b;
+#for i in 0..MT
+#for j in 0..NT
+      var acc${i}_${j} = ${VALUE}(0);
+#end
+#end
+#for j in 0..NT
+      var at${j} = point * params.vPitch + column${j};
+#end
+      var uAt = (point * params.rowTiles + group.x) * params.depth * ${MT}u + lane;
+      for (var k = 0u; k < params.depth; k++) {
+#for h in 0..(MT + S - 1) / S
+        let u${h} = u[uAt + ${h * S}u];
+#end
+        uAt += ${MT}u;
+#for j in 0..NT
+        let v${j} = v[at${j}];
+        at${j} += params.stepStride;
+#end
+#for i in 0..MT
+        let b${i} = subgroupBroadcast(u${i / S}, ${i % S}u);
+#for j in 0..NT
+#if PAIRS
+        acc${i}_${j} += ((b${i} << 16u) >> 16u) * ((v${j} << 16u) >> 16u) + (b${i} >> 16u) * (v${j} >> 16u);
+#else
+        acc${i}_${j} += b${i} * v${j};
+#end
+#end
+#end
+      }
+      let share = outputsOf(b);
+#for r in 0..M
+#for i in 0..MT
+#for j in 0..NT
+      row${r}_${i}_${j} += share[${r}] * acc${i}_${j};
+#end
+#end
+#end
+    }
+    let share = outputsOf(a);
+#for s in 0..M
+#for r in 0..M
+#for i in 0..MT
+#for j in 0..NT
+    out${s}_${r}_${i}_${j} += share[${s}] * row${r}_${i}_${j};
+#end
+#end
+#end
+#end
+  }
+#for i in 0..MT
+  let entry${i} = table[min(m + ${i}u, params.channels - 1u)];
+  let shift${i} = bias[min(m + ${i}u, params.channels - 1u)];
+#end
+  let plane = params.height * params.width;
+  let words = (params.channels + ${32 / OUT - 1}u) / ${32 / OUT}u;
+#for j in 0..NT / (Q * Q)
+  let row${j} = params.firstRow + tileRow${j};
+  let oy${j} = row${j} % params.tilesY * ${M}u / ${1 + POOL}u;
+  let ox${j} = tileX${j} * ${M}u / ${1 + POOL}u;
+  let base${j} = row${j} / params.tilesY * words * plane + oy${j} * params.width + ox${j};
+#end
+  // A loop at run time: stores that are written out would take the compiler a minute.
+  for (var e = 0u; e < ${SIDE * SIDE}u; e++) {
+    let s = e / ${SIDE}u;
+    let r = e % ${SIDE}u;
+#for j in 0..NT / (Q * Q)
+#for i in 0..MT
+#for dx in 0..1 + POOL
+#for dy in 0..1 + POOL
+    var sum${i}_${j}_${dx}_${dy} = out${dy % M}_${dx % M}_${i}_${j + dy / M * 2 + dx / M};
+#for c in 1..SIDE * SIDE
+    sum${i}_${j}_${dx}_${dy} = select(sum${i}_${j}_${dx}_${dy}, out${((1 + POOL) * (c / SIDE) + dy) % M}_${((1 + POOL) * (c % SIDE) + dx) % M}_${i}_${j + ((1 + POOL) * (c / SIDE) + dy) / M * 2 + ((1 + POOL) * (c % SIDE) + dx) / M}, e == ${c}u);
+#end
+    let one${i}_${j}_${dx}_${dy} = finished(sum${i}_${j}_${dx}_${dy}, entry${i}, shift${i});
+#end
+#end
+#if POOL
+    let value${i}_${j} = 0.25 * ((one${i}_${j}_0_0 + one${i}_${j}_0_1) + (one${i}_${j}_1_0 + one${i}_${j}_1_1));
+#else
+    let value${i}_${j} = one${i}_${j}_0_0;
+#end
+#end
+    if (tileRow${j} < params.rows && oy${j} + s < params.height && ox${j} + r < params.width) {
+      let place = base${j} + s * params.width + r;
+#for g in 0..MT * OUT / 32
+#if RAGGED
+      if (m + ${g * 32 / OUT}u < params.channels) {
+#else
+      {
+#end
+        let at = place + (m / ${32 / OUT}u + ${g}u) * plane;
+#if OUT == 32
+        y[at] = value${g}_${j};
+#end
+#if OUT == 16
+        y[at] = pack2x16float(vec2f(value${2 * g}_${j}, select(0.0, value${2 * g + 1}_${j}, m + ${2 * g + 1}u < params.channels)));
+#end
+#if OUT == 8
+        let real = vec4u(${4 * g}u, ${4 * g + 1}u, ${4 * g + 2}u, ${4 * g + 3}u) + m < vec4u(params.channels);
+        y[at] = codesOf(select(vec4f(), vec4f(value${4 * g}_${j}, value${4 * g + 1}_${j}, value${4 * g + 2}_${j}, value${4 * g + 3}_${j}), real), outRange);
+#end
+      }
+#end
+    }
+#end
+  }
+}

@@ -1,0 +1,110 @@
+// Winograd input transform of stored activations: every A x A tile of x, M apart, into A * A points.
+//
+// A word is gathered once for all its channels. With INTEGERS, codes less 128 of channels c and c + 2 are transformed together
+// as the number a + 2^16 b modulo 2^32: a linear map treats both alike. With floats a code counts less its zero point.
+//
+// x        words of activations (qstore)
+// inRange  of u8 activations (U8)
+// v        INTEGERS: [2 * xWords, A * A, pitch], 16-bit halves of channels 4 w + u and 4 w + u + 2 in row 2 w + u; else f32
+//          [CI, A * A, pitch]; T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
+// grid     x: ceil(T / WORKGROUP), y: ceil(xWords / WORDS); one invocation per tile and WORDS words
+// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+#if U8
+@group(0) @binding(1) var<storage, read> inRange: vec4f;
+#end
+#if INTEGERS
+@group(0) @binding(2) var<storage, read_write> v: array<i32>;
+#else
+@group(0) @binding(${1 + U8}) var<storage, read_write> v: array<f32>;
+#end
+#params
+#if INTEGERS
+#include winogradIntegers
+#else
+#include winograd
+#end
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
+  let tiles = params.rows * params.tilesX;
+  let t = group.x * ${WORKGROUP}u + local;
+  if (t >= tiles) {
+    return;
+  }
+  let row = params.firstRow + t / params.tilesX;
+  let image = row / params.tilesY;
+#if PADDED
+  let top = i32(row % params.tilesY * ${M}u) - params.padding;
+  let left = i32(t % params.tilesX * ${M}u) - params.padding;
+#for i in 0..A
+  let insideY${i} = top + ${i} >= 0 && top + ${i} < params.height;
+  let insideX${i} = left + ${i} >= 0 && left + ${i} < params.width;
+#end
+#if U8
+  let empty = u32(inRange.y) * 0x01010101u;
+#else
+  let empty = 0u;
+#end
+#else
+  let top = i32(row % params.tilesY * ${M}u);
+  let left = i32(t % params.tilesX * ${M}u);
+#end
+  let plane = u32(params.height * params.width);
+#for i in 0..A
+  let y${i} = u32(clamp(top + ${i}, 0, params.height - 1) * params.width);
+  let x${i} = u32(clamp(left + ${i}, 0, params.width - 1));
+#end
+  let last = min((group.y + 1u) * ${WORDS}u, params.words);
+  for (var word = group.y * ${WORDS}u; word < last; word++) {
+    let base = (image * params.words + word) * plane;
+#for i in 0..A
+#for j in 0..A
+#if PADDED
+    let d${i}_${j} = select(empty, x[base + y${i} + x${j}], insideY${i} && insideX${j});
+#else
+    let d${i}_${j} = x[base + y${i} + x${j}];
+#end
+#end
+#end
+#if INTEGERS
+    for (var u = 0u; u < 2u; u++) {
+      let channel = 2u * word + u;
+#else
+    for (var u = 0u; u < ${CHANNELS}u && ${CHANNELS}u * word + u < params.channels; u++) {
+      let channel = ${CHANNELS}u * word + u;
+#end
+#for j in 0..A
+      let column${j} = inputTransform(Points(
+#for i in 0..A
+#if INTEGERS
+        i32((d${i}_${j} >> (8u * u)) & 0x00ff00ffu) - 0x00800080,
+#else
+#if U8
+        f32((d${i}_${j} >> (8u * u)) & 255u) - inRange.y,
+#else
+        unpack2x16float(d${i}_${j} >> (16u * u)).x,
+#end
+#end
+#end
+      ));
+#end
+      let at = channel * ${A * A}u * params.pitch + t;
+#for i in 0..A
+      let row${i} = inputTransform(Points(
+#for j in 0..A
+        column${j}.s${i},
+#end
+      ));
+#for j in 0..A
+#if INTEGERS
+      v[at + ${i * A + j}u * params.pitch] = halvesOf(row${i}.s${j});
+#else
+      v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
+#end
+#end
+#end
+    }
+  }
+}

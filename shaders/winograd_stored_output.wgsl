@@ -1,0 +1,150 @@
+// Winograd output transform of a quantised convolution: A * A points into M x M sums of products, scaled, with bias and rectifier,
+// (POOL) the 2x2 mean, stored as OUT says.
+//
+// An invocation takes Q x Q tiles, so that no pooling window is cut: Q = 2 for an odd M, else 1.
+//
+// m         [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the
+//           batch. INTEGERS: sums modulo 2^32 of codes less 128; else of floats
+// table     [CO] of (scale, sum of the weights' codes)
+// inRange   of u8 activations (U8)
+// outRange  of a u8 result
+// y         as OUT says; with POOL the pooled size
+// grid      x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(words of CO / WORDS)
+// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+#if INTEGERS
+@group(0) @binding(0) var<storage, read> m: array<i32>;
+#else
+@group(0) @binding(0) var<storage, read> m: array<f32>;
+#end
+@group(0) @binding(1) var<storage, read> table: array<vec2f>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+#if U8
+@group(0) @binding(3) var<storage, read> inRange: vec4f;
+#end
+#if OUT == 8
+@group(0) @binding(${3 + U8}) var<storage, read> outRange: vec4f;
+#end
+#if OUT == 32
+@group(0) @binding(${3 + U8}) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(${3 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
+#end
+#params
+#if INTEGERS
+#include winogradIntegers
+#else
+#include winograd
+#end
+#include qstore
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+#include workgroup
+  let tiles = params.rows * params.tilesX;
+  let quad = group.x * ${WORKGROUP}u + local;
+  if (quad * ${Q * Q}u >= tiles) {
+    return;
+  }
+  let across = params.tilesX / ${Q}u;
+  let tileX = quad % across * ${Q}u;
+  let tileRow = quad / across * ${Q}u;
+  let image = (params.firstRow + tileRow) / params.tilesY;
+  let oy = (params.firstRow + tileRow) % params.tilesY * ${M}u / ${1 + POOL}u;
+  let ox = tileX * ${M}u / ${1 + POOL}u;
+  let t = tileRow * params.tilesX + tileX;
+  let plane = params.height * params.width;
+  let words = (params.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
+  let last = min((group.y + 1u) * ${WORDS}u, words);
+#if INTEGERS
+  let zero = i32(inRange.y) - 128;
+#end
+  for (var word = group.y * ${WORDS}u; word < last; word++) {
+#if OUT < 32
+#for i in 0..Q * M / (1 + POOL)
+#for j in 0..Q * M / (1 + POOL)
+    var y${i}_${j} = 0u;
+#end
+#end
+    for (var c = 0u; c < ${CHANNELS}u; c++) {
+      let real = word * ${CHANNELS}u + c < params.channels;
+      let channel = min(word * ${CHANNELS}u + c, params.channels - 1u);
+#else
+    {
+      let channel = word;
+#end
+      let entry = table[channel];
+      let shift = bias[channel];
+#if U8
+      let step = entry.x * inRange.x;
+#else
+      let step = entry.x;
+#end
+#if INTEGERS
+      let offset = i32(entry.y) * zero;
+#end
+#for a in 0..Q
+#for b in 0..Q
+      let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
+#for j in 0..A
+      let column${a}_${b}_${j} = outputTransform(Points(
+#for i in 0..A
+        m[at${a}_${b} + ${i * A + j}u * params.pitch],
+#end
+      ));
+#end
+#for i in 0..M
+      let row${a}_${b}_${i} = outputTransform(Points(
+#for j in 0..A
+        column${a}_${b}_${j}.s${i},
+#end
+      ));
+#for j in 0..M
+#if INTEGERS
+      let sum${a * M + i}_${b * M + j} = f32(unscaled(row${a}_${b}_${i}.s${j}) - offset);
+#else
+      let sum${a * M + i}_${b * M + j} = row${a}_${b}_${i}.s${j};
+#end
+#if RELU
+      let value${a * M + i}_${b * M + j} = max(sum${a * M + i}_${b * M + j} * step + shift, 0.0);
+#else
+      let value${a * M + i}_${b * M + j} = sum${a * M + i}_${b * M + j} * step + shift;
+#end
+#end
+#end
+#end
+#end
+#for i in 0..Q * M / (1 + POOL)
+#for j in 0..Q * M / (1 + POOL)
+#if POOL
+      let o${i}_${j} = 0.25 * ((value${2 * i}_${2 * j} + value${2 * i + 1}_${2 * j}) + (value${2 * i}_${2 * j + 1} + value${2 * i + 1}_${2 * j + 1}));
+#else
+      let o${i}_${j} = value${i}_${j};
+#end
+#if OUT == 8
+      y${i}_${j} |= codeOf(select(0.0, o${i}_${j}, real), outRange) << (8u * c);
+#end
+#if OUT == 16
+      y${i}_${j} |= pack2x16float(vec2f(select(0.0, o${i}_${j}, real), 0.0)) << (16u * c);
+#end
+#end
+#end
+#if OUT < 32
+    }
+#end
+    let base = (image * words + word) * plane + oy * params.width + ox;
+#for i in 0..Q * M / (1 + POOL)
+#for j in 0..Q * M / (1 + POOL)
+    if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
+#if OUT == 32
+      y[base + ${i}u * params.width + ${j}u] = o${i}_${j};
+#else
+      y[base + ${i}u * params.width + ${j}u] = y${i}_${j};
+#end
+    }
+#end
+#end
+#if OUT == 32
+    }
+#end
+  }
+}

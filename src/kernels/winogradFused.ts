@@ -1,0 +1,164 @@
+import shader from '../../shaders/winograd_fused_lanes.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
+import type { WeightBits } from '../formats/weightCodes.ts';
+import { inputType, lanes, nchw, testedThrough } from './common.ts';
+import { CHANNELS_PER_WORD, storedType } from './storage.ts';
+import { winogradProductOp, winogradWeightsOp } from './winograd.ts';
+import { valueTypes } from './winogradBlock.ts';
+import { winogradIntegerProductOp, winogradIntegerWeightsOp } from './winogradIntegers.ts';
+import type { Lanes } from './winogradLanes.ts';
+import { type StoredOutputAttrs, winogradStoredOutputOp } from './winogradStored.ts';
+import { quads } from './winogradTiles.ts';
+
+/* What lies behind the input transform of a quantised Winograd convolution. */
+
+export interface StoredConvAttrs extends StoredOutputAttrs {
+  /** [CO, CI, k, k] */
+  readonly weights: readonly number[];
+  readonly bits: WeightBits;
+}
+
+/** Blocks of a subgroup. All have four vectors of tiles: those of a pooling window, where tiles are cut by one. */
+const FUSED: readonly Lanes[] = [
+  { rows: 16, columns: 4 },
+  { rows: 8, columns: 4 },
+];
+
+/** Of the outputs' sums: beside those of a point they should stay in a first-level cache of 32 KiB. */
+const MOST_SUM_BYTES = 20 * 2 ** 10;
+
+/** Whether it is the largest block that channels fill but for a quarter. */
+function isFilled(block: Lanes, channels: number): boolean {
+  const fits = ({ rows }: Lanes) => rows <= Math.max(8, 1.25 * channels);
+  return block === FUSED.find(fits);
+}
+
+function sumBytes({ rows, columns }: Lanes, m: number, caps: Caps): number {
+  return 4 * m ** 2 * rows * columns * lanes(caps);
+}
+
+/**
+ * Products and output transform. Inputs: packed weights, or their integers as floats [CO, CI, k, k]; the transformed input; table,
+ * bias, a range for each u8 side, and, but for the first chunk, the output that earlier chunks wrote.
+ * @returns the stored result @see ActivationStorage
+ */
+export const winogradStoredConvOp: Op<StoredConvAttrs> = {
+  name: 'winogradStoredConv',
+  infer: (_, { shape, output }) => storedType(shape, output),
+  continues: ({ inputs, attrs }) => continued(inputs, attrs),
+  reference: testedThrough('winogradStoredConv', 'qconv2d'),
+  cost: storedConvCost,
+  variants: [
+    ...FUSED.map(
+      (block): Variant<StoredConvAttrs> => ({
+        name: `fused${block.rows}x${block.columns}`,
+        madeFor: 'cpu',
+        supports: (caps) => lanes(caps) >= 4,
+        suits: (caps, { attrs: { m, weights } }) =>
+          sumBytes(block, m, caps) <= MOST_SUM_BYTES && isFilled(block, weights[0]!),
+        lower: (node) => fused(node, block),
+      }),
+    ),
+    { name: 'separate', lower: separate },
+  ],
+};
+
+/** Inputs before what a chunk continues: weights or products with them, the transformed input, and the epilogue's. */
+function continued(inputs: readonly Node[], { input, output }: StoredOutputAttrs): number | undefined {
+  const operands = 4 + Number(input === 'u8') + Number(output === 'u8');
+  return inputs.length > operands ? operands : undefined;
+}
+
+function storedConvCost(node: Node<StoredConvAttrs>) {
+  const { weights, rows, tilesX } = node.attrs;
+  const [outChannels, inChannels] = weights as [number, number];
+  return {
+    flops: 2 * outChannels * inChannels * inputType(node, 1).shape[1]! * rows * tilesX,
+    bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+  };
+}
+
+function separate(node: Node<StoredConvAttrs>): Node {
+  const [w, v, ...rest] = node.inputs as [Node, Node, ...Node[]];
+  const { weights, bits, ...attrs } = node.attrs;
+  const { m, k, between, rows, tilesY, tilesX } = attrs;
+  const tiles = rows * tilesX;
+  const products =
+    between === 'integers'
+      ? makeNode(winogradIntegerProductOp, [w, v], { m, k, weights, bits, tiles }, node.label)
+      : makeNode(
+          winogradProductOp,
+          [w, v],
+          { m, k, groups: 1, firstChannel: 0, from: 'weights', tiles, tilesY, tilesX },
+          node.label,
+        );
+  return makeNode(winogradStoredOutputOp, [products, ...rest], attrs, `${node.label}.output`);
+}
+
+interface FusedAttrs extends StoredConvAttrs {
+  readonly block: Lanes;
+}
+
+function fused(node: Node<StoredConvAttrs>, block: Lanes): Node {
+  const [w, ...rest] = node.inputs as [Node, ...Node[]];
+  const { m, k, weights, bits, between } = node.attrs;
+  const label = `${node.label}.weights`;
+  const u =
+    between === 'integers'
+      ? makeNode(winogradIntegerWeightsOp, [w], { m, k, weights, bits, tile: block.rows }, label)
+      : makeNode(winogradWeightsOp, [w], { m, k, tile: block.rows }, label);
+  return makeNode(fusedOp, [u, ...rest], { ...node.attrs, block }, node.label);
+}
+
+const fusedOp: Op<FusedAttrs> = {
+  name: 'winogradFused',
+  infer: (_, { shape, output }) => storedType(shape, output),
+  continues: ({ inputs, attrs }) => continued(inputs, attrs),
+  reference: testedThrough('winogradFused', 'qconv2d'),
+  cost: storedConvCost,
+  variants: [{ name: 'lanes', kernel: fusedKernel }],
+};
+
+function fusedKernel(node: Node<FusedAttrs>, caps: Caps) {
+  const { m, k, relu, pool, input, output, firstRow, rows, tilesY, tilesX, shape, between } = node.attrs;
+  const { rows: MT, columns: NT } = node.attrs.block;
+  const [, channels, height, width] = shape as [number, number, number, number];
+  const [, rowTiles, depth] = nchw(inputType(node, 0));
+  const [, points, vPitch] = inputType(node, 1).shape as [number, number, number];
+  const S = lanes(caps);
+  const Q = quads(pool, m);
+  return {
+    shader: { name: 'winograd_fused_lanes.wgsl', source: shader },
+    defines: {
+      A: m + k - 1,
+      K: k,
+      M: m,
+      Q,
+      SIDE: pool ? (Q * m) / 2 : m,
+      RAGGED: Number(channels % MT !== 0),
+      S,
+      MT,
+      NT,
+      U8: Number(input === 'u8'),
+      OUT: 32 / CHANNELS_PER_WORD[output],
+      RELU: Number(relu),
+      POOL: Number(pool),
+      ...valueTypes(between === 'integers'),
+    },
+    params: {
+      depth: u32(depth),
+      rowTiles: u32(rowTiles),
+      channels: u32(channels),
+      height: u32(height),
+      width: u32(width),
+      firstRow: u32(firstRow),
+      rows: u32(rows),
+      tilesY: u32(tilesY),
+      tilesX: u32(tilesX),
+      vPitch: u32(vPitch),
+      stepStride: u32(points * vPitch),
+    },
+    grid: [rowTiles, Math.ceil((rows * tilesX) / (NT * S))] as const,
+  };
+}

@@ -1,0 +1,156 @@
+import inputShader from '../../shaders/winograd_stored_input.wgsl';
+import outputShader from '../../shaders/winograd_stored_output.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { i32, type Op, size, u32 } from '../engine/graph.ts';
+import { inputType, nchw, testedThrough } from './common.ts';
+import { type ActivationStorage, CHANNELS_PER_WORD, storedType } from './storage.ts';
+import type { InputAttrs } from './winogradResized.ts';
+import { channelsPerInvocation, pitch, quads, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
+
+/* The transforms of a quantised Winograd convolution: from stored activations to points, and from points to stored results. */
+
+/** What lies between the transforms: words of two 16-bit numbers and sums modulo 2^32, or floats. */
+export type Between = 'integers' | 'floats';
+
+/** Words of four channels hold two pairs, in words of two 16-bit numbers. */
+const PAIRS = 2;
+
+export interface StoredInputAttrs extends InputAttrs {
+  readonly between: Between;
+  readonly storage: 'u8' | 'f16';
+  readonly channels: number;
+}
+
+/** Words of activations that an invocation takes in turn. */
+function wordsPerInvocation(caps: Caps, across: number, words: number, perWord: number): number {
+  return Math.max(1, channelsPerInvocation(caps, across, words * perWord) / perWord);
+}
+
+/**
+ * Stored x, range of u8 -> floats [CI, (m + k - 1)^2, pitch(rows * tilesX)], or words of pairs of channels
+ * [2 ceil(CI / 4), (m + k - 1)^2, pitch(rows * tilesX)].
+ */
+export const winogradStoredInputOp: Op<StoredInputAttrs> = {
+  name: 'winogradStoredInput',
+  infer([x], { m, k, rows, tilesX, between, channels }) {
+    const points = [(m + k - 1) ** 2, pitch(rows * tilesX)];
+    return between === 'integers'
+      ? { shape: [PAIRS * x!.shape[1]!, ...points], dtype: 'u32' }
+      : { shape: [channels, ...points], dtype: 'f32' };
+  },
+  reference: testedThrough('winogradStoredInput', 'qconv2d'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, padding, firstRow, rows, tilesY, tilesX, between, storage, channels } = node.attrs;
+        const [, words, height, width] = nchw(inputType(node, 0));
+        const workgroup = transformWorkgroup(caps);
+        const across = Math.ceil((rows * tilesX) / workgroup);
+        const each = wordsPerInvocation(caps, across, words, CHANNELS_PER_WORD[storage]);
+        return {
+          shader: { name: 'winograd_stored_input.wgsl', source: inputShader },
+          defines: {
+            A: m + k - 1,
+            K: k,
+            M: m,
+            INTEGERS: Number(between === 'integers'),
+            U8: Number(storage === 'u8'),
+            CHANNELS: CHANNELS_PER_WORD[storage],
+            PADDED: Number(padding > 0),
+            WORDS: each,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            words: u32(words),
+            channels: u32(channels),
+            height: i32(height),
+            width: i32(width),
+            padding: i32(padding),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(pitch(rows * tilesX)),
+          },
+          grid: [across, Math.ceil(words / each)],
+        };
+      },
+    },
+  ],
+};
+
+export interface StoredOutputAttrs extends TileAttrs {
+  readonly between: Between;
+  readonly relu: boolean;
+  readonly pool: boolean;
+  /** Of the convolution's input, which decides how sums are scaled, and of the result. */
+  readonly input: ActivationStorage;
+  readonly output: ActivationStorage;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  /** Of the result as numbers. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * Inputs: the products [CO, (m + k - 1)^2, pitch], table, bias, a range for each u8 side, and, but for the first chunk, the
+ * output that earlier chunks wrote.
+ * @returns the stored result @see ActivationStorage
+ */
+export const winogradStoredOutputOp: Op<StoredOutputAttrs> = {
+  name: 'winogradStoredOutput',
+  infer: (_, { shape, output }) => storedType(shape, output),
+  continues({ inputs, attrs: { input, output } }) {
+    const operands = 3 + Number(input === 'u8') + Number(output === 'u8');
+    return inputs.length > operands ? operands : undefined;
+  },
+  reference: testedThrough('winogradStoredOutput', 'qconv2d'),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  variants: [
+    {
+      name: 'tile',
+      kernel(node, caps) {
+        const { m, k, between, relu, pool, input, output, firstRow, rows, tilesY, tilesX, shape } = node.attrs;
+        const [, channels, height, width] = shape as [number, number, number, number];
+        const workgroup = transformWorkgroup(caps);
+        const Q = quads(pool, m);
+        const across = Math.ceil((rows * tilesX) / (Q * Q * workgroup));
+        const perWord = CHANNELS_PER_WORD[output];
+        const words = Math.ceil(channels / perWord);
+        const each = wordsPerInvocation(caps, across, words, perWord);
+        return {
+          shader: { name: 'winograd_stored_output.wgsl', source: outputShader },
+          defines: {
+            A: m + k - 1,
+            K: k,
+            M: m,
+            Q,
+            INTEGERS: Number(between === 'integers'),
+            U8: Number(input === 'u8'),
+            OUT: 32 / perWord,
+            CHANNELS: perWord,
+            RELU: Number(relu),
+            POOL: Number(pool),
+            WORDS: each,
+            WORKGROUP: workgroup,
+          },
+          params: {
+            channels: u32(channels),
+            height: u32(height),
+            width: u32(width),
+            firstRow: u32(firstRow),
+            rows: u32(rows),
+            tilesY: u32(tilesY),
+            tilesX: u32(tilesX),
+            pitch: u32(inputType(node, 0).shape[2]!),
+          },
+          grid: [across, Math.ceil(words / each)],
+        };
+      },
+    },
+  ],
+};
