@@ -17,7 +17,7 @@ const PACKS = [
   ['matrix', /matrix/],
   ['halves', /halves/],
   ['fallback', /_direct\.|^qconv2d_tile/],
-  ['cpu-integers', /^qconv2d_(rows|lanes)|^pad_words|^pool_words/],
+  ['cpu-integers', /^qconv2d_(rows|lanes)|^pad_words|^pool_words|^winograd_(stored|integer|fused)|^unpack_/],
   ['gpu-integers', /^qconv2d_word|^store_resized/],
   ['integers', /^store_|^activation_range/],
   ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\./],
