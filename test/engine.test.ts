@@ -181,6 +181,14 @@ describe('errors', () => {
     await expect(compiled).rejects.toThrow(/broken.wgsl.*line 2[\s\S]*let x: i32 = 1.5/);
   });
 
+  test('a shader that cannot be loaded', async () => {
+    const source = () => Promise.reject(new TypeError('no such file'));
+    const variants = [{ name: 'only', kernel: () => ({ shader: { name: 'away.wgsl', source }, grid: [1] as const }) }];
+    const away: Op<null> = { name: 'away', infer: ([type]) => type!, reference: ([values]) => values!, variants };
+    const compiled = gpu.compile({ outputs: { y: makeNode(away, [input('x', [1])], null) } });
+    await expect(compiled).rejects.toThrow(new UserError('shaders cannot be loaded: no such file.'));
+  });
+
   test('a forced variant that the device cannot run', async () => {
     const caps = maskCaps(gpu.caps, { subgroups: false });
     const masked = new Engine({ device: gpu.device, caps });

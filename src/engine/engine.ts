@@ -76,9 +76,7 @@ export class Engine implements Owner {
     this.memoryBytes = memoryBytes ?? Number.POSITIVE_INFINITY;
     this.shaders = shaders ?? new Map();
     this.tuning = tuning ?? new Tuning(adapterIdentity(this.caps));
-    this.ready = tuning
-      ? Promise.resolve()
-      : shippedTuning(this.caps).then((shipped) => this.tuning.addMissing(shipped));
+    this.ready = tuning ? Promise.resolve() : this.#loadShipped(onWarning);
     this.pipelines = new PipelineCache(device, onShader);
     this.lost = device.lost.then(({ message, reason }) => {
       const how = reason === 'destroyed' ? 'its owner destroyed it' : message || 'no reason was given';
@@ -86,6 +84,14 @@ export class Engine implements Owner {
       return this.#lost;
     });
     if (this.caps.isCpu && !this.caps.subgroups) onWarning?.(SLOW_WITHOUT_SUBGROUPS);
+  }
+
+  async #loadShipped(onWarning: EngineOptions['onWarning']): Promise<void> {
+    try {
+      this.tuning.addMissing(await shippedTuning(this.caps));
+    } catch (error) {
+      onWarning?.(`measured choices of kernels cannot be loaded, so that others run: ${(error as Error).message}.`);
+    }
   }
 
   /** @throws DeviceLostError once the device is lost @throws DestroyedError after {@link destroy} */

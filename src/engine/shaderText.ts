@@ -1,12 +1,23 @@
+import { UserError } from '../errors.ts';
+
 /** A shader's text, or what loads it: the package's own lie in chunks that are fetched when a kernel of theirs is used. */
 export type ShaderSource = string | (() => Promise<string>);
 
 const loaded = new WeakMap<() => Promise<string>, string>();
 
-/** The text, loaded on first use. */
+/** The text, loaded on first use. @throws UserError where its chunk cannot be loaded */
 export async function loadShader(source: ShaderSource): Promise<string> {
-  if (typeof source !== 'string' && !loaded.has(source)) loaded.set(source, await source());
-  return shaderText(source);
+  if (typeof source === 'string') return source;
+  const known = loaded.get(source);
+  if (known !== undefined) return known;
+  const text = await source().catch((error: Error) => {
+    throw new UserError(
+      `shaders cannot be loaded: ${error.message}.`,
+      'Check the connection, then load the page again.',
+    );
+  });
+  loaded.set(source, text);
+  return text;
 }
 
 /** @throws Error for a source that {@link loadShader} has not loaded */
