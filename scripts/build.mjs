@@ -1,11 +1,12 @@
 // Builds dist/: the library as a module per source file, so that bundlers take what is used and a class exists once whichever entry
-// it came from; the command line as a bundle, which starts faster. With --types the type declarations, too.
+// it came from; the command line as a bundle, which starts faster; the page. With --types the type declarations, too.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { build } from 'esbuild';
 import { globSync } from 'tinyglobby';
 import { optionalPeers, peerModule, peersOf, shaderModules, shaderPacks } from './packages.mjs';
+import { buildPage } from './page.mjs';
 
 const common = { format: 'esm', target: 'es2023', platform: 'node', logLevel: 'warning' };
 const write = (path, text) => {
@@ -15,7 +16,7 @@ const write = (path, text) => {
 const slashes = (path) => path.replaceAll('\\', '/');
 
 rmSync('dist', { recursive: true, force: true });
-await Promise.all([library(), commandLine()]);
+await Promise.all([library(), commandLine(), buildPage('dist/web')]);
 if (process.argv.includes('--types')) {
   execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
     stdio: 'inherit',

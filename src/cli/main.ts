@@ -29,6 +29,7 @@ import * as sensitivity from './commands/sensitivity.ts';
 import * as study from './commands/study.ts';
 import * as studyWorker from './commands/studyWorker.ts';
 import * as tune from './commands/tune.ts';
+import * as web from './commands/web.ts';
 import { printText, say, sayText } from './print.ts';
 
 interface Command {
@@ -63,6 +64,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   estimate,
   generate,
   demo,
+  web,
 };
 
 const COMMON_USAGE = `Options of every command:

@@ -1,0 +1,61 @@
+/** The page's element with this id. */
+export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`the page has no ${type.name} '${id}'`);
+  return found;
+}
+
+/** An element with text or children in it. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  className: string,
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+/** A cell's text; numbers stand on the right. */
+type Cell = string | number;
+
+/** A table with a row of names above; numbers have been formatted by whoever calls. */
+export function table(
+  caption: string,
+  names: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  numeric: readonly number[] = [],
+): HTMLElement {
+  const isNumber = new Set(numeric);
+  const style = (i: number) => (isNumber.has(i) ? 'number' : '');
+  const head = names.map((name, i) => {
+    const cell = make('th', style(i), name);
+    cell.scope = 'col';
+    return cell;
+  });
+  const body = rows.map((row) => make('tr', '', ...row.map((cell, i) => make('td', style(i), String(cell)))));
+  const whole = make(
+    'table',
+    '',
+    make('caption', '', caption),
+    make('thead', '', make('tr', '', ...head)),
+    make('tbody', '', ...body),
+  );
+  return make('div', 'table', whole);
+}
+
+/** Offers bytes as a file. */
+export function download(name: string, type: string, bytes: string | Uint8Array<ArrayBuffer> | Blob): void {
+  const url = URL.createObjectURL(bytes instanceof Blob ? bytes : new Blob([bytes], { type }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser reads it after this returns.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+export function downloadJson(name: string, value: unknown): void {
+  download(name, 'application/json', `${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,195 @@
+import type { RgbImage } from '../src/data/image.ts';
+import type { Detector, Prediction } from '../src/detector/detector.ts';
+import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
+import { UserError } from '../src/errors.ts';
+import { openCamera } from './camera.ts';
+import { encodePng } from './canvas.ts';
+import { engine } from './device.ts';
+import { byId, download } from './dom.ts';
+import { encodeNpy } from './npy.ts';
+import { acceptChoice, acceptDrops, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
+import { ScoreTable } from './scoreTable.ts';
+import { sentence, Task, type TaskControl } from './task.ts';
+import { Viewer } from './viewer.ts';
+
+/** A model file that was read, by its name. */
+export interface ModelFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The panel in which pictures are scored. */
+export class Inspect {
+  readonly #task = new Task(byId('inspect-task', HTMLElement));
+  readonly #viewer = new Viewer((threshold) => this.#scores.judge(threshold));
+  readonly #scores = new ScoreTable((picture) => void this.#show(picture));
+  #model: ModelFile | undefined;
+  #detector: Detector | undefined;
+  /** Those that wait for a model. */
+  #waiting: readonly Picture[] = [];
+
+  constructor() {
+    acceptDrops(byId('inspect', HTMLElement), (files) => void this.open(files));
+    for (const input of ['inspect-model', 'inspect-pictures', 'inspect-folder'])
+      acceptChoice(byId(input, HTMLInputElement), (files) => void this.open(files));
+    byId('inspect-demo', HTMLButtonElement).addEventListener('click', () => void this.#demo());
+    byId('inspect-camera', HTMLButtonElement).addEventListener('click', () => void this.#watch());
+    byId('inspect-save', HTMLButtonElement).addEventListener('click', () => void this.#savePicture());
+    byId('inspect-save-map', HTMLButtonElement).addEventListener('click', () => this.#saveMap());
+  }
+
+  /** Takes a model and pictures, in any order. What is no picture has to be a model. */
+  async open(files: readonly NamedFile[]): Promise<void> {
+    const models = files.filter((file) => !isPicture(file));
+    const isFolder = files.some(({ path }) => path.includes('/'));
+    // Folders hold other files, too.
+    const model = models.find(({ path }) => path.endsWith('.safetensors')) ?? (isFolder ? undefined : models[0]);
+    const pictures = picturesOf(files);
+    if (model) {
+      const bytes = new Uint8Array(await model.file.arrayBuffer());
+      if (!(await this.use({ name: model.path, bytes }))) return;
+    }
+    if (pictures.length > 0) await this.#scoreAll(pictures);
+    else if (!model) this.#task.fail(new UserError('there is no picture and no model among these files.'));
+    else if (this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
+    else this.#task.say('Now drop or choose pictures.');
+  }
+
+  /** Reads a model file. @returns whether it is one */
+  async use(model: ModelFile): Promise<boolean> {
+    return this.#task.run(async ({ progress }) => {
+      progress(`Reading ${model.name}.`);
+      const detector = await loadDetector(await engine(), model.bytes, model.name);
+      this.#detector?.destroy();
+      this.#model = model;
+      this.#detector = detector;
+      this.#scores.clear();
+      this.#viewer.use(detector.state);
+      byId('inspect-about', HTMLElement).textContent = aboutModel(model.name, detector);
+      return 'The model is ready.';
+    });
+  }
+
+  /** The model on the engine of now: it is read again after a device was lost. */
+  async #ready(): Promise<Detector> {
+    if (!this.#model || !this.#detector)
+      throw new UserError('there is no model yet.', 'Drop or choose a .safetensors file, or try the demo.');
+    const current = await engine();
+    if (this.#detector.engine !== current)
+      this.#detector = await loadDetector(current, this.#model.bytes, this.#model.name);
+    return this.#detector;
+  }
+
+  async #show(picture: Picture): Promise<void> {
+    await this.#task.run(async ({ progress }) => {
+      const detector = await this.#ready();
+      progress(`Scoring ${picture.name}.`);
+      const image = await picture.read();
+      this.#display(picture, image, await detector.predict(image));
+      return '';
+    });
+  }
+
+  #display(picture: Picture, image: RgbImage, prediction: Prediction): void {
+    this.#viewer.show(picture.name, image, prediction);
+    this.#scores.mark(picture);
+  }
+
+  async #scoreAll(pictures: readonly Picture[]): Promise<void> {
+    this.#waiting = this.#model ? [] : pictures;
+    if (!this.#model) {
+      this.#task.say(`${count(pictures.length)} are waiting for a model: drop or choose a .safetensors file.`);
+      return;
+    }
+    await this.#task.run((control) => this.#scoreEach(pictures, control));
+  }
+
+  async #scoreEach(pictures: readonly Picture[], { signal, progress }: TaskControl): Promise<string> {
+    const detector = await this.#ready();
+    progress('Compiling for this adapter.');
+    await detector.warmUp();
+    this.#scores.clear();
+    const read: { readonly picture: Picture; readonly image: RgbImage }[] = [];
+    const scores = this.#scores;
+    async function* images(): AsyncGenerator<RgbImage> {
+      for (const picture of pictures) {
+        signal.throwIfAborted();
+        try {
+          const image = await picture.read();
+          read.push({ picture, image });
+          yield image;
+        } catch (error) {
+          scores.refuse(picture, sentence(error));
+        }
+      }
+    }
+    const start = performance.now();
+    let done = 0;
+    for await (const prediction of detector.predictEach(images())) {
+      const { picture, image } = read.shift()!;
+      scores.add(picture, prediction.score);
+      this.#viewer.allow(prediction.score);
+      if (done === 0) this.#display(picture, image, prediction);
+      done++;
+      progress(`${done} of ${pictures.length}: ${picture.name}`, done, pictures.length);
+    }
+    const seconds = (performance.now() - start) / 1000;
+    if (done < 2) return '';
+    return `${count(done)}, ${(done / seconds).toFixed(1)} per second, with decoding.`;
+  }
+
+  async #watch(): Promise<void> {
+    await this.#task.run(async ({ signal, progress }) => {
+      const detector = await this.#ready();
+      progress('Asking for the camera.');
+      using camera = await openCamera();
+      let frames = 0;
+      const start = performance.now();
+      while (!signal.aborted) {
+        const image = await camera.frame();
+        this.#viewer.show('camera', image, await detector.predict(image));
+        frames++;
+        progress(`Camera: ${((1000 * frames) / (performance.now() - start)).toFixed(1)} frames per second.`);
+      }
+      return 'The camera is off.';
+    });
+  }
+
+  async #demo(): Promise<void> {
+    const { DEMO, demoPictures } = await import('./demo.ts');
+    let model: ModelFile | undefined;
+    await this.#task.run(async (control) => {
+      const { learn } = await import('./learning.ts');
+      const detector = await learn(DEMO, control);
+      model = { name: DEMO.name, bytes: await saveDetector(detector) };
+      detector.destroy();
+      return '';
+    });
+    if (model && (await this.use(model))) await this.#scoreAll(demoPictures());
+  }
+
+  async #savePicture(): Promise<void> {
+    const { name, image } = await this.#viewer.rendered();
+    download(`${fileStem(name)}.heatmap.png`, 'image/png', await encodePng(image));
+  }
+
+  #saveMap(): void {
+    const { name, prediction } = this.#viewer.shown;
+    const { map, width, height } = prediction;
+    download(`${fileStem(name)}.map.npy`, 'application/octet-stream', encodeNpy(map, width, height));
+  }
+}
+
+const count = (pictures: number) => (pictures === 1 ? '1 picture' : `${pictures} pictures`);
+
+/** A picture's name without folders. */
+const fileStem = (name: string) => name.slice(name.lastIndexOf('/') + 1);
+
+function aboutModel(name: string, { state }: Detector): string {
+  const { networks, provenance, threshold, quantisation } = state;
+  return [
+    `${name}: PDN-${networks.size.toUpperCase()}, ${networks.side} px${quantisation ? ', quantised' : ''}`,
+    `learned ${provenance.trainImages} pictures of ${provenance.dataset} in ${provenance.iterations} steps`,
+    threshold ? `threshold ${threshold.value.toPrecision(3)}` : 'no threshold',
+  ].join('; ');
+}

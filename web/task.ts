@@ -1,0 +1,105 @@
+import { UserError } from '../src/errors.ts';
+import { make } from './dom.ts';
+
+/** What work gets to be stopped and watched by. */
+export interface TaskControl {
+  readonly signal: AbortSignal;
+  /** @param total what `done` grows to; unknown when absent */
+  progress(text: string, done?: number, total?: number): void;
+}
+
+/** One sentence for whatever went wrong, with what to do about it. */
+export function sentence(error: unknown): string {
+  if (error instanceof UserError) {
+    const text = `${error.message}${error.fix ? ` ${error.fix}` : ''}`;
+    return text.charAt(0).toUpperCase() + text.slice(1);
+  }
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** One thing at a time that a panel does: its progress, a button that stops it, and how it ended. */
+export class Task {
+  readonly #text = make('p', '');
+  readonly #bar = make('progress', '');
+  readonly #stop: HTMLButtonElement;
+  #running: { readonly stop: AbortController; readonly end: Promise<void> } | undefined;
+
+  /** @param place an empty element @param stop what its button says */
+  constructor(place: HTMLElement, stop = 'Stop') {
+    this.#stop = make('button', '', stop);
+    this.#text.setAttribute('role', 'status');
+    this.#bar.setAttribute('aria-label', 'Progress');
+    this.#stop.type = 'button';
+    this.#stop.addEventListener('click', () => this.stop());
+    place.append(this.#bar, this.#stop, this.#text);
+    this.#show(false);
+  }
+
+  /** Whether something is running. */
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  stop(): void {
+    this.#running?.stop.abort();
+  }
+
+  /** Shows a sentence while nothing is running. */
+  say(text: string): void {
+    this.#text.textContent = text;
+    this.#text.className = '';
+  }
+
+  /** Shows what went wrong. */
+  fail(error: unknown): void {
+    this.#text.textContent = sentence(error);
+    this.#text.className = 'wrong';
+  }
+
+  /**
+   * Stops what is running, and does this. What it throws is shown.
+   * @param work returns the sentence to show at its end
+   * @returns whether it came to its end
+   */
+  async run(work: (control: TaskControl) => Promise<string>): Promise<boolean> {
+    while (this.#running) {
+      this.stop();
+      await this.#running.end;
+    }
+    const stop = new AbortController();
+    let ended = () => {};
+    this.#running = {
+      stop,
+      end: new Promise((resolve) => {
+        ended = resolve;
+      }),
+    };
+    this.#show(true);
+    try {
+      this.say(await work({ signal: stop.signal, progress: (...report) => this.#progress(...report) }));
+      return true;
+    } catch (error) {
+      if (stop.signal.aborted) this.say('Stopped.');
+      else this.fail(error);
+      return false;
+    } finally {
+      this.#running = undefined;
+      this.#show(false);
+      ended();
+    }
+  }
+
+  #progress(text: string, done?: number, total?: number): void {
+    this.say(text);
+    if (done === undefined || total === undefined) this.#bar.removeAttribute('value');
+    else {
+      this.#bar.max = Math.max(total, 1);
+      this.#bar.value = done;
+    }
+  }
+
+  #show(isRunning: boolean): void {
+    this.#bar.hidden = !isRunning;
+    this.#stop.hidden = !isRunning;
+  }
+}
