@@ -3,6 +3,13 @@ import type { ModelFile } from './inspect.ts';
 import { whatIsMissing } from './missing.ts';
 import { Tabs } from './tabs.ts';
 
+/** Shows what keeps the page from working, above all panels. */
+function notify(text: string): void {
+  const notice = byId('missing', HTMLElement);
+  notice.textContent = text;
+  notice.hidden = false;
+}
+
 /** Panels are loaded when they are first opened. */
 function start(): void {
   let inspect: Promise<{ use(model: ModelFile): Promise<boolean> }> | undefined;
@@ -10,26 +17,27 @@ function start(): void {
     inspect ??= import('./inspect.ts').then(({ Inspect }) => new Inspect());
     return inspect;
   };
-  const tabs = new Tabs({
-    inspect: openInspect,
-    async teach() {
-      const { Teach } = await import('./teach.ts');
-      new Teach(async (model) => {
-        tabs.open('inspect');
-        await (await openInspect()).use(model);
-      });
+  const tabs = new Tabs(
+    {
+      inspect: openInspect,
+      async teach() {
+        const { Teach } = await import('./teach.ts');
+        new Teach(async (model) => {
+          tabs.open('inspect');
+          await (await openInspect()).use(model);
+        });
+      },
+      doctor: () => import('./doctor.ts').then(({ startDoctor }) => startDoctor()),
+      bench: () => import('./bench.ts').then(({ startBench }) => startBench()),
     },
-    doctor: () => import('./doctor.ts').then(({ startDoctor }) => startDoctor()),
-    bench: () => import('./bench.ts').then(({ startBench }) => startBench()),
-  });
+    (error) => notify(`This part of the page cannot be loaded: ${String(error)}. Reload the page.`),
+  );
   tabs.openNamed(location.hash.slice(1));
 }
 
 const missing = whatIsMissing();
 if (missing) {
-  const notice = byId('missing', HTMLElement);
-  notice.textContent = missing;
-  notice.hidden = false;
+  notify(missing);
   for (const part of document.querySelectorAll<HTMLElement>('[role="tablist"], [role="tabpanel"]')) part.hidden = true;
 } else start();
 

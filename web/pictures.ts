@@ -60,9 +60,10 @@ export function chosenFiles(input: HTMLInputElement): NamedFile[] {
 
 /** What was dropped, folders with all that is in them. */
 export async function droppedFiles({ items }: DataTransfer): Promise<NamedFile[]> {
-  // Entries can be asked for only while the event is handled, so all of them are before the first is awaited.
-  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return (await Promise.all(entries.map(filesBelow))).flat();
+  // Items can be asked only while the event is handled, so all of them are before the first is awaited.
+  const dropped = [...items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile()).filter((each) => each !== null);
+  const files = dropped.map((each) => (each instanceof File ? [{ path: each.name, file: each }] : filesBelow(each)));
+  return (await Promise.all(files)).flat();
 }
 
 async function filesBelow(entry: FileSystemEntry): Promise<NamedFile[]> {

@@ -4,11 +4,16 @@ import { byId } from './dom.ts';
 export class Tabs<Name extends string> {
   readonly #names: readonly Name[];
   readonly #load: Readonly<Record<Name, () => Promise<unknown>>>;
+  readonly #onFailure: (error: unknown) => void;
   readonly #loaded = new Set<Name>();
 
-  /** @param load called when a panel is shown for the first time */
-  constructor(load: Readonly<Record<Name, () => Promise<unknown>>>) {
+  /**
+   * @param load called when a panel is shown for the first time, and again after it failed
+   * @param onFailure told why a panel cannot be loaded
+   */
+  constructor(load: Readonly<Record<Name, () => Promise<unknown>>>, onFailure: (error: unknown) => void) {
     this.#load = load;
+    this.#onFailure = onFailure;
     this.#names = Object.keys(load) as Name[];
     for (const [i, name] of this.#names.entries()) {
       const tab = tabOf(name);
@@ -39,7 +44,20 @@ export class Tabs<Name extends string> {
     history.replaceState(null, '', `#${name}`);
     if (this.#loaded.has(name)) return;
     this.#loaded.add(name);
-    void this.#load[name]();
+    void this.#fill(name);
+  }
+
+  /** Until its code is there, a panel takes nothing. */
+  async #fill(name: Name): Promise<void> {
+    const panel = byId(name, HTMLElement);
+    panel.inert = true;
+    try {
+      await this.#load[name]();
+      panel.inert = false;
+    } catch (error) {
+      this.#loaded.delete(name);
+      this.#onFailure(error);
+    }
   }
 }
 

@@ -12,7 +12,8 @@ export interface TaskControl {
 export function sentence(error: unknown): string {
   if (error instanceof UserError) {
     const text = `${error.message}${error.fix ? ` ${error.fix}` : ''}`;
-    return text.charAt(0).toUpperCase() + text.slice(1);
+    // A file's name in front stays as it is.
+    return text.replace(/^[a-z]+(?= )/, (word) => word.charAt(0).toUpperCase() + word.slice(1));
   }
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

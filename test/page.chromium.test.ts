@@ -1,0 +1,299 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildPage } from '../scripts/page.mjs';
+import type { RgbImage } from '../src/data/image.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector } from '../src/detector/detector.ts';
+import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
+import { encodePng } from '../src/node/images.ts';
+import { type ServedPage, servePage } from '../src/node/page.ts';
+import { hasChromium, launchChromium } from './chromium.ts';
+import { engine } from './gpu.ts';
+import { temporaryFolder } from './temporary.ts';
+import { untrainedDetector } from './untrained.ts';
+
+const SIDE = 160;
+/** A name that is this machine, and no secure origin. */
+const PLAIN_HOST = 'plain.test';
+const PHONE = { width: 360, height: 640 };
+const TABS = ['inspect', 'teach', 'doctor', 'bench'] as const;
+
+const folder = temporaryFolder();
+const file = (name: string) => join(folder, name);
+const pictures = ['crack', undefined, undefined, undefined].map((defect, i) => ({
+  name: `${i}.png`,
+  image: renderSpecimen('biscuit', defect, i, SIDE).image,
+}));
+const paths = pictures.map(({ name }) => file(name));
+const messages: string[] = [];
+const requested: string[] = [];
+let served: ServedPage;
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+
+beforeAll(async () => {
+  if (!hasChromium) return;
+  await buildPage(file('page'));
+  const detector = new Detector(await engine(), await untrainedDetector());
+  writeFileSync(file('model.safetensors'), await saveDetector(detector));
+  detector.destroy();
+  for (const { name, image } of pictures) writeFileSync(file(name), await encodePng(image));
+  served = await servePage(file('page'), 0);
+  browser = await launchChromium(
+    '--enable-unsafe-webgpu',
+    '--use-webgpu-adapter=swiftshader',
+    '--enable-features=Vulkan',
+    `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`,
+  );
+  context = await browser.newContext();
+  context.on('request', (request) => requested.push(request.url()));
+  context.on('console', (message) => {
+    if (message.type() === 'error') messages.push(message.text());
+  });
+  context.on('weberror', (error) => messages.push(String(error.error())));
+  page = await open();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await served?.close();
+});
+
+async function open(): Promise<Page> {
+  const opened = await context.newPage();
+  opened.setDefaultTimeout(120_000);
+  await opened.goto(served.url);
+  return opened;
+}
+
+/** Chooses files once the panel's code is there. */
+async function choose(input: string, files: Parameters<Page['setInputFiles']>[1]): Promise<void> {
+  await page.waitForSelector(`${input.split('-')[0]}:not([inert])`);
+  await page.setInputFiles(input, files);
+}
+
+async function openTab(tab: (typeof TABS)[number]): Promise<void> {
+  await page.click(`#tab-${tab}`);
+  await page.waitForSelector(`#${tab}:not([inert])`);
+}
+
+/** The end of what a panel does. */
+async function ended(tab: string): Promise<string> {
+  await page.waitForFunction((id) => {
+    const task = document.querySelector(`#${id}-task`);
+    return task?.querySelector('progress')?.hidden && task.querySelector('p')?.textContent;
+  }, tab);
+  return (await page.textContent(`#${tab}-task p`)) ?? '';
+}
+
+async function save(button: string): Promise<Buffer> {
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.click(button)]);
+  return readFileSync(await saved.path());
+}
+
+/** The values of a NumPy file of f32 [height, width]. */
+function readNpy(bytes: Buffer): { readonly shape: readonly number[]; readonly values: Float32Array } {
+  expect(bytes.subarray(0, 8)).toEqual(Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0]));
+  const start = 10 + bytes.readUInt16LE(8);
+  expect(start % 64).toBe(0);
+  const shape = /'descr': '<f4', 'fortran_order': False, 'shape': \((\d+), (\d+)\)/.exec(bytes.toString('latin1'))!;
+  const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + bytes.length));
+  return { shape: shape.slice(1).map(Number), values };
+}
+
+/** Holds the map that is shown against the one of a model file in Node. */
+async function expectMapOf(model: Uint8Array, image: RgbImage): Promise<void> {
+  const detector = await loadDetector(await engine(), model);
+  const expected = await detector.predict(image);
+  detector.destroy();
+  const { shape, values } = readNpy(await save('#inspect-save-map'));
+  expect(shape).toEqual([image.height, image.width]);
+  const range = Math.max(...expected.map) - Math.min(...expected.map);
+  const worst = expected.map.reduce((most, value, i) => Math.max(most, Math.abs(value - values[i]!)), 0);
+  console.log(`page against Node: largest difference ${(worst / range).toExponential(1)} of the map's range`);
+  expect(worst / range).toBeLessThan(1e-3);
+}
+
+describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => {
+  test('Inspect shows the map that Node computes', async () => {
+    await choose('#inspect-pictures', paths.slice(0, 2));
+    expect(await ended('inspect')).toMatch(/^2 pictures are waiting for a model/);
+    await choose('#inspect-model', file('model.safetensors'));
+    await page.waitForSelector('#inspect-viewer:not([hidden])');
+    expect(await ended('inspect')).toMatch(/^2 pictures, [\d.]+ per second/);
+    expect(await page.textContent('#inspect-about')).toMatch(/^model.safetensors: PDN-XS, 128 px;/);
+    expect(await page.locator('#inspect-table tbody tr').count()).toBe(2);
+    await expectMapOf(readFileSync(file('model.safetensors')), pictures[0]!.image);
+    expect((await save('#inspect-save')).subarray(1, 4).toString()).toBe('PNG');
+  });
+
+  test('a threshold decides the verdicts', async () => {
+    const verdict = () => page.textContent('#inspect-verdict');
+    const slide = (value: string) =>
+      page.locator('#inspect-threshold').evaluate((slider: HTMLInputElement, to) => {
+        slider.value = to === 'most' ? slider.max : to;
+        slider.dispatchEvent(new Event('input'));
+      }, value);
+    await slide('0');
+    expect(await verdict()).toBe('anomalous');
+    await slide('most');
+    expect(await verdict()).toBe('normal');
+    expect(await page.locator('#inspect-table .verdict-anomalous').count()).toBe(0);
+    await page.click('#inspect-reset');
+    expect(await page.textContent('#inspect-threshold-value')).toBe('0.100');
+  });
+
+  test('a file that is no model is one sentence, and the model before it stays', async () => {
+    const model = readFileSync(file('model.safetensors'));
+    const endless = Buffer.from(model);
+    endless.writeBigUInt64LE(2n ** 60n);
+    for (const [name, bytes] of [
+      ['notes.txt', Buffer.from('no model')],
+      ['cut.safetensors', model.subarray(0, model.length / 2)],
+      ['endless.safetensors', endless],
+      ['empty.safetensors', Buffer.alloc(0)],
+    ] as const) {
+      await choose('#inspect-model', { name, mimeType: '', buffer: bytes });
+      await page.waitForFunction(
+        (text) => document.querySelector('#inspect-task .wrong')?.textContent?.includes(text),
+        name,
+      );
+      const text = await ended('inspect');
+      expect(text, name).not.toMatch(/\n|Error/);
+      expect(text.length, name).toBeLessThan(250);
+    }
+    expect(await page.textContent('#inspect-about')).toMatch(/^model.safetensors/);
+  });
+
+  test('pictures can be dropped, and those that cannot be decoded are named', async () => {
+    const [good, bad] = [readFileSync(paths[1]!).toString('base64'), Buffer.from('nothing').toString('base64')];
+    const transfer = await page.evaluateHandle(
+      (files) => {
+        const made = new DataTransfer();
+        for (const [name, base64] of files)
+          made.items.add(
+            new File([Uint8Array.from(atob(base64!), (c) => c.charCodeAt(0))], name!, { type: 'image/png' }),
+          );
+        return made;
+      },
+      [
+        ['dropped.png', good],
+        ['broken.png', bad],
+      ],
+    );
+    await page.dispatchEvent('#inspect', 'drop', { dataTransfer: transfer });
+    await page.waitForSelector('#inspect-table tbody tr:nth-child(2)');
+    await ended('inspect');
+    const rows = await page.locator('#inspect-table tbody tr').allTextContents();
+    expect(rows).toEqual([
+      'broken.png-broken.png cannot be decoded by this browser. Use PNG, JPEG or WebP.',
+      expect.stringMatching(/^dropped.png/),
+    ]);
+    await page.click('#inspect-table button');
+    expect(await page.textContent('#inspect-name')).toBe('dropped.png');
+  });
+
+  test('Teach goes on after a reload, and Node reads its file', async () => {
+    await openTab('teach');
+    await choose('#teach-pictures', paths.slice(1));
+    await page.fill('#teach-steps', '8');
+    await page.fill('#teach-name', 'biscuits');
+    await page.click('#teach-start');
+    await page.waitForFunction(() => document.querySelector('#teach-task p')?.textContent?.startsWith('Learning'));
+    await page.click('#teach-task button');
+    expect(await ended('teach')).toBe('Stopped.');
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector('#teach-start')?.textContent === 'Go on');
+    expect(await page.inputValue('#teach-steps')).toBe('8');
+    await page.click('#teach-start');
+    await page.waitForFunction(() => document.querySelector('#teach-task p')?.textContent?.startsWith('Learned'));
+    const model = await save('#teach-save');
+    await page.click('#teach-inspect');
+    await choose('#inspect-pictures', paths[0]!);
+    await page.waitForSelector('#inspect-viewer:not([hidden])');
+    await ended('inspect');
+    await expectMapOf(model, pictures[0]!.image);
+  });
+
+  test('Doctor and Bench give tables and JSON', async () => {
+    await openTab('doctor');
+    await page.fill('#doctor-ops', 'add');
+    await page.click('#doctor-start');
+    await page.waitForSelector('#doctor-result table');
+    expect(await ended('doctor')).toMatch(/^Verdict: healthy; /);
+    const report = JSON.parse((await save('#doctor-save')).toString());
+    expect(report).toMatchObject({ verdict: 'healthy', failures: [] });
+    await openTab('bench');
+    await page.uncheck('#bench-peaks');
+    await page.selectOption('#bench-side', '128');
+    await page.fill('#bench-rounds', '0');
+    await page.click('#bench-start');
+    await page.waitForSelector('#bench-task .wrong');
+    expect(await ended('bench')).toBe('The number of runs cannot be used. Give a whole number from 1 to 1000.');
+    await page.fill('#bench-rounds', '1');
+    await page.click('#bench-start');
+    await page.waitForSelector('#bench-result table');
+    const bench = JSON.parse((await save('#bench-save')).toString());
+    expect(bench.settings).toEqual({ size: 'xs', side: 128, batch: 1, rounds: 1 });
+    expect(bench.results).toHaveLength(4);
+    for (const { median } of bench.results) expect(median).toBeGreaterThan(0);
+  });
+
+  test('every tab fits a phone and is reached by the keyboard', async () => {
+    await page.setViewportSize(PHONE);
+    await page.focus('#tab-bench');
+    for (const tab of TABS) {
+      await page.keyboard.press('ArrowRight');
+      expect(await page.evaluate(() => document.activeElement?.id)).toBe(`tab-${tab}`);
+      expect(await page.isVisible(`#${tab}`)).toBe(true);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), tab).toBeLessThanOrEqual(PHONE.width);
+    }
+  });
+
+  test('says what to do without WebGPU and over plain HTTP', async () => {
+    const without = await context.newPage();
+    await without.addInitScript(() => Object.defineProperty(navigator, 'gpu', { value: undefined }));
+    await without.goto(served.url);
+    expect(await without.textContent('#missing')).toMatch(/^This browser has no WebGPU/);
+    await without.close();
+    const plain = await (await browser.newContext()).newPage();
+    await plain.goto(served.url.replace('127.0.0.1', PLAIN_HOST));
+    expect(await plain.textContent('#missing')).toMatch(
+      /^Browsers offer WebGPU to secure pages alone: .* instead of http:\/\/plain\.test/,
+    );
+    expect(await plain.isVisible('#inspect')).toBe(false);
+    await plain.context().close();
+  });
+
+  test('nothing goes beyond the origin, which the policy forbids, too', async () => {
+    expect(requested.length).toBeGreaterThan(5);
+    expect(requested.filter((url) => !url.startsWith(served.url) && !url.startsWith('blob:'))).toEqual([]);
+    expect(messages).toEqual([]);
+    const other = await servePage(file('page'), 0);
+    const blocked = await page.evaluate(
+      (url) =>
+        fetch(url, { mode: 'no-cors' }).then(
+          () => false,
+          () => true,
+        ),
+      other.url,
+    );
+    await other.close();
+    expect(blocked).toBe(true);
+  });
+
+  test('works when the server has stopped', async () => {
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await served.close();
+    await page.goto(`${served.url}#inspect`);
+    await page.reload();
+    await choose('#inspect-model', file('model.safetensors'));
+    await choose('#inspect-pictures', paths[0]!);
+    await page.waitForSelector('#inspect-viewer:not([hidden])');
+    await ended('inspect');
+    await expectMapOf(readFileSync(file('model.safetensors')), pictures[0]!.image);
+  });
+});
