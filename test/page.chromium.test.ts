@@ -185,15 +185,14 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => 
       ],
     );
     await page.dispatchEvent('#inspect', 'drop', { dataTransfer: transfer });
-    await page.waitForSelector('#inspect-table tbody tr:nth-child(2)');
-    await ended('inspect');
+    await page.waitForFunction(() => document.querySelector('#inspect-task p')?.textContent === '1 picture.');
     const rows = await page.locator('#inspect-table tbody tr').allTextContents();
     expect(rows).toEqual([
       'broken.png-broken.png cannot be decoded by this browser. Use PNG, JPEG or WebP.',
       expect.stringMatching(/^dropped.png/),
     ]);
     await page.click('#inspect-table button');
-    expect(await page.textContent('#inspect-name')).toBe('dropped.png');
+    await page.waitForFunction(() => document.querySelector('#inspect-name')?.textContent === 'dropped.png');
   });
 
   test('Teach goes on after a reload, and Node reads its file', async () => {

@@ -7,7 +7,7 @@ import { encodePng } from './canvas.ts';
 import { engine } from './device.ts';
 import { byId, download } from './dom.ts';
 import { encodeNpy } from './npy.ts';
-import { acceptChoice, acceptDrops, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
+import { acceptChoice, acceptDrops, bytesOf, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
 import { ScoreTable } from './scoreTable.ts';
 import { sentence, Task, type TaskControl } from './task.ts';
 import { Viewer } from './viewer.ts';
@@ -46,28 +46,31 @@ export class Inspect {
     const model = models.find(({ path }) => path.endsWith('.safetensors')) ?? (isFolder ? undefined : models[0]);
     const pictures = picturesOf(files);
     if (model) {
-      const bytes = new Uint8Array(await model.file.arrayBuffer());
-      if (!(await this.use({ name: model.path, bytes }))) return;
-    }
-    if (pictures.length > 0) await this.#scoreAll(pictures);
-    else if (!model) this.#task.fail(new UserError('there is no picture and no model among these files.'));
-    else if (this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
-    else this.#task.say('Now drop or choose pictures.');
+      if (pictures.length > 0) this.#waiting = pictures;
+      await this.#take(model.path, () => bytesOf(model));
+    } else if (pictures.length > 0) await this.#scoreAll(pictures);
+    else this.#task.fail(new UserError('there is no picture and no model among these files.'));
   }
 
-  /** Reads a model file. @returns whether it is one */
-  async use(model: ModelFile): Promise<boolean> {
-    return this.#task.run(async ({ progress }) => {
-      progress(`Reading ${model.name}.`);
-      const detector = await loadDetector(await engine(), model.bytes, model.name);
+  /** Takes a model, and scores the pictures that wait for one. */
+  use({ name, bytes }: ModelFile): Promise<void> {
+    return this.#take(name, async () => bytes);
+  }
+
+  async #take(name: string, read: () => Promise<Uint8Array>): Promise<void> {
+    const isTaken = await this.#task.run(async ({ progress }) => {
+      progress(`Reading ${name}.`);
+      const bytes = await read();
+      const detector = await loadDetector(await engine(), bytes, name);
       this.#detector?.destroy();
-      this.#model = model;
+      this.#model = { name, bytes };
       this.#detector = detector;
       this.#scores.clear();
       this.#viewer.use(detector.state);
-      byId('inspect-about', HTMLElement).textContent = aboutModel(model.name, detector);
-      return 'The model is ready.';
+      byId('inspect-about', HTMLElement).textContent = aboutModel(name, detector);
+      return 'The model is ready: drop or choose pictures.';
     });
+    if (isTaken && this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
   }
 
   /** The model on the engine of now: it is read again after a device was lost. */
@@ -134,7 +137,7 @@ export class Inspect {
       progress(`${done} of ${pictures.length}: ${picture.name}`, done, pictures.length);
     }
     const seconds = (performance.now() - start) / 1000;
-    if (done < 2) return '';
+    if (done < 2) return `${count(done)}.`;
     return `${count(done)}, ${(done / seconds).toFixed(1)} per second, with decoding.`;
   }
 
@@ -165,7 +168,9 @@ export class Inspect {
       detector.destroy();
       return '';
     });
-    if (model && (await this.use(model))) await this.#scoreAll(demoPictures());
+    if (!model) return;
+    this.#waiting = demoPictures();
+    await this.use(model);
   }
 
   async #savePicture(): Promise<void> {

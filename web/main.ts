@@ -12,7 +12,7 @@ function notify(text: string): void {
 
 /** Panels are loaded when they are first opened. */
 function start(): void {
-  let inspect: Promise<{ use(model: ModelFile): Promise<boolean> }> | undefined;
+  let inspect: Promise<{ use(model: ModelFile): Promise<void> }> | undefined;
   const openInspect = () => {
     inspect ??= import('./inspect.ts').then(({ Inspect }) => new Inspect());
     return inspect;

@@ -17,6 +17,19 @@ export interface NamedFile {
 
 const PICTURE_TYPES = /^image\//;
 
+/** No model is larger. */
+const MAX_BYTES = 2 ** 30;
+
+/** The contents of a file. @throws UserError for one that is too large for a model, or is not there any more */
+export async function bytesOf({ path, file }: NamedFile): Promise<Uint8Array> {
+  if (file.size > MAX_BYTES) throw new UserError(`${path} is larger than 1 GiB.`, 'Choose a model file.');
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new UserError(`${path} cannot be read.`, 'Choose it again.');
+  }
+}
+
 /** Told by the type that the browser gives to a file's name. */
 export const isPicture = ({ file }: NamedFile) => PICTURE_TYPES.test(file.type);
 
