@@ -58,10 +58,10 @@ export class Inspect {
   }
 
   async #take(name: string, read: () => Promise<Uint8Array>): Promise<void> {
-    const isTaken = await this.#task.run(async ({ progress }) => {
+    const isTaken = await this.#task.run(async ({ signal, progress }) => {
       progress(`Reading ${name}.`);
       const bytes = await read();
-      const detector = await loadDetector(await engine(), bytes, name);
+      const detector = await loadDetector(await engine(), bytes, { name, signal });
       this.#detector?.destroy();
       this.#model = { name, bytes };
       this.#detector = detector;
@@ -79,7 +79,7 @@ export class Inspect {
       throw new UserError('there is no model yet.', 'Drop or choose a .safetensors file, or try the demo.');
     const current = await engine();
     if (this.#detector.engine !== current)
-      this.#detector = await loadDetector(current, this.#model.bytes, this.#model.name);
+      this.#detector = await loadDetector(current, this.#model.bytes, { name: this.#model.name });
     return this.#detector;
   }
 

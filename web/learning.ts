@@ -1,6 +1,6 @@
 import { splitHeldOut } from '../src/data/dataset.ts';
 import type { Detector } from '../src/detector/detector.ts';
-import { UserError } from '../src/errors.ts';
+import { readSource } from '../src/detector/modelSource.ts';
 import { readSafetensors } from '../src/formats/safetensors.ts';
 import { type FitProgress, type FitSettings, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
@@ -84,8 +84,6 @@ function remainingTime(): (done: number, total: number) => string {
 
 async function readTeacher(signal: AbortSignal) {
   const file = `${TEACHER}.safetensors`;
-  const response = await fetch(file, { signal });
-  if (!response.ok)
-    throw new UserError(`the teacher ${file} cannot be loaded: ${response.status}.`, 'Put it beside the page.');
-  return { ...readSafetensors(new Uint8Array(await response.arrayBuffer()), file), name: TEACHER };
+  const { bytes } = await readSource(file, { signal });
+  return { ...readSafetensors(bytes, file), name: TEACHER };
 }
