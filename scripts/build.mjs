@@ -72,9 +72,6 @@ function commandLine() {
     ...common,
     bundle: true,
     splitting: true,
-    // Half the size, and still lines and names for a stack trace.
-    minifyWhitespace: true,
-    lineLimit: 200,
     packages: 'external',
     entryPoints: { cli: 'src/cli/raad.ts' },
     outdir: 'dist',
