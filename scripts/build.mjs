@@ -73,7 +73,7 @@ function commandLine() {
     bundle: true,
     splitting: true,
     packages: 'external',
-    entryPoints: { cli: 'src/cli/raad.ts' },
+    entryPoints: { cli: 'src/cli/main.ts' },
     outdir: 'dist',
     chunkNames: 'cli/[name]-[hash]',
     plugins: [shaderPacks, optionalPeers],

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { heatmapFiles } from '../src/cli/commands/eval.ts';
+import { heatmapFiles } from '../src/cli/evaluation.ts';
 import { type Dataset, type FileTree, GOOD } from '../src/data/dataset.ts';
 import { findDatasets, namedDataset, readDatasets } from '../src/data/layouts.ts';
 import { datasetLine, datasetNotes, leftOutText, metricNotes } from '../src/data/leftOut.ts';

@@ -2,13 +2,14 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { isSeed, MAX_SEED } from '../checks/numbers.ts';
 import { PRECISIONS, type Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
+import { type Chosen, familyOf } from './tables/all.ts';
+import { COMMON } from './tables/options.ts';
+import type { Command, Options } from './tables/table.ts';
 
 /** A mistake on the command line: exit code 2. */
 export class UsageError extends UserError {
   override readonly name: string = 'UsageError';
 }
-
-export type OptionTable = NonNullable<ParseArgsConfig['options']>;
 
 /** What the user typed after the command, with string options only where they were given. */
 export interface Arguments {
@@ -23,29 +24,35 @@ export interface Arguments {
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined;
 }
 
-/** Options that every command has. */
-const COMMON: OptionTable = {
-  adapter: { type: 'string' },
-  debug: { type: 'boolean' },
-  'dump-wgsl': { type: 'boolean' },
-  shader: { type: 'string' },
-  toggles: { type: 'string' },
-  'variant-module': { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
-};
+const toParse = (options: Options): NonNullable<ParseArgsConfig['options']> =>
+  Object.fromEntries(
+    Object.entries(options).map(([name, { value, short, isRepeatable = false }]) => [
+      name,
+      { type: value === undefined ? 'boolean' : 'string', multiple: isRepeatable, ...(short && { short }) },
+    ]),
+  );
 
 /** @throws UsageError for unknown options and missing values */
-export function parseArguments(argv: readonly string[], options: OptionTable): Arguments {
+export function parseArguments(chosen: Chosen): Arguments {
+  const { command, rest } = chosen;
+  const see = `See \`raad ${command.name} --help\`.`;
   let parsed: ReturnType<typeof parseArgs>;
   try {
-    parsed = parseArgs({ args: [...argv], options: { ...COMMON, ...options }, allowPositionals: true });
+    parsed = parseArgs({
+      args: [...rest],
+      options: toParse({ ...COMMON, ...command.options }),
+      allowPositionals: true,
+    });
   } catch (error) {
     const { message } = error as Error;
+    const unknown = /^Unknown option '--([^']+)'/.exec(message)?.[1];
+    const owner = unknown === undefined ? undefined : familyOf(command).find(({ options }) => options[unknown]);
+    if (owner) throw new UsageError(...strayOption(`--${unknown}`, chosen, owner));
     const sentence = message.split(/\.\s|\.$/)[0]!;
     const dashed = /use '(--[^=']+)=-/.exec(message)?.[1];
     throw new UsageError(
       `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}.`,
-      dashed ? `Write ${dashed}=VALUE for a value that begins with a dash.` : 'See `raad --help`.',
+      dashed ? `Write ${dashed}=VALUE for a value that begins with a dash.` : see,
     );
   }
   const { values, positionals } = parsed;
@@ -59,7 +66,7 @@ export function parseArguments(argv: readonly string[], options: OptionTable): A
       const value = text(name);
       if (value === undefined) return undefined;
       if (value.trim() === '' || !Number.isFinite(Number(value))) {
-        throw new UsageError(`--${name} ${value} is not a number.`, 'See `raad --help`.');
+        throw new UsageError(`--${name} ${value} is not a number.`, see);
       }
       return Number(value);
     },
@@ -71,6 +78,14 @@ export function parseArguments(argv: readonly string[], options: OptionTable): A
       return found;
     },
   };
+}
+
+/** What is wrong with an option of a command's other part, and what to do. */
+function strayOption(option: string, { command, formerOption }: Chosen, owner: Command): [string, string] {
+  const use = `Use \`raad ${owner.name}\`.`;
+  if (formerOption) return [`${option} does not go with --${formerOption}.`, use];
+  if (owner.formerly) return [`${option} goes with --${owner.formerly.option}.`, use];
+  return [`${option} does not go with ${command.name}.`, use];
 }
 
 /**

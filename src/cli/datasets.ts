@@ -3,7 +3,7 @@ import { countImages, datasetLine, datasetNotes, leftOutText, metricNotes } from
 import { UserError } from '../errors.ts';
 import { assertUsable, checkDataset, type DataCheck } from '../node/checkData.ts';
 import { metricsTable } from '../report/table.ts';
-import type { Arguments, OptionTable } from './arguments.ts';
+import type { Arguments } from './arguments.ts';
 import { printLine, printText, say } from './print.ts';
 import { notice } from './session.ts';
 
@@ -11,6 +11,17 @@ import { notice } from './session.ts';
 export interface PlacedDataset {
   readonly root: string;
   readonly dataset: Dataset;
+}
+
+/** The folders of `--good`, `--bad` and `--masks`. */
+export function namedFolders(args: Arguments): {
+  readonly good?: string;
+  readonly bad?: string;
+  readonly masks?: string;
+} {
+  return Object.fromEntries(
+    ['good', 'bad', 'masks'].flatMap((name) => (args.text(name) ? [[name, args.text(name)!]] : [])),
+  );
 }
 
 /**
@@ -30,12 +41,6 @@ export function chooseCategories<T extends Pick<Dataset, 'name'>>(
     throw new UserError(`there are ${found.length} data sets '${name}'.`, `Use one of: ${names(found)}.`);
   throw new UserError(`there is no data set '${name}'.`, `Use one of: ${names(datasets)}.`);
 }
-
-/** Options of commands that can only say what they would read. */
-export const DRY_RUN_OPTIONS: OptionTable = {
-  'dry-run': { type: 'boolean' },
-  json: { type: 'boolean' },
-};
 
 /**
  * Says in a line what is read of each data set and what is not, after a look at the headers of all files that are needed.

@@ -1,46 +1,15 @@
-import { basename, resolve } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
-import { loadImages } from '../node/datasets.ts';
-import { imagesBelow } from '../node/files.ts';
 import { openStudyData, type StudySet } from '../node/study.ts';
 import { readTeacher } from '../node/teachers.ts';
 import type { CellResult } from '../study/cells.ts';
 import type { StudyOptions, StudyStore } from '../study/options.ts';
 import { StudyRunner } from '../study/runner.ts';
 import type { StudySettings } from '../study/settings.ts';
-import { generatedPenalty, type PenaltySource, photographPenalty } from '../train/penalty.ts';
+import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
 import type { Arguments } from './arguments.ts';
 import { say } from './print.ts';
 import { notice } from './session.ts';
-
-/** Photographs for the penalty loss, called like their folder. */
-export interface Photographs {
-  readonly name: string;
-  readonly paths: readonly string[];
-}
-
-/** The photographs of `--penalty`, undefined without it. @throws UserError when there are none */
-export async function findPhotographs(args: Arguments): Promise<Photographs | undefined> {
-  const folder = args.text('penalty');
-  if (folder === undefined) return undefined;
-  return { name: basename(resolve(folder)), paths: await imagesBelow(folder, notice) };
-}
-
-/** Decodes photographs. @param memory bytes of decoded images that may be kept */
-export async function loadPhotographs(photographs: Photographs | undefined, memory?: number) {
-  if (!photographs) return undefined;
-  return { ...(await loadImages(photographs.paths, notice, memory)), name: photographs.name };
-}
-
-/** Photographs on a device, or generated pictures. */
-export async function openPenalty(
-  photographs: Photographs | undefined,
-  engine: Engine,
-  seed: number,
-): Promise<PenaltySource & { destroy?(): void }> {
-  const loaded = await loadPhotographs(photographs);
-  return loaded ? photographPenalty(engine, loaded, loaded.name) : generatedPenalty(seed);
-}
+import { readSettings } from './training.ts';
 
 /** Opens data sets by name. */
 export function studyOpener(sets: readonly StudySet[]): StudyOptions['open'] {
@@ -71,6 +40,23 @@ export async function studyRunner({ penalty, ...options }: StudyRunnerOptions): 
     teacher: await readTeacher(options.settings.fit.size),
     onProgress: startPhases(),
   });
+}
+
+/** Settings that `study` and `run` share. */
+export function studySettings(args: Arguments, preset: 'quick' | 'standard'): StudySettings {
+  const { seed: _, ...fit } = readSettings(args, preset);
+  const iterations = args.number('recalibrate-iterations');
+  const learningRate = args.number('recalibrate-lr');
+  const map = args.choice('map', ['attention', 'ridge', 'cka']);
+  const contribution = args.choice('contribution', ['separability', 'literal']);
+  return {
+    fit,
+    recalibration: {
+      ...(iterations !== undefined && { iterations }),
+      ...(learningRate !== undefined && { learningRate }),
+    },
+    scoring: { ...(map && { map }), ...(contribution && { contribution }) },
+  };
 }
 
 /** One line about a finished cell. */

@@ -23,58 +23,10 @@ import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { bitPlanText, type LayerPlan } from '../../quantization/bitPlan.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import {
-  type Arguments,
-  type OptionTable,
-  readSeed,
-  readWidths,
-  seedOf,
-  UsageError,
-  wholeNumber,
-} from '../arguments.ts';
+import { type Arguments, readSeed, readWidths, seedOf, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
-
-export const usage = `raad allocate MODEL DATA -o plan.json
-  Hierarchical quantization scoring: gives every layer a bit-width from what its attention says about defects, by normal
-  images alone. Prints score with bootstrap interval, bits and bytes of every layer.
-
-  --map attention|ridge|cka   how teacher and student are compared, attention
-  --contribution separability|literal   AUROC of the map on planted defects (default), or its mean on normal images
-  --mode psi|budget      psi (default): thresholds on the scaled score; budget: least weighted rounding error under a limit
-  --thresholds LIST --bits LIST   of psi: 0.333,0.667 and 4,6,8
-  --average-bits N | --bytes N    limit on all weights, needed by budget and the controls
-  --method hqs|uniform|reversed|ompq|random   hqs (default) or one of its controls
-  --autoencoder fixed|own   8 bits for the autoencoder under psi (default), or scores of its own
-  --images held-out|train|first-half|second-half   which normal images are scored, held-out; halves are of all of them
-  --max-images N --plantings N   64 images at most; 2 defects of each of three kinds on each
-  --seed N               of planted defects, bootstrap and random; 0
-  --repeats N            scores N times more on each of two disjoint halves of all normal images, with seeds of their own, and
-                         says where plans differ although the intervals of the scores do not overlap
-  --chart FILE.svg       scores as bars
-  --good DIR, --category NAME   as in quantize`;
-
-export const options: OptionTable = {
-  output: { type: 'string', short: 'o' },
-  map: { type: 'string' },
-  contribution: { type: 'string' },
-  mode: { type: 'string' },
-  thresholds: { type: 'string' },
-  bits: { type: 'string' },
-  'average-bits': { type: 'string' },
-  bytes: { type: 'string' },
-  method: { type: 'string' },
-  autoencoder: { type: 'string' },
-  images: { type: 'string' },
-  'max-images': { type: 'string' },
-  plantings: { type: 'string' },
-  seed: { type: 'string' },
-  repeats: { type: 'string' },
-  chart: { type: 'string' },
-  good: { type: 'string' },
-  category: { type: 'string' },
-};
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;

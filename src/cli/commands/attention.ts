@@ -8,27 +8,10 @@ import { encodePng, readImage, readMask } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { resample } from '../../report/canvas.ts';
 import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
-
-export const usage = `raad attention MODEL IMAGE
-  Draws what each layer of teacher and student looks at differently (the paper's Figure 2): the image, the ground truth, and
-  every layer's map with its separability, the AUROC of the map inside the mask against outside.
-
-  --mask FILE            ground truth of the image
-  --map attention|ridge  attention (default): difference of the mean squared activations; ridge: residual of the teacher's
-                         channels regressed on the student's, fitted to --reference
-  --reference FILE       an image of a good part for ridge, the image itself by default
-  -o FILE.png            IMAGE.attention.png by default`;
-
-export const options: OptionTable = {
-  mask: { type: 'string' },
-  map: { type: 'string' },
-  reference: { type: 'string' },
-  output: { type: 'string', short: 'o' },
-};
 
 export async function run(args: Arguments): Promise<void> {
   const [model, file] = args.positionals;

@@ -17,69 +17,10 @@ import { parsePdnSize } from '../../networks/pdn.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, readPrecision, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, readPrecision, UsageError, wholeNumber } from '../arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
-import { KERNEL_OPTIONS, runKernelBench } from '../kernelBench.ts';
-import { runModelBench } from '../modelBench.ts';
 import { printLine, printText } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
-
-export const usage = `raad bench [SUITE...] | raad bench --kernel NAMES | raad bench --model FILE...
-  Measures this adapter and what the kernels reach on it. Let nothing else run meanwhile. Suites (networks by default):
-  peak         the ceilings: f32 and f16 multiply-add, dot4I8Packed, copies, reads by size of the data, costs of a launch
-  layers       every convolution of the teacher by every variant
-  networks     teacher, student, autoencoder, detector: to the host, and on the device alone
-  training     one training step
-  protocol     the field's own: latency from host image to map at batch 1, images per second at batch 16
-  dispatches   every dispatch of the detector by timestamp queries
-  Lines say what bounds them (arithmetic, memory or launches) and how much of that ceiling they reach, by what is executed
-
-  --size xs|s|m --resolution PX --batch N     xs, 128, 1; lists such as 128,256 run one after the other
-  --rounds N --warm-up N                      10 and 3; the published protocol takes 1000 and 1000
-  --variants A,B         only these variants in the suite layers
-  --precision f32|f16    what float networks keep between Winograd's transforms in all suites but training; f32
-  --weights N            protocol and dispatches with weights of N bits and 8-bit activations instead of floats
-  --isolated             dispatches one by one instead of in their order
-  --json FILE            results with adapter, driver, toggles and versions
-  --svg FILE             a bar chart
-  --trace FILE           the suite dispatches for chrome://tracing or Perfetto
-  --share FILE           an anonymous JSON file to send to the authors: adapter and figures, nothing of you or your machine's name
-
-  With --kernel conv2d|qconv2d or both, variants of the convolutions on any shape, interleaved: time, GOP/s, GB/s, error against
-  float64, share of the measured peak, bytes of weights in memory
-  --shape N,CI,H,W:CO,KH,KW[:stride,padding]   may be repeated; large layers of PDN-S and PDN-XS by default
-  --bits LIST            widths of qconv2d's weights, such as 2..8 or 4,8; 8,4
-  --activations LIST     u8, f16, f32: how qconv2d's input and result are stored; u8
-  --group-size N         input channels that share a scale, a multiple of 4; all by default
-  --variants all|A,B     those of the package and of --variant-module; all
-  --precision f16        those that round to halves, too
-  --csv FILE             the table; --rounds, --warm-up, --json and --svg as above
-
-  With --model FILE, which may be repeated, model files in turns, from image to map: times, bytes of the file and on the device
-  --rounds, --warm-up, --precision and --json as above`;
-
-export const options: OptionTable = {
-  size: { type: 'string' },
-  resolution: { type: 'string' },
-  batch: { type: 'string' },
-  rounds: { type: 'string' },
-  'warm-up': { type: 'string' },
-  variants: { type: 'string' },
-  weights: { type: 'string' },
-  precision: { type: 'string' },
-  isolated: { type: 'boolean' },
-  json: { type: 'string' },
-  svg: { type: 'string' },
-  trace: { type: 'string' },
-  share: { type: 'string' },
-  model: { type: 'string', multiple: true },
-  kernel: { type: 'string' },
-  shape: { type: 'string', multiple: true },
-  bits: { type: 'string' },
-  activations: { type: 'string' },
-  'group-size': { type: 'string' },
-  csv: { type: 'string' },
-};
 
 const SUITES = ['peak', 'layers', 'networks', 'training', 'protocol', 'dispatches'] as const;
 type Suite = (typeof SUITES)[number];
@@ -263,10 +204,6 @@ function row(result: BenchResult, peaks: Peaks | undefined) {
 }
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
-  if (args.texts('model').length > 0) return runModelBench(args, signal);
-  if (args.text('kernel') !== undefined) return runKernelBench(args, signal);
-  const stray = KERNEL_OPTIONS.find((name) => args.text(name) !== undefined);
-  if (stray) throw new UsageError(`--${stray} goes with --kernel.`, 'See `raad bench --help`.');
   const suites = chosenSuites(args);
   const sizes = list(args, 'size', 'xs').map(parsePdnSize);
   const sides = list(args, 'resolution', '128').map((text) => positive('resolution', text));

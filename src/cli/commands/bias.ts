@@ -7,24 +7,11 @@ import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-
-export const usage = `raad bias MODEL DATA
-  Draws the average heat map of normal and of anomalous test images (the paper's Figure 1) and prints the bias index: variance
-  over location of the mean normal map, divided by the variance of all normal maps. 0: no place stands out on average.
-
-  --category NAME        one of several data sets
-  -o FILE.png            NAME.bias.png by default
-  An image that fails is named; the figures are of all others, and the exit code is 1.`;
-
-export const options: OptionTable = {
-  category: { type: 'string' },
-  output: { type: 'string', short: 'o' },
-};
 
 /** Side of a drawn map. */
 const DRAWN = 256;

@@ -16,26 +16,13 @@ import { type ContactSheetRow, contactSheet } from '../../report/contactSheet.ts
 import { heatmapRange } from '../../report/range.ts';
 import { evaluationNotes, evaluationTable } from '../../report/summary.ts';
 import { checkFitSettings, PRESETS } from '../../train/fit.ts';
-import type { Arguments, OptionTable } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
+import { evaluateOne, evaluationOutputs } from '../evaluation.ts';
+import { writeHeatmap } from '../heatmap.ts';
 import { printLine, printText } from '../print.ts';
 import { withEngine } from '../session.ts';
+import { fitOne, trainingOutputs } from '../training.ts';
 import { verdictOf } from '../verdict.ts';
-import { evaluateOne, outputsOf } from './eval.ts';
-import { fitOne, outputsOf as trainingOutputs } from './fit.ts';
-import { writeHeatmap } from './predict.ts';
-
-export const usage = `raad demo
-  Generates inspection images, learns from the good ones, evaluates, predicts one and draws a contact sheet.
-
-  --part bracket|biscuit|denim    what is inspected, biscuit by default
-  --iterations N         training steps, 150
-  --out DIR              demo by default`;
-
-export const options: OptionTable = {
-  part: { type: 'string' },
-  iterations: { type: 'string' },
-  out: { type: 'string' },
-};
 
 const SETTINGS = { ...PRESETS.quick, iterations: 150 };
 const IMAGES = { train: 120, testGood: 20, testPerDefect: 5 };
@@ -62,7 +49,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   printLine(`${data}: ${count} generated images of part '${part}'`);
   const { root, datasets } = await openDatasets(data);
   const dataset = datasets[0]!;
-  await assertOutputs(outputsOf(results, dataset));
+  await assertOutputs(evaluationOutputs(results, dataset));
   await withEngine(args, async (engine) => {
     await holdOutputs([model], () => fitOne(args, { engine, settings, root, dataset, output: model, teacher, signal }));
     const shown: EvaluatedImage[] = [];

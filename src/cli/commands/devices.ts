@@ -2,16 +2,9 @@ import type { Caps } from '../../engine/caps.ts';
 import { Engine } from '../../engine/engine.ts';
 import { type AdapterEntry, listAdapters, openDevice } from '../../node/device.ts';
 import type { Toggles } from '../../node/toggles.ts';
-import type { Arguments, OptionTable } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
 import { readToggles } from '../session.ts';
-
-export const usage = `raad devices
-  Lists the WebGPU adapters, best first, and what each can do, under --toggles where they are given.
-
-  --json                 as JSON`;
-
-export const options: OptionTable = { json: { type: 'boolean' } };
 
 interface Inspection {
   readonly caps?: Caps;

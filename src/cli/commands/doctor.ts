@@ -6,27 +6,10 @@ import { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from '.
 import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
 import { doctor } from '../../selfTest/doctor.ts';
-import type { Arguments, OptionTable } from '../arguments.ts';
+import type { Arguments } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printLine, printText, say } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
-
-export const usage = `raad doctor
-  Verifies every variant of every op on this adapter against a float64 reference, then a whole network and a training step; measures
-  the adapter's peaks. What is wrong is named and not used on this adapter and driver until a later check finds it right.
-  Exit code 0 when everything is right, else 1.
-
-  --full                 every width of weights, and large shapes
-  --only OP,OP           these ops alone
-  --json FILE            the report
-  --no-peaks             checks only`;
-
-export const options: OptionTable = {
-  full: { type: 'boolean' },
-  only: { type: 'string' },
-  json: { type: 'string' },
-  'no-peaks': { type: 'boolean' },
-};
 
 /** What capabilities are good for, in words. */
 function capabilities(caps: Caps): Record<string, string>[] {

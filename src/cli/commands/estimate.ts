@@ -18,35 +18,9 @@ import { readBytes } from '../../node/files.ts';
 import { readJson } from '../../node/jsonFile.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
+import { type Arguments, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { writeJson } from '../benchReport.ts';
 import { printLine, printText } from '../print.ts';
-
-export const usage = `raad estimate
-  Predicts what a detector takes on a GPU, dispatch by dispatch, from what its kernels execute and what the GPU's data sheet
-  says; runs on no adapter. How, and how far to trust it: docs/kernels.md.
-
-  --card NAME            ${CARDS.join(', ')} or all; h100
-  --size xs|s|m --resolution PX --batch N     s, 256, 1
-  --precision f32|f16    what is kept between Winograd's transforms, in float: f16 by words and by subgroup matrices; f32
-  --bits LIST            none and widths of the weights, with 8-bit activations: none,8; none
-  --measured FILE        JSON of raad bench dispatches, to stand beside the prediction
-  --json FILE            every dispatch with its counts and times
-  --markdown             the tables of docs/kernels.md
-  --into FILE            puts those tables between the markers of a Markdown file`;
-
-export const options: OptionTable = {
-  card: { type: 'string' },
-  size: { type: 'string' },
-  resolution: { type: 'string' },
-  batch: { type: 'string' },
-  bits: { type: 'string' },
-  precision: { type: 'string' },
-  measured: { type: 'string' },
-  json: { type: 'string' },
-  markdown: { type: 'boolean' },
-  into: { type: 'string' },
-};
 
 /** `none` stands for float. */
 function chosenBits(args: Arguments) {

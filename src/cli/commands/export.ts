@@ -4,22 +4,8 @@ import { exportTorchDetector, exportTorchTeacher, type TeacherNames } from '../.
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { exportDetector } from '../../onnx/detector.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
-
-export const usage = `raad export MODEL --onnx FILE.onnx | --torch FILE.pth
-  Writes a detector for other programs. ONNX, opset 17: input RGB [batch, 3, side, side] in 0..1, outputs the anomaly map and
-  its two parts on the network's grid. PyTorch: a state dict of anomalib's EfficientAdModel; of a teacher, one of a PDN.
-
-  --batch N              ONNX: images at once, 1
-  --names plain|sequential   of a teacher's layers: conv1, conv2 (default), or 0, 3 as in a Sequential`;
-
-export const options: OptionTable = {
-  onnx: { type: 'string' },
-  torch: { type: 'string' },
-  batch: { type: 'string' },
-  names: { type: 'string' },
-};
 
 const USAGE = 'raad export MODEL --onnx FILE.onnx';
 const NAMES: readonly TeacherNames[] = ['plain', 'sequential'];

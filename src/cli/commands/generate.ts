@@ -1,28 +1,8 @@
 import { defectNames, PART_NAMES } from '../../data/synthetic/generate.ts';
 import { writeInspectionSet } from '../../node/generated.ts';
-import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
+import { type Arguments, readSeed, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { startProgress } from '../progress.ts';
-
-export const usage = `raad generate -o DIR
-  Writes a data set of generated (not photographed) inspection images in the layout of MVTec AD.
-
-  --part bracket|biscuit|denim    what is inspected, bracket by default
-  --train N --test-good N --test-per-defect N    numbers of images: 200, 40, 15
-  --resolution PX        side of the square images, 256
-  --seed N
-  --force                replace images that are there; without it, only those of equal settings`;
-
-export const options: OptionTable = {
-  output: { type: 'string', short: 'o' },
-  part: { type: 'string' },
-  train: { type: 'string' },
-  'test-good': { type: 'string' },
-  'test-per-defect': { type: 'string' },
-  resolution: { type: 'string' },
-  seed: { type: 'string' },
-  force: { type: 'boolean' },
-};
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const output = args.text('output');

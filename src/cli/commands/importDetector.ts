@@ -9,34 +9,11 @@ import { datasetFiles } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { openStudyData } from '../../node/study.ts';
-import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
+import { type Arguments, readSeed, UsageError } from '../arguments.ts';
 import { openModelDataset } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-
-export const usage = `raad import-detector FILE... -o MODEL.safetensors
-  Reads a detector of another program: anomalib's model.ckpt or state dict, or teacher_final.pth, student_final.pth and
-  autoencoder_final.pth of nelson1425's, or a zip archive of these. Nothing in the files is executed.
-
-  --calibrate DATA       the data set that it was trained on: what the files lack of statistics, and a threshold
-  --good DIR             a folder of good images instead of DATA
-  --category NAME        one of several data sets
-  --alpha RATE           wanted false-alarm rate of the threshold, 0.01
-  --seed N               of the split of good images, 0
-  --placement exact|reference|anomalib   where maps lie on the image: exact, or as nelson1425 or anomalib place them
-  --padding none|zeros   of teacher and student; what the files say by default, else none`;
-
-export const options: OptionTable = {
-  output: { type: 'string', short: 'o' },
-  calibrate: { type: 'string' },
-  good: { type: 'string' },
-  category: { type: 'string' },
-  alpha: { type: 'string' },
-  seed: { type: 'string' },
-  placement: { type: 'string' },
-  padding: { type: 'string' },
-};
 
 const USAGE = 'raad import-detector FILE... -o MODEL.safetensors';
 

@@ -3,16 +3,8 @@ import { importTeacher } from '../../interchange/teacher.ts';
 import { PDN_SIZES } from '../../networks/pdn.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
-
-export const usage = `raad import-teacher FILE -o TEACHER.safetensors
-  Reads a teacher of another program for \`raad fit --teacher\`: a PyTorch state dict (teacher_small.pth), checkpoint or module,
-  safetensors, ONNX, or a zip archive of these. Nothing in the file is executed.
-
-  --size xs|s|m          where the file holds several`;
-
-export const options: OptionTable = { output: { type: 'string', short: 'o' }, size: { type: 'string' } };
 
 export async function run(args: Arguments): Promise<void> {
   const [file] = args.positionals;

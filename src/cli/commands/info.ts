@@ -6,15 +6,8 @@ import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
 import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantization/bitPlan.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
-
-export const usage = `raad info MODEL
-  Says what a model file holds: of every convolution its widths, bytes and scales.
-
-  --json                 as JSON`;
-
-export const options: OptionTable = { json: { type: 'boolean' } };
 
 export async function run(args: Arguments): Promise<void> {
   const [path] = args.positionals;

@@ -1,35 +1,16 @@
 import { basename, join } from 'node:path';
-import type { RgbImage } from '../../data/image.ts';
 import { distinctFileNames } from '../../data/names.ts';
 import { Detector, type Prediction } from '../../detector/detector.ts';
 import { UserError } from '../../errors.ts';
 import { expandImages } from '../../node/files.ts';
-import { encodePng, readImage } from '../../node/images.ts';
+import { readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { renderHeatmap } from '../../report/heatmap.ts';
-import { heatmapRange } from '../../report/range.ts';
-import { type Arguments, type OptionTable, readPrecision, UsageError } from '../arguments.ts';
+import { type Arguments, readPrecision, UsageError } from '../arguments.ts';
+import { drawHeatmap } from '../heatmap.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
-
-export const usage = `raad predict MODEL IMAGE...
-  Scores images, files or folders or patterns, and draws where the defects are.
-  Folders and patterns leave out heat maps that were written before. An image that fails is named; all others are scored,
-  and the exit code is 1.
-
-  --out DIR              where the heat maps go, one for each image (IMAGE.heatmap.png), the current folder by default
-  --no-heatmap           scores only
-  --precision f32|f16    what a float network keeps between Winograd's transforms; f16 is for GPUs; f32
-  --json                 a JSON line per image`;
-
-export const options: OptionTable = {
-  out: { type: 'string' },
-  'no-heatmap': { type: 'boolean' },
-  precision: { type: 'string' },
-  json: { type: 'boolean' },
-};
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [modelFile, ...patterns] = args.positionals;
@@ -73,24 +54,6 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         'They are named above; all others are done.',
       );
   });
-}
-
-/** Draws a prediction into a file: score, verdict, map with colour bar and contour. @throws UserError */
-export async function writeHeatmap(file: string, ...drawn: Parameters<typeof drawHeatmap>): Promise<void> {
-  await writeAtomically(file, await drawHeatmap(...drawn));
-}
-
-async function drawHeatmap(
-  title: string,
-  image: RgbImage,
-  prediction: Prediction,
-  { state }: Detector,
-  mask?: Uint8Array,
-): Promise<Uint8Array> {
-  const { map, score } = prediction;
-  const verdict = verdictOf(prediction);
-  const optional = { ...(verdict && { verdict }), ...(mask && { mask }) };
-  return encodePng(renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional }));
 }
 
 function print(json: boolean, path: string, prediction: Prediction, heatmap: string | undefined): void {

@@ -17,39 +17,11 @@ import {
   uniformPlan,
 } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-
-export const usage = `raad quantize MODEL --bits N --calibrate DATA -o OUT
-  Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and
-  threshold are taken anew. DATA is the data set that the model was trained on.
-
-  --bits N               width of all weights: 2 to 8, 16 or 32
-  --activations N        width of all activations: 8 (default), 16 or 32
-  --plan FILE            a width per layer instead; see docs/bit-plan.schema.json
-  --group N              input channels that share a scale, a multiple of 4; all by default
-  --dynamic              ranges of activations from each input instead of calibration
-  --range minmax|mse|quantile   how ranges are chosen, minmax
-  --good DIR             a folder of good images instead of DATA
-  --category NAME        one of several data sets
-  --alpha RATE           wanted false-alarm rate of the threshold; the model's own by default`;
-
-export const options: OptionTable = {
-  bits: { type: 'string' },
-  activations: { type: 'string' },
-  plan: { type: 'string' },
-  group: { type: 'string' },
-  dynamic: { type: 'boolean' },
-  range: { type: 'string' },
-  calibrate: { type: 'string' },
-  good: { type: 'string' },
-  category: { type: 'string' },
-  alpha: { type: 'string' },
-  output: { type: 'string', short: 'o' },
-};
 
 const USAGE = 'raad quantize MODEL --bits 8 --calibrate DATA -o OUT.safetensors';
 

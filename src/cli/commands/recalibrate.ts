@@ -8,37 +8,13 @@ import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { parseBitPlan } from '../../quantization/bitPlan.ts';
 import { readCheckpoint as parseCheckpoint } from '../../train/checkpoint.ts';
 import { recalibrate, recalibrateSettings } from '../../train/recalibrate.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
+import { findPhotographs, openPenalty } from '../penalty.ts';
 import { printLine, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-import { findPhotographs, openPenalty, startPhases } from '../study.ts';
-import { CHECKPOINT_EVERY, checkpointOf, outputsOf } from './fit.ts';
-
-export const usage = `raad recalibrate MODEL --plan plan.json DATA -o OUT
-  Quantises a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantised
-  teacher is the target. Statistics, map quantiles and threshold are taken anew.
-
-  --iterations N --batch N --lr RATE   a tenth of the model's training, its batch, 1e-5
-  --penalty DIR          photographs for the penalty loss; generated pictures by default
-  --checkpoint-every N   steps between checkpoints, 100; the file is OUT.checkpoint
-  --resume               continue from that file
-  --alpha RATE           wanted false-alarm rate of the threshold; the model's own by default
-  --good DIR, --category NAME   as in quantize`;
-
-export const options: OptionTable = {
-  plan: { type: 'string' },
-  output: { type: 'string', short: 'o' },
-  iterations: { type: 'string' },
-  batch: { type: 'string' },
-  lr: { type: 'string' },
-  penalty: { type: 'string' },
-  'checkpoint-every': { type: 'string' },
-  resume: { type: 'boolean' },
-  alpha: { type: 'string' },
-  good: { type: 'string' },
-  category: { type: 'string' },
-};
+import { startPhases } from '../study.ts';
+import { CHECKPOINT_EVERY, checkpointOf, trainingOutputs } from '../training.ts';
 
 const USAGE = 'raad recalibrate MODEL --plan plan.json DATA -o OUT.safetensors';
 
@@ -66,7 +42,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const set = await openModelDataset(args, folder, state, signal);
   const photographs = await findPhotographs(args);
   const checkpointFile = checkpointOf(output);
-  await assertOutputs(outputsOf(output), [
+  await assertOutputs(trainingOutputs(output), [
     model,
     planFile,
     ...datasetFiles(set),

@@ -1,17 +1,9 @@
 import { join } from 'node:path';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { byteSize } from '../../report/format.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { notice } from '../session.ts';
-
-export const usage = `raad report DIR
-  One HTML file of a run that raad run left in DIR: metrics, curves, histograms, a gallery with the worst mistakes first, the
-  bit plan, time and memory, and the settings that repeat it. It fetches nothing and stays below 5 MB.
-
-  -o, --output FILE      DIR/report.html by default`;
-
-export const options: OptionTable = { output: { type: 'string', short: 'o' } };
 
 export async function run(args: Arguments): Promise<void> {
   const [folder, ...more] = args.positionals;

@@ -24,33 +24,12 @@ import { STEPS, type StepRecord } from '../../study/record.ts';
 import { checkStudySettings } from '../../study/settings.ts';
 import { sharedFiles } from '../../study/sharedFiles.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, readSeed, UsageError } from '../arguments.ts';
-import { announceDatasets, chooseCategories, DRY_RUN_OPTIONS, printDatasets } from '../datasets.ts';
+import { type Arguments, readSeed, UsageError } from '../arguments.ts';
+import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
+import { findPhotographs, loadPhotographs } from '../penalty.ts';
 import { printLine, printText, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-import { findPhotographs, loadPhotographs, studyRunner } from '../study.ts';
-import { STUDY_OPTIONS, studySettings } from './study.ts';
-
-export const usage = `raad run DATA -o DIR
-  RAAD's three steps: trains, gives every layer its bit-width by HQS and quantises, recalibrates; evaluates after each. Leaves
-  float.safetensors, quantised.safetensors, recalibrated.safetensors, plan.json and what \`raad report DIR\` draws.
-  Run it again to go on where it was stopped. Several data sets get a folder each.
-
-  --seed N               0
-  --category NAME        one of several data sets
-  --map attention|ridge|cka --contribution separability|literal   how layers are scored
-  --recalibrate-iterations N --recalibrate-lr RATE   a tenth of the training; 1e-5
-  --penalty DIR          photographs for the penalty loss; generated pictures by default
-  --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is standard by default
-  --dry-run [--json]     only say what would be read; see raad data`;
-
-export const options: OptionTable = {
-  output: { type: 'string', short: 'o' },
-  seed: { type: 'string' },
-  category: { type: 'string' },
-  ...STUDY_OPTIONS,
-  ...DRY_RUN_OPTIONS,
-};
+import { studyRunner, studySettings } from '../study.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('output');

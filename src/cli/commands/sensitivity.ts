@@ -13,33 +13,11 @@ import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { barChart } from '../../report/barChart.ts';
 import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, type OptionTable, readWidths, UsageError } from '../arguments.ts';
+import { type Arguments, readWidths, UsageError } from '../arguments.ts';
 import type { PlacedDataset } from '../datasets.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printText, say } from '../print.ts';
 import { inputFiles, withEngine } from '../session.ts';
-
-export const usage = `raad sensitivity MODEL DATA
-  Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's
-  signal-to-noise ratio against the float model.
-
-  --layers NAMES         these layers, comma separated, or "every": all of them at once; one at a time by default
-  --bits LIST            widths of the weights, such as 2..8 or 4,8; 8,7,6,5,4,3,2 by default
-  --activations 8|16|32  width of the quantised layers' inputs, 8
-  --range minmax|mse|quantile   how ranges of activations are chosen, minmax
-  --csv FILE             the table; cells that it holds already are not computed again
-  --chart FILE.svg       image AUROC as bars
-  --category NAME        one of several data sets`;
-
-export const options: OptionTable = {
-  layers: { type: 'string' },
-  bits: { type: 'string' },
-  activations: { type: 'string' },
-  range: { type: 'string' },
-  csv: { type: 'string' },
-  chart: { type: 'string' },
-  category: { type: 'string' },
-};
 
 type Row = Readonly<Record<(typeof COLUMNS)[number], string>>;
 const FIGURES = ['auroc', 'overlap', 'mapSnr'] as const;

@@ -30,54 +30,12 @@ import { AVERAGE_BITS, checkStudySettings, type StudySettings } from '../../stud
 import { SETTINGS_FILE } from '../../study/shapes.ts';
 import { modelFile, sharedFiles } from '../../study/sharedFiles.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, seedOf, UsageError } from '../arguments.ts';
+import { type Arguments, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
+import { findPhotographs, loadPhotographs, type Photographs } from '../penalty.ts';
 import { printLine, say } from '../print.ts';
 import { inputFiles, notice, withEngine } from '../session.ts';
-import { findPhotographs, loadPhotographs, type Photographs, printCell, studyOpener, studyRunner } from '../study.ts';
-import { readSettings, TRAINING_OPTIONS } from './fit.ts';
-
-export const usage = `raad study DATA... --out DIR
-  Runs every arm of the experiment on every data set and seed: float, the bit plans of HQS and of its controls at equal size,
-  a budget, each before and after recalibration, and two filters of the float map. All arms of a set and seed start from one
-  checkpoint and one data order. DATA are data sets or collections of them. What is finished is in DIR/cells.jsonl and is
-  not run again; study.md, study.csv and charts are written from it.
-
-  --seeds LIST           0,1,2
-  --arms LIST            ${ARMS.join(',')}
-  --average-bits N       mean width of the arm budget, 5
-  --map attention|ridge|cka --contribution separability|literal   how layers are scored
-  --recalibrate-iterations N --recalibrate-lr RATE   a tenth of the training; 1e-5
-  --penalty DIR          photographs for the penalty loss; generated pictures by default
-  --preset, --size, --resolution, --iterations, --batch, --lr   as in fit; the preset is quick by default
-  --tables               only write the tables anew
-  --markdown FILE        where the text goes, DIR/study.md
-  --redis URL            leave the cells to workers, which are started with raad study-worker; redis://host:port,
-                         the password in the address or in RAAD_REDIS_PASSWORD
-  --name NAME            tells studies in one Redis apart, study by default
-  --clear                remove what Redis has of an earlier study of this name`;
-
-/** Options that `study` and `run` share: of training, scoring and recalibration. */
-export const STUDY_OPTIONS: OptionTable = {
-  ...TRAINING_OPTIONS,
-  map: { type: 'string' },
-  contribution: { type: 'string' },
-  'recalibrate-iterations': { type: 'string' },
-  'recalibrate-lr': { type: 'string' },
-};
-
-export const options: OptionTable = {
-  out: { type: 'string' },
-  seeds: { type: 'string' },
-  arms: { type: 'string' },
-  'average-bits': { type: 'string' },
-  ...STUDY_OPTIONS,
-  tables: { type: 'boolean' },
-  markdown: { type: 'string' },
-  redis: { type: 'string' },
-  name: { type: 'string' },
-  clear: { type: 'boolean' },
-};
+import { printCell, studyOpener, studyRunner, studySettings } from '../study.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out');
@@ -256,23 +214,6 @@ async function coordinate(args: Arguments, { url, begin, ...options }: Coordinat
   } finally {
     await queue.close();
   }
-}
-
-/** Settings that `study` and `run` share. */
-export function studySettings(args: Arguments, preset: 'quick' | 'standard'): StudySettings {
-  const { seed: _, ...fit } = readSettings(args, preset);
-  const iterations = args.number('recalibrate-iterations');
-  const learningRate = args.number('recalibrate-lr');
-  const map = args.choice('map', ['attention', 'ridge', 'cka']);
-  const contribution = args.choice('contribution', ['separability', 'literal']);
-  return {
-    fit,
-    recalibration: {
-      ...(iterations !== undefined && { iterations }),
-      ...(learningRate !== undefined && { learningRate }),
-    },
-    scoring: { ...(map && { map }), ...(contribution && { contribution }) },
-  };
 }
 
 function list(args: Arguments, name: string, fallback: string): string[] {

@@ -8,27 +8,12 @@ import { cellId } from '../../study/cells.ts';
 import type { StudyStore } from '../../study/options.ts';
 import type { StudyRunner } from '../../study/runner.ts';
 import { photographPenalty } from '../../train/penalty.ts';
-import { type Arguments, type OptionTable, UsageError, wholeNumber } from '../arguments.ts';
+import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
+import { findPhotographs, loadPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
 import { notice, withEngine } from '../session.ts';
-import { findPhotographs, loadPhotographs, printCell, studyOpener, studyRunner } from '../study.ts';
-
-export const usage = `raad study-worker DATA... --redis URL
-  Takes cells of a study from the queue of raad study --redis, runs them on data sets of this machine, and gives their results
-  back, until Ctrl-C. Settings come with the cells; data sets that are missing here, or differ, are left to other workers.
-
-  --redis URL            redis://host:port; the password in the address or in RAAD_REDIS_PASSWORD
-  --name NAME            of the study, study by default
-  --penalty DIR          the photographs that the study was given, if it was
-  --lease SECONDS        when this worker is silent for so long, its cell is given to another, 60`;
-
-export const options: OptionTable = {
-  redis: { type: 'string' },
-  name: { type: 'string' },
-  penalty: { type: 'string' },
-  lease: { type: 'string' },
-};
+import { printCell, studyOpener, studyRunner } from '../study.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const url = args.text('redis');

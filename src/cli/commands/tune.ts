@@ -15,39 +15,9 @@ import { readText } from '../../node/files.ts';
 import { assertOutputs, assertWritable, writeAtomically } from '../../node/output.ts';
 import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../../train/fit.ts';
-import { type Arguments, type OptionTable, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
+import { type Arguments, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
-
-export const usage = `raad tune
-  Times the kernels' variants on this adapter and keeps the fastest for later runs. Let nothing else run meanwhile.
-
-  --size xs|s|m          network size, xs
-  --resolution PX        input side, 128
-  --batch N              images at once, 1
-  --bits LIST            detectors with weights of these widths too, such as 2..8; 8,4 by default, "none" for float alone
-  --activations 8|16|32  width of their activations, 8
-  --precision f32|f16    what the float detector and the teacher keep between Winograd's transforms; choices for both are kept; f32
-  --training             the training step too (batch 4 unless given)
-  --optimise speed|memory  what a choice is the least of: time, or bytes on the device and then time; the bytes of a detector
-                         are printed for both; speed
-  --again                measure what is known, too
-  --export FILE          write the choices there instead of the user's cache
-  --import FILE          take over choices from a file for this adapter, measure nothing`;
-
-export const options: OptionTable = {
-  size: { type: 'string' },
-  resolution: { type: 'string' },
-  batch: { type: 'string' },
-  bits: { type: 'string' },
-  activations: { type: 'string' },
-  precision: { type: 'string' },
-  training: { type: 'boolean' },
-  optimise: { type: 'string' },
-  again: { type: 'boolean' },
-  export: { type: 'string' },
-  import: { type: 'string' },
-};
 
 /** A graph whose nodes are tuned. */
 interface Subject {

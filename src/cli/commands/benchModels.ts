@@ -1,19 +1,16 @@
 import { stat } from 'node:fs/promises';
-import { renderSpecimen } from '../data/synthetic/generate.ts';
-import { Detector } from '../detector/detector.ts';
-import type { DetectorState } from '../detector/detectorState.ts';
-import { spin } from '../engine/sample.ts';
-import { type BenchCase, measure, type Timing } from '../measure/measure.ts';
-import { assertOutputs } from '../node/output.ts';
-import { metricsTable } from '../report/table.ts';
-import { type Arguments, readPrecision, UsageError, wholeNumber } from './arguments.ts';
-import { reportHead, writeJson } from './benchReport.ts';
-import { readModelFile } from './modelData.ts';
-import { printText } from './print.ts';
-import { inputFiles, MEASURING, withEngine } from './session.ts';
-
-/** Options of the other kinds of bench: a model file says them itself. */
-const OTHER_OPTIONS = ['size', 'resolution', 'batch', 'kernel', 'variants', 'svg', 'csv', 'trace', 'share'] as const;
+import { renderSpecimen } from '../../data/synthetic/generate.ts';
+import { Detector } from '../../detector/detector.ts';
+import type { DetectorState } from '../../detector/detectorState.ts';
+import { spin } from '../../engine/sample.ts';
+import { type BenchCase, measure, type Timing } from '../../measure/measure.ts';
+import { assertOutputs } from '../../node/output.ts';
+import { metricsTable } from '../../report/table.ts';
+import { type Arguments, readPrecision, UsageError, wholeNumber } from '../arguments.ts';
+import { reportHead, writeJson } from '../benchReport.ts';
+import { readModelFile } from '../modelData.ts';
+import { printText } from '../print.ts';
+import { inputFiles, MEASURING, withEngine } from '../session.ts';
 
 interface ModelTiming extends Timing {
   readonly fileBytes: number;
@@ -21,12 +18,13 @@ interface ModelTiming extends Timing {
   readonly deviceBytes: number;
 }
 
-/** `raad bench --model`: model files in turns, from an image on the host to its map on the host. */
-export async function runModelBench(args: Arguments, signal: AbortSignal): Promise<void> {
-  const option = OTHER_OPTIONS.find((name) => args.text(name) !== undefined);
-  const stray = args.positionals[0] ?? (option && `--${option}`);
-  if (stray) throw new UsageError(`${stray} does not go with --model.`, 'See `raad bench --help`.');
-  const files = args.texts('model');
+/** Model files in turns, from an image on the host to its map on the host. */
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const named = args.texts('model');
+  if (named.length > 0 && args.positionals.length > 0)
+    throw new UsageError(`${args.positionals[0]} does not go with --model.`, 'See `raad bench models --help`.');
+  const files = named.length > 0 ? named : args.positionals;
+  if (files.length === 0) throw new UsageError('bench models needs model files.', 'raad bench models MODEL...');
   const rounds = wholeNumber(args, 'rounds', 10, 1);
   const warmUp = wholeNumber(args, 'warm-up', 3, 0);
   const precision = readPrecision(args);

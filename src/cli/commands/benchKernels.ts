@@ -1,6 +1,6 @@
-import type { Engine } from '../engine/engine.ts';
-import { WEIGHT_BITS } from '../formats/weightCodes.ts';
-import { convOutput } from '../kernels/conv2dShape.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
+import { convOutput } from '../../kernels/conv2dShape.ts';
 import {
   BENCH_KERNELS,
   type BenchKernel,
@@ -11,36 +11,34 @@ import {
   type SkippedVariant,
   shapeText,
   variantNames,
-} from '../measure/kernels.ts';
-import { measurePeaks, type Peaks } from '../measure/peak.ts';
-import { boundOf, peakOf } from '../measure/roofline.ts';
-import { assertOutputs, writeAtomically } from '../node/output.ts';
-import { barChart } from '../report/barChart.ts';
-import { toCsv } from '../report/csv.ts';
-import { metricsTable } from '../report/table.ts';
-import { type Arguments, readPrecision, readWidths, UsageError, wholeNumber } from './arguments.ts';
-import { gigas, peaksText, reportHead, writeJson } from './benchReport.ts';
-import { printText } from './print.ts';
-import { inputFiles, MEASURING, notice, withEngine } from './session.ts';
-
-/** Options that go with --kernel only. */
-export const KERNEL_OPTIONS = ['bits', 'shape', 'activations', 'group-size', 'csv'] as const;
-/** Options of suites, which --kernel does not take. */
-const SUITE_OPTIONS = ['size', 'resolution', 'batch', 'trace', 'share'] as const;
+} from '../../measure/kernels.ts';
+import { measurePeaks, type Peaks } from '../../measure/peak.ts';
+import { boundOf, peakOf } from '../../measure/roofline.ts';
+import { assertOutputs, writeAtomically } from '../../node/output.ts';
+import { barChart } from '../../report/barChart.ts';
+import { toCsv } from '../../report/csv.ts';
+import { metricsTable } from '../../report/table.ts';
+import { type Arguments, readPrecision, readWidths, UsageError, wholeNumber } from '../arguments.ts';
+import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
+import { printText } from '../print.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
 
 const STORAGES = ['u8', 'f16', 'f32'] as const;
 /** The largest layers of PDN-S and PDN-XS at 128 px. */
 const DEFAULT_SHAPES = ['1,128,62,62:256,4,4', '1,32,62,62:64,4,4'];
 
-/** `raad bench --kernel`: variants on shapes of one's own. */
-export async function runKernelBench(args: Arguments, signal: AbortSignal): Promise<void> {
-  const unusable = SUITE_OPTIONS.find((name) => args.text(name) !== undefined);
-  if (args.positionals.length > 0 || unusable || args.flag('isolated'))
+/** Variants on shapes of one's own. */
+export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  const named = args.text('kernel');
+  const [names, stray] = named === undefined ? args.positionals : [named, args.positionals[0]];
+  if (names === undefined)
+    throw new UsageError('bench kernels needs conv2d, qconv2d or both.', 'raad bench kernels conv2d,qconv2d');
+  if (stray !== undefined)
     throw new UsageError(
-      `${args.positionals[0] ?? `--${unusable ?? 'isolated'}`} does not go with --kernel.`,
-      'See `raad bench --help`.',
+      `${stray} does not go with ${named === undefined ? names : '--kernel'}.`,
+      'See `raad bench kernels --help`.',
     );
-  const chosen = readOptions(args);
+  const chosen = readOptions(args, names);
   const [csv, json, svg] = ['csv', 'json', 'svg'].map((name) => args.text(name));
   await assertOutputs([csv, json, svg], inputFiles(args));
   await withEngine(
@@ -66,10 +64,10 @@ export async function runKernelBench(args: Arguments, signal: AbortSignal): Prom
   );
 }
 
-function readOptions(args: Arguments): Omit<KernelBenchOptions, 'onSkip' | 'signal'> {
-  const kernels = readNames('kernel', args.text('kernel')!, BENCH_KERNELS);
+function readOptions(args: Arguments, names: string): Omit<KernelBenchOptions, 'onSkip' | 'signal'> {
+  const kernels = readNames(args.text('kernel') === undefined ? 'the kernel' : '--kernel', names, BENCH_KERNELS);
   const shapes = (args.texts('shape').length > 0 ? args.texts('shape') : DEFAULT_SHAPES).map(readShape);
-  const activations = readNames('activations', args.text('activations') ?? 'u8', STORAGES);
+  const activations = readNames('--activations', args.text('activations') ?? 'u8', STORAGES);
   const bits = readWidths('bits', args.text('bits') ?? '8,4', WEIGHT_BITS);
   const groupSize = args.number('group-size');
   if (groupSize !== undefined) assertGroups(groupSize, shapes);
@@ -87,10 +85,10 @@ function readOptions(args: Arguments): Omit<KernelBenchOptions, 'onSkip' | 'sign
   };
 }
 
-function readNames<T extends string>(option: string, text: string, known: readonly T[]): T[] {
+function readNames<T extends string>(what: string, text: string, known: readonly T[]): T[] {
   const names = text.split(',').map((name) => {
     const found = known.find((each) => each === name);
-    if (!found) throw new UsageError(`--${option} ${name} is not known.`, `Use some of: ${known.join(', ')}.`);
+    if (!found) throw new UsageError(`${what} ${name} is not known.`, `Use some of: ${known.join(', ')}.`);
     return found;
   });
   return [...new Set(names)];

@@ -1,0 +1,26 @@
+import type { RgbImage } from '../data/image.ts';
+import type { Detector, Prediction } from '../detector/detector.ts';
+import { encodePng } from '../node/images.ts';
+import { writeAtomically } from '../node/output.ts';
+import { renderHeatmap } from '../report/heatmap.ts';
+import { heatmapRange } from '../report/range.ts';
+import { verdictOf } from './verdict.ts';
+
+/** Draws a prediction into a file. @throws UserError */
+export async function writeHeatmap(file: string, ...drawn: Parameters<typeof drawHeatmap>): Promise<void> {
+  await writeAtomically(file, await drawHeatmap(...drawn));
+}
+
+/** A prediction as PNG: score, verdict, map with colour bar and contour. */
+export async function drawHeatmap(
+  title: string,
+  image: RgbImage,
+  prediction: Prediction,
+  { state }: Detector,
+  mask?: Uint8Array,
+): Promise<Uint8Array> {
+  const { map, score } = prediction;
+  const verdict = verdictOf(prediction);
+  const optional = { ...(verdict && { verdict }), ...(mask && { mask }) };
+  return encodePng(renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional }));
+}

@@ -1,0 +1,72 @@
+import { ALPHA, CATEGORY, checkpointOptions, DRY_RUN, FOLDERS, GOOD, trainingOptions } from './options.ts';
+import type { Command } from './table.ts';
+
+const demo: Command = {
+  name: 'demo',
+  purpose: 'learn',
+  summary: 'generate images, learn, evaluate, draw: all of it in a minute or two',
+  synopsis: '',
+  about: ['Generates inspection images, learns from the good ones, evaluates, predicts one and draws a contact sheet.'],
+  options: {
+    part: { value: 'bracket|biscuit|denim', text: 'what is inspected', fallback: 'biscuit' },
+    iterations: { value: 'N', text: 'training steps', fallback: '150' },
+    out: { value: 'DIR', text: 'where everything goes', fallback: 'demo' },
+  },
+  load: () => import('../commands/demo.ts'),
+};
+
+const generate: Command = {
+  name: 'generate',
+  purpose: 'learn',
+  summary: 'write a data set of generated inspection images',
+  synopsis: '-o DIR',
+  about: ['Writes a data set of generated (not photographed) inspection images in the layout of MVTec AD.'],
+  options: {
+    output: { short: 'o', value: 'DIR', text: 'where the images go' },
+    part: { value: 'bracket|biscuit|denim', text: 'what is inspected', fallback: 'bracket' },
+    train: { value: 'N', text: 'good images to learn from', fallback: '200' },
+    'test-good': { value: 'N', text: 'good images to test', fallback: '40' },
+    'test-per-defect': { value: 'N', text: 'defective images of each kind', fallback: '15' },
+    resolution: { value: 'PX', text: 'side of the square images', fallback: '256' },
+    seed: { value: 'N', text: 'what the images are made from', fallback: '0' },
+    force: { text: 'replace images that are there; without it, only those of equal settings' },
+  },
+  load: () => import('../commands/generate.ts'),
+};
+
+const data: Command = {
+  name: 'data',
+  purpose: 'learn',
+  summary: 'show how a data set is read, and what is left out',
+  synopsis: 'DATA',
+  about: [
+    'What fit, eval and run would read of a data set: images, kinds of defects, the masks that match them, and everything that is left out, with its reason. Headers of all files are looked at; no GPU is needed.',
+  ],
+  options: { ...FOLDERS, category: CATEGORY, json: { text: 'every file by name' } },
+  load: () => import('../commands/data.ts'),
+};
+
+const fit: Command = {
+  name: 'fit',
+  purpose: 'learn',
+  summary: 'learn from images of good parts',
+  synopsis: 'DATA -o MODEL.safetensors',
+  about: [
+    'Learns from the good parts of a data set: MVTec AD, LOCO or 3D layout, VisA, or a folder of images. A folder of several data sets gives a model each: -o is then a folder.',
+  ],
+  options: {
+    output: { short: 'o', value: 'MODEL.safetensors', text: 'where the model goes' },
+    good: GOOD,
+    category: CATEGORY,
+    ...trainingOptions('standard'),
+    seed: { value: 'N', text: 'of weights, order and split of the images', fallback: '0' },
+    teacher: { value: 'FILE', text: 'PDN weights as safetensors; those of the package by default' },
+    alpha: ALPHA,
+    ...checkpointOptions('MODEL.safetensors'),
+    log: { value: 'FILE', text: 'losses as JSON lines' },
+    ...DRY_RUN,
+  },
+  load: () => import('../commands/fit.ts'),
+};
+
+export const LEARN: readonly Command[] = [demo, generate, data, fit];
