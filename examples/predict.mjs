@@ -7,7 +7,7 @@ import { Engine, encodePng, openDevice, readBytes, readImage, writeAtomically } 
 const [model = 'model.safetensors', file = 'photo.jpg', output = 'heatmap.png'] = process.argv.slice(2);
 const { device, close } = await openDevice();
 const engine = new Engine({ device });
-const detector = await loadDetector(engine, await readBytes(model), model);
+const detector = await loadDetector(engine, await readBytes(model), { name: model });
 const image = await readImage(file);
 const { score, isAnomalous, map } = await detector.predict(image);
 console.log(`score ${score.toFixed(4)}, ${isAnomalous ? 'anomalous' : 'normal'}`);

@@ -13,7 +13,7 @@ if (!dataset) throw new Error('there is no data set');
 const { device, close } = await openDevice();
 const engine = new Engine({ device });
 const bytes = await readBytes(model);
-const detector = await loadDetector(engine, bytes, model);
+const detector = await loadDetector(engine, bytes, { name: model });
 // The split that the model was trained with.
 const split = splitHeldOut(dataset, detector.state.provenance.seed);
 /** @param {readonly string[]} paths */
