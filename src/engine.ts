@@ -65,7 +65,7 @@ export type { Dispatch, Plan, PlanParts, Step, TypedArray } from './engine/plan.
 export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
 export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
-export { type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
+export { type Optimise, type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';

@@ -4,8 +4,10 @@ import { fractalNoise, gradientNoise } from './synthetic/noise.ts';
 
 /** Kinds of defects that are planted on images of good parts. */
 export const PLANTED_DEFECTS = ['cutPaste', 'texture', 'scratch'] as const;
+/** A kind of defect that is planted into images of good parts. */
 export type PlantedDefect = (typeof PLANTED_DEFECTS)[number];
 
+/** An image with a planted defect, and where that is. */
 export interface PlantedImage {
   readonly image: RgbImage;
   /** [height, width], 1 where the image has been changed. */

@@ -5,6 +5,7 @@ import type { Detector, RawMaps } from './detector.ts';
 import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
 
+/** How a detector is calibrated on held-out images. */
 export interface CalibrateOptions {
   /** Wanted false-alarm rate of the threshold. */
   readonly alpha?: number | undefined;

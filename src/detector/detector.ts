@@ -14,6 +14,7 @@ import { ImageChain } from './imageChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
 
+/** What a detector says of an image. */
 export interface Prediction {
   /** Maximum of the map: higher is more anomalous. */
   readonly score: number;
@@ -35,6 +36,7 @@ export interface RawMaps {
   readonly autoencoder: Float32Array;
 }
 
+/** How a detector's networks are compiled. */
 export interface DetectorOptions {
   /** Runs a quantised detector in float with rounded values, as training sees it, instead of on integers. */
   readonly simulate?: boolean;
@@ -186,7 +188,7 @@ export class Detector {
   /**
    * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
    * the next.
-   * @param options.inFlight how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
+   * @param options `inFlight`: how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
    * @throws UserError at the first image that {@link predict} refuses
    */
   async *predictEach(

@@ -28,6 +28,7 @@ export interface Provenance {
   readonly [key: string]: string | number;
 }
 
+/** All that a model file holds of a detector: values of the host. */
 export interface DetectorState {
   readonly networks: Networks;
   readonly quantiles: MapQuantiles;

@@ -72,6 +72,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
   return writeChecked(tensors, { format: DETECTOR_FORMAT, version: String(MODEL_VERSION), sections });
 }
 
+/** How a model file is read and its detector compiled. */
 export interface LoadOptions extends DetectorOptions, ReadOptions {
   /** The file's name, shown in messages; by default that of the source. */
   readonly name?: string;

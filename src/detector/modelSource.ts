@@ -3,6 +3,7 @@ import { UserError } from '../errors.ts';
 /** Where a model file's bytes come from: they themselves, a file of the user's, an answer of a server or its address. */
 export type ModelSource = Uint8Array | ArrayBuffer | Blob | Response | URL | string;
 
+/** How a source is read. */
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** @param total bytes, undefined where a server does not say */

@@ -12,6 +12,7 @@ export interface EncodeBindings {
   readonly score?: GPUBuffer;
 }
 
+/** Sizes of the images that are encoded, in pixels. */
 export interface EncodeSizes {
   readonly width: number;
   readonly height: number;

@@ -15,6 +15,7 @@ import { calibrate } from './calibrate.ts';
 import { checkAlpha } from './conformal.ts';
 import { Detector } from './detector.ts';
 
+/** How far a quantisation is. */
 export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {
   readonly phase: CalibrationProgress['phase'] | 'calibrate';
 }
@@ -31,6 +32,7 @@ export interface ApplyPlanOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A float detector, and the images that ranges are taken from. */
 export interface PrepareQuantisationOptions extends PreparationSettings {
   /** A float detector. */
   readonly detector: Detector;

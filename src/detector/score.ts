@@ -15,7 +15,7 @@ export function checkMap(map: ArrayLike<number>, name = 'anomaly'): void {
     );
 }
 
-/** The score of a map, its maximum: every score of a detector comes from here. @throws UserError as {@link checkMap} */
+/** The score of a map, its maximum: every score of a detector comes from here. @throws UserError for one with values that are not finite */
 export function mapScore(map: ArrayLike<number>, name?: string): number {
   checkMap(map, name);
   let best = Number.NEGATIVE_INFINITY;

@@ -33,6 +33,7 @@ export interface DoctorKnowledge {
   readonly smokeTests: readonly SmokeTest[];
 }
 
+/** What the doctor checks. */
 export interface DoctorOptions {
   /** All rows of the table by all variants, large shapes included; by default rows that cover every variant. */
   readonly full?: boolean;
@@ -46,6 +47,7 @@ export interface DoctorOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How far the doctor is. */
 export interface DoctorProgress {
   readonly done: number;
   readonly total: number;
@@ -66,6 +68,7 @@ export interface VariantHealth {
   readonly worstCase: string;
 }
 
+/** A case that a variant got wrong. */
 export interface DoctorFailure {
   /** The variants that computed it, outermost first, as `op/variant > op/variant`. */
   readonly path: string;
@@ -77,6 +80,7 @@ export interface DoctorFailure {
 /** `healthy`: everything is right. `limited`: what is wrong is excluded, and every op has another variant. `unfit`: not so. */
 export type Verdict = 'healthy' | 'limited' | 'unfit';
 
+/** What the doctor found. */
 export interface DoctorReport {
   /** @see adapterIdentity */
   readonly adapter: string;

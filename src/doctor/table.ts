@@ -157,6 +157,7 @@ function convDifferences(
 const stateAt = (step: number): Node =>
   new Parameter('state', { shape: [4], dtype: 'u32' }, Uint32Array.of(step, 0, 0, 0)).node;
 
+/** The rows that the doctor and the tests run: ops with the shapes and attributes that their variants treat differently. */
 export const table: readonly Case[] = [
   conv(1, 3, 9, 9, 8, 4),
   conv(2, 3, 13, 11, 5, 4, { relu: true }),

@@ -29,6 +29,7 @@ export interface TestSource {
   load(index: number): Promise<{ readonly image: RgbImage; readonly truth?: GroundTruth }>;
 }
 
+/** The result of one image. */
 export interface ImageResult {
   readonly name: string;
   readonly defect: string;
@@ -46,6 +47,7 @@ export interface Overlap {
   readonly areas: readonly number[];
 }
 
+/** Metrics of one kind of defect against the good images. */
 export interface DefectMetrics {
   readonly defect: string;
   readonly images: number;
@@ -71,6 +73,7 @@ export interface Metrics {
   readonly defects: readonly DefectMetrics[];
 }
 
+/** Metrics over a set of images, and the result of each. */
 export interface Evaluation {
   readonly metrics: Metrics;
   readonly results: readonly ImageResult[];
@@ -80,6 +83,7 @@ export interface Evaluation {
   readonly leftOut: readonly string[];
 }
 
+/** A detector and the images that it is measured on. */
 export interface EvaluateOptions {
   readonly detector: Detector;
   readonly source: TestSource;
@@ -96,6 +100,7 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
+/** An image with its prediction and its truth. */
 export interface EvaluatedImage {
   readonly name: string;
   readonly defect: string;

@@ -22,6 +22,7 @@ export interface SensitivityCell {
   readonly mapSnr: number | undefined;
 }
 
+/** Which layers are quantised to which widths, and on which images that is measured. */
 export interface SensitivityOptions {
   readonly detector: Detector;
   readonly train: ImageSource;

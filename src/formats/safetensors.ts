@@ -8,11 +8,13 @@ export type TensorData = Float32Array | Uint32Array | Uint8Array;
 /** What can be written: bits of half floats too, which are read back as numbers. */
 export type WritableData = TensorData | Uint16Array;
 
+/** A tensor as a file holds it. */
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly data: TensorData;
 }
 
+/** A tensor that can be written to a file. */
 export interface WritableTensor {
   readonly shape: readonly number[];
   readonly data: WritableData;
@@ -27,6 +29,7 @@ const bytesOf = (tensor: Written): Uint8Array => {
   return new Uint8Array(buffer, byteOffset, byteLength);
 };
 
+/** The contents of a safetensors file. */
 export interface TensorFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata: Readonly<Record<string, string>>;

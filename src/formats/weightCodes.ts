@@ -3,6 +3,7 @@ import { roundHalfEven } from './half.ts';
 
 /** Bit-widths of quantised weights. */
 export const WEIGHT_BITS = [2, 3, 4, 5, 6, 7, 8] as const;
+/** A width of integer weights. */
 export type WeightBits = (typeof WEIGHT_BITS)[number];
 
 /** Smallest and largest code of a width. 8 bits leave out -128, so that products of two codes and their sums stay symmetric. */
@@ -18,19 +19,20 @@ export function codeOffset(bits: WeightBits): number {
   return bits === 2 ? 0.5 : 0;
 }
 
-/** Convolution weights as codes and scales: w = scale * (code + {@link codeOffset}). */
+/** Convolution weights as codes and scales: w = scale * (code + `codeOffset(bits)`). */
 export interface QuantisedWeights {
   /** [CO, CI, KH, KW] */
   readonly shape: readonly number[];
   readonly bits: WeightBits;
   /** Input channels that share a scale; CI: one scale per output channel. */
   readonly groupSize: number;
-  /** In the order of the weights, within {@link codeRange}. */
+  /** In the order of the weights, within `codeRange(bits)`. */
   readonly codes: Int8Array;
   /** [CO, CI / groupSize] */
   readonly scales: Float32Array;
 }
 
+/** How weights become codes. */
 export interface WeightQuantiser {
   readonly bits: WeightBits;
   /** Input channels that share a scale; absent: all, so one scale per output channel. */

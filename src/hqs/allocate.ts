@@ -12,6 +12,7 @@ import type { LayerScore } from './scores.ts';
  * `random` draws it, `ompq` takes the scores of {@link ompqScores}, `uniform` knows none.
  */
 export const ALLOCATIONS = ['hqs', 'uniform', 'reversed', 'ompq', 'random'] as const;
+/** HQS, or one of the controls that it is compared with at equal size. */
 export type AllocationMethod = (typeof ALLOCATIONS)[number];
 
 /** A bound on the weights of all layers together, without biases. */
@@ -24,6 +25,7 @@ export type SizeLimit =
 /** How widths are chosen. */
 export const ALLOCATION_MODES = ['psi', 'budget'] as const;
 
+/** How widths are found for the layers of some networks. */
 export interface AllocateOptions {
   readonly networks: Networks;
   /**
@@ -59,6 +61,7 @@ export interface AllocationRow extends LayerScore {
   readonly bytes: number;
 }
 
+/** A bit plan, and how it came about. */
 export interface Allocation {
   readonly plan: BitPlan;
   readonly rows: readonly AllocationRow[];

@@ -35,6 +35,7 @@ export interface LayerScore {
   readonly high: number;
 }
 
+/** On which images layers are scored, and how. */
 export interface ScoreOptions {
   readonly detector: Detector;
   /** Normal images to score on, best ones that the detector was not trained on. */

@@ -9,6 +9,7 @@ import { UserError } from '../errors.ts';
 import { quantisedStatistics } from '../quantization/prepare.ts';
 import type { ImportedDetector } from './detector.ts';
 
+/** An imported detector, and the images that supply what its files lack. */
 export interface CalibrateImportedOptions extends Omit<CalibrateOptions, 'train'> {
   readonly engine: Engine;
   readonly imported: ImportedDetector;

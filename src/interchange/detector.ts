@@ -26,6 +26,7 @@ export interface ImportedDetector {
   readonly hasQuantiles: boolean;
 }
 
+/** What files of a detector do not say themselves. */
 export interface ImportOptions {
   /** `exact` by default; `anomalib` and `reference` for maps as those programs place them. */
   readonly placement?: Placement;

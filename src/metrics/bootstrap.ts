@@ -6,6 +6,7 @@ export interface Interval {
   readonly high: number;
 }
 
+/** How often is resampled, and which interval is wanted. */
 export interface BootstrapOptions {
   readonly seed?: number;
   /** Resamplings; 1000. */

@@ -36,6 +36,7 @@ export interface OverlapCurve {
   readonly overlap: readonly number[];
 }
 
+/** How well maps tell defective pixels from others. */
 export interface PixelMetrics {
   /** Over all pixels pooled; undefined when no pixel is anomalous, or all are. */
   readonly pixel: BinaryMetrics | undefined;
@@ -304,7 +305,7 @@ function tieMetrics({ scores, ends, above, equal }: Ties, normal: number): Binar
   return { auroc: area / (positives * normal), ap, f1Max, f1Threshold };
 }
 
-/** {@link PixelPool.metrics} of some images. */
+/** Metrics over the pixels of some images, which are pooled. */
 export function pixelMetrics(images: readonly ScoredMap[]): PixelMetrics | undefined {
   const pool = new PixelPool();
   for (const image of images) pool.add('', image);

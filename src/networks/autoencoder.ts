@@ -41,7 +41,7 @@ export class Autoencoder {
   readonly encoder: readonly ConvParameters[];
   readonly decoder: readonly ConvParameters[];
 
-  /** @param side input side in pixels @throws UserError unless it {@link isSide} */
+  /** @param side input side in pixels @throws UserError unless it is a multiple of 64 from 128 to 4096 */
   constructor(size: PdnSize, side: number, cells = pdnOutputSide(side), name = 'autoencoder') {
     if (!isSide(side))
       throw new UserError(`resolution ${side} cannot be used.`, `It has to be ${SIDES}: 128, 192, 256, 320, ...`);

@@ -69,6 +69,7 @@ export class Networks {
   }
 }
 
+/** The number of values in some parameters. */
 export function parameterCount(parameters: readonly Parameter[]): number {
   return parameters.reduce((sum, parameter) => sum + elements(parameter.type), 0);
 }

@@ -7,6 +7,7 @@ import { sliceOuter } from '../kernels/slice.ts';
 
 /** PDN-S and PDN-M are EfficientAD's; PDN-XS is ours, for phones, browsers and machines without a GPU. */
 export type PdnSize = 'xs' | 's' | 'm';
+/** The sizes that a PDN has. */
 export const PDN_SIZES: readonly PdnSize[] = ['xs', 's', 'm'];
 
 /** What lies around the input of a PDN's layers: nothing, or zeros that keep a cell for every 4 pixels up to the border. */
@@ -67,6 +68,7 @@ export function pdnOutputSide(side: number, padding: Padding = 'none'): number {
   return n - 3;
 }
 
+/** Which output channels of a PDN are computed. */
 export interface ForwardOptions {
   /** Only these output channels of the last layer are computed. */
   readonly channels?: { readonly start: number; readonly count: number };
@@ -157,7 +159,7 @@ export class Pdn {
     return y;
   }
 
-  /** The last convolution over a {@link trunk}'s output, which no size pads. */
+  /** The last convolution over the output of `trunk`, which no size pads. */
   head(trunk: Node, { channels }: ForwardOptions = {}): Node {
     const last = this.convolutions.length - 1;
     const { weight, bias } = this.convolutions[last]!;

@@ -45,6 +45,7 @@ async function enumerate(): Promise<AdapterEntry[]> {
   }
 }
 
+/** Which adapter is opened, and how. */
 export interface OpenDeviceOptions {
   /** `gpu`, `lavapipe`, `swiftshader`, or a part of the adapter's name. `RAAD_ADAPTER` by default, else the best there is. */
   readonly adapter?: string;

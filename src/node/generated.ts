@@ -9,6 +9,7 @@ import { assertOutputs, writeAtomically } from './output.ts';
 /** Beside the images: the settings that they were generated with, by which they are known as generated. */
 const MARK = 'generated.json';
 
+/** What writing a generated data set may replace, and whom it tells. */
 export interface WriteInspectionSetOptions {
   /** Called after each image with the number written. */
   readonly onImage?: (done: number) => void;

@@ -20,6 +20,7 @@ import { checkCellResult, GALLERY, RUN_RECORD, STEP_RECORD } from '../study/shap
 import { readJson, writeJson } from './jsonFile.ts';
 import { writeAtomically } from './output.ts';
 
+/** What a run of RAAD's three steps works on, and where it keeps its files. */
 export interface RunOptions {
   /** Runs the cells; its store has to be in the run's folder for the run to be continued. */
   readonly runner: StudyRunner;

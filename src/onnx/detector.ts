@@ -12,9 +12,10 @@ function perChannel(name: string, values: readonly number[]): Parameter {
 
 /**
  * A detector as ONNX (opset 17); a quantised one in the standard QDQ form: every quantised layer reads its input through
- * QuantizeLinear and DequantizeLinear, and its weights, 8-bit integers whatever their width, through DequantizeLinear. Input `image` [batch, 3, side, side]: RGB in 0..1, already resized; its normalisation is
- * part of the graph. Outputs `map`, `student_teacher`, `autoencoder` [batch, 1, cells, cells]: the combined map and the two
- * raw ones. Size, threshold and placement stand in the metadata; the score of an image is the largest value of the map.
+ * QuantizeLinear and DequantizeLinear, and its weights, 8-bit integers whatever their width, through DequantizeLinear.
+ *
+ * The input `image`, `[batch, 3, side, side]`, is RGB in 0..1, resized; its normalisation is part of the graph. The outputs `map`,
+ * `student_teacher` and `autoencoder`, `[batch, 1, cells, cells]`, are the combined map and the two raw ones. Size, threshold and placement stand in the metadata; the score of an image is the largest value of the map.
  * @param inspect adds the integers that each quantised layer reads as outputs `LAYER.codes`
  * @returns the bytes of a `.onnx` file
  */

@@ -114,6 +114,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
+/** How a graph is written as an ONNX model. */
 export interface ExportOptions {
   /** Layers that are written with quantised inputs and weights (QDQ). */
   readonly quantisation?: Quantisation;

@@ -36,9 +36,9 @@ function activationCodes({ plan, input }: QuantisedLayer) {
 
 /**
  * The graph for training and for evaluation in float: every convolution of a quantised layer reads its input and its weights
- * through {@link fakeQuantise}, at the places where the integer graph quantises, so that both agree. Inputs without a static
+ * through `fakeQuantise`, at the places where the integer graph quantises, so that both agree. Inputs without a static
  * quantiser (half floats, dynamic ranges) stay float.
- * @param roots a graph over float weights, such as {@link anomalyMaps}'
+ * @param roots a graph over float weights, such as that of a detector's maps
  */
 export function fakeQuantizeGraph(roots: readonly Node[], quantisation: Quantisation, scales: LearnableScales): Node[] {
   const weights = new Map<string, Node>();

@@ -18,6 +18,7 @@ export interface ContactSheetRow {
   readonly verdict: Verdict;
 }
 
+/** How a contact sheet is drawn. */
 export interface ContactSheetOptions {
   readonly threshold: number;
   /** Map value of the coldest colour. */

@@ -4,6 +4,7 @@ import { Canvas, fitText, type Rgb, resample, resizeImage, THEME } from './canva
 import { INFERNO, ticks } from './colormap.ts';
 import { BASELINE, textWidth } from './font.ts';
 
+/** What a score says of an image, by the detector's threshold. */
 export type Verdict = 'normal' | 'anomalous';
 
 /** An anomaly map and the picture it belongs to. */

@@ -38,6 +38,7 @@ const RULES = {
   locations: { postprocess: 'locations' },
 } as const satisfies Readonly<Record<string, ArmRule>>;
 
+/** The name of an arm of the study. */
 export type Arm = keyof typeof RULES;
 
 /** All arms, in the order in which they are run. */

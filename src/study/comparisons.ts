@@ -89,7 +89,7 @@ class WeightedAuroc {
 }
 
 /**
- * Paired difference of two arms, by the names that {@link armName} gives: both are scored on the same resampled test images, in every set and seed that has both.
+ * Paired difference of two arms, by their names in results (`armName`): both are scored on the same resampled test images, in every set and seed that has both.
  * @returns undefined when no set has both
  */
 export function compareArms(results: readonly CellResult[], a: string, b: string): Comparison | undefined {

@@ -22,6 +22,7 @@ export interface StudyStore {
   save(name: string, bytes: Uint8Array): Promise<void>;
 }
 
+/** What the cells of a study run with. */
 export interface StudyOptions {
   readonly engine: Engine;
   readonly settings: StudySettings;

@@ -11,7 +11,7 @@ export interface StudySettings {
   /** How `hqs` and its controls score layers and choose widths. */
   readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
   readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits' | 'limit'>;
-  /** Mean width of the arm `budget`; {@link AVERAGE_BITS}. */
+  /** Mean width of the arm `budget`; 5 by default. */
   readonly averageBits?: number;
 }
 

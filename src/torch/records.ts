@@ -18,6 +18,7 @@ export interface StoredTensorRecord {
 /** A tensor, or what something that is not known here would have made of what is there. */
 export type TensorRecord = StoredTensorRecord | { readonly foreign: string };
 
+/** A setting that a file of PyTorch holds beside its tensors. */
 export type Setting = boolean | number | string;
 
 /** What is under names in a file. A file that repeats its values endlessly ends here. */

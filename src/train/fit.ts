@@ -41,10 +41,12 @@ export const PRESETS: Readonly<Record<'quick' | 'standard' | 'paper', FitSetting
 /** Share of the iterations after which the learning rate is a tenth. */
 const DECAY_FROM = 0.95;
 
+/** How far a training is. */
 export interface FitProgress extends Omit<TrainingProgress, 'phase'> {
   readonly phase: TrainingProgress['phase'] | 'calibrate';
 }
 
+/** What a detector is trained on, and how. */
 export interface FitOptions extends TrainingControl {
   readonly engine: Engine;
   readonly settings: FitSettings;

@@ -25,6 +25,7 @@ import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
 import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 
+/** What defines a recalibration. */
 export interface RecalibrateSettings {
   /** A tenth of the detector's own training by default. */
   readonly iterations: number;
@@ -60,6 +61,7 @@ export interface RecalibrateQuantisedOptions extends TrainOnOptions {
   readonly quantised: Detector;
 }
 
+/** How far a recalibration is. */
 export interface RecalibrateProgress extends Omit<TrainingProgress, 'phase'> {
   readonly phase: TrainingProgress['phase'] | QuantizeProgress['phase'];
 }

@@ -1,16 +1,6 @@
 import { pageFolder, servePage } from '../../node/page.ts';
-import { type Arguments, type OptionTable, UsageError } from '../arguments.ts';
+import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
-
-export const usage = `raad web
-  Serves the page that comes with the package to browsers on this machine: inspect pictures with a model, teach one, check and
-  measure the browser's adapter. Pictures stay in the browser. Ctrl-C ends it.
-
-  --port N               8421 by default; 0: any that is free`;
-
-export const options: OptionTable = {
-  port: { type: 'string' },
-};
 
 const PORT = 8421;
 const LAST_PORT = 65535;

@@ -99,4 +99,15 @@ const report: Command = {
   load: () => import('../commands/report.ts'),
 };
 
-export const INSPECT: readonly Command[] = [predict, evaluation, attention, bias, info, report];
+const web: Command = {
+  name: 'web',
+  purpose: 'inspect',
+  summary: 'inspect, teach and check in a browser on this machine',
+  synopsis: '',
+  about: [
+    "Serves the page that comes with the package to browsers on this machine: inspect pictures with a model, teach one, check and measure the browser's adapter. Pictures stay in the browser. Ctrl-C ends it.",
+  ],
+  options: { port: { value: 'N', text: 'where it is served, 0: any that is free', fallback: '8421' } },
+};
+
+export const INSPECT: readonly Command[] = [predict, evaluation, attention, bias, info, report, web];

@@ -124,6 +124,7 @@ export function renderSpecimen(part: PartName, defect: string | undefined, seed:
   return render(defect, seed, size);
 }
 
+/** What a generated data set is of, and how many images it has. */
 export interface InspectionSetOptions {
   readonly part: PartName;
   readonly seed: number;
@@ -137,6 +138,7 @@ export interface InspectionSetOptions {
   readonly testPerDefect: number;
 }
 
+/** A generated image, with its place in the data set. */
 export interface InspectionSample {
   readonly split: 'train' | 'test';
   /** A name of `defectNames`, or `good`. */
