@@ -438,7 +438,7 @@ describe('the bench', () => {
     [['--kernel', 'qconv2d', '--group-size', '6'], /--group-size 6 does not divide 128 input channels/],
     [
       ['--kernel', 'qconv2d', '--variants', 'magic'],
-      /no variant 'magic'. qconv2d has rows, lanes, .*matrix4x4, .*tile, direct/,
+      /no variant 'magic'. qconv2d has .*rows, lanes, .*matrix4x4, .*tile, direct/,
     ],
     [['--kernel', 'qconv2d', 'layers'], /layers does not go with --kernel/],
     [['--kernel', 'qconv2d', '--size', 's'], /--size does not go with --kernel/],

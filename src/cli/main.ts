@@ -5,6 +5,7 @@ import { UserError } from '../errors.ts';
 import { ownVersion } from '../node/version.ts';
 import { parseArguments, UsageError } from './arguments.ts';
 import { commandHelp, fullHelp, overview } from './help.ts';
+import { LOADERS } from './load.ts';
 import { printLine, printText, say, sayText } from './print.ts';
 import { type Chosen, COMMANDS, chooseCommand } from './tables/all.ts';
 
@@ -50,7 +51,7 @@ async function main(argv: readonly string[]): Promise<number> {
       say(...(name === 'SIGINT' ? ['', 'stopping; press Ctrl-C again to stop at once'] : [`stopping on ${name}`]));
     });
   // What a command consists of may lack a package: that is one sentence, too.
-  const { run } = await chosen.command.load();
+  const { run } = await LOADERS[chosen.command.name]!();
   await run(args, interrupt.signal);
   return 0;
 }

@@ -26,7 +26,6 @@ const running: Command = {
     ...studyOptions('standard'),
     ...DRY_RUN,
   },
-  load: () => import('../commands/run.ts'),
 };
 
 const quantize: Command = {
@@ -49,7 +48,6 @@ const quantize: Command = {
     ...DATASET,
     alpha: OWN_ALPHA,
   },
-  load: () => import('../commands/quantize.ts'),
 };
 
 const allocating: Command = {
@@ -90,7 +88,6 @@ const allocating: Command = {
     chart: { value: 'FILE.svg', text: 'scores as bars' },
     ...DATASET,
   },
-  load: () => import('../commands/allocate.ts'),
 };
 
 const recalibrate: Command = {
@@ -112,7 +109,6 @@ const recalibrate: Command = {
     alpha: OWN_ALPHA,
     ...DATASET,
   },
-  load: () => import('../commands/recalibrate.ts'),
 };
 
 const sensitivity: Command = {
@@ -135,7 +131,6 @@ const sensitivity: Command = {
     chart: { value: 'FILE.svg', text: 'image AUROC as bars' },
     category: CATEGORY,
   },
-  load: () => import('../commands/sensitivity.ts'),
 };
 
 export const COMPRESS: readonly Command[] = [running, quantize, allocating, recalibrate, sensitivity];

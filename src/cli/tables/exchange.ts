@@ -13,7 +13,6 @@ const importTeacher: Command = {
     output: { short: 'o', value: 'TEACHER.safetensors', text: 'where the teacher goes' },
     size: { value: 'xs|s|m', text: 'where the file holds several' },
   },
-  load: () => import('../commands/importTeacher.ts'),
 };
 
 const importDetector: Command = {
@@ -40,7 +39,6 @@ const importDetector: Command = {
     },
     padding: { value: 'none|zeros', text: 'of teacher and student; what the files say by default, else none' },
   },
-  load: () => import('../commands/importDetector.ts'),
 };
 
 const exporting: Command = {
@@ -60,7 +58,6 @@ const exporting: Command = {
       text: "of a teacher's layers: conv1, conv2 (default), or 0, 3 as in a Sequential",
     },
   },
-  load: () => import('../commands/export.ts'),
 };
 
 export const EXCHANGE: readonly Command[] = [importTeacher, importDetector, exporting];

@@ -18,7 +18,6 @@ const predict: Command = {
     precision: PRECISION,
     json: { text: 'a JSON line per image' },
   },
-  load: () => import('../commands/predict.ts'),
 };
 
 const evaluation: Command = {
@@ -38,7 +37,6 @@ const evaluation: Command = {
     ...DRY_RUN,
     json: { text: 'metrics as JSON; with --dry-run, every file by name' },
   },
-  load: () => import('../commands/eval.ts'),
 };
 
 const attention: Command = {
@@ -58,7 +56,6 @@ const attention: Command = {
     reference: { value: 'FILE', text: 'an image of a good part for ridge, the image itself by default' },
     output: { short: 'o', value: 'FILE.png', text: 'IMAGE.attention.png by default' },
   },
-  load: () => import('../commands/attention.ts'),
 };
 
 const bias: Command = {
@@ -74,7 +71,6 @@ const bias: Command = {
     category: CATEGORY,
     output: { short: 'o', value: 'FILE.png', text: 'NAME.bias.png by default' },
   },
-  load: () => import('../commands/bias.ts'),
 };
 
 const info: Command = {
@@ -84,7 +80,6 @@ const info: Command = {
   synopsis: 'MODEL',
   about: ['Says what a model file holds: of every convolution its widths, bytes and scales.'],
   options: { json: { text: 'as JSON' } },
-  load: () => import('../commands/info.ts'),
 };
 
 const report: Command = {
@@ -96,7 +91,6 @@ const report: Command = {
     'One HTML file of a run that raad run left in DIR: metrics, curves, histograms, a gallery with the worst mistakes first, the bit plan, time and memory, and the settings that repeat it. It fetches nothing and stays below 5 MB.',
   ],
   options: { output: { short: 'o', value: 'FILE', text: 'DIR/report.html by default' } },
-  load: () => import('../commands/report.ts'),
 };
 
 const web: Command = {

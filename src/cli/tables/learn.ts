@@ -12,7 +12,6 @@ const demo: Command = {
     iterations: { value: 'N', text: 'training steps', fallback: '150' },
     out: { value: 'DIR', text: 'where everything goes', fallback: 'demo' },
   },
-  load: () => import('../commands/demo.ts'),
 };
 
 const generate: Command = {
@@ -31,7 +30,6 @@ const generate: Command = {
     seed: { value: 'N', text: 'what the images are made from', fallback: '0' },
     force: { text: 'replace images that are there; without it, only those of equal settings' },
   },
-  load: () => import('../commands/generate.ts'),
 };
 
 const data: Command = {
@@ -43,7 +41,6 @@ const data: Command = {
     'What fit, eval and run would read of a data set: images, kinds of defects, the masks that match them, and everything that is left out, with its reason. Headers of all files are looked at; no GPU is needed.',
   ],
   options: { ...FOLDERS, category: CATEGORY, json: { text: 'every file by name' } },
-  load: () => import('../commands/data.ts'),
 };
 
 const fit: Command = {
@@ -66,7 +63,6 @@ const fit: Command = {
     log: { value: 'FILE', text: 'losses as JSON lines' },
     ...DRY_RUN,
   },
-  load: () => import('../commands/fit.ts'),
 };
 
 export const LEARN: readonly Command[] = [demo, generate, data, fit];

@@ -9,7 +9,6 @@ const devices: Command = {
   synopsis: '',
   about: ['Lists the WebGPU adapters, best first, and what each can do, under --toggles where they are given.'],
   options: { json: { text: 'as JSON' } },
-  load: () => import('../commands/devices.ts'),
 };
 
 const doctor: Command = {
@@ -26,7 +25,6 @@ const doctor: Command = {
     json: { value: 'FILE', text: 'the report' },
     'no-peaks': { text: 'checks only' },
   },
-  load: () => import('../commands/doctor.ts'),
 };
 
 const tune: Command = {
@@ -61,7 +59,6 @@ const tune: Command = {
     export: { value: 'FILE', text: "write the choices there instead of the user's cache" },
     import: { value: 'FILE', text: 'take over choices from a file for this adapter, measure nothing' },
   },
-  load: () => import('../commands/tune.ts'),
 };
 
 const bench: Command = {
@@ -105,7 +102,6 @@ const bench: Command = {
       text: "an anonymous JSON file to send to the authors: adapter and figures, nothing of you or your machine's name",
     },
   },
-  load: () => import('../commands/bench.ts'),
 };
 
 const benchKernels: Command = {
@@ -135,7 +131,6 @@ const benchKernels: Command = {
     svg: { value: 'FILE', text: 'a bar chart' },
   },
   formerly: { command: 'bench', option: 'kernel' },
-  load: () => import('../commands/benchKernels.ts'),
 };
 
 const benchModels: Command = {
@@ -151,7 +146,6 @@ const benchModels: Command = {
     json: BENCH_JSON,
   },
   formerly: { command: 'bench', option: 'model' },
-  load: () => import('../commands/benchModels.ts'),
 };
 
 const estimate: Command = {
@@ -182,7 +176,6 @@ const estimate: Command = {
     markdown: { text: 'the tables of docs/kernels.md' },
     into: { value: 'FILE', text: 'puts those tables between the markers of a Markdown file' },
   },
-  load: () => import('../commands/estimate.ts'),
 };
 
 export const MEASURE: readonly Command[] = [devices, doctor, tune, bench, benchKernels, benchModels, estimate];

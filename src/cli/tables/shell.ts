@@ -11,7 +11,6 @@ const completion: Command = {
   ],
   words: { bash: 'for bash', zsh: 'for zsh', fish: 'for fish' },
   options: {},
-  load: () => import('../commands/completion.ts'),
 };
 
 export const SHELL: readonly Command[] = [completion];

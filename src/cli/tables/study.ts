@@ -24,7 +24,6 @@ const study: Command = {
     name: { value: 'NAME', text: 'tells studies in one Redis apart', fallback: 'study' },
     clear: { text: 'remove what Redis has of an earlier study of this name' },
   },
-  load: () => import('../commands/study.ts'),
 };
 
 const worker: Command = {
@@ -45,7 +44,6 @@ const worker: Command = {
       fallback: '60',
     },
   },
-  load: () => import('../commands/studyWorker.ts'),
 };
 
 export const STUDY: readonly Command[] = [study, worker];

@@ -1,5 +1,3 @@
-import type { Arguments } from '../arguments.ts';
-
 /** An option of a command. */
 export interface Option {
   /** What stands for its value, such as `FILE`, or the values that there are, `xs|s|m`. Absent: a switch without a value. */
@@ -38,7 +36,6 @@ export interface Command {
   readonly options: Options;
   /** The option of another command by which an earlier version chose this one; it is accepted still. */
   readonly formerly?: { readonly command: string; readonly option: string };
-  load(): Promise<{ run(args: Arguments, signal: AbortSignal): Promise<void> }>;
 }
 
 /** The values that an option has, none where any text may be one. */
