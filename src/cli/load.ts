@@ -17,6 +17,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<Runnable>>> = {
   bias: () => import('./commands/bias.ts'),
   info: () => import('./commands/info.ts'),
   report: () => import('./commands/report.ts'),
+  web: () => import('./commands/web.ts'),
   run: () => import('./commands/run.ts'),
   quantize: () => import('./commands/quantize.ts'),
   allocate: () => import('./commands/allocate.ts'),
