@@ -3,7 +3,7 @@ import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { swiftShaderFolder } from './src/node/vulkan.ts';
 
 /** Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. */
-const SUITES = ['chromium', 'masks', 'package'] as const;
+const SUITES = ['commands', 'counts', 'masks', 'package', 'chromium'] as const;
 const wanted = process.env['RAAD_TEST'] ?? '';
 const suite = SUITES.find((name) => name === wanted);
 const full = wanted === 'full';
@@ -14,9 +14,7 @@ const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.$
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
  * there by default. The full run, and one on an adapter that is named, have a single project.
  */
-const GPU_KERNELS = ['absorb', 'count', 'predict', 'weightGrad', 'winogradHalves', 'words'].map(
-  (name) => `test/${name}.test.ts`,
-);
+const GPU_KERNELS = ['absorb', 'weightGrad', 'winogradHalves', 'words'].map((name) => `test/${name}.test.ts`);
 const KERNELS = 'test/ops.test.ts';
 const projects: TestProjectConfiguration[] = [
   {
@@ -34,8 +32,9 @@ const projects: TestProjectConfiguration[] = [
 ];
 const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
 const isSplit = !full && !suite && hasBoth;
-// Masked capabilities compile the kernels of GPUs.
-if (suite === 'masks' && hasBoth) Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
+// They compile the kernels of GPUs.
+if ((suite === 'masks' || suite === 'counts') && hasBoth)
+  Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
 
 export default defineConfig({
   plugins: [

@@ -239,7 +239,7 @@ test('files belong to this package where the nearest package.json says so', () =
     'package.json': '{ "name": "raad-webgpu", "version": "1.2.3" }',
     'node_modules/other/package.json': '{ "name": "other", "version": "4.5.6" }',
   });
-  expect(ownPackage(join(folder, 'dist/cli.js'))).toEqual({ folder, version: '1.2.3' });
+  expect(ownPackage(join(folder, 'dist/cli.js'))).toEqual({ folder, version: '1.2.3', peerDependencies: {} });
   expect(ownPackage(join(folder, 'node_modules/other/dist/bundle.js'))).toBeUndefined();
   expect(ownPackage()?.version).toMatch(/^\d+\.\d+\.\d+/);
 });
