@@ -2,7 +2,7 @@
 // it came from; the command line as a bundle, which starts faster; the page. With --types the type declarations, too.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join, posix, relative } from 'node:path';
 import { build } from 'esbuild';
 import { globSync } from 'tinyglobby';
 import { optionalPeers, peerModule, peersOf, shaderModules, shaderPacks } from './packages.mjs';
@@ -36,10 +36,10 @@ async function library() {
   });
   const peers = new Set();
   for (const { path, text } of outputFiles) {
-    const from = slashes(path).slice(slashes(path).indexOf('/dist/') + 1);
+    const from = slashes(relative('', path));
     const up = (to) => {
-      const relative = posix.relative(posix.dirname(from), to);
-      return relative.startsWith('.') ? relative : `./${relative}`;
+      const way = posix.relative(posix.dirname(from), to);
+      return way.startsWith('.') ? way : `./${way}`;
     };
     const rewritten = text.replace(
       /(\bfrom |\bimport\(|\bimport )"([^"]+)"(, \{ with: \{ type: "json" \} \}| with \{ type: "json" \})?/g,

@@ -109,26 +109,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       var at${j} = point * params.vPitch + column${j};
 #end
       var uAt = (point * params.rowTiles + group.x) * params.depth * ${MT}u + lane;
-      for (var k = 0u; k < params.depth; k++) {
-#for h in 0..(MT + S - 1) / S
-        let u${h} = u[uAt + ${h * S}u];
-#end
-        uAt += ${MT}u;
-#for j in 0..NT
-        let v${j} = v[at${j}];
-        at${j} += params.stepStride;
-#end
-#for i in 0..MT
-        let b${i} = subgroupBroadcast(u${i / S}, ${i % S}u);
-#for j in 0..NT
-#if PAIRS
-        acc${i}_${j} += ((b${i} << 16u) >> 16u) * ((v${j} << 16u) >> 16u) + (b${i} >> 16u) * (v${j} >> 16u);
-#else
-        acc${i}_${j} += b${i} * v${j};
-#end
-#end
-#end
-      }
+#include winogradSums
       let share = outputsOf(b);
 #for r in 0..M
 #for i in 0..MT

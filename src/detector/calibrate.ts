@@ -1,6 +1,6 @@
 import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
-import { conformalThreshold } from './conformal.ts';
+import { conformalThreshold, type Threshold } from './conformal.ts';
 import type { Detector, RawMaps } from './detector.ts';
 import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
@@ -89,14 +89,24 @@ export async function calibrate(
   };
   const quantiles: MapQuantiles = { studentTeacher: range('studentTeacher'), autoencoder: range('autoencoder') };
   const normalised = detector.with({ quantiles });
-  const scores: number[] = [];
   try {
-    for (const i of kept) {
-      signal?.throwIfAborted();
-      scores.push((await normalised.predict(await heldOut.image(i))).score);
-    }
-    return normalised.with({ threshold: conformalThreshold(scores, alpha) });
+    return normalised.with({ threshold: await thresholdOf(normalised, heldOut, kept, { alpha, signal }) });
   } finally {
     normalised.destroy();
   }
+}
+
+/** The conformal threshold from a detector's scores of some of the images. */
+export async function thresholdOf(
+  detector: Detector,
+  heldOut: ImageSource,
+  images: Iterable<number>,
+  { alpha, signal }: Pick<CalibrateOptions, 'alpha' | 'signal'>,
+): Promise<Threshold> {
+  const scores: number[] = [];
+  for (const i of images) {
+    signal?.throwIfAborted();
+    scores.push((await detector.predict(await heldOut.image(i))).score);
+  }
+  return conformalThreshold(scores, alpha);
 }

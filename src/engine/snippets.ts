@@ -9,6 +9,8 @@ import sortable from '../../shaders/snippets/sortable.wgsl';
 import winograd from '../../shaders/snippets/winograd.wgsl';
 import winogradIntegers from '../../shaders/snippets/winogradIntegers.wgsl';
 import winogradPairs from '../../shaders/snippets/winogradPairs.wgsl';
+import winogradSums from '../../shaders/snippets/winogradSums.wgsl';
+import winogradTile from '../../shaders/snippets/winogradTile.wgsl';
 import winogradTransforms from '../../shaders/snippets/winogradTransforms.wgsl';
 import workgroup from '../../shaders/snippets/workgroup.wgsl';
 import type { ShaderSource } from './shaderText.ts';
@@ -26,6 +28,8 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   winograd,
   winogradIntegers,
   winogradPairs,
+  winogradSums,
+  winogradTile,
   winogradTransforms,
   workgroup,
 };

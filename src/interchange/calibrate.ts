@@ -1,6 +1,5 @@
 import type { ImageSource } from '../data/image.ts';
-import { type CalibrateOptions, calibrate } from '../detector/calibrate.ts';
-import { conformalThreshold } from '../detector/conformal.ts';
+import { type CalibrateOptions, calibrate, thresholdOf } from '../detector/calibrate.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import type { QuantizeProgress } from '../detector/quantize.ts';
@@ -50,12 +49,8 @@ export async function calibrateImported(options: CalibrateImportedOptions): Prom
       calibrated.destroy();
       return calibrated.state;
     }
-    const scores: number[] = [];
-    for (let i = 0; i < heldOut.count; i++) {
-      signal?.throwIfAborted();
-      scores.push((await detector.predict(await heldOut.image(i))).score);
-    }
-    return { ...detector.state, threshold: conformalThreshold(scores, alpha) };
+    const all = Array.from({ length: heldOut.count }, (_, i) => i);
+    return { ...detector.state, threshold: await thresholdOf(detector, heldOut, all, { alpha, signal }) };
   } finally {
     detector.destroy();
     onProgress?.({ phase: 'calibrate', done: 1, total: 1 });

@@ -47,9 +47,6 @@ const LAYERS: Record<PdnSize, readonly Layer[]> = {
 /** Feature channels of the teacher; the student has twice as many. */
 export const PDN_CHANNELS: Record<PdnSize, number> = { xs: 128, s: 384, m: 384 };
 
-/** Smallest input: the receptive field. */
-export const RECEPTIVE_FIELD = 33;
-
 /** Zeros around the input of a pool when the network runs padded. */
 const POOL_PADDING = 1;
 
