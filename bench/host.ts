@@ -14,7 +14,7 @@ import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { spin } from '../src/engine/sample.ts';
 import { scoped } from '../src/engine/scopes.ts';
-import { summarise, type Timing } from '../src/measure/measure.ts';
+import { summarize, type Timing } from '../src/measure/measure.ts';
 import { fusedAnomalyMaps } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { parsePdnSize } from '../src/networks/pdn.ts';
@@ -167,7 +167,7 @@ async function time(cases: Readonly<Record<string, () => unknown>>, waits: boole
       await remapped;
     }
   }
-  return Object.entries(times).map(([name, list]) => summarise(name, list));
+  return Object.entries(times).map(([name, list]) => summarize(name, list));
 }
 
 function show(title: string, timings: readonly Timing[]): void {

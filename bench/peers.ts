@@ -38,7 +38,7 @@ import { exportOnnx } from '../src/onnx/export.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { layerInputs } from '../src/quantization/layerInputs.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
 import { comparePeers, type PeerRow } from './peers/compare.ts';
@@ -106,7 +106,7 @@ const rounds = positive('rounds', values.rounds ?? (engine.caps.isCpu ? '10' : '
 const networks = new Networks(size, side);
 const weights = await readTeacher(size);
 loadTeacher(networks, weights, weights.name);
-networks.initialise(1);
+networks.initialize(1);
 const shape = [batch, 3, side, side];
 const images = Float32Array.from(
   { length: batch * 3 * side * side },
@@ -157,7 +157,7 @@ async function halvesPeer(name: string, y: Node): Promise<Peer> {
   return { ...(await ours(name, y, { precision: 'f16' })), tolerance: HALVES_TOLERANCE };
 }
 
-/** The same network quantised, with ranges from the images that are timed. */
+/** The same network quantized, with ranges from the images that are timed. */
 async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
   const plan = uniformPlan(networks, { weights: bits, activations: 8 });
   const x = input('x', shape);
@@ -165,15 +165,15 @@ async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
   const rangePlan = await engine.compile({ outputs: ranges });
   const found = await rangePlan.run({ x: images }, Object.keys(ranges));
   rangePlan.destroy();
-  const quantisers = Object.entries(found).map(
+  const quantizers = Object.entries(found).map(
     ([name, [scale, zeroPoint]]) => [name, { scale: scale!, zeroPoint: zeroPoint! }] as const,
   );
-  const quantised = quantiseNetworks(networks, plan, new Map(quantisers));
+  const quantized = quantizeNetworks(networks, plan, new Map(quantizers));
   const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
   const y = teacher
-    ? quantised.networks.teacher.forward(x)
-    : anomalyMaps(quantised.networks, quantiles.node, x).combined;
-  const [integer] = integerGraph([y], quantised.quantisation);
+    ? quantized.networks.teacher.forward(x)
+    : anomalyMaps(quantized.networks, quantiles.node, x).combined;
+  const [integer] = integerGraph([y], quantized.quantization);
   const peer = await ours(`raad-webgpu w${bits}a8`, integer!);
   // What is lost to few bits is no error: evaluation on data measures it.
   return { ...peer, tolerance: bits === 8 ? 0.2 : Number.MAX_VALUE };

@@ -8,7 +8,7 @@ import { openDevice } from 'raad-webgpu/node';
 
 const WORKGROUP = 64;
 
-/** A template: TYPE is a number, or a vector of four neighbours. */
+/** A template: TYPE is a number, or a vector of four neighbors. */
 const source = `
 @group(0) @binding(0) var<storage, read> a: array<\${TYPE}>;
 @group(0) @binding(1) var<storage, read> b: array<\${TYPE}>;

@@ -133,7 +133,7 @@ const STEPS = {
   bench: { seconds: 120, make: (name) => bench(name, ['peak', 'networks', 'protocol'], []) },
   'peers-detector': { seconds: 120, make: (name, time) => peers(name, 'detector', ['--bits', '8', ...halves], time) },
   dispatches: { seconds: 60, make: (name) => bench(name, ['peak', 'dispatches'], []) },
-  quantised: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--weights', '8']) },
+  quantized: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--weights', '8']) },
   halves: { seconds: 60, make: (name) => bench(name, ['peak', 'protocol', 'dispatches'], ['--precision', 'f16']) },
   host: { seconds: 60, make: host },
   estimate: { seconds: 60, make: estimate },

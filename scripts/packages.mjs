@@ -12,7 +12,7 @@ const PACKS = [
   ['peaks', /^peak_/],
   [
     'training',
-    /_grad|^adam|^hard_|^dropout|^fake_quantise|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d/,
+    /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d/,
   ],
   ['matrix', /matrix/],
   ['halves', /halves/],

@@ -2,7 +2,7 @@
 //
 // a, b  [N, C, H, W]
 // y     [N, 1, H, W]
-// grid  one invocation per output, folded; neighbouring invocations read neighbouring pixels
+// grid  one invocation per output, folded; neighboring invocations read neighboring pixels
 // reference: src/kernels/channelDistance.ts
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #if TARGET

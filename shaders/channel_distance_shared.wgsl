@@ -1,34 +1,34 @@
 // channelDistance for GPUs: mean over channels of (a - b)^2, or of a^2 without b.
 //
-// A workgroup takes WORKGROUP / SLOTS neighbouring pixels. SLOTS invocations share the channels of a pixel; their sums meet in
+// A workgroup takes WORKGROUP / SLOTS neighboring pixels. SLOTS invocations share the channels of a pixel; their sums meet in
 // workgroup memory and are added in a fixed order.
 //
-// With STANDARDISED a is standardised while it is read. With STACKED the result is another map, this one and their mean, each
-// normalised by its quantiles on normal images. The other one is there already, or with a second set computed here, too.
+// With STANDARDIZED a is standardized while it is read. With STACKED the result is another map, this one and their mean, each
+// normalized by its quantiles on normal images. The other one is there already, or with a second set computed here, too.
 //
 // a0, b0  [N, C, H, W] of this map (b0: TARGET0); a1, b1 those of the other one (two sets)
-// mean0, deviation0  [C] (STANDARDISED0), mean1, deviation1 (STANDARDISED1)
+// mean0, deviation0  [C] (STANDARDIZED0), mean1, deviation1 (STANDARDIZED1)
 // other   [N, 1, H, W] (STACKED, one set)
 // quantiles [4] q_a and q_b of the other map, then those of this one (STACKED)
 // y       [N, 1, H, W]; with STACKED [3, N, 1, H, W]: the other one, this one, the mean
 // grid    x: ceil(N * H * W / (WORKGROUP / SLOTS))
 // reference: src/kernels/channelDistance.ts
 @group(0) @binding(0) var<storage, read> a0: array<f32>;
-#if STANDARDISED0
+#if STANDARDIZED0
 @group(0) @binding(1) var<storage, read> mean0: array<f32>;
 @group(0) @binding(2) var<storage, read> deviation0: array<f32>;
 #end
 #if TARGET0
-@group(0) @binding(${1 + 2 * STANDARDISED0}) var<storage, read> b0: array<f32>;
+@group(0) @binding(${1 + 2 * STANDARDIZED0}) var<storage, read> b0: array<f32>;
 #end
 #if SETS == 2
 @group(0) @binding(${INPUTS0}) var<storage, read> a1: array<f32>;
-#if STANDARDISED1
+#if STANDARDIZED1
 @group(0) @binding(${INPUTS0 + 1}) var<storage, read> mean1: array<f32>;
 @group(0) @binding(${INPUTS0 + 2}) var<storage, read> deviation1: array<f32>;
 #end
 #if TARGET1
-@group(0) @binding(${INPUTS0 + 1 + 2 * STANDARDISED1}) var<storage, read> b1: array<f32>;
+@group(0) @binding(${INPUTS0 + 1 + 2 * STANDARDIZED1}) var<storage, read> b1: array<f32>;
 #end
 #end
 #if STACKED && SETS == 1
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   for (var c = local / ${WORKGROUP / SLOTS}u; c < params.channels; c += ${SLOTS}u) {
     let at = base + c * params.plane;
-#if STANDARDISED0
+#if STANDARDIZED0
     let v0 = (a0[at] - mean0[c]) / deviation0[c];
 #else
     let v0 = a0[at];
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     sum0 += d0 * d0;
 #if SETS == 2
-#if STANDARDISED1
+#if STANDARDIZED1
     let v1 = (a1[at] - mean1[c]) / deviation1[c];
 #else
     let v1 = a1[at];

@@ -5,8 +5,8 @@
 // the next ones are loaded while these are multiplied. With SL > 1 the invocations are SL slices of the block, each of which
 // takes every SL-th step; their sums are added as a tree at the end. With PARTIAL a workgroup's sum runs over a part of K only.
 //
-// A vec4 of pixels is four columns of the block, a quarter of it apart, so that neighbouring invocations load and store
-// neighbouring pixels. With POOL it is a pooling window, and P counts the pixels of windows.
+// A vec4 of pixels is four columns of the block, a quarter of it apart, so that neighboring invocations load and store
+// neighboring pixels. With POOL it is a pooling window, and P counts the pixels of windows.
 //
 // With STAGED a workgroup first puts the input channels of its part of K into workgroup memory, all images of them: the sums of
 // PARTS parts, with SHIFT and RECTIFIED what a convolution in parts still lacks. With RESIZED x has SOURCE_H x SOURCE_W values a

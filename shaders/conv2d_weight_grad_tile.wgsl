@@ -6,11 +6,11 @@
 // which holds two: while one is multiplied, the next one is loaded into registers, and from there stored in the other's place.
 // One barrier a lot.
 //
-// Neighbouring invocations load neighbouring pixels of four channels or columns, a vec4, which lies in workgroup memory as [pixel]
+// Neighboring invocations load neighboring pixels of four channels or columns, a vec4, which lies in workgroup memory as [pixel]
 // [quad]. Workgroup memory serves eight vec4 at a time from different banks. Quad c of pixel p lies at place c ^ (p % 8): eight
 // pixels store one quad in eight places, and eight quads of one pixel are read from eight.
 //
-// 32 invocations stand 4 down and 8 across, numbered so that each 16 stand 2 down: these read 8 vec4 of neighbouring columns and
+// 32 invocations stand 4 down and 8 across, numbered so that each 16 stand 2 down: these read 8 vec4 of neighboring columns and
 // 2 of rows.
 //
 // x        [N, CI, H, W]

@@ -1,4 +1,4 @@
-// imageToTensor: bytes to normalised planes, optionally with a colour change per image first.
+// imageToTensor: bytes to normalized planes, optionally with a color change per image first.
 //
 // image   [N, H, W] u32 pixels
 // change  [N, 2]  kind, factor   (ADJUST; kinds: 0 none, 1 brightness, 2 contrast, 3 saturation, 4 grayscale)

@@ -1,4 +1,4 @@
-// mapCombine: the sum of both anomaly maps, each normalised by its quantiles on normal images and weighted.
+// mapCombine: the sum of both anomaly maps, each normalized by its quantiles on normal images and weighted.
 //
 // st, ae     [N, 1, H, W]
 // quantiles  [4]  q_a and q_b of st, q_a and q_b of ae

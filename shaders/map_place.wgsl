@@ -1,6 +1,6 @@
 // mapPlace: the anomaly map on the pixels of an image of any size.
 //
-// EXACT      cell i is centred on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
+// EXACT      cell i is centerd on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
 // otherwise  (the published code's placement) margin cells of the value around on every side, stretched over the image.
 //
 // x     [N, 1, CELLS, CELLS]
@@ -26,7 +26,7 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 #end
 }
 
-// Position in cells of the centre of output pixel `p` of `size`.
+// Position in cells of the center of output pixel `p` of `size`.
 fn position(p: u32, size: u32) -> f32 {
   let unit = (f32(p) + 0.5) / f32(size);
 #if EXACT

@@ -1,4 +1,4 @@
-// pad2d: zeros around every plane (a negative amount crops), and DILATION - 1 zeros between neighbours.
+// pad2d: zeros around every plane (a negative amount crops), and DILATION - 1 zeros between neighbors.
 //
 // x     [N, C, H, W]
 // y     [N, C, OH, OW],  OH = (H - 1) * dilation + 1 + top + bottom

@@ -1,4 +1,4 @@
-// Bandwidth: every invocation reads vec4s far apart, neighbours read neighbouring ones, so that nothing but memory is waited
+// Bandwidth: every invocation reads vec4s far apart, neighbors read neighboring ones, so that nothing but memory is waited
 // for. Workgroups move on by an odd number of blocks, so that each sees all of the data and none reads what it has read just now.
 //
 // source       [size] vec4s, a power of two

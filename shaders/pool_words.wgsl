@@ -1,4 +1,4 @@
-// 2x2 means of u8 activations with one requantisation: the sum of four codes is exact, and rounded once.
+// 2x2 means of u8 activations with one requantization: the sum of four codes is exact, and rounded once.
 //
 // x     [N, words, H, W] words of four codes
 // y     [N, words, floor(H / 2), floor(W / 2)]

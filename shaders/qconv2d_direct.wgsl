@@ -1,4 +1,4 @@
-// Quantised conv2d of any kernel size, stride and padding, one word of the output per invocation: the plain statement of the
+// Quantized conv2d of any kernel size, stride and padding, one word of the output per invocation: the plain statement of the
 // operation, for devices that the others do not suit, and to check them.
 //
 // x      words of activations (qstore)

@@ -1,4 +1,4 @@
-// Quantised conv2d of any kernel size and stride, for CPU adapters: lanes along output pixels (flattened over images and rows).
+// Quantized conv2d of any kernel size and stride, for CPU adapters: lanes along output pixels (flattened over images and rows).
 //
 // One subgroup computes 8 channels of NT * S pixels. Each word of x is gathered once per tap; weights are decoded by the
 // lanes that hold their channels and broadcast. Integers are multiplied as floats, exact below 2^24: sums move to i32 after

@@ -1,4 +1,4 @@
-// Quantised conv2d of any kernel size, stride and padding over u8 activations, by products of small integer matrices that a
+// Quantized conv2d of any kernel size, stride and padding over u8 activations, by products of small integer matrices that a
 // subgroup computes together: an implicit matrix product.
 //
 // A workgroup is four subgroups of S lanes, two by two over a block of BM channels x BN pixels. A subgroup holds TM x TN sums

@@ -1,4 +1,4 @@
-// The weights of a quantised conv2d as signed bytes, in the order in which qconv2d_matrix.wgsl reads them; what fills up
+// The weights of a quantized conv2d as signed bytes, in the order in which qconv2d_matrix.wgsl reads them; what fills up
 // blocks of BM channels and steps of 32 input channels is zero.
 //
 // w     [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)

@@ -1,4 +1,4 @@
-// Quantised conv2d, stride 1, for CPU adapters: weights of BITS bits times u8, f16 or f32 activations.
+// Quantized conv2d, stride 1, for CPU adapters: weights of BITS bits times u8, f16 or f32 activations.
 //
 // One subgroup computes 8 channels of RY rows of NX * S columns in named registers. A word of x is loaded once; its shifted
 // copies for the kernel's columns come from shuffles. Of u8 activations two channels are multiplied together as 16-bit

@@ -1,4 +1,4 @@
-// Quantised conv2d of any kernel size, stride and padding, for GPUs: an implicit matrix product in workgroup memory.
+// Quantized conv2d of any kernel size, stride and padding, for GPUs: an implicit matrix product in workgroup memory.
 //
 // A workgroup computes 64 channels of 64 pixels, an invocation 4 x 4 of them. Weights are decoded once per workgroup, when
 // they are staged: for u8 activations to four signed bytes, left-justified, that dot4I8Packed takes as they are; a sum is

@@ -1,4 +1,4 @@
-// The weights of a quantised conv2d as signed bytes, four input channels in a word, in the order in which qconv2d_words.wgsl
+// The weights of a quantized conv2d as signed bytes, four input channels in a word, in the order in which qconv2d_words.wgsl
 // reads them; missing output channels are zero.
 //
 // w     [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)

@@ -1,4 +1,4 @@
-// Quantised conv2d of any kernel size, stride and padding over u8 activations, for GPUs: implicit matrix product of packed
+// Quantized conv2d of any kernel size, stride and padding over u8 activations, for GPUs: implicit matrix product of packed
 // words in workgroup memory.
 //
 // M = output channels, P = output pixels (flattened over images and rows), K = words of four input channels x taps. A workgroup
@@ -7,7 +7,7 @@
 // which takes every SL-th step; their sums are integers and are added as a tree at the end, in the same dispatch.
 //
 // Unsigned codes become signed ones by turning their highest bit. A vec4 of pixels is four columns of the block, a quarter of it
-// apart, so that neighbouring invocations load and store neighbouring pixels. With POOL it is a pooling window, and P counts
+// apart, so that neighboring invocations load and store neighboring pixels. With POOL it is a pooling window, and P counts
 // the pixels of windows.
 //
 // x      words of activations (qstore)

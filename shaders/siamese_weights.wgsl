@@ -1,4 +1,4 @@
-// The last layers of teacher and student as one layer that yields their normalised difference.
+// The last layers of teacher and student as one layer that yields their normalized difference.
 //
 // wt, bt, mean, std   teacher weights [C, CI, taps], bias, and statistics of its features [C]
 // ws, bs              student weights [>= C, CI, taps] and bias

@@ -1,11 +1,11 @@
-// Products and output transform of a quantised Winograd convolution in one, for CPU adapters: what lies between them never
+// Products and output transform of a quantized Winograd convolution in one, for CPU adapters: what lies between them never
 // reaches memory.
 //
 // One subgroup computes MT channels of NT * S tiles. It takes the points in turn: their products are summed in named registers
 // as in winograd_product_lanes.wgsl, then added to the outputs of their row, and rows to the outputs of the tile. With PAIRS
 // values are words of two signed 16-bit numbers, and everything wraps modulo 2^32; else floats.
 //
-// With Q = 2 (pooling, odd M) the four tiles of a lane are neighbours, so that no pooling window is cut.
+// With Q = 2 (pooling, odd M) the four tiles of a lane are neighbors, so that no pooling window is cut.
 //
 // u         [A * A, ceil(CO / MT), DEPTH, MT]
 // v         [DEPTH, A * A, vPitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through

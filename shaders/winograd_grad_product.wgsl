@@ -8,7 +8,7 @@
 // A row of a lot is four vec4, slots, and workgroup memory serves eight vec4 at a time from different banks. Slot s of row r lies
 // at place s ^ (r / 2 % 4): eight rows in a row have their slot s in eight places, and so have all slots of two rows.
 //
-// 32 invocations stand 4 down and 8 across, numbered so that each 16 stand 2 down: these read 8 vec4 of neighbouring columns and 2
+// 32 invocations stand 4 down and 8 across, numbered so that each 16 stand 2 down: these read 8 vec4 of neighboring columns and 2
 // of rows. Tiles behind the last one count as zero, whatever lies there.
 //
 // u     [ROWS, POINTS, pitch], as vec4

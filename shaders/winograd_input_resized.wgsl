@@ -2,7 +2,7 @@
 // winograd_halves_input of it.
 //
 // Upwards an invocation reads the window of source values below its tile once, ROWS x COLUMNS of them. The weights of a
-// patch's row or column are 1 - |distance| on three neighbours, of which one is zero: where the tile begins between two source
+// patch's row or column are 1 - |distance| on three neighbors, of which one is zero: where the tile begins between two source
 // values decides which. Downwards every value of a patch has four source values of its own.
 //
 // x     [N, CI, INY, INX]

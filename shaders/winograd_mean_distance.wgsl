@@ -3,7 +3,7 @@
 // A workgroup takes WORKGROUP / SLOTS tiles. SLOTS invocations share the channels of a tile; their sums meet in workgroup memory
 // and are added in a fixed order, by one invocation for each of the tile's M x M values.
 //
-// With STACKED the result is another map, this one and their mean, each normalised by its quantiles on normal images. The other
+// With STACKED the result is another map, this one and their mean, each normalized by its quantiles on normal images. The other
 // one is there already, or with a second set of products it is computed here, too.
 //
 // m        [CO, A * A, pitch] or, with HALVES, [ceil(CO / 2), A * A, pitch] words of two channels, T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch

@@ -1,4 +1,4 @@
-// Winograd output transform of a quantised convolution: A * A points into M x M sums of products, scaled, with bias and rectifier,
+// Winograd output transform of a quantized convolution: A * A points into M x M sums of products, scaled, with bias and rectifier,
 // (POOL) the 2x2 mean, stored as OUT says.
 //
 // An invocation takes Q x Q tiles, so that no pooling window is cut: Q = 2 for an odd M, else 1.

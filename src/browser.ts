@@ -24,7 +24,7 @@ export async function openBrowserDevice(options: GPURequestAdapterOptions = {}):
 
 /** Pixels of anything that a canvas can draw: a file, a video frame, another canvas. Alpha is dropped. */
 export async function imageFrom(source: Blob | ImageBitmapSource): Promise<RgbImage> {
-  // Colours as they are stored, for the same pixels as in Node.
+  // Colors as they are stored, for the same pixels as in Node.
   const bitmap = await createImageBitmap(source, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;

@@ -1,7 +1,7 @@
 /// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /**
- * The engine by itself: graphs of ops, their gradients, plans on a GPUDevice, quantised ops, tuning and the doctor. No network and
+ * The engine by itself: graphs of ops, their gradients, plans on a GPUDevice, quantized ops, tuning and the doctor. No network and
  * no detector is in it; `raad-webgpu` has those, with the same {@link Engine}.
  */
 
@@ -65,18 +65,18 @@ export type { Dispatch, Plan, PlanParts, Step, TypedArray } from './engine/plan.
 export { chromeTrace, type DispatchTiming, type ProfileOptions, profile } from './engine/profile.ts';
 export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
-export { type Optimise, type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
+export { type Optimize, type TuneOptions, type TuneProgress, tune } from './engine/tune.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
 export {
-  dequantiseWeights,
+  dequantizeWeights,
   packCodes,
-  type QuantisedWeights,
-  quantiseWeights,
+  type QuantizedWeights,
+  quantizeWeights,
   unpackCodes,
   type WeightBits,
-  type WeightQuantiser,
+  type WeightQuantizer,
 } from './formats/weightCodes.ts';
 export { gradient } from './gradients/gradient.ts';
 export { GRADIENT_RULES, rule } from './gradients/rules.ts';

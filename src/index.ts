@@ -1,7 +1,7 @@
 /// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /**
- * Detectors, training, quantisation and their study, wherever they run: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
+ * Detectors, training, quantization and their study, wherever they run: give {@link Engine} a GPUDevice. `raad-webgpu/node` and
  * `raad-webgpu/browser` add what opens devices and reads images there; `raad-webgpu/engine` has graphs and ops.
  */
 
@@ -16,9 +16,9 @@ export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
 export { type EncodeBindings, type EncodeSizes, PreparedImage, type PreparedPlans } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,
-  type PreparedQuantisation,
-  type PrepareQuantisationOptions,
-  prepareQuantisation,
+  type PreparedQuantization,
+  type PrepareQuantizationOptions,
+  prepareQuantization,
   type QuantizeOptions,
   type QuantizeProgress,
   quantize,
@@ -78,7 +78,7 @@ export { shippedTuning } from './engine/shippedTuning.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
-export { gaussianBlur, MapStatistics, normaliseLocations } from './evaluation/bias.ts';
+export { gaussianBlur, MapStatistics, normalizeLocations } from './evaluation/bias.ts';
 export {
   type DefectMetrics,
   type EvaluatedImage,
@@ -106,13 +106,13 @@ export {
   writeSafetensors,
 } from './formats/safetensors.ts';
 export {
-  dequantiseWeights,
+  dequantizeWeights,
   packCodes,
-  type QuantisedWeights,
-  quantiseWeights,
+  type QuantizedWeights,
+  quantizeWeights,
   unpackCodes,
   type WeightBits,
-  type WeightQuantiser,
+  type WeightQuantizer,
 } from './formats/weightCodes.ts';
 export {
   ALLOCATIONS,
@@ -193,10 +193,10 @@ export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quan
 export { integerGraph, type LayerCache } from './quantization/integerGraph.ts';
 export type { CalibrationProgress } from './quantization/layerInputs.ts';
 export {
-  type ActivationQuantiser,
-  type Quantisation,
-  type QuantisedLayer,
-  quantiseNetworks,
+  type ActivationQuantizer,
+  type Quantization,
+  type QuantizedLayer,
+  quantizeNetworks,
 } from './quantization/layers.ts';
 export type { PreparationSettings, PreparedNetworks } from './quantization/prepare.ts';
 export { type RangeMethod, RangeObserver } from './quantization/ranges.ts';
@@ -218,7 +218,7 @@ export {
   type Comparison,
   compareArms,
   type Interval as ComparisonInterval,
-  summariseArms,
+  summarizeArms,
 } from './study/comparisons.ts';
 export type { StudyData, StudyOptions, StudyStore } from './study/options.ts';
 export type { GalleryItem, RunRecord, Step as RunStep, StepRecord } from './study/record.ts';
@@ -232,10 +232,10 @@ export { generatedPenalty, type PenaltySource, photographPenalty } from './train
 export {
   type RecalibrateOptions,
   type RecalibrateProgress,
-  type RecalibrateQuantisedOptions,
+  type RecalibrateQuantizedOptions,
   type RecalibrateSettings,
   recalibrate,
-  recalibrateQuantised,
+  recalibrateQuantized,
   type TrainOnOptions,
   trainOn,
 } from './train/recalibrate.ts';

@@ -9,9 +9,9 @@ import { loadImages } from '../src/node/datasets.ts';
 import { readImage } from '../src/node/images.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
-import { quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { inputRanges } from '../src/quantization/layerInputs.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { compareNetworks } from './agreement.ts';
@@ -60,7 +60,7 @@ describe.skipIf(!opened)('on 20 real images', () => {
           (_, i) => ((pixels[i % plane]! >>> (8 * Math.floor(i / plane))) & 255) / 255,
         );
       const plan = (weights: 8 | 4) => uniformPlan(networks, { weights, activations: 8 });
-      const layers = [...quantisableLayers(networks).keys()];
+      const layers = [...quantizableLayers(networks).keys()];
       const ranges = await inputRanges({ engine: gpu, networks, train }, layers);
 
       test('float features agree with onnxruntime', async () => {
@@ -72,12 +72,12 @@ describe.skipIf(!opened)('on 20 real images', () => {
           autoencoder: networks.autoencoder.forward(x),
         };
         const image = input('image', [1, networks.side, networks.side], 'u32');
-        const normalise = await gpu.compile({ outputs: { x: imageToTensor(image) } });
+        const normalize = await gpu.compile({ outputs: { x: imageToTensor(image) } });
         const compiled = await gpu.compile({ outputs });
         const session = await InferenceSession.create(exportOnnx(outputs), { executionProviders: ['cpu'] });
         let worst = 0;
         for (const pixels of pictures) {
-          const data = (await normalise.run({ image: pixels }, ['x']))['x'] as Float32Array;
+          const data = (await normalize.run({ image: pixels }, ['x']))['x'] as Float32Array;
           const theirs = await session.run({ x: new Tensor('float32', data, shape) });
           const ours = await compiled.run({ x: data }, Object.keys(outputs));
           for (const key of Object.keys(outputs)) {
@@ -87,7 +87,7 @@ describe.skipIf(!opened)('on 20 real images', () => {
             worst = Math.max(worst, error / largest);
           }
         }
-        for (const each of [normalise, compiled]) each.destroy();
+        for (const each of [normalize, compiled]) each.destroy();
         await session.release();
         console.log(`${size} float: max|err|/max|ref| ${worst.toExponential(1)} over ${pictures.length} images`);
         expect(worst).toBeLessThan(1e-4);
@@ -95,7 +95,7 @@ describe.skipIf(!opened)('on 20 real images', () => {
 
       for (const weights of [8, 4] as const) {
         test(`QDQ w${weights}a8 agrees with onnxruntime`, async () => {
-          const state = { ...detector.state, ...quantiseNetworks(networks, plan(weights), ranges) };
+          const state = { ...detector.state, ...quantizeNetworks(networks, plan(weights), ranges) };
           const { layers, correlation } = await compareWithOnnx(gpu, state, pictures.map(unit));
           const shares = [...layers.values()].map(({ different, positions }) => different / positions);
           console.log(
@@ -106,13 +106,13 @@ describe.skipIf(!opened)('on 20 real images', () => {
           expect(correlation).toBeGreaterThan(0.999);
         });
 
-        test(`integers agree with the fake-quantised network, w${weights}a8`, async () => {
+        test(`integers agree with the fake-quantized network, w${weights}a8`, async () => {
           const { layers } = await compareNetworks(gpu, networks, plan(weights), ranges, pictures);
           const sum = (key: 'different' | 'accumulated' | 'positions') =>
             layers.reduce((all, layer) => all + layer[key], 0);
           const most = Math.max(...layers.map(({ different, positions }) => different / positions));
           console.log(
-            `${size} w${weights}a8 against fake-quantised: ${sum('different')} of ${sum('positions')} codes differ layer by layer (at most ${(100 * most).toFixed(4)} % of a layer's), ${sum('accumulated')} when differences go on`,
+            `${size} w${weights}a8 against fake-quantized: ${sum('different')} of ${sum('positions')} codes differ layer by layer (at most ${(100 * most).toFixed(4)} % of a layer's), ${sum('accumulated')} when differences go on`,
           );
           for (const { layer, positions, different, worst } of layers) {
             expect(worst, layer).toBeLessThanOrEqual(1);

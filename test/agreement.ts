@@ -1,7 +1,7 @@
 import type { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, rewriteGraph, size, topologicalOrder } from '../src/engine/graph.ts';
 import { conv2dOp } from '../src/kernels/conv2d.ts';
-import { fakeQuantiseOp } from '../src/kernels/fakeQuantise.ts';
+import { fakeQuantizeOp } from '../src/kernels/fakeQuantize.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
 import { loadActivations, storeOp } from '../src/kernels/storage.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
@@ -10,13 +10,13 @@ import type { BitPlan } from '../src/quantization/bitPlan.ts';
 import { fakeQuantizeGraph, learnableScales } from '../src/quantization/fakeGraph.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { layerInputs } from '../src/quantization/layerInputs.ts';
-import { type ActivationQuantiser, quantiseNetworks } from '../src/quantization/layers.ts';
+import { type ActivationQuantizer, quantizeNetworks } from '../src/quantization/layers.ts';
 import { RangeObserver } from '../src/quantization/ranges.ts';
 
 /** All of them read the image. */
 const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);
 
-/** Quantisers of all layers' inputs from some images' pixels. */
+/** Quantizers of all layers' inputs from some images' pixels. */
 export async function rangesOf(engine: Engine, networks: Networks, images: readonly Uint32Array[]) {
   const image = input('image', [1, networks.side, networks.side], 'u32');
   const inputs = layerInputs(networks, imageToTensor(image));
@@ -27,18 +27,18 @@ export async function rangesOf(engine: Engine, networks: Networks, images: reado
     for (const [name, observer] of observers) observer.add(values[name] as Float32Array);
   }
   plan.destroy();
-  const quantisers = new Map<string, ActivationQuantiser>();
-  for (const [name, observer] of observers) quantisers.set(name, observer.quantiser(8));
-  return quantisers;
+  const quantizers = new Map<string, ActivationQuantizer>();
+  for (const [name, observer] of observers) quantizers.set(name, observer.quantizer(8));
+  return quantizers;
 }
 
-/** How the integer network's codes compare with the fake-quantised one's, by layer. */
+/** How the integer network's codes compare with the fake-quantized one's, by layer. */
 export interface LayerAgreement {
   readonly layer: string;
   readonly positions: number;
   readonly different: number;
   readonly worst: number;
-  /** Positions that differ when the fake-quantised network runs on its own values from the image on. */
+  /** Positions that differ when the fake-quantized network runs on its own values from the image on. */
   readonly accumulated: number;
 }
 
@@ -47,22 +47,22 @@ export async function compareNetworks(
   engine: Engine,
   networks: Networks,
   plan: BitPlan,
-  ranges: ReadonlyMap<string, ActivationQuantiser>,
+  ranges: ReadonlyMap<string, ActivationQuantizer>,
   images: readonly Uint32Array[],
 ) {
-  const { networks: quantised, quantisation } = quantiseNetworks(networks, plan, ranges);
+  const { networks: quantized, quantization } = quantizeNetworks(networks, plan, ranges);
   const image = input('image', [1, networks.side, networks.side], 'u32');
   const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
   const roots = (of: Networks) => {
     const maps = anomalyMaps(of, quantiles.node, imageToTensor(image));
     return [maps.studentTeacher, maps.autoencoder];
   };
-  const integer = integerGraph(roots(quantised), quantisation);
-  const fake = fakeQuantizeGraph(roots(quantised), quantisation, learnableScales(quantisation));
+  const integer = integerGraph(roots(quantized), quantization);
+  const fake = fakeQuantizeGraph(roots(quantized), quantization, learnableScales(quantization));
 
   const fakes = new Map<string, Node>();
   for (const node of topologicalOrder(fake)) {
-    if (node.op === fakeQuantiseOp && node.label.endsWith('.input.fake'))
+    if (node.op === fakeQuantizeOp && node.label.endsWith('.input.fake'))
       fakes.set(node.label.slice(0, -'.input.fake'.length), node);
   }
   const stores = topologicalOrder(integer).filter((node) => node.op === storeOp);
@@ -81,7 +81,7 @@ export async function compareNetworks(
   const forced = new Map<string, Node>();
   rewriteGraph(fake, (node) => {
     const [x] = node.inputs;
-    if (node.op !== conv2dOp || x?.op !== fakeQuantiseOp) return node;
+    if (node.op !== conv2dOp || x?.op !== fakeQuantizeOp) return node;
     const layer = x.label.slice(0, -'.input.fake'.length);
     forced.set(layer, x);
     return { ...node, inputs: [stored.get(layer)!, ...node.inputs.slice(1)] };
@@ -103,7 +103,7 @@ export async function compareNetworks(
     values = (await separate.run({ image: pixels }, Object.keys(outputs))) as typeof values;
     maps = (await fused.run({ image: pixels }, ['studentTeacher', 'autoencoder'])) as typeof maps;
     for (const layer of stored.keys()) {
-      const { scale } = quantisation.get(layer)!.input!;
+      const { scale } = quantization.get(layer)!.input!;
       const integers = values[`integer ${layer}`]!;
       const steps = (floats: Float32Array) =>
         floats.map((value, i) => Math.abs(Math.round((value - integers[i]!) / scale)));

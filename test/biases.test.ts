@@ -9,11 +9,11 @@ import { Resizer } from '../src/imaging/pixels.ts';
 import { conv2d, conv2dReference } from '../src/kernels/conv2d.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
 import { TapObserver } from '../src/quantization/biases.ts';
-import { quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { inputMeans, layerInputs } from '../src/quantization/layerInputs.ts';
-import type { ActivationQuantiser } from '../src/quantization/layers.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
-import { prepareNetworks, quantisePrepared } from '../src/quantization/prepare.ts';
+import type { ActivationQuantizer } from '../src/quantization/layers.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
+import { prepareNetworks, quantizePrepared } from '../src/quantization/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -45,7 +45,7 @@ function outputMeans(
   return sums.map((sum) => sum / places);
 }
 
-function rounded(values: Float32Array, { scale, zeroPoint }: ActivationQuantiser): Float32Array {
+function rounded(values: Float32Array, { scale, zeroPoint }: ActivationQuantizer): Float32Array {
   return values.map((value) => scale * Math.min(Math.max(Math.round(value / scale), -zeroPoint), 255 - zeroPoint));
 }
 
@@ -60,7 +60,7 @@ test.each<{ shape: Shape; weights: Shape; stride: number; padding: number }>([
   const w = draw(weights, 3);
   const observer = new TapObserver({ weights, ...attrs }, { scale: 0.1, zeroPoint: 128, most: 255 });
   for (const values of images) observer.add(values, shape[2], shape[3]);
-  const { float, quantised } = observer.means();
+  const { float, quantized } = observer.means();
   const expected = outputMeans(images, shape, { data: w, shape: weights }, new Float32Array(weights[0]), attrs);
   const codes = images.map((values) => rounded(values, { scale: 0.1, zeroPoint: 128 }));
   const after = outputMeans(codes, shape, { data: w, shape: weights }, new Float32Array(weights[0]), attrs);
@@ -68,17 +68,17 @@ test.each<{ shape: Shape; weights: Shape; stride: number; padding: number }>([
   for (let o = 0; o < weights[0]; o++) {
     const sum = (means: Float64Array) => means.reduce((total, mean, k) => total + mean * w[o * row + k]!, 0);
     expect(sum(float)).toBeCloseTo(expected[o]!, 6);
-    expect(sum(quantised)).toBeCloseTo(after[o]!, 6);
+    expect(sum(quantized)).toBeCloseTo(after[o]!, 6);
   }
 });
 
-test('quantised layers keep the means of their channels at 3 bits', async () => {
+test('quantized layers keep the means of their channels at 3 bits', async () => {
   const { networks } = await untrainedDetector();
   const train: ImageSource = { count: 2, image: async (i) => renderSpecimen('bracket', undefined, i, 128).image };
   const plan = uniformPlan(networks, { weights: 3, activations: 8 });
   const prepared = await prepareNetworks({ engine: gpu, networks, train }, { activations: 'integer' });
-  const corrected = quantisePrepared(prepared, plan).networks;
-  const plain = quantiseNetworks(prepared.networks, plan, prepared.ranges).networks;
+  const corrected = quantizePrepared(prepared, plan).networks;
+  const plain = quantizeNetworks(prepared.networks, plan, prepared.ranges).networks;
 
   const image = input('image', [1, 128, 128], 'u32');
   const nodes = layerInputs(prepared.networks, imageToTensor(image));
@@ -95,7 +95,7 @@ test('quantised layers keep the means of their channels at 3 bits', async () => 
     const [stride, padding] = layers[name];
     const shape = nodes.get(name)!.type.shape as unknown as Shape;
     const means = (networks: typeof plain, images: readonly Float32Array[]) => {
-      const { weight, bias } = quantisableLayers(networks).get(name)!;
+      const { weight, bias } = quantizableLayers(networks).get(name)!;
       return outputMeans(images, shape, { data: weight.data, shape: weight.type.shape }, bias.data, {
         stride,
         padding,
@@ -122,12 +122,12 @@ test('float layers of a plan and layers without means keep their biases', async 
   const plan = { ...format, layers: { 'student.conv2': layers['student.conv2']! } };
   const means = await inputMeans({ engine: gpu, networks, train }, Object.keys(plan.layers), new Map());
   expect([...means.keys()]).toEqual(['student.conv2']);
-  const { float, quantised } = means.get('student.conv2')!;
-  expect(quantised).toEqual(float);
+  const { float, quantized } = means.get('student.conv2')!;
+  expect(quantized).toEqual(float);
   const result = await quantize({ detector, plan, train, heldOut: train });
-  const changed = [...quantisableLayers(result.state.networks)]
+  const changed = [...quantizableLayers(result.state.networks)]
     .filter(([name, { bias }]) => {
-      return bias.data.some((value, o) => value !== quantisableLayers(networks).get(name)!.bias.data[o]);
+      return bias.data.some((value, o) => value !== quantizableLayers(networks).get(name)!.bias.data[o]);
     })
     .map(([name]) => name);
   expect(changed).toEqual(['student.conv2']);

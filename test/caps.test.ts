@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { quantisedTable } from '../src/doctor/quantisedTable.ts';
+import { quantizedTable } from '../src/doctor/quantizedTable.ts';
 import { maskCaps, requestDevice } from '../src/engine/adapter.ts';
 import { type Caps, detectCaps } from '../src/engine/caps.ts';
 import { input, type Node } from '../src/engine/graph.ts';
@@ -86,11 +86,11 @@ describe('kernels in the registers of one subgroup', () => {
   const w = input('w', [32, 16, 4, 4]);
   const dy = input('dy', [2, 32, 18, 16]);
   const conv = conv2d(x, w, input('b', [32]));
-  const row = quantisedTable.find(({ name }) => name.startsWith('qconv2d w8'))!;
-  const quantised = row.build(row.inputs.map(({ shape }, i) => input(`q${i}`, shape)));
+  const row = quantizedTable.find(({ name }) => name.startsWith('qconv2d w8'))!;
+  const quantized = row.build(row.inputs.map(({ shape }, i) => input(`q${i}`, shape)));
   const weightGrad = conv2dWeightGrad(x, dy, { stride: 1, padding: 0, shape: w.type.shape });
   const product = findProduct(conv);
-  const nodes: readonly Node[] = [conv, quantised, weightGrad, product];
+  const nodes: readonly Node[] = [conv, quantized, weightGrad, product];
   const masked = (size: number, isCpu: boolean): Caps =>
     maskCaps(gpu.caps, { subgroups: true, subgroupMinSize: size, subgroupMaxSize: size, isCpu });
   const namesOf = (node: Node, caps: Caps) => supportedVariants(node, { caps }).map(({ name }) => name);

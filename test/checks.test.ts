@@ -151,6 +151,12 @@ describe('damaged files give a sentence that names the file', () => {
     }
   });
 
+  test('run.json with the step names of earlier versions', async () => {
+    const where = place();
+    write(join(where, 'run.json'), changed(record, 'steps.1.step', 'quantised'));
+    expect((await openRun(where, () => {})).record.steps[1]?.step).toBe('quantized');
+  });
+
   test('steps and the gallery, which a run goes on from', async () => {
     const options = (where: string) =>
       ({
@@ -171,9 +177,9 @@ describe('damaged files give a sentence that names the file', () => {
       expect(await refusal(() => runSteps(options(where)))).toContain(file);
     }
     const where = steps(place());
-    write(join(where, 'steps', 'quantised.json'), JSON.stringify(record.steps[0]));
+    write(join(where, 'steps', 'quantized.json'), JSON.stringify(record.steps[0]));
     expect(await refusal(() => runSteps(options(where)))).toMatch(
-      /quantised.json is of "bracket\/3\/float", not of "bracket\/3\/hqs"/,
+      /quantized.json is of "bracket\/3\/float", not of "bracket\/3\/hqs"/,
     );
     const gallery = join(place(), 'gallery.json');
     for (const text of ['{', '{}', '[{}]', changed(record.gallery, '0.score', '1')]) {

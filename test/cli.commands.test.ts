@@ -97,7 +97,7 @@ describe('the main job', () => {
     const [floats, small] = ['biscuit', 'small'].map((name) => readFileSync(at(`models/${name}.safetensors`)).length);
     expect(small! / floats!).toBeLessThan(3 / 32 + 0.03);
     const info = raad('info', 'models/small.safetensors').stdout;
-    expect(info).toMatch(/PDN-XS quantised detector/);
+    expect(info).toMatch(/PDN-XS quantized detector/);
     expect(info).toMatch(/teacher.conv2 +64x32x4x4 +32768 +3 +8 +12544 /);
     expect(info).toMatch(/weights of all convolutions: \d+ bytes, 9\.\d % of float/);
     const json = JSON.parse(raad('eval', 'models/small.safetensors', 'data', '--json').stdout);
@@ -107,7 +107,7 @@ describe('the main job', () => {
     expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
     expectRefusal(
       ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
-      /is quantised already. Give the float model/,
+      /is quantized already. Give the float model/,
     );
     writeFileSync(at('plan.json'), '{"format":"raad-bit-plan","version":1,"layers":{"teacher.conv9":{}}}');
     expectRefusal(['quantize', ...args, '--plan', 'plan.json'], /names the layer "teacher.conv9"/);

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { decodeBmp } from '../src/data/bmp.ts';
 import { type FileTree, splitHeldOut } from '../src/data/dataset.ts';
-import { centreCrop } from '../src/data/image.ts';
+import { centerCrop } from '../src/data/image.ts';
 import { plainDataset, readDatasets } from '../src/data/layouts.ts';
 import { UserError } from '../src/errors.ts';
 import { UnreadableImageError } from '../src/evaluation/evaluate.ts';
@@ -71,7 +71,7 @@ describe('layouts', () => {
     });
   });
 
-  test('MVTec 3D: colour images only', async () => {
+  test('MVTec 3D: color images only', async () => {
     const [dataset] = await readDatasets(
       tree(
         names(
@@ -223,10 +223,10 @@ describe('decoding', () => {
     const spread = Uint8Array.from({ length: 3 * gray.length }, (_, i) => gray[Math.floor(i / 3)]!);
     const file = join(folder, 'gray.png');
     const channels = { raw: { width, height, channels: 1 } } as const;
-    await sharp(gray, channels).toColourspace('b-w').png().toFile(file);
+    await sharp(gray, channels).toColorspace('b-w').png().toFile(file);
     expect((await readImage(file)).data).toEqual(spread);
     const wide = Uint16Array.from(gray, (value) => value * 257);
-    await sharp(wide, channels).toColourspace('grey16').png().toFile(file);
+    await sharp(wide, channels).toColorspace('gray16').png().toFile(file);
     expect((await sharp(file).metadata()).depth).toBe('ushort');
     expect((await readImage(file)).data).toEqual(spread);
   });
@@ -234,8 +234,8 @@ describe('decoding', () => {
   test('palette', async () => {
     const two = Uint8Array.from({ length: width * height * 3 }, (_, i) => (Math.floor(i / 3) % 3 ? 200 : 30));
     const file = join(folder, 'palette.png');
-    await sharp(two, raw).png({ palette: true, colours: 4, dither: 0 }).toFile(file);
-    // Colour type 3 in the header.
+    await sharp(two, raw).png({ palette: true, colors: 4, dither: 0 }).toFile(file);
+    // Color type 3 in the header.
     expect(readFileSync(file)[25]).toBe(3);
     expect((await readImage(file)).data).toEqual(two);
   });
@@ -255,15 +255,15 @@ describe('decoding', () => {
     [4, 4],
     [8, 8],
   ])('bitmap with a palette, %i bits', (bits) => {
-    const colours = noise(4 * 2 ** bits, 2);
+    const colors = noise(4 * 2 ** bits, 2);
     const rowBytes = Math.ceil((5 * bits) / 32) * 4;
     const rows = noise(rowBytes * 3, 3);
-    const { data } = decodeBmp(bitmap(5, 3, bits, rows, colours));
+    const { data } = decodeBmp(bitmap(5, 3, bits, rows, colors));
     for (let y = 0; y < 3; y++) {
       for (let x = 0; x < 5; x++) {
         const bit = x * bits;
         const index = (rows[(2 - y) * rowBytes + (bit >> 3)]! >> (8 - bits - (bit & 7))) & (2 ** bits - 1);
-        const [b, g, r] = colours.subarray(4 * index);
+        const [b, g, r] = colors.subarray(4 * index);
         expect([...data.subarray((y * 5 + x) * 3).subarray(0, 3)]).toEqual([r, g, b]);
       }
     }
@@ -300,7 +300,7 @@ describe('decoding', () => {
     const values = Uint16Array.of(0, 1, 300, 0);
     const file = join(folder, 'mask.png');
     await sharp(values, { raw: { width: 2, height: 2, channels: 1 } })
-      .toColourspace('grey16')
+      .toColorspace('gray16')
       .png()
       .toFile(file);
     expect([...(await readMask(file)).data]).toEqual([0, 1, 300, 0]);
@@ -308,9 +308,9 @@ describe('decoding', () => {
     expect([...(await readMask(file)).data]).toEqual([0, 255, 0, 255]);
   });
 
-  test('centre crop', () => {
+  test('center crop', () => {
     const data = Uint8Array.from({ length: 4 * 3 * 3 }, (_, i) => Math.floor(i / 3));
-    expect([...centreCrop({ width: 4, height: 3, data }, 2, 1).data]).toEqual([5, 5, 5, 6, 6, 6]);
+    expect([...centerCrop({ width: 4, height: 3, data }, 2, 1).data]).toEqual([5, 5, 5, 6, 6, 6]);
   });
 });
 

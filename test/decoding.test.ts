@@ -33,8 +33,8 @@ interface BitmapOptions {
 
 /** A bitmap from the format's description. */
 function bitmap({ width, height, bits, body, compression = 0, palette = [], header = 40, offset }: BitmapOptions) {
-  const colours = palette.flatMap(([r, g, b]) => (header === 12 ? [b!, g!, r!] : [b!, g!, r!, 0]));
-  const start = 14 + header + colours.length;
+  const colors = palette.flatMap(([r, g, b]) => (header === 12 ? [b!, g!, r!] : [b!, g!, r!, 0]));
+  const start = 14 + header + colors.length;
   const bytes = new Uint8Array(start + body.length);
   const view = new DataView(bytes.buffer);
   bytes.set([0x42, 0x4d]);
@@ -52,7 +52,7 @@ function bitmap({ width, height, bits, body, compression = 0, palette = [], head
       view.setUint32(46, palette.length, true);
     }
   }
-  bytes.set(colours, 14 + header);
+  bytes.set(colors, 14 + header);
   bytes.set(body, start);
   return bytes;
 }
@@ -71,7 +71,7 @@ describe('bitmaps', () => {
     expect(reds(decodeBmp(bitmap({ ...eight, body: skipping })))).toEqual([10, 10, 30, 30, 20, 10, 10, 10]);
   });
 
-  test('runs of 4 bits alternate two colours', () => {
+  test('runs of 4 bits alternate two colors', () => {
     const four = { ...eight, bits: 4, compression: 2 };
     const rows = [4, 0x12, 0, 0, 0, 3, 0x34, 0x50, 1, 0x10, 0, 1];
     expect(reds(decodeBmp(bitmap({ ...four, body: rows })))).toEqual([40, 50, 60, 20, 20, 30, 20, 30]);
@@ -85,20 +85,20 @@ describe('bitmaps', () => {
     expect(() => decodeBmp(bitmap({ ...eight, body }))).toThrow(message);
   });
 
-  test('OS/2: three bytes a colour, and headers that end early', () => {
+  test('OS/2: three bytes a color, and headers that end early', () => {
     const rows = [0, 1, 2, 3, 4, 5, 0, 1];
     const plain = { width: 4, height: 2, bits: 8, body: rows } as const;
     const expected = [50, 60, 10, 20, 10, 20, 30, 40];
     expect(reds(decodeBmp(bitmap({ ...plain, header: 12, palette: PALETTE })))).toEqual(expected);
     const whole = [...PALETTE, ...Array.from({ length: 250 }, () => [0, 0, 0])];
     expect(reds(decodeBmp(bitmap({ ...plain, header: 16, palette: whole })))).toEqual(expected);
-    const colours = [3, 2, 1, 6, 5, 4, 0, 0];
-    expect([...decodeBmp(bitmap({ width: 2, height: 1, bits: 24, header: 12, body: colours })).data]).toEqual([
+    const colors = [3, 2, 1, 6, 5, 4, 0, 0];
+    expect([...decodeBmp(bitmap({ width: 2, height: 1, bits: 24, header: 12, body: colors })).data]).toEqual([
       1, 2, 3, 4, 5, 6,
     ]);
   });
 
-  test('colours beyond the palette are black, and pixels do not begin with the palette', () => {
+  test('colors beyond the palette are black, and pixels do not begin with the palette', () => {
     const image = { width: 2, height: 1, bits: 8, palette: PALETTE, body: [5, 200, 0, 0] } as const;
     expect(reds(decodeBmp(bitmap(image)))).toEqual([60, 0]);
     expect(reds(decodeBmp(bitmap({ ...image, offset: 54 })))).toEqual([60, 0]);
@@ -233,14 +233,14 @@ describe('masks', () => {
   const inside = (i: number) => i % width > 10 && i % width < 25 && Math.floor(i / width) > 7 && i < 20 * width;
   const truth = Array.from({ length: width * height }, (_, i) => inside(i));
   const plane = (value: number) => Uint8Array.from(truth, (is) => (is ? value : 0));
-  const gray = (value: number) => sharp(plane(value), { raw: { width, height, channels: 1 } }).toColourspace('b-w');
+  const gray = (value: number) => sharp(plane(value), { raw: { width, height, channels: 1 } }).toColorspace('b-w');
   const spread = (alpha: boolean) => {
     const values = truth.flatMap((is) => [...Array<number>(3).fill(is ? 255 : 0), ...(alpha ? [255] : [])]);
     return sharp(Uint8Array.from(values), { raw: { width, height, channels: alpha ? 4 : 3 } });
   };
   const sixteen = (value: number) => {
     const values = Uint16Array.from(truth, (is) => (is ? value : 0));
-    return sharp(values, { raw: { width, height, channels: 1 } }).toColourspace('grey16');
+    return sharp(values, { raw: { width, height, channels: 1 } }).toColorspace('gray16');
   };
   const indices = [...plane(1)].map((_, i, all) => all[(height - 1 - Math.floor(i / width)) * width + (i % width)]!);
   const black = [0, 0, 0];
@@ -258,7 +258,7 @@ describe('masks', () => {
     ['255', () => gray(255).png().toBuffer()],
     ['16 bits, 1', () => sixteen(1).png().toBuffer()],
     ['16 bits, 65535', () => sixteen(65535).png().toBuffer()],
-    ['palette', () => spread(false).png({ palette: true, colours: 2 }).toBuffer()],
+    ['palette', () => spread(false).png({ palette: true, colors: 2 }).toBuffer()],
     ['RGB', () => spread(false).png().toBuffer()],
     ['RGBA', () => spread(true).png().toBuffer()],
     ['gray with alpha', () => gray(255).ensureAlpha().png().toBuffer()],

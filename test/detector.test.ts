@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedQuantized } from '../src/bench/untrained.ts';
 import type { RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { conformalThreshold } from '../src/detector/conformal.ts';
@@ -77,11 +77,11 @@ describe('prediction', () => {
       detector.destroy();
     });
 
-    test('quantised, the maps are those of other adapters', async () => {
+    test('quantized, the maps are those of other adapters', async () => {
       const square = crop(picture, 128, 128);
       const maps = [];
       for (const on of [gpu, asGpu]) {
-        const detector = untrainedQuantised(on, new Networks('xs', 128), { weights: 8, activations: 8 });
+        const detector = untrainedQuantized(on, new Networks('xs', 128), { weights: 8, activations: 8 });
         maps.push(await detector.rawMaps(square));
         const { dispatches } = await detector.compile(1);
         const resizes = dispatches.filter(({ label }) => label.includes('.resize'));
@@ -89,7 +89,7 @@ describe('prediction', () => {
         detector.destroy();
       }
       const [other, own] = maps as [RawMaps, RawMaps];
-      // A resized value may be rounded to the neighbouring code.
+      // A resized value may be rounded to the neighboring code.
       for (const name of ['studentTeacher', 'autoencoder'] as const)
         toBeAllclose(own[name], Float64Array.from(other[name]), { relative: 1e-3 });
     });
@@ -235,7 +235,7 @@ describe('placement', () => {
     const ramp = Float32Array.from({ length: cells * cells }, (_, i) => 4 * (i % cells) + 16);
     const map = await place(ramp, 'exact');
     for (let x = 0; x < side; x++) {
-      // Pixel centres are half a pixel off the corner that positions count from.
+      // Pixel centers are half a pixel off the corner that positions count from.
       const expected = Math.min(Math.max(x, 16), 4 * (cells - 1) + 16);
       expect(Math.abs(map[64 * side + x]! - expected)).toBeLessThan(0.51);
     }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
-import { prepareQuantisation, type QuantizeProgress } from '../src/detector/quantize.ts';
+import { prepareQuantization, type QuantizeProgress } from '../src/detector/quantize.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DestroyedError } from '../src/engine/errors.ts';
 import { Leases } from '../src/engine/leases.ts';
@@ -179,23 +179,23 @@ test('leases: a value stays while somebody uses it, and a few that nobody uses',
   expect(disposed.at(-1)).toBe(5);
 });
 
-test('what quantisation prepares leaves nothing on the device, even when it is stopped', async () => {
+test('what quantization prepares leaves nothing on the device, even when it is stopped', async () => {
   const { engine, live, close } = await countedDevice();
   const before = live.bytes;
   const source = { count: 2, image: async (i: number) => renderSpecimen('bracket', undefined, i, 128).image };
   const options = { train: source, activations: 'integer' } as const;
   const detector = new Detector(engine, state);
-  const prepared = await prepareQuantisation({ detector, ...options });
+  const prepared = await prepareQuantization({ detector, ...options });
   const stop = new AbortController();
   const onProgress = ({ phase }: QuantizeProgress) => phase === 'means' && stop.abort(new Error('stopped'));
-  const stopped = prepareQuantisation({ detector, ...options, onProgress, signal: stop.signal });
+  const stopped = prepareQuantization({ detector, ...options, onProgress, signal: stop.signal });
   await expect(stopped).rejects.toThrow('stopped');
   detector.destroy();
   expect(live.bytes).toBe(before);
   const plan = uniformPlan(state.networks, { weights: 4, activations: 8 });
-  const quantised = await prepared.quantize(plan, { heldOut: source });
+  const quantized = await prepared.quantize(plan, { heldOut: source });
   expect(live.bytes).toBeGreaterThan(before);
-  quantised.destroy();
+  quantized.destroy();
   expect(live.bytes).toBe(before);
   close();
 });

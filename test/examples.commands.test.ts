@@ -50,8 +50,8 @@ test('train, predict, quantize', async () => {
   expect(run('quantize.mjs', 'model.safetensors', 'data', 'small.safetensors')[0]).toMatch(/ bytes, threshold \d/);
   const [floats, small] = ['model', 'small'].map((name) => statSync(at(`${name}.safetensors`)).size);
   expect(small! / floats!).toBeLessThan(4 / 32 + 0.03);
-  const { quantisation } = await readModel(readFileSync(at('small.safetensors')), 'small');
-  for (const layer of quantisation!.values()) expect(layer.plan.weights).toBe(4);
+  const { quantization } = await readModel(readFileSync(at('small.safetensors')), 'small');
+  for (const layer of quantization!.values()) expect(layer.plan.weights).toBe(4);
 });
 
 test('the page names every program', () => {

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { evaluateReference, input, type Node, topologicalOrder } from '../src/engine/graph.ts';
 import { readSafetensors } from '../src/formats/safetensors.ts';
 import { squaredDifference } from '../src/kernels/elementwise.ts';
-import { standardise } from '../src/kernels/standardise.ts';
+import { standardize } from '../src/kernels/standardize.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { LOSS_NAMES, lossGraph, optimiser } from '../src/train/step.ts';
+import { LOSS_NAMES, lossGraph, optimizer } from '../src/train/step.ts';
 import { errorByNorm } from './close.ts';
 import { engine } from './gpu.ts';
 
@@ -30,17 +30,17 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
   const images = input('images', shape);
   const augmented = input('augmented', shape);
   const graph = lossGraph(networks, { images, teacherFeatures: features, penalty: input('penalty', shape), augmented });
-  const training = optimiser(Object.values(graph.losses), networks.trained, { learningRate: 1e-4, decayAt: 1000 });
-  const normalised = (x: typeof images) =>
-    standardise(networks.teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const training = optimizer(Object.values(graph.losses), networks.trained, { learningRate: 1e-4, decayAt: 1000 });
+  const normalized = (x: typeof images) =>
+    standardize(networks.teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
   const second = { channels: { start: 128, count: 128 } };
 
-  // The golden file holds normalised features; the step wants raw ones.
+  // The golden file holds normalized features; the step wants raw ones.
   const teacher = await gpu.compile({
     outputs: {
       raw: networks.teacher.forward(images),
-      'teacher_normalised(x)': normalised(images),
-      'teacher_normalised(augmented)': normalised(augmented),
+      'teacher_normalised(x)': normalized(images),
+      'teacher_normalised(augmented)': normalized(augmented),
       'student(x)': networks.student.forward(images),
       'autoencoder(augmented)': networks.autoencoder.forward(augmented),
       'student_second_half(augmented)': networks.student.forward(augmented, second),
@@ -120,7 +120,7 @@ describe('one training step of the PyTorch reference (XS, 128 px, batch 2)', asy
       mean(squaredDifference(reconstruction, imitation)),
     ];
     const parameters = networks.autoencoder.parameters;
-    const exact = optimiser(losses, parameters, { learningRate: 1e-4, decayAt: 1000 }).gradients;
+    const exact = optimizer(losses, parameters, { learningRate: 1e-4, decayAt: 1000 }).gradients;
     const values = new Map<Node, Float64Array>([
       [augmented, Float64Array.from(inputs.augmented)],
       [target, Float64Array.from(value('teacher_normalised(augmented)'))],

@@ -195,7 +195,7 @@ describe('scores', () => {
 
 describe('allocation', () => {
   const networks = new Networks('xs', 128);
-  networks.initialise(1);
+  networks.initialize(1);
   const { teacher, student } = networks;
   teacher.convolutions.forEach(({ weight }, i) => {
     weight.data = student.convolutions[i]!.weight.data.slice(0, weight.data.length);

@@ -246,7 +246,7 @@ describe('words and numbers', () => {
     expect(size).toBe('The integer network takes 1/5.2 of the bytes and loses 0.2 points of image AUROC.');
     expect(time).toMatch(/^It takes 454.ms per image, 1.78 times as fast as the float network with 810.ms/);
     expect(summarySentences(reaching(0.984, 0.978, 0.982))[2]).toBe(
-      'Quantising alone cost 0.6 points of image AUROC, and recalibrating regained 0.4 points.',
+      'Quantizing alone cost 0.6 points of image AUROC, and recalibrating regained 0.4 points.',
     );
     expect(summarySentences(reaching(0.98, 0.98, 0.98))[0]).toMatch(/and keeps the image AUROC\.$/);
     expect(summarySentences(reaching(0.98, 0.97, 0.99))[0]).toMatch(/gains 1.0 points/);
@@ -404,10 +404,10 @@ describe.runIf(hasChromium)('in Chromium', () => {
     const { page, messages, requests } = await open(width, scheme);
     const [wide, inner] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
     expect(wide).toBeLessThanOrEqual(inner!);
-    const colours = (await page.evaluate(
+    const colors = (await page.evaluate(
       '(({ color, backgroundColor }) => [color, backgroundColor])(getComputedStyle(document.body))',
     )) as string[];
-    const [ink, ground] = colours.map((colour) => Number(/\d+/.exec(colour)));
+    const [ink, ground] = colors.map((color) => Number(/\d+/.exec(color)));
     expect(ink! < ground!).toBe(scheme === 'light');
     expect(messages).toEqual([]);
     expect(requests.filter((address) => !address.startsWith('data:'))).toEqual([pathToFileURL(file).href]);

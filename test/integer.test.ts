@@ -8,9 +8,9 @@ import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
-import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { compareNetworks, correlation, rangesOf } from './agreement.ts';
 import { engine, device as openedDevice } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
@@ -23,7 +23,7 @@ const ranges = await rangesOf(gpu, networks, [picture(1), picture(2)]);
 /** Every width somewhere, a layer in groups, and float layers between. */
 function mixedPlan(): BitPlan {
   const plan = uniformPlan(networks, { weights: 8, activations: 8 });
-  const layers = [...quantisableLayers(networks).keys()].map((name, i) => {
+  const layers = [...quantizableLayers(networks).keys()].map((name, i) => {
     const weights = WEIGHT_BITS[i % WEIGHT_BITS.length]!;
     const layer = { ...plan.layers[name]!, weights };
     return [name, name === 'student.conv3' ? { ...layer, granularity: { groupSize: 16 } } : layer] as const;
@@ -32,7 +32,7 @@ function mixedPlan(): BitPlan {
   return { ...plan, layers: rest };
 }
 
-describe('the integer network does what the fake-quantised one promises', () => {
+describe('the integer network does what the fake-quantized one promises', () => {
   for (const [name, plan] of [
     ['w8a8', uniformPlan(networks, { weights: 8, activations: 8 })],
     ['every width', mixedPlan()],
@@ -68,9 +68,9 @@ describe('the integer network does what the fake-quantised one promises', () => 
 });
 
 async function dispatchesOf(plan: BitPlan) {
-  const { networks: quantised, quantisation } = quantiseNetworks(networks, plan, ranges);
-  const maps = anomalyMaps(quantised, input('q', [4]), input('x', [1, 3, networks.side, networks.side]));
-  const [combined] = integerGraph([maps.combined], quantisation);
+  const { networks: quantized, quantization } = quantizeNetworks(networks, plan, ranges);
+  const maps = anomalyMaps(quantized, input('q', [4]), input('x', [1, 3, networks.side, networks.side]));
+  const [combined] = integerGraph([maps.combined], quantization);
   // A kernel that pools by itself, whatever the adapter.
   const compiled = await gpu.compile({ outputs: { combined: combined! }, variants: { qconv2d: ['rows', 'tile'] } });
   const { dispatches } = compiled;

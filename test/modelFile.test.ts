@@ -10,8 +10,8 @@ import { sealChecksum } from '../src/formats/checksum.ts';
 import { readSafetensors, writeSafetensors } from '../src/formats/safetensors.ts';
 import { packCodes } from '../src/formats/weightCodes.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { layerBytes, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { layerBytes, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { checkpointTuning, readCheckpoint, restore, writeCheckpoint } from '../src/train/checkpoint.ts';
 import { judge, mixedDetector, type Subject, sameMeaning, subjectOf, Tally } from './modelFiles.ts';
 import { type Json, type JsonObject, Mutator, openHeader, raw, withHeader, withText } from './mutations.ts';
@@ -86,16 +86,16 @@ const expectRefusal = (bytes: Uint8Array, message: string, fix?: string) =>
 describe('a file', () => {
   for (const [what, subject] of [
     ['float', float],
-    ['quantised', mixed],
+    ['quantized', mixed],
   ] as const) {
     test(`${what}: is written as it was read, and has the bytes that its widths say`, async () => {
       const { bytes, state } = subject;
       expect(Buffer.compare(await saveDetector({ state }), bytes)).toBe(0);
-      const layers = quantisableLayers(state.networks);
+      const layers = quantizableLayers(state.networks);
       let expected = 0;
       for (const { name, type } of state.networks.parameters) {
         const layer = name.replace(/\.weight$/, '');
-        const plan = layers.has(layer) ? state.quantisation?.get(layer)?.plan : undefined;
+        const plan = layers.has(layer) ? state.quantization?.get(layer)?.plan : undefined;
         expected += plan ? layerBytes(type.shape, plan) : 4 * size(type);
       }
       const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
@@ -321,8 +321,8 @@ describe('contents that are refused under a right checksum', () => {
     ],
     [
       'a placement',
-      (d) => (d.placement = 'centre'),
-      'm gives placement as "centre".',
+      (d) => (d.placement = 'center'),
+      'm gives placement as "center".',
       '"exact" or "reference" or "anomalib"',
     ],
     ['no threshold', (d) => (d.threshold = null), 'm gives threshold as null.'],
@@ -441,7 +441,7 @@ describe('contents that are refused under a right checksum', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20);
   });
 
-  const ofWidth = (bits: number) => [...mixed.state.quantisation!].find(([, { plan }]) => plan.weights === bits)![0];
+  const ofWidth = (bits: number) => [...mixed.state.quantization!].find(([, { plan }]) => plan.weights === bits)![0];
   const eight = `${ofWidth(8)}.weight.codes`;
   const scales = `${ofWidth(4)}.weight.scales`;
   const half = `${ofWidth(16)}.weight`;
@@ -504,7 +504,7 @@ describe('sections of newer programs', () => {
 describe('mutations', () => {
   for (const [what, subject, count] of [
     ['float', float, 400],
-    ['quantised', mixed, 1600],
+    ['quantized', mixed, 1600],
   ] as const) {
     test(`${count} of a ${what} file`, async () => {
       const mutator = new Mutator(subject.bytes);
@@ -624,7 +624,7 @@ describe('a writer refuses what the reader would', () => {
       (state) => {
         state.networks.parameters[0]!.data[3] = 7e4;
         const plan = { weights: 16, activations: 32, granularity: 'channel' } as const;
-        return { ...state, quantisation: new Map([['teacher.conv1', { plan }]]) };
+        return { ...state, quantization: new Map([['teacher.conv1', { plan }]]) };
       },
       /holds values in teacher.conv1.weight that are not finite/,
     ],
@@ -655,7 +655,7 @@ describe('a writer refuses what the reader would', () => {
       'a layer without its range',
       (state) => {
         const plan = { weights: 32, activations: 8, granularity: 'channel' } as const;
-        return { ...state, quantisation: new Map([['teacher.conv1', { plan }]]) };
+        return { ...state, quantization: new Map([['teacher.conv1', { plan }]]) };
       },
       /lacks input in layers.teacher.conv1/,
     ],
@@ -674,7 +674,7 @@ describe('a writer refuses what the reader would', () => {
     const { networks } = await untrainedDetector();
     networks.parameters[0]!.data[3] = -7e4;
     const plan = uniformPlan(networks, { weights: 16, activations: 32 });
-    expect(() => quantiseNetworks(networks, plan, new Map())).toThrow(
+    expect(() => quantizeNetworks(networks, plan, new Map())).toThrow(
       'half floats do not hold the weight -70000 of teacher.conv1.',
     );
   });

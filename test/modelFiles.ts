@@ -4,8 +4,8 @@ import type { DetectorState } from '../src/detector/detectorState.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
 import { codeRange } from '../src/formats/weightCodes.ts';
-import { type LayerPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
-import { needsRange, quantiseNetworks } from '../src/quantization/layers.ts';
+import { type LayerPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { needsRange, quantizeNetworks } from '../src/quantization/layers.ts';
 import type { Mutation } from './mutations.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -17,7 +17,7 @@ export async function mixedDetector(): Promise<DetectorState> {
   const { networks } = state;
   const layers: Record<string, LayerPlan> = {};
   const inputs = new Map<string, { scale: number; zeroPoint: number }>();
-  [...quantisableLayers(networks)].slice(1).forEach(([name, { weight }], i) => {
+  [...quantizableLayers(networks)].slice(1).forEach(([name, { weight }], i) => {
     const plan: LayerPlan = {
       weights: WIDTHS[i % WIDTHS.length]!,
       activations: ([8, 16, 8, 32, 4] as const)[i % 5]!,
@@ -28,7 +28,7 @@ export async function mixedDetector(): Promise<DetectorState> {
     if (needsRange(plan)) inputs.set(name, { scale: 0.02 + i / 7, zeroPoint: i % 16 });
   });
   const plan = { ...uniformPlan(networks, { weights: 32, activations: 32 }), layers };
-  return { ...state, ...quantiseNetworks(networks, plan, inputs) };
+  return { ...state, ...quantizeNetworks(networks, plan, inputs) };
 }
 
 /** A model file and what it means. */
@@ -43,8 +43,8 @@ export async function subjectOf(state: DetectorState): Promise<Subject> {
 }
 
 /** What a detector says, without its weights. */
-function described({ networks, quantisation = new Map(), ...rest }: DetectorState) {
-  const layers = [...quantisation].map(([name, { plan, input }]) => [name, { plan, input }]);
+function described({ networks, quantization = new Map(), ...rest }: DetectorState) {
+  const layers = [...quantization].map(([name, { plan, input }]) => [name, { plan, input }]);
   return { size: networks.size, side: networks.side, layers: Object.fromEntries(layers), ...rest };
 }
 
@@ -61,7 +61,7 @@ function sameWeights(a: DetectorState, b: DetectorState): boolean {
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => new Uint8Array(buffer, byteOffset, byteLength);
 
 /** Asserts what every consumer of a detector relies on. Plain conditions: it runs over hundreds of thousands of values. */
-function assertValid({ networks, quantiles, threshold, provenance, quantisation = new Map() }: DetectorState): void {
+function assertValid({ networks, quantiles, threshold, provenance, quantization = new Map() }: DetectorState): void {
   const numbers: unknown[] = [...quantiles.studentTeacher, ...quantiles.autoencoder, provenance.seed];
   if (threshold) numbers.push(threshold.value, threshold.alpha, threshold.promised, threshold.images);
   expect(numbers.every(Number.isFinite)).toBe(true);
@@ -69,7 +69,7 @@ function assertValid({ networks, quantiles, threshold, provenance, quantisation 
     expect(data).toHaveLength(type.shape.reduce((a, b) => a * b, 1));
     for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) expect.fail(`${name} is not finite`);
   }
-  for (const [name, { plan, input, weights }] of quantisation) {
+  for (const [name, { plan, input, weights }] of quantization) {
     expect([...WIDTHS], name).toContain(plan.weights);
     if (input) expect(input.scale > 0 && Number.isInteger(input.zeroPoint) && input.zeroPoint <= 255).toBe(true);
     expect(weights !== undefined, name).toBe(plan.weights <= 8);

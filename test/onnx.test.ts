@@ -15,7 +15,7 @@ const { networks } = await untrainedDetector();
 const shape = [1, 3, networks.side, networks.side];
 const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 2, 0.01, 0.5)).node;
 
-/** A normalised image [1, 3, side, side], as the networks see it. */
+/** A normalized image [1, 3, side, side], as the networks see it. */
 async function image(): Promise<Float32Array> {
   const pixels = input('image', [1, networks.side, networks.side], 'u32');
   const plan = await gpu.compile({ outputs: { x: imageToTensor(pixels) } });

@@ -4,14 +4,14 @@ import type { DetectorState } from '../src/detector/detectorState.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';
-import { standardise } from '../src/kernels/standardise.ts';
+import { standardize } from '../src/kernels/standardize.ts';
 import { loadActivations, rangeOf, storeOp } from '../src/kernels/storage.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { correlation } from './agreement.ts';
 
-/** A quantised detector here and, exported, in onnxruntime on the CPU, over some images. */
+/** A quantized detector here and, exported, in onnxruntime on the CPU, over some images. */
 export interface OnnxAgreement {
   /** By layer: shares of input codes that differ at all, the largest difference, and positions seen. */
   readonly layers: ReadonlyMap<string, { different: number; worst: number; positions: number }>;
@@ -25,14 +25,14 @@ export async function compareWithOnnx(
   state: DetectorState,
   images: readonly Float32Array[],
 ): Promise<OnnxAgreement> {
-  const { networks, quantiles, quantisation } = state;
+  const { networks, quantiles, quantization } = state;
   const shape = [1, 3, networks.side, networks.side];
   const perChannel = (name: string, values: readonly number[]) =>
     new Parameter(name, { shape: [values.length], dtype: 'f32' }, Float32Array.from(values)).node;
   const image = input('image', shape);
-  const x = standardise(image, perChannel('mean', IMAGE_MEAN), perChannel('std', IMAGE_STD));
+  const x = standardize(image, perChannel('mean', IMAGE_MEAN), perChannel('std', IMAGE_STD));
   const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, x);
-  const [combined] = integerGraph([maps.combined], quantisation ?? new Map());
+  const [combined] = integerGraph([maps.combined], quantization ?? new Map());
   // As numbers: value = code.
   const identity = perChannel('identity', [...rangeOf(1, 0)]);
   const outputs: Record<string, Node> = { map: combined! };

@@ -43,7 +43,7 @@ describe.skipIf(process.env['RAAD_KERNELS'] === 'gpu')('gradients', () => {
       const reference = evaluateReference(gradients, values);
 
       // The rule against central differences of the float64 reference, at a few elements. Steps that cross a kink of a
-      // rectifier are recognised by one-sided differences that disagree.
+      // rectifier are recognized by one-sided differences that disagree.
       const at0 = evaluateReference([loss], values)[0]![0]!;
       wrt.forEach((node, k) => {
         const x = values.get(node) as Float64Array;

@@ -199,7 +199,7 @@ describe('what a page fetches, kB of gzip', () => {
 
   test.each([
     [
-      'a float and a quantised detector',
+      'a float and a quantized detector',
       "export { Engine, imageFrom, loadDetector, openBrowserDevice } from 'raad-webgpu/browser';",
       GPU,
       73,

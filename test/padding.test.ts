@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedQuantized } from '../src/bench/untrained.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector, mapQuantilesParameter } from '../src/detector/detector.ts';
 import { input, type Node } from '../src/engine/graph.ts';
@@ -48,8 +48,8 @@ test('fused and by definition alike, and cells from the first pixel on', async (
   gpu.release(padded.parameters);
 });
 
-test('quantised: integers agree with rounded floats', async () => {
-  const detector = untrainedQuantised(gpu, await paddedNetworks(), { weights: 8, activations: 8 });
+test('quantized: integers agree with rounded floats', async () => {
+  const detector = untrainedQuantized(gpu, await paddedNetworks(), { weights: 8, activations: 8 });
   const simulated = new Detector(gpu, detector.state, { simulate: true });
   const [ours, theirs] = [await detector.rawMaps(image), await simulated.rawMaps(image)];
   expect(ours.studentTeacher).toHaveLength(32 * 32);

@@ -19,7 +19,7 @@ import { pad2d } from '../src/kernels/pad2d.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
-import { standardise } from '../src/kernels/standardise.ts';
+import { standardize } from '../src/kernels/standardize.ts';
 import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
@@ -34,7 +34,7 @@ const x = (...shape: number[]) => input('x', shape);
 const named = (name: string, ...shape: number[]) => input(name, shape);
 const range = (name: string) => new Parameter(name, { shape: [4], dtype: 'f32' }, rangeOf(1, 3)).node;
 
-function quantised(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
+function quantized(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
   const weights = [13, channels, 3, 3];
   const full: Qconv2dAttrs = {
     weights,
@@ -75,15 +75,15 @@ const conv = (attrs: Parameters<typeof conv2d>[3], co = 70, ci = 5, k = 4) =>
 /** Products of matrices run on devices with the experimental feature only. */
 const hasMatrices = gpu.caps.subgroupMatrixConfigs.length > 0;
 const MATRIX_CASES: readonly Case[] = [
-  { name: 'qconv2d by matrices', root: quantised({ bits: 5 }, 40), variants: { qconv2d: 'matrix2x2' } },
+  { name: 'qconv2d by matrices', root: quantized({ bits: 5 }, 40), variants: { qconv2d: 'matrix2x2' } },
   {
     name: 'qconv2d by matrices, pooled',
-    root: quantised({ pool: true, output: 'f16', padding: 0 }, 64),
+    root: quantized({ pool: true, output: 'f16', padding: 0 }, 64),
     variants: { qconv2d: 'matrix4x2' },
   },
   {
     name: 'qconv2d by matrices of stored weights',
-    root: quantised({ output: 'f32', stride: 2 }),
+    root: quantized({ output: 'f32', stride: 2 }),
     variants: { qconv2d: 'matrixStored2x2' },
   },
 ];
@@ -308,7 +308,7 @@ const CASES: readonly Case[] = [
     ),
     variants: { convDifference: 'winograd3', winogradProduct: 'block64x64x16', winogradMap: 'workgroup' },
   },
-  ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantised({ bits }) })),
+  ...([2, 3, 8] as const).map((bits) => ({ name: `qconv2d of ${bits} bits`, root: quantized({ bits }) })),
   ...(
     [
       ['words64x64', { pool: true, output: 'f16', stride: 1 }],
@@ -319,14 +319,14 @@ const CASES: readonly Case[] = [
   ).map(
     ([variant, attrs]): Case => ({
       name: `qconv2d ${variant}`,
-      root: quantised(attrs, 70),
+      root: quantized(attrs, 70),
       variants: { qconv2d: variant },
     }),
   ),
-  { name: 'qconv2d pooled', root: quantised({ pool: true }) },
-  { name: 'qconv2d f16', root: quantised({ input: 'f16', output: 'f16' }) },
-  { name: 'qconv2d f32', root: quantised({ input: 'f32', output: 'f32', stride: 2 }) },
-  { name: 'qconv2d in groups of channels', root: quantised({ groupSize: 32, output: 'f32' }, 64) },
+  { name: 'qconv2d pooled', root: quantized({ pool: true }) },
+  { name: 'qconv2d f16', root: quantized({ input: 'f16', output: 'f16' }) },
+  { name: 'qconv2d f32', root: quantized({ input: 'f32', output: 'f32', stride: 2 }) },
+  { name: 'qconv2d in groups of channels', root: quantized({ groupSize: 32, output: 'f32' }, 64) },
   ...(hasMatrices ? MATRIX_CASES : []),
 ].map((each: Case) => ({ ...each, variants: each.variants ?? { qconv2d: 'tile' } }));
 
@@ -356,7 +356,7 @@ const ELEMENTS: readonly Case[] = [
   }),
   ...(['map', 'features'] as const).map((other): Case => {
     const distance = channelDistance(
-      standardise(x(2, 21, 5, 9), named('m', 21), named('s', 21)),
+      standardize(x(2, 21, 5, 9), named('m', 21), named('s', 21)),
       named('y', 2, 21, 5, 9),
     );
     const a = other === 'map' ? named('other', 2, 1, 5, 9) : distance;
@@ -375,7 +375,7 @@ const ELEMENTS: readonly Case[] = [
     }),
   ),
   { name: 'imageToTensor', root: imageToTensor(input('image', [2, 9, 11], 'u32')) },
-  { name: 'standardise', root: standardise(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
+  { name: 'standardize', root: standardize(x(2, 5, 7, 3), named('m', 5), named('s', 5)) },
   { name: 'sliceOuter', root: sliceOuter(x(5, 3, 7), 1, 3) },
   { name: 'concatOuter', root: concatOuter(x(5, 3, 7), named('y', 2, 3, 7)) },
   { name: 'storeActivations u8', root: storeActivations(x(2, 5, 9, 7), 'u8', range('r')) },

@@ -3,7 +3,7 @@ import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { saveDetector } from '../src/detector/modelFile.ts';
-import { prepareQuantisation, quantize } from '../src/detector/quantize.ts';
+import { prepareQuantization, quantize } from '../src/detector/quantize.ts';
 import { type BitPlan, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { preparationFor } from '../src/quantization/prepare.ts';
 import { engine } from './gpu.ts';
@@ -34,17 +34,17 @@ test('a plan gets by itself what it gets after another one, and without the dete
   const [plan, other] = plans;
   const alone = await bytesOf(await quantize({ detector, plan: plan!, train, heldOut }));
   const own = new Detector(gpu, await untrainedDetector());
-  const prepared = await prepareQuantisation({ detector: own, train, activations: 'integer' });
+  const prepared = await prepareQuantization({ detector: own, train, activations: 'integer' });
   own.destroy();
   expect(await bytesOf(await prepared.quantize(other!, { heldOut }))).not.toEqual(alone);
   expect(await bytesOf(await prepared.quantize(plan!, { heldOut }))).toEqual(alone);
 });
 
 test('networks stay as they are for float activations, and have equal maps for integer ones', async () => {
-  const float = await prepareQuantisation({ detector, train, activations: 'float', layers: ['student.conv2'] });
+  const float = await prepareQuantization({ detector, train, activations: 'float', layers: ['student.conv2'] });
   expect(float.networks).toBe(networks);
   const before = networks.parameters.map(({ data }) => data.slice());
-  const integer = await prepareQuantisation({ detector, train, activations: 'integer', layers: [] });
+  const integer = await prepareQuantization({ detector, train, activations: 'integer', layers: [] });
   expect(networks.parameters.map(({ data }) => data)).toEqual(before);
   const equal = new Detector(gpu, { ...state, networks: integer.networks });
   const image = await heldOut.image(0);
@@ -68,9 +68,9 @@ test('plans tell what they have to be prepared for', () => {
   });
 });
 
-test('plans that were not prepared for, and detectors that are quantised, are refused', async () => {
+test('plans that were not prepared for, and detectors that are quantized, are refused', async () => {
   const layers = ['student.conv2'];
-  const prepared = await prepareQuantisation({ detector, train, activations: 'float', layers });
+  const prepared = await prepareQuantization({ detector, train, activations: 'float', layers });
   const attempt = (name: string, activations: 4 | 8 | 16) => {
     const plan = uniformPlan(networks, { weights: 4, activations });
     return prepared.quantize({ ...plan, layers: { [name]: plan.layers[name]! } }, { heldOut });
@@ -78,16 +78,16 @@ test('plans that were not prepared for, and detectors that are quantised, are re
   await expect(attempt('student.conv2', 8)).rejects.toThrow('prepared for float ones');
   await expect(attempt('student.conv2', 4)).rejects.toThrow('activations of 4 bits, which are only simulated');
   await expect(attempt('student.conv3', 16)).rejects.toThrow('the layer "student.conv3" was not prepared');
-  const quantised = await attempt('student.conv2', 16);
-  await expect(prepareQuantisation({ detector: quantised, train, activations: 'float' })).rejects.toThrow(
-    'the detector is quantised already',
+  const quantized = await attempt('student.conv2', 16);
+  await expect(prepareQuantization({ detector: quantized, train, activations: 'float' })).rejects.toThrow(
+    'the detector is quantized already',
   );
-  quantised.destroy();
+  quantized.destroy();
   const none: ImageSource = { ...train, count: 0 };
-  await expect(prepareQuantisation({ detector, train: none, activations: 'float' })).rejects.toThrow(
+  await expect(prepareQuantization({ detector, train: none, activations: 'float' })).rejects.toThrow(
     'no good images to take ranges from',
   );
-  await expect(prepareQuantisation({ detector, train, activations: 'float', layers: ['conv9'] })).rejects.toThrow(
+  await expect(prepareQuantization({ detector, train, activations: 'float', layers: ['conv9'] })).rejects.toThrow(
     'the layer "conv9"',
   );
 });

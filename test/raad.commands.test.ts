@@ -27,14 +27,14 @@ const SHORT = ['--preset', 'quick', '--iterations', '4', '--batch', '1', '--reca
 
 test('run leaves three models, a plan and the record, and goes on where it was stopped', async () => {
   const first = ok('run', 'biscuit', '-o', 'run', ...SHORT);
-  for (const step of ['float', 'quantised', 'recalibrated']) {
+  for (const step of ['float', 'quantized', 'recalibrated']) {
     expect(first.stdout).toMatch(new RegExp(`${step} +\\d`));
     expect(existsSync(at('run', `${step}.safetensors`))).toBe(true);
   }
   const record: RunRecord = JSON.parse(readFileSync(at('run/run.json'), 'utf8'));
-  expect(record.steps.map(({ step }) => step)).toEqual(['float', 'quantised', 'recalibrated']);
-  const [float, quantised, recalibrated] = record.steps;
-  expect(quantised!.result.size.weightBytes).toBeLessThan(float!.result.size.weightBytes / 3.5);
+  expect(record.steps.map(({ step }) => step)).toEqual(['float', 'quantized', 'recalibrated']);
+  const [float, quantized, recalibrated] = record.steps;
+  expect(quantized!.result.size.weightBytes).toBeLessThan(float!.result.size.weightBytes / 3.5);
   expect(recalibrated!.result.metrics.simulatedAuroc).toBeCloseTo(recalibrated!.result.metrics.auroc!, 2);
   for (const { metrics, result, curve } of record.steps) {
     expect(metrics.auroc).toBe(result.metrics.auroc);
@@ -102,9 +102,9 @@ describe('from scores to a recalibrated model', () => {
   });
 
   test('bench times model files in turns', () => {
-    const { stdout } = ok('bench', '--model', model, '--model', 'run/quantised.safetensors', '--rounds', '2');
+    const { stdout } = ok('bench', '--model', model, '--model', 'run/quantized.safetensors', '--rounds', '2');
     expect(stdout).toMatch(/run\/float.safetensors +(?:[\d.]+ +){3}1.00 +\d+ +\d+/);
-    expect(stdout).toMatch(/run\/quantised.safetensors +(?:[\d.]+ +){4}\d+ +\d+/);
+    expect(stdout).toMatch(/run\/quantized.safetensors +(?:[\d.]+ +){4}\d+ +\d+/);
   });
 
   test('recalibrate trains by the plan, and eval runs the result', () => {
@@ -165,11 +165,11 @@ describe('from scores to a recalibrated model', () => {
         /without a map/,
         1,
       ],
-      [['allocate', 'r.safetensors', 'biscuit', '-o', 'p.json'], /is quantised/, 1],
+      [['allocate', 'r.safetensors', 'biscuit', '-o', 'p.json'], /is quantized/, 1],
       [['recalibrate', model, '--plan', 'none.json', 'biscuit', '-o', 'x.safetensors'], /none.json cannot be read/, 1],
       [
         ['recalibrate', 'r.safetensors', '--plan', 'plan.json', 'biscuit', '-o', 'x.safetensors'],
-        /quantised already/,
+        /quantized already/,
         1,
       ],
       [['study', 'biscuit', '--out', 's', '--arms', 'best'], /there is no arm 'best'/, 2],

@@ -3,11 +3,11 @@ import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
-import { prepareQuantisation, quantize } from '../src/detector/quantize.ts';
-import { encodeWeights, latentWeights, quantiseWeights, WEIGHT_BITS } from '../src/formats/weightCodes.ts';
+import { prepareQuantization, quantize } from '../src/detector/quantize.ts';
+import { encodeWeights, latentWeights, quantizeWeights, WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { type RecalibrateOptions, recalibrate, recalibrateQuantised, trainOn } from '../src/train/recalibrate.ts';
+import { type RecalibrateOptions, recalibrate, recalibrateQuantized, trainOn } from '../src/train/recalibrate.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -37,9 +37,9 @@ function options(change: Partial<RecalibrateOptions> = {}): RecalibrateOptions {
 test('latent weights round to the codes that they belong to', () => {
   const weights = Float32Array.from({ length: 4 * 4 * 9 }, (_, i) => Math.sin(i * 1.7) * 0.3);
   for (const bits of WEIGHT_BITS) {
-    const quantised = quantiseWeights(weights, [4, 4, 3, 3], { bits });
-    const latent = latentWeights(quantised, weights);
-    expect(encodeWeights(latent, quantised.shape, bits, 4, quantised.scales).codes).toEqual(quantised.codes);
+    const quantized = quantizeWeights(weights, [4, 4, 3, 3], { bits });
+    const latent = latentWeights(quantized, weights);
+    expect(encodeWeights(latent, quantized.shape, bits, 4, quantized.scales).codes).toEqual(quantized.codes);
     const moved = weights.filter(
       (weight, i) => Math.fround(weight) !== latent[i] && Math.abs(weight - latent[i]!) > 1e-6,
     );
@@ -62,8 +62,8 @@ describe('recalibration', () => {
     );
     expect(losses.every(Number.isFinite)).toBe(true);
     let moved = 0;
-    for (const [name, { plan: layer, weights, input }] of after.state.quantisation!) {
-      const start = before.state.quantisation!.get(name)!;
+    for (const [name, { plan: layer, weights, input }] of after.state.quantization!) {
+      const start = before.state.quantization!.get(name)!;
       expect(layer).toEqual(plan.layers[name]);
       expect(input!.zeroPoint).toBe(start.input!.zeroPoint);
       const same = weights!.codes.every((code, i) => code === start.weights!.codes[i]);
@@ -89,12 +89,12 @@ describe('recalibration', () => {
       saved = checkpoint;
     };
     const [train, heldOut] = [specimens(0, 4), specimens(4, 2)];
-    const prepared = await prepareQuantisation({ detector, train, activations: 'integer' });
-    const quantised = await prepared.quantize(plan, { heldOut });
-    const before = await saveDetector(quantised);
-    const whole = await recalibrateQuantised({ ...options({ checkpoint: { every: 2, save } }), prepared, quantised });
-    expect(await saveDetector(quantised)).toEqual(before);
-    quantised.destroy();
+    const prepared = await prepareQuantization({ detector, train, activations: 'integer' });
+    const quantized = await prepared.quantize(plan, { heldOut });
+    const before = await saveDetector(quantized);
+    const whole = await recalibrateQuantized({ ...options({ checkpoint: { every: 2, save } }), prepared, quantized });
+    expect(await saveDetector(quantized)).toEqual(before);
+    quantized.destroy();
     const resumed = await recalibrate(options({ resume: saved! }));
     expect(await saveDetector(whole)).toEqual(bytes);
     expect(await saveDetector(resumed)).toEqual(bytes);
@@ -107,15 +107,15 @@ describe('recalibration', () => {
   test('a plan without layers trains the float networks on', async () => {
     const settings = { iterations: 1, learningRate: 1e-3 };
     const result = await recalibrate(options({ plan: { ...plan, layers: {} }, settings }));
-    expect(result.state.quantisation).toBeUndefined();
+    expect(result.state.quantization).toBeUndefined();
     const [first] = result.state.networks.student.parameters;
     expect(first!.data).not.toEqual(state.networks.student.parameters[0]!.data);
     const { detector: float, plan: _, ...rest } = options({ settings });
     const trainedOn = await trainOn(float, rest);
     expect(await saveDetector(trainedOn)).toEqual(await saveDetector(result));
-    const quantised = new Detector(gpu, { ...state, quantisation: new Map() });
-    await expect(trainOn(quantised, rest)).rejects.toThrow('quantised already');
-    for (const each of [result, trainedOn, quantised]) each.destroy();
+    const quantized = new Detector(gpu, { ...state, quantization: new Map() });
+    await expect(trainOn(quantized, rest)).rejects.toThrow('quantized already');
+    for (const each of [result, trainedOn, quantized]) each.destroy();
   });
 
   test('divergence is an error that names the step', async () => {

@@ -57,7 +57,7 @@ describe('canvas', () => {
   });
 });
 
-describe('colour scale', () => {
+describe('color scale', () => {
   test('runs from dark to light', () => {
     expect(INFERNO).toHaveLength(768);
     const luma = (i: number) => 0.3 * INFERNO[3 * i]! + 0.6 * INFERNO[3 * i + 1]! + 0.1 * INFERNO[3 * i + 2]!;
@@ -82,7 +82,7 @@ describe('colour scale', () => {
   });
 });
 
-/** A grey picture under a map that rises from left to right, 0 to 1. */
+/** A gray picture under a map that rises from left to right, 0 to 1. */
 function ramp(width: number, height: number) {
   return {
     image: { width, height, data: new Uint8Array(width * height * 3).fill(128) },
@@ -94,7 +94,7 @@ function ramp(width: number, height: number) {
 }
 
 describe('heat map', () => {
-  test('is dim picture where cold and colour where hot', () => {
+  test('is dim picture where cold and color where hot', () => {
     const { data, width, height } = overlayHeatmap(ramp(101, 20));
     expect([width, height]).toEqual([101, 20]);
     const pixel = (x: number) => [...data.subarray(3 * (10 * 101 + x), 3 * (10 * 101 + x) + 3)];
@@ -136,7 +136,7 @@ describe('heat map', () => {
     expect(changed(2, 2)).toBe(false);
   });
 
-  test('is framed with a colour bar beside it', () => {
+  test('is framed with a color bar beside it', () => {
     const layout = heatmapLayout(256, 200);
     const input = ramp(256, 200);
     const picture = renderHeatmap({ ...input, title: 'test/scratch/000.png', score: 0.8, verdict: 'anomalous' });
@@ -188,7 +188,7 @@ describe('heat map', () => {
     const input = ramp(20, 20);
     expect(() => overlayHeatmap({ ...input, map: new Float32Array(10) })).toThrow(UserError);
     expect(() => overlayHeatmap({ ...input, mask: new Uint8Array(3) })).toThrow(/mask has 3 values/);
-    expect(() => renderHeatmap({ ...input, low: 1, high: 1 })).toThrow(/colour range/);
+    expect(() => renderHeatmap({ ...input, low: 1, high: 1 })).toThrow(/color range/);
   });
 });
 

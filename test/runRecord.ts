@@ -67,8 +67,8 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
   const random = new Random(7);
   const shake = new Random(k);
   const images = kinds.map((defect) => {
-    const centre = defect === GOOD ? 0.55 : 0.9 + 0.12 * KINDS.indexOf(defect);
-    const score = Math.exp(Math.log(centre) + 0.28 * normal(random) + [0, 0.16, 0.05][k]! * normal(shake));
+    const center = defect === GOOD ? 0.55 : 0.9 + 0.12 * KINDS.indexOf(defect);
+    const score = Math.exp(Math.log(center) + 0.28 * normal(random) + [0, 0.16, 0.05][k]! * normal(shake));
     return [defect, Number(score.toPrecision(7))] as const;
   });
   const binary = (chosen: typeof images) =>
@@ -79,7 +79,7 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
   const image = binary(images);
   const overlap = (shift: number) => ({ metric: 'AU-PRO' as const, areas: [0.91 - shift, 0.72 - shift] });
   const loss = [0, 0.021, 0.004][k]!;
-  const quantised = step !== 'float';
+  const quantized = step !== 'float';
   const fpr = Array.from({ length: 1001 }, (_, i) => (i / 1000) ** 2);
   return {
     step,
@@ -87,7 +87,7 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
     result: {
       set: 'bracket',
       seed: 3,
-      arm: quantised ? 'hqs' : 'float',
+      arm: quantized ? 'hqs' : 'float',
       recalibrated: step === 'recalibrated',
       id: `bracket/3/${['float', 'hqs', 'hqs+recalibrated'][k]}`,
       layout: 'mvtec-ad',
@@ -99,12 +99,12 @@ function exampleStep(step: StepRecord['step'], kinds: readonly string[], k: numb
         biasIndex: 0.213 + loss,
       },
       size: {
-        weightBytes: quantised ? 2_066_432 : 10_731_520,
-        averageBits: quantised ? 6.16 : 32,
-        fileBytes: quantised ? 2_141_008 : 10_790_144,
+        weightBytes: quantized ? 2_066_432 : 10_731_520,
+        averageBits: quantized ? 6.16 : 32,
+        fileBytes: quantized ? 2_141_008 : 10_790_144,
       },
-      timing: { milliseconds: quantised ? 456.2 - k : 808.4, floatMilliseconds: 808.4 + k },
-      memoryBytes: quantised ? 24_600_000 : 61_200_000,
+      timing: { milliseconds: quantized ? 456.2 - k : 808.4, floatMilliseconds: 808.4 + k },
+      memoryBytes: quantized ? 24_600_000 : 61_200_000,
       bits: {},
       images,
       adapter: 'llvmpipe',
@@ -164,10 +164,10 @@ async function picturesOf(defect: string, seed: number, side: number) {
     return 0.7 * Math.exp(-((distance / (0.12 * side)) ** 2)) + (mask?.[i] ? 0.9 : 0);
   });
   const heatmap = overlayHeatmap({ image, map: near, threshold: 0.6, low: 0, high: 1.2, ...(mask && { mask }) });
-  const grey = mask && new Uint8Array(3 * mask.length).map((_, i) => (mask[Math.floor(i / 3)] ? 255 : 0));
+  const gray = mask && new Uint8Array(3 * mask.length).map((_, i) => (mask[Math.floor(i / 3)] ? 255 : 0));
   return [
     await encodePng(image),
     await encodePng(heatmap),
-    grey && (await encodePng({ width: side, height: side, data: grey })),
+    gray && (await encodePng({ width: side, height: side, data: gray })),
   ] as const;
 }

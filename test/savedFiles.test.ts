@@ -16,7 +16,7 @@ const isSameDriver = gpu.caps.description === expected.adapter;
 
 for (const [name, version] of [
   ['model-1', 'a float detector of version 1'],
-  ['model-2', 'a quantised detector of version 2'],
+  ['model-2', 'a quantized detector of version 2'],
 ] as const) {
   test(`${version} is read with every bit, and gives the map that it gave`, async () => {
     const bytes = savedFile(`${name}.safetensors.gz`);

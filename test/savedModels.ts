@@ -10,8 +10,8 @@ const sha256 = (data: ArrayBufferView) =>
     .digest('hex');
 
 /** What a model file says, with digests for values: equal only when every bit is. */
-export function describeModel({ networks, quantisation = new Map(), ...rest }: DetectorState) {
-  const layers = [...quantisation].map(([name, { plan, input, weights }]) => {
+export function describeModel({ networks, quantization = new Map(), ...rest }: DetectorState) {
+  const layers = [...quantization].map(([name, { plan, input, weights }]) => {
     const stored = weights && { codes: sha256(weights.codes), scales: sha256(weights.scales) };
     return [name, { plan, ...(input && { input }), ...stored }];
   });

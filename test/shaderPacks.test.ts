@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { packOf } from '../scripts/packages.mjs';
-import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../src/bench/untrained.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { placeMap } from '../src/detectorOps/maps.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
@@ -38,7 +38,7 @@ function predictions(caps: Caps): Node[][] {
   const place = { width: 300, height: 200, side, placement: 'exact', ...mapGeometry } as const;
   const graphs = [
     maps(untrainedDetector(own, networks)),
-    maps(untrainedQuantised(own, networks, { weights: 8, activations: 8 })),
+    maps(untrainedQuantized(own, networks, { weights: 8, activations: 8 })),
     [
       imageResize(rgbToPixels(bytes, 200, 300), side, side),
       maximum(placeMap(input('cells', [1, 1, cells, cells]), place)),
@@ -57,7 +57,7 @@ const GPU = maskCaps(gpu.caps, {
 });
 const CPU = maskCaps(gpu.caps, { isCpu: true, subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 });
 
-test('what a float and a quantised detector run on a GPU lies in five packs', () => {
+test('what a float and a quantized detector run on a GPU lies in five packs', () => {
   expect(packsOf(GPU, predictions(GPU))).toEqual(['common', 'gpu', 'gpu-integers', 'integers']);
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../src/bench/untrained.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
@@ -34,7 +34,7 @@ function collect(roots: readonly Node[], caps: Caps, keys: Set<string>): void {
 function graphsOf(size: 'xs' | 's', side: number, batches: readonly number[], widths: readonly WeightBits[]): Node[][] {
   const networks = new Networks(size, side);
   const float = untrainedDetector(gpu, networks);
-  const quantised = widths.map((weights) => untrainedQuantised(gpu, networks, { weights, activations: 8 }));
+  const quantized = widths.map((weights) => untrainedQuantized(gpu, networks, { weights, activations: 8 }));
   const maps = (detector: Detector, batch: number) => {
     const { studentTeacher, autoencoder, combined } = detector.fusedGraph(batch);
     return [studentTeacher, autoencoder, combined];
@@ -47,8 +47,8 @@ function graphsOf(size: 'xs' | 's', side: number, batches: readonly number[], wi
       [...lossNodes, ...training.gradients.values()],
     ];
   });
-  graphs.push(...quantised.map((detector) => maps(detector, 1)));
-  for (const detector of [float, ...quantised]) detector.destroy();
+  graphs.push(...quantized.map((detector) => maps(detector, 1)));
+  for (const detector of [float, ...quantized]) detector.destroy();
   return graphs.map(fuse);
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { gaussianBlur, MapStatistics, normaliseLocations } from '../src/evaluation/bias.ts';
+import { gaussianBlur, MapStatistics, normalizeLocations } from '../src/evaluation/bias.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import { ARMS, type Arm, armName, CONTROLS, isQuantised, scoresOf, treatmentsOf } from '../src/study/arms.ts';
+import { ARMS, type Arm, armName, CONTROLS, isQuantized, scoresOf, treatmentsOf } from '../src/study/arms.ts';
 import { studyBudget } from '../src/study/budget.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
 import type { StudyData, StudyStore } from '../src/study/options.ts';
@@ -81,7 +81,7 @@ test('the budget of a study counts what its cells train and run', () => {
 
 test('arms say what they go by', () => {
   expect(CONTROLS).toEqual(['uniform', 'reversed', 'random', 'ompq']);
-  expect(ARMS.filter((arm) => !isQuantised(arm))).toEqual(['float', 'blur', 'locations']);
+  expect(ARMS.filter((arm) => !isQuantized(arm))).toEqual(['float', 'blur', 'locations']);
   expect(scoresOf(['float', 'blur'])).toEqual([]);
   expect(scoresOf(['budget', 'random'])).toEqual(['hqs']);
   // As small as the plan of hqs, whose scores that takes.
@@ -177,7 +177,7 @@ describe('attention bias', () => {
     normal.add(Float32Array.of(0, 5, 10, 10));
     normal.add(Float32Array.of(2, 5, 14, 10));
     const mean = Math.sqrt((1 + 0 + 4 + 0) / 4);
-    const out = normaliseLocations(normal)(Float32Array.of(3, 5, 12, 11));
+    const out = normalizeLocations(normal)(Float32Array.of(3, 5, 12, 11));
     expect(out[0]).toBeCloseTo(2 / Math.sqrt(1 + mean ** 2), 5);
     expect(out[1]).toBe(0);
     expect(out[3]).toBeCloseTo(1 / mean, 5);

@@ -9,7 +9,7 @@ import { studyCharts } from '../src/report/study/charts.ts';
 import { studyCsv, studyMarkdown } from '../src/report/study/tables.ts';
 import type { Arm } from '../src/study/arms.ts';
 import { type CellResult, cellId, studyCells } from '../src/study/cells.ts';
-import { compareArms, summariseArms, verdict } from '../src/study/comparisons.ts';
+import { compareArms, summarizeArms, verdict } from '../src/study/comparisons.ts';
 import { checkTask, parseResult, resultText } from '../src/study/tasks.ts';
 import { commandLine } from './commandLine.ts';
 import { temporaryFolder, writeTree } from './temporary.ts';
@@ -122,7 +122,7 @@ describe('paired comparison', () => {
       cell('a', 1, 'float', false, 0.4),
       cell('bb', 0, 'float', false, 0.9),
     ];
-    const [row] = summariseArms(uneven);
+    const [row] = summarizeArms(uneven);
     expect(row!.auroc).toBeCloseTo((65 + 95) / 2, 8);
     expect(row!.relativeTime).toBeCloseTo(0.5, 8);
   });

@@ -127,7 +127,7 @@ describe('penalty images', () => {
       for (const value of deviation) expect(value).toBeGreaterThan(12);
       expect(correlation).toBeGreaterThan(0.2);
     }
-    // Neither all grey nor of one brightness.
+    // Neither all gray nor of one brightness.
     const means = moments.map(({ mean }) => mean);
     expect(Math.max(...means.map(([red, , blue]) => red! - blue!))).toBeGreaterThan(8);
     expect(Math.min(...means.map(([red, , blue]) => red! - blue!))).toBeLessThan(-8);

@@ -162,7 +162,7 @@ describe('refused with one sentence', () => {
       ofTensor({ shape: [2, 3] }),
       'made by "torch._utils._rebuild_tensor_v2 of unusable parameters"',
     ],
-    ['a quantised type', ofTensor({ type: 'QInt8Storage' }), 'is of type "QInt8Storage", which is not read'],
+    ['a quantized type', ofTensor({ type: 'QInt8Storage' }), 'is of type "QInt8Storage", which is not read'],
   ];
   test.each(TENSORS)('a tensor with %s', (_, bytes, message) => expectRefusal(readAll(bytes), message));
 

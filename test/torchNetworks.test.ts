@@ -153,7 +153,7 @@ describe('out and back', () => {
       expectSameBytes(data, b.parameters[i]!.data, name);
     });
 
-  test('a detector, bit by bit: float and quantised', async () => {
+  test('a detector, bit by bit: float and quantized', async () => {
     for (const state of [await untrainedDetector(), await mixedDetector()]) {
       const bytes = exportTorchDetector(state);
       const { state: back, ...held } = await importDetector([{ name: 'd.pth', bytes }]);

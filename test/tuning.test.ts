@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { detectorName, timeDetectors } from '../src/bench/detectors.ts';
-import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../src/bench/untrained.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { deviceBytes, leastMemory } from '../src/engine/deviceBytes.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -22,7 +22,7 @@ import { Networks } from '../src/networks/networks.ts';
 import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { layerInputs } from '../src/quantization/layerInputs.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { engine } from './gpu.ts';
 import { temporaryFolder } from './temporary.ts';
 
@@ -145,8 +145,8 @@ test('candidates that take too much memory together run against the best one, an
   expect(tuning.get(y)).toBe(seen[0]!.variant);
 });
 
-describe('quantised layers', () => {
-  const quantised = (bits: WeightBits, storage: ActivationStorage = 'u8') => {
+describe('quantized layers', () => {
+  const quantized = (bits: WeightBits, storage: ActivationStorage = 'u8') => {
     const attrs = { weights: [8, 4, 2, 2], bits, groupSize: 4, stride: 1, padding: 0, relu: false, pool: false };
     const x = input('x', storedType([1, 4, 6, 7], storage).shape, storage === 'f32' ? 'f32' : 'u32');
     const r = storage === 'u8' ? rangeNode(1, 0) : undefined;
@@ -155,11 +155,11 @@ describe('quantised layers', () => {
   };
 
   test('have choices of their own for every width and storage', async () => {
-    const nodes = [quantised(4), quantised(3), quantised(4, 'f32')];
+    const nodes = [quantized(4), quantized(3), quantized(4, 'f32')];
     expect(new Set(nodes.map((node) => tuningKey(node))).size).toBe(3);
     const tuning = new Tuning(adapterIdentity(gpu.caps));
     const seen: string[] = [];
-    const outputs = { a: quantised(4), b: quantised(3) };
+    const outputs = { a: quantized(4), b: quantized(3) };
     await tune(gpu, { outputs }, tuning, { onProgress: ({ variant }) => seen.push(variant) });
     expect(seen).toHaveLength(2);
     expect([tuning.get(nodes[0]!), tuning.get(nodes[1]!), tuning.get(nodes[2]!)]).toEqual([...seen, undefined]);
@@ -168,20 +168,20 @@ describe('quantised layers', () => {
     plan.destroy();
   });
 
-  test('of the graph that is tuned are those that a quantised detector runs', () => {
+  test('of the graph that is tuned are those that a quantized detector runs', () => {
     const keys = ({ combined }: { readonly combined: Node }) => {
       const nodes = topologicalOrder(fuse([combined])).filter(({ op }) => op.name === 'qconv2d');
       return [...new Set(nodes.map((node) => tuningKey(node)))].sort();
     };
     const networks = new Networks('xs', 128);
-    networks.initialise(1);
+    networks.initialize(1);
     const inputs = layerInputs(networks, input('x', [1, 3, 128, 128]));
     const values = [...new Set(inputs.values())];
     const ranges = new Map([...inputs].map(([name, x]) => [name, { scale: 1, zeroPoint: values.indexOf(x) }]));
     const plan = uniformPlan(networks, { weights: 5, activations: 8 });
-    const { networks: rounded, quantisation } = quantiseNetworks(networks, plan, ranges);
-    const real = untrainedDetector(gpu, rounded, { quantisation });
-    const tuned = untrainedQuantised(gpu, new Networks('xs', 128), { weights: 5, activations: 8 });
+    const { networks: rounded, quantization } = quantizeNetworks(networks, plan, ranges);
+    const real = untrainedDetector(gpu, rounded, { quantization });
+    const tuned = untrainedQuantized(gpu, new Networks('xs', 128), { weights: 5, activations: 8 });
     expect(keys(tuned.fusedGraph(1))).toEqual(keys(real.fusedGraph(1)));
     expect(keys(tuned.fusedGraph(1)).length).toBeGreaterThan(10);
     for (const key of keys(tuned.fusedGraph(1))) expect(key).toContain('"bits":5');
@@ -254,7 +254,7 @@ test('whole detectors are timed in turns, and the times are kept with the choice
     { name: detectorName(networks, 1, 'float'), detector: untrainedDetector(gpu, networks) },
     {
       name: detectorName(networks, 1, 'w4a8'),
-      detector: untrainedQuantised(gpu, networks, { weights: 4, activations: 8 }),
+      detector: untrainedQuantized(gpu, networks, { weights: 4, activations: 8 }),
     },
   ];
   const timings = await timeDetectors(gpu, detectors, 1, tuning, { rounds: 2, warmUp: 0 });
@@ -301,7 +301,7 @@ describe('choices by memory', () => {
     expect(bytes(least)).toBe(bytes('direct'));
     const tuning = new Tuning('none');
     let told: TuneProgress | undefined;
-    await tune(gpu, { outputs: { y } }, tuning, { optimise: 'memory', onProgress: (progress) => (told = progress) });
+    await tune(gpu, { outputs: { y } }, tuning, { optimize: 'memory', onProgress: (progress) => (told = progress) });
     expect(bytes(tuning.get(y)!)).toBe(bytes('direct'));
     expect(told!.bytes['winograd3Integers']).toBeGreaterThan(told!.bytes['direct']!);
     expect(Object.keys(told!.times)).not.toContain('winograd3Integers');

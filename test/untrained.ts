@@ -8,7 +8,7 @@ export async function untrainedDetector(): Promise<DetectorState> {
   const networks = new Networks('xs', 128);
   const teacher = await readTeacher('xs');
   loadTeacher(networks, teacher, teacher.name);
-  networks.initialise(3);
+  networks.initialize(3);
   return {
     networks,
     quantiles: { studentTeacher: [0.5, 2], autoencoder: [0.01, 0.5] },

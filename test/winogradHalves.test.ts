@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MACHINES, withMatrices } from '../src/bench/machines.ts';
-import { untrainedDetector, untrainedQuantised } from '../src/bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../src/bench/untrained.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
@@ -193,7 +193,7 @@ describe('a detector of precision f16', () => {
   const caps = maskCaps(gpu.caps, { isCpu: false });
   const gpuLike = new Engine({ device: gpu.device, caps, tuning: new Tuning('none') });
   const networks = new Networks('xs', 128);
-  networks.initialise(3);
+  networks.initialize(3);
   const { image } = renderSpecimen('bracket', undefined, 1, 128);
 
   test('runs its large convolutions with halves, and its maps stay within their rounding', async () => {
@@ -216,7 +216,7 @@ describe('a detector of precision f16', () => {
     halves.destroy();
   });
 
-  test('is no other where it is quantised, or on CPU adapters by default', async () => {
+  test('is no other where it is quantized, or on CPU adapters by default', async () => {
     const shaders = (of: Node, precision: 'f32' | 'f16', target = caps) =>
       [...lower({ outputs: { of }, precision }, { caps: target }).kernels.values()].map(
         ({ kernel }) => kernel.shader.name,
@@ -224,8 +224,8 @@ describe('a detector of precision f16', () => {
     const graph = untrainedDetector(gpuLike, networks).fusedGraph(1).combined;
     const cpu = maskCaps(gpu.caps, { isCpu: true });
     expect(shaders(graph, 'f16', cpu)).toEqual(shaders(graph, 'f32', cpu));
-    const quantised = untrainedQuantised(gpuLike, networks, { weights: 4, activations: 8 }).fusedGraph(1).combined;
-    expect(shaders(quantised, 'f16')).toEqual(shaders(quantised, 'f32'));
+    const quantized = untrainedQuantized(gpuLike, networks, { weights: 4, activations: 8 }).fusedGraph(1).combined;
+    expect(shaders(quantized, 'f16')).toEqual(shaders(quantized, 'f32'));
   });
 });
 

@@ -3,7 +3,7 @@ import { MACHINES } from '../src/bench/machines.ts';
 import { evaluateReference, input, type Node, type Values } from '../src/engine/graph.ts';
 import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
-import { codeRange, type QuantisedWeights, WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
+import { codeRange, type QuantizedWeights, WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { layerNodes, rangeNode as range } from '../src/measure/kernels.ts';
@@ -118,7 +118,7 @@ describe.each(TILES)('the transforms of F($m, $k)', ({ m, k, s, points }) => {
   });
 });
 
-function quantised(shape: readonly number[], bits: WeightBits, code: (i: number) => number): QuantisedWeights {
+function quantized(shape: readonly number[], bits: WeightBits, code: (i: number) => number): QuantizedWeights {
   const [co, ci, kh, kw] = shape as [number, number, number, number];
   const codes = Int8Array.from({ length: co * ci * kh * kw }, (_, i) => code(i));
   return { shape, bits, groupSize: ci, codes, scales: new Float32Array(co).fill(1) };
@@ -142,7 +142,7 @@ function layer(x: readonly number[], [co, k]: readonly [number, number], bits: W
   const inRange = range(...affine);
   const outRange = attrs.output === 'u8' ? range(37.1 * affine[0], 30) : undefined;
   const stored = storeActivations(input('x', x), 'u8', inRange);
-  return qconv2d({ x: stored, ...layerNodes(quantised(shape, bits, code)), inRange, outRange }, attrs);
+  return qconv2d({ x: stored, ...layerNodes(quantized(shape, bits, code)), inRange, outRange }, attrs);
 }
 
 function inputOf(y: Node): Node {

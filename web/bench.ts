@@ -78,7 +78,7 @@ async function measureAll(choice: Choice, { signal, progress }: TaskControl): Pr
   const results: BenchResult[] = [];
   const options = { rounds, warmUp: WARM_UP_RUNS, signal };
   const networks = new Networks(size, side);
-  networks.initialise(0);
+  networks.initialize(0);
   let peaks: Peaks | undefined;
   const part = async (name: (typeof PARTS)[number], text: string, work: () => Promise<void>) => {
     if (!parts.has(name)) return;

@@ -191,9 +191,9 @@ const count = (pictures: number) => (pictures === 1 ? '1 picture' : `${pictures}
 const fileStem = (name: string) => name.slice(name.lastIndexOf('/') + 1);
 
 function aboutModel(name: string, { state }: Detector): string {
-  const { networks, provenance, threshold, quantisation } = state;
+  const { networks, provenance, threshold, quantization } = state;
   return [
-    `${name}: PDN-${networks.size.toUpperCase()}, ${networks.side} px${quantisation ? ', quantised' : ''}`,
+    `${name}: PDN-${networks.size.toUpperCase()}, ${networks.side} px${quantization ? ', quantized' : ''}`,
     `learned ${provenance.trainImages} pictures of ${provenance.dataset} in ${provenance.iterations} steps`,
     threshold ? `threshold ${threshold.value.toPrecision(3)}` : 'no threshold',
   ].join('; ');

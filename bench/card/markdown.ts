@@ -210,7 +210,7 @@ function onDevice(steps: CardFile['steps'], batch: number): string {
   const alone = number(row?.['device ms']) ?? number(runOnDevice(fields(steps['bench']), batch)?.['median']);
   const median = alone ?? number(row?.['median ms']);
   const ours: TimeRow[] =
-    median === undefined ? [] : [{ name: OURS, median, batch }, ...halves(steps, batch), ...quantised(steps, batch)];
+    median === undefined ? [] : [{ name: OURS, median, batch }, ...halves(steps, batch), ...quantized(steps, batch)];
   const head = `With the input on the card already${alone === undefined ? '' : ', and the map left there'}`;
   return `${head}:\n\n${timeTable([...ours, ...torch], { perSecond: 'images/s' })}`;
 }
@@ -226,9 +226,9 @@ function halves(steps: CardFile['steps'], batch: number): TimeRow[] {
   return row ? [{ name: `${OURS} f16`, median: number(row['median']), batch }] : [];
 }
 
-/** A run on the device of the detector with quantised weights. */
-function quantised(steps: CardFile['steps'], batch: number): TimeRow[] {
-  const result = fields(steps['quantised']);
+/** A run on the device of the detector with quantized weights. */
+function quantized(steps: CardFile['steps'], batch: number): TimeRow[] {
+  const result = fields(steps['quantized'] ?? steps['quantised']);
   const row = runOnDevice(result, batch);
   const { weights } = asFields(result['settings']);
   return row ? [{ name: `${OURS} w${weights}a8`, median: number(row['median']), batch }] : [];
@@ -325,12 +325,12 @@ function dispatches(steps: CardFile['steps']): string {
     list(fields(steps['estimate'])['predictions']).find(({ bits }) => bits === 32) ?? {};
   const left = [...list(predicted)];
   const rows = measured.map((row): Fields => {
-    const normal = normalise(row);
+    const normal = normalize(row);
     const at = left.findIndex(({ label }) => label === normal['name']);
     const [found] = at < 0 ? [] : left.splice(at, 1);
     // Timestamps show the work without the gap before it.
     return found
-      ? normalise({ ...row, predictedMs: found['workMilliseconds'], 'predicted bound': found['bound'] })
+      ? normalize({ ...row, predictedMs: found['workMilliseconds'], 'predicted bound': found['bound'] })
       : normal;
   });
   const total = (name: string, of: readonly Fields[]) => of.reduce((sum, row) => sum + (number(row[name]) ?? 0), 0);
@@ -349,13 +349,13 @@ function dispatches(steps: CardFile['steps']): string {
 
 function measuredTable(rows: readonly Fields[], without: readonly string[]): string {
   const shown = rows.map((row) =>
-    Object.fromEntries(Object.entries(normalise(row)).filter(([name]) => !without.includes(name))),
+    Object.fromEntries(Object.entries(normalize(row)).filter(([name]) => !without.includes(name))),
   );
   return markdownTable(shown);
 }
 
 /** Fields as columns: predictions beside what was measured, what bounds a kernel in words. */
-function normalise(row: Fields): Fields {
+function normalize(row: Fields): Fields {
   const { name, dispatch, median, p95, kernel, predicted, predictedMs, bound, ...rest } = row;
   const middle = number(median) ?? number(rest['median ms']);
   const guess = number(predictedMs) ?? number(predicted) ?? number(rest['predicted ms']);

@@ -1,16 +1,16 @@
 import type { Engine } from '../../src/engine/engine.ts';
 import { input, Parameter } from '../../src/engine/graph.ts';
 import { squaredDifference } from '../../src/kernels/elementwise.ts';
-import { standardise } from '../../src/kernels/standardise.ts';
+import { standardize } from '../../src/kernels/standardize.ts';
 import { mean } from '../../src/kernels/sum.ts';
 import type { Networks } from '../../src/networks/networks.ts';
-import { optimiser } from '../../src/train/step.ts';
+import { optimizer } from '../../src/train/step.ts';
 import type { Peer } from './peer.ts';
 
 export const LEARNING_RATE = 1e-3;
 
 /**
- * One step of the training recipe with plain means in place of the hard loss, dropout and colour changes left out, so that
+ * One step of the training recipe with plain means in place of the hard loss, dropout and color changes left out, so that
  * other engines can state it too: image, penalty image and changed image are the same. The teacher runs once a step for the
  * changed image; its features of the image itself are cached in training and here an input.
  * @param images [N, 3, H, W]
@@ -26,7 +26,7 @@ export async function trainingStep(engine: Engine, networks: Networks, images: F
   // Inputs of their own, since equal subgraphs would be computed once.
   const penaltyImage = input('penalty', [batch, 3, side, side]);
   const augmented = input('augmented', [batch, 3, side, side]);
-  const target = standardise(teacher.forward(augmented), teacherMean.node, teacherStd.node);
+  const target = standardize(teacher.forward(augmented), teacherMean.node, teacherStd.node);
   const reconstruction = autoencoder.forward(augmented);
   const penaltyFeatures = student.forward(penaltyImage, first);
   const zero = new Parameter('zero', penaltyFeatures.type);
@@ -37,7 +37,7 @@ export async function trainingStep(engine: Engine, networks: Networks, images: F
     mean(squaredDifference(target, reconstruction), 'loss.autoencoder'),
     mean(squaredDifference(reconstruction, imitation), 'loss.studentAutoencoder'),
   ];
-  const { effects } = optimiser(losses, networks.trained, { learningRate: LEARNING_RATE, decayAt: 2 ** 30 });
+  const { effects } = optimizer(losses, networks.trained, { learningRate: LEARNING_RATE, decayAt: 2 ** 30 });
   const names = ['hard', 'penalty', 'autoencoder', 'studentAutoencoder'];
   const outputs = Object.fromEntries(names.map((name, i) => [name, losses[i]!]));
   const plan = await engine.compile({ outputs, effects });

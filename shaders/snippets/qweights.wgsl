@@ -1,4 +1,4 @@
-// Quantised weights: blocks of 8 output channels x 4 input channels, 32 codes in BITS words, channel i's four codes in the
+// Quantized weights: blocks of 8 output channels x 4 input channels, 32 codes in BITS words, channel i's four codes in the
 // bits from 4 * BITS * i on, two's complement. 2 bits stand for the odd numbers -3, -1, 1, 3.
 
 // The 4 * BITS bits of channel i of a block, in the low bits of a word; what is above them is undefined.

@@ -3,9 +3,9 @@ import type { WeightBits } from '../formats/weightCodes.ts';
 import { anomalyMaps, fusedAnomalyMaps, inferenceGraph } from '../networks/inference.ts';
 import { Networks } from '../networks/networks.ts';
 import type { PdnSize } from '../networks/pdn.ts';
-import { quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import { integerGraph } from '../quantization/integerGraph.ts';
-import { quantiseNetworks } from '../quantization/layers.ts';
+import { quantizeNetworks } from '../quantization/layers.ts';
 
 /** Which detector, as far as its kernels depend on it. */
 export interface DetectorShape {
@@ -29,11 +29,11 @@ export function detectorGraphs({ size, side, bits }: DetectorShape): (batch: num
     return (batch, bindable) =>
       inferenceGraph(networks, quantiles, batch, { bindable, maps: fusedAnomalyMaps }).combined;
   }
-  const ranges = [...quantisableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
+  const ranges = [...quantizableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
   const plan = uniformPlan(networks, { weights: bits, activations: 8 });
-  const quantised = quantiseNetworks(networks, plan, new Map(ranges));
+  const quantized = quantizeNetworks(networks, plan, new Map(ranges));
   const cache = new Map<string, Parameter>();
-  const rewrite = (roots: readonly Node[]) => integerGraph(roots, quantised.quantisation, cache);
+  const rewrite = (roots: readonly Node[]) => integerGraph(roots, quantized.quantization, cache);
   return (batch, bindable) =>
-    inferenceGraph(quantised.networks, quantiles, batch, { bindable, maps: anomalyMaps, rewrite }).combined;
+    inferenceGraph(quantized.networks, quantiles, batch, { bindable, maps: anomalyMaps, rewrite }).combined;
 }

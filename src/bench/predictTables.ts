@@ -77,7 +77,7 @@ const PARTS: readonly (readonly [name: string, labels: RegExp])[] = [
   ['conv1 with its pool', /conv1\b|^avgPool2d/],
   ['conv2', /^(both|teacher|student)\.conv2/],
   ['conv3', /^(both|teacher|student)\.conv3/],
-  ['conv4 and both distances', /^map\.(studentTeacher|autoencoder)|\.conv4|^standardise/],
+  ['conv4 and both distances', /^map\.(studentTeacher|autoencoder)|\.conv4|^standardize/],
   ['encoder', /\.enc\d|^pad2d/],
   ['decoder', /\.dec\d|\.resize\d/],
   ['pixels, combined map', /./],

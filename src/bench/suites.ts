@@ -133,7 +133,7 @@ function inputOf(networks: Networks, batch: number): Node {
   return input('x', [batch, 3, networks.side, networks.side]);
 }
 
-/** Teacher, student, autoencoder and detector, from the normalised image on the device to the result on the host. */
+/** Teacher, student, autoencoder and detector, from the normalized image on the device to the result on the host. */
 export function benchNetworks(
   engine: Engine,
   networks: Networks,

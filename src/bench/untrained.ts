@@ -2,18 +2,18 @@ import { Detector, type DetectorOptions } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Networks } from '../networks/networks.ts';
-import { type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
-import { type Quantisation, quantiseNetworks } from '../quantization/layers.ts';
+import { type LayerPlan, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { type Quantization, quantizeNetworks } from '../quantization/layers.ts';
 
 /** A detector that has learned nothing: its kernels, and their speed, are those of a trained one. */
 export function untrainedDetector(
   engine: Engine,
   networks: Networks,
-  { quantisation, ...options }: DetectorOptions & { readonly quantisation?: Quantisation } = {},
+  { quantization, ...options }: DetectorOptions & { readonly quantization?: Quantization } = {},
 ): Detector {
   const state: DetectorState = {
     networks,
-    ...(quantisation && { quantisation }),
+    ...(quantization && { quantization }),
     quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
     placement: 'exact',
     provenance: {
@@ -31,13 +31,13 @@ export function untrainedDetector(
   return new Detector(engine, state, options);
 }
 
-/** The same with all layers quantised alike, and any ranges. */
-export function untrainedQuantised(
+/** The same with all layers quantized alike, and any ranges. */
+export function untrainedQuantized(
   engine: Engine,
   networks: Networks,
   layer: Pick<LayerPlan, 'weights' | 'activations'>,
 ): Detector {
-  const ranges = [...quantisableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
-  const quantised = quantiseNetworks(networks, uniformPlan(networks, layer), new Map(ranges));
-  return untrainedDetector(engine, quantised.networks, { quantisation: quantised.quantisation });
+  const ranges = [...quantizableLayers(networks).keys()].map((name) => [name, { scale: 1, zeroPoint: 0 }] as const);
+  const quantized = quantizeNetworks(networks, uniformPlan(networks, layer), new Map(ranges));
+  return untrainedDetector(engine, quantized.networks, { quantization: quantized.quantization });
 }

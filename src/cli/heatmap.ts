@@ -11,7 +11,7 @@ export async function writeHeatmap(file: string, ...drawn: Parameters<typeof dra
   await writeAtomically(file, await drawHeatmap(...drawn));
 }
 
-/** A prediction as PNG: score, verdict, map with colour bar and contour. */
+/** A prediction as PNG: score, verdict, map with color bar and contour. */
 export async function drawHeatmap(
   title: string,
   image: RgbImage,

@@ -58,8 +58,8 @@ export async function readModelFile(file: string): Promise<DetectorState> {
 }
 
 /** @throws UserError for a model that no bits can be taken from */
-export function assertFloat({ quantisation }: DetectorState, file: string): void {
-  if (quantisation) throw new UserError(`${file} is quantised already.`, 'Give the float model that it was made from.');
+export function assertFloat({ quantization }: DetectorState, file: string): void {
+  if (quantization) throw new UserError(`${file} is quantized already.`, 'Give the float model that it was made from.');
 }
 
 /** A model on a device, and its data set in the split that it was trained with. */

@@ -1,7 +1,7 @@
 import type { QuantizeProgress } from '../detector/quantize.ts';
 import { type Progress, startProgress } from './progress.ts';
 
-/** A progress bar per phase of what quantises or calibrates. */
+/** A progress bar per phase of what quantizes or calibrates. */
 export class PhaseReport {
   #phase: string | undefined;
   #bar: Progress | undefined;
@@ -22,7 +22,7 @@ export class PhaseReport {
 }
 
 const TITLES = {
-  equalise: 'channel ranges',
+  equalize: 'channel ranges',
   ranges: 'activation ranges',
   means: 'activation means',
   statistics: 'teacher statistics',

@@ -18,8 +18,8 @@ interface BmpHeader {
   readonly topDown: boolean;
   readonly bits: number;
   readonly compression: number;
-  /** Colours of the palette. */
-  readonly colours: number;
+  /** Colors of the palette. */
+  readonly colors: number;
 }
 
 const BI_RGB = 0;
@@ -27,7 +27,7 @@ const BI_RLE8 = 1;
 const BI_RLE4 = 2;
 const BI_BITFIELDS = 3;
 const BI_ALPHABITFIELDS = 6;
-/** Bytes of the first OS/2 header, whose palette has three bytes a colour, and of the longest second one. */
+/** Bytes of the first OS/2 header, whose palette has three bytes a color, and of the longest second one. */
 const OS2_CORE = 12;
 const OS2_LONGEST = 64;
 /** Headers of Windows of 40 bytes and more. */
@@ -37,7 +37,7 @@ const MAX_SIDE = 2 ** 20;
 
 /**
  * Decodes a bitmap of 1, 4, 8, 16, 24 or 32 bits per pixel, bottom-up or top-down, with the headers of Windows or OS/2, plain
- * or run-length encoded. Alpha is dropped. Colours beyond the palette are black, as Pillow has them.
+ * or run-length encoded. Alpha is dropped. Colors beyond the palette are black, as Pillow has them.
  * @param maxPixels larger ones are refused before any memory is taken
  * @throws UserError for one that is too large, cut off, damaged, or compressed in another way
  */
@@ -62,7 +62,7 @@ export function decodeBmp(bytes: Uint8Array, maxPixels = 2 ** 28): RgbImage {
     if (runs) readRuns(bytes, header, (x, y, index) => paint(placed(y) + x * 3, index));
     else readIndices(bytes, header, rowBytes, (x, y, index) => paint(placed(y) + x * 3, index));
   } else {
-    const pixel = directColour(bytes, view, header, need);
+    const pixel = directColor(bytes, view, header, need);
     for (let y = 0; y < height; y++) {
       const [from, to] = [pixels + rowBytes * y, placed(y)];
       for (let x = 0; x < width; x++) pixel(from, x, data, to + x * 3);
@@ -79,7 +79,7 @@ function readHeader(view: DataView, need: (end: number) => void): BmpHeader {
   if (headerSize === OS2_CORE) {
     const [width, height] = [view.getUint16(18, true), view.getUint16(20, true)];
     const bits = view.getUint16(24, true);
-    const header = { pixels, headerSize, width, height, topDown: false, bits, compression: BI_RGB, colours: 0 };
+    const header = { pixels, headerSize, width, height, topDown: false, bits, compression: BI_RGB, colors: 0 };
     checkEncoding(header);
     return completed(header);
   }
@@ -98,7 +98,7 @@ function readHeader(view: DataView, need: (end: number) => void): BmpHeader {
     topDown: height < 0,
     bits: view.getUint16(28, true),
     compression: field(30),
-    colours: field(46),
+    colors: field(46),
   };
   checkEncoding(header);
   return completed(header);
@@ -116,7 +116,7 @@ function hasBitFields(compression: number): boolean {
   return compression === BI_BITFIELDS || compression === BI_ALPHABITFIELDS;
 }
 
-/** Where the palette begins, and the bytes of a colour. */
+/** Where the palette begins, and the bytes of a color. */
 function paletteOf({ headerSize }: Pick<BmpHeader, 'headerSize'>) {
   return { start: 14 + headerSize, each: headerSize === OS2_CORE ? 3 : 4 };
 }
@@ -125,18 +125,18 @@ function paletteOf({ headerSize }: Pick<BmpHeader, 'headerSize'>) {
 function completed(header: BmpHeader): BmpHeader {
   if (header.bits > 8) return header;
   const { start, each } = paletteOf(header);
-  const colours = Math.min(header.colours || 2 ** header.bits, 2 ** header.bits);
-  return { ...header, colours, pixels: header.pixels > start ? header.pixels : start + colours * each };
+  const colors = Math.min(header.colors || 2 ** header.bits, 2 ** header.bits);
+  return { ...header, colors, pixels: header.pixels > start ? header.pixels : start + colors * each };
 }
 
-/** Writes the colour of an index of the palette. */
+/** Writes the color of an index of the palette. */
 type Paint = (at: number, index: number) => void;
 
 function painter(bytes: Uint8Array, header: BmpHeader, need: (end: number) => void, data: Uint8Array): Paint {
-  const { bits, pixels, colours } = header;
+  const { bits, pixels, colors } = header;
   const { start, each } = paletteOf(header);
   // Palettes that run into the pixels end there, as those of OS/2 may.
-  const entries = Math.min(colours, Math.floor((pixels - start) / each));
+  const entries = Math.min(colors, Math.floor((pixels - start) / each));
   need(start + entries * each);
   const palette = new Uint8Array(2 ** bits * 3);
   for (let i = 0; i < entries; i++) {
@@ -213,7 +213,7 @@ function readRuns(bytes: Uint8Array, { width, height, bits, pixels }: BmpHeader,
 
 type WritePixel = (row: number, x: number, into: Uint8Array, at: number) => void;
 
-function directColour(bytes: Uint8Array, view: DataView, header: BmpHeader, need: (end: number) => void): WritePixel {
+function directColor(bytes: Uint8Array, view: DataView, header: BmpHeader, need: (end: number) => void): WritePixel {
   const { bits, compression } = header;
   if (bits === 24) {
     return (row, x, into, at) => {

@@ -45,7 +45,7 @@ export interface Dataset {
   readonly leftOut?: readonly LeftOut[];
 }
 
-/** The files below a root, for layouts to be recognised anywhere: on disk or in a browser. */
+/** The files below a root, for layouts to be recognized anywhere: on disk or in a browser. */
 export interface FileTree {
   /** Shown in messages. */
   readonly name: string;

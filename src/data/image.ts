@@ -1,4 +1,4 @@
-/** 8-bit colour image, rows of RGB triples. */
+/** 8-bit color image, rows of RGB triples. */
 export interface RgbImage {
   readonly width: number;
   readonly height: number;
@@ -17,7 +17,7 @@ export interface ImageSource {
 }
 
 /** Middle part of an image. The offset is rounded down, as torchvision's `CenterCrop` does for even differences. */
-export function centreCrop({ width, height, data }: RgbImage, cropWidth: number, cropHeight: number): RgbImage {
+export function centerCrop({ width, height, data }: RgbImage, cropWidth: number, cropHeight: number): RgbImage {
   const left = Math.floor((width - cropWidth) / 2);
   const top = Math.floor((height - cropHeight) / 2);
   const cropped = new Uint8Array(cropWidth * cropHeight * 3);

@@ -19,7 +19,7 @@ const WRAP = TILE - 1;
 /** Light that still passes where leaves cover a pixel completely enough. */
 const OPAQUE = 1 / 128;
 
-/** Linear colour directions of natural scenes: light, blue against yellow, green against red, by falling variance. */
+/** Linear color directions of natural scenes: light, blue against yellow, green against red, by falling variance. */
 const LUMA = [1, 1, 1] as const;
 const BLUE_YELLOW = [-0.62, -0.16, 1] as const;
 const GREEN_RED = [-0.75, 0.72, -0.1] as const;
@@ -50,7 +50,7 @@ export function penaltyImage(seed: number, index: number, size: number): RgbImag
   return { width: size, height: size, data: develop(scene, size, random) };
 }
 
-/** Colour statistics of one scene: a mean and how far its things spread along the three directions. */
+/** Color statistics of one scene: a mean and how far its things spread along the three directions. */
 interface Palette {
   readonly mean: Rgb;
   readonly spread: Rgb;
@@ -67,7 +67,7 @@ function randomPalette(random: Random): Palette {
   };
 }
 
-function colourAt(palette: Palette, a: number, b: number, c: number): Rgb {
+function colorAt(palette: Palette, a: number, b: number, c: number): Rgb {
   const light = palette.mean[0] + palette.spread[0] * a;
   const blue = palette.mean[1] + palette.spread[1] * b;
   const green = palette.mean[2] + palette.spread[2] * c;
@@ -126,8 +126,8 @@ function paintTexture(scene: Float32Array, size: number, tile: Float32Array, pal
     for (let x = 0; x < size; x++) {
       const light = look(x, y, shifts[0]) + slopeX * (x - size / 2) + slopeY * (y - size / 2);
       const blue = 0.3 * light + 0.7 * look(x, y, shifts[1]);
-      const colour = colourAt(palette, light, blue, look(y, x, shifts[2]));
-      scene.set(colour, 3 * (y * size + x));
+      const color = colorAt(palette, light, blue, look(y, x, shifts[2]));
+      scene.set(color, 3 * (y * size + x));
     }
   }
 }
@@ -172,8 +172,8 @@ function paintLeaf(
   radius: number,
   random: Random,
 ): number {
-  const centreX = mix(-0.15, 1.15, random.uniform()) * size;
-  const centreY = mix(-0.15, 1.15, random.uniform()) * size;
+  const centerX = mix(-0.15, 1.15, random.uniform()) * size;
+  const centerY = mix(-0.15, 1.15, random.uniform()) * size;
   const turn = random.uniform();
   const cos = cosTurns(turn);
   const sin = sinTurns(turn);
@@ -181,7 +181,7 @@ function paintLeaf(
   const shape = random.uniform();
   const rectangle = shape < 0.25;
   const ragged = shape > 0.65;
-  const [red, green, blue] = colourAt(palette, normal(random), normal(random), normal(random));
+  const [red, green, blue] = colorAt(palette, normal(random), normal(random), normal(random));
   const contrast = 0.3 * random.uniform() * random.uniform();
   const shadeX = 0.3 * normal(random);
   const shadeY = 0.3 * normal(random);
@@ -194,18 +194,18 @@ function paintLeaf(
   const softness = 0.8 + radius * 0.25 * defocus * defocus;
 
   const reach = radius * 1.42 + softness;
-  const x0 = clamp(Math.floor(centreX - reach), 0, size);
-  const x1 = clamp(Math.ceil(centreX + reach), 0, size);
-  const y0 = clamp(Math.floor(centreY - reach), 0, size);
-  const y1 = clamp(Math.ceil(centreY + reach), 0, size);
+  const x0 = clamp(Math.floor(centerX - reach), 0, size);
+  const x1 = clamp(Math.ceil(centerX + reach), 0, size);
+  const y0 = clamp(Math.floor(centerY - reach), 0, size);
+  const y1 = clamp(Math.ceil(centerY + reach), 0, size);
   let covered = 0;
   for (let y = y0; y < y1; y++) {
     for (let x = x0; x < x1; x++) {
       const pixel = y * size + x;
       const rest = open[pixel]!;
       if (rest <= OPAQUE) continue;
-      const dx = x - centreX;
-      const dy = y - centreY;
+      const dx = x - centerX;
+      const dy = y - centerY;
       const u = (cos * dx + sin * dy) / radius;
       const v = (cos * dy - sin * dx) / (radius * slim);
       let distance: number;

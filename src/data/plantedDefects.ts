@@ -36,11 +36,11 @@ export function plantDefect(image: RgbImage, kind: PlantedDefect, seed: number):
 
 const between = (random: Random, low: number, high: number) => low + (high - low) * random.uniform();
 
-/** Blends a colour into a pixel. */
-function blend({ image, mask }: PlantedImage, pixel: number, colour: readonly number[], opacity: number): void {
+/** Blends a color into a pixel. */
+function blend({ image, mask }: PlantedImage, pixel: number, color: readonly number[], opacity: number): void {
   for (let c = 0; c < 3; c++) {
     const at = 3 * pixel + c;
-    image.data[at] = Math.round(image.data[at]! + opacity * (colour[c]! - image.data[at]!));
+    image.data[at] = Math.round(image.data[at]! + opacity * (color[c]! - image.data[at]!));
   }
   mask[pixel] = 1;
 }
@@ -60,8 +60,8 @@ function cutPaste(target: PlantedImage, source: RgbImage, random: Random): void 
   for (let y = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       const from = (fromY + h - 1 - y) * width + fromX + w - 1 - x;
-      const colour = [0, 1, 2].map((c) => Math.min(255, gain * data[3 * from + c]!));
-      blend(target, (toY + y) * width + toX + x, colour, 1);
+      const color = [0, 1, 2].map((c) => Math.min(255, gain * data[3 * from + c]!));
+      blend(target, (toY + y) * width + toX + x, color, 1);
     }
   }
 }
@@ -74,7 +74,7 @@ function texture(target: PlantedImage, { width, height }: RgbImage, random: Rand
   const base = [0, 1, 2].map(() => between(random, 40, 215));
   const contrast = between(random, 30, 90);
   let peak = { pixel: 0, noise: Number.NEGATIVE_INFINITY };
-  const colourAt = (x: number, y: number) => {
+  const colorAt = (x: number, y: number) => {
     const shade = contrast * fractalNoise(x * grain, y * grain, seed + 1, 3);
     return base.map((value) => Math.min(Math.max(value + shade, 0), 255));
   };
@@ -84,7 +84,7 @@ function texture(target: PlantedImage, { width, height }: RgbImage, random: Rand
       const noise = gradientNoise(x * periods, y * periods, seed);
       if (noise > peak.noise) peak = { pixel: y * width + x, noise };
       if (noise <= NOISE_THRESHOLD) continue;
-      blend(target, y * width + x, colourAt(x, y), opacity);
+      blend(target, y * width + x, colorAt(x, y), opacity);
       changed++;
     }
   }
@@ -92,7 +92,7 @@ function texture(target: PlantedImage, { width, height }: RgbImage, random: Rand
   if (changed > 0) return;
   const radius = Math.max(2, Math.round(0.05 * Math.min(width, height)));
   const [cx, cy] = [peak.pixel % width, Math.floor(peak.pixel / width)];
-  disc(cx, cy, radius, width, height, (x, y) => blend(target, y * width + x, colourAt(x, y), opacity));
+  disc(cx, cy, radius, width, height, (x, y) => blend(target, y * width + x, colorAt(x, y), opacity));
 }
 
 function scratch(target: PlantedImage, { width, height }: RgbImage, random: Random): void {
@@ -110,7 +110,7 @@ function scratch(target: PlantedImage, { width, height }: RgbImage, random: Rand
       disc(x, y, radius, width, height, (px, py) => {
         const pixel = py * width + px;
         if (target.mask[pixel] !== 1 + stroke) blend(target, pixel, [shade, shade, shade], opacity);
-        // Each stroke colours a pixel once.
+        // Each stroke colors a pixel once.
         target.mask[pixel] = 1 + stroke;
       });
       x += Math.cos(angle);

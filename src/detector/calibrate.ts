@@ -88,11 +88,11 @@ export async function calibrate(
     return mapRange(planes[map].subarray(0, kept.length * plane), MAP_NAMES[map], imageNames(heldOut, kept));
   };
   const quantiles: MapQuantiles = { studentTeacher: range('studentTeacher'), autoencoder: range('autoencoder') };
-  const normalised = detector.with({ quantiles });
+  const normalized = detector.with({ quantiles });
   try {
-    return normalised.with({ threshold: await thresholdOf(normalised, heldOut, kept, { alpha, signal }) });
+    return normalized.with({ threshold: await thresholdOf(normalized, heldOut, kept, { alpha, signal }) });
   } finally {
-    normalised.destroy();
+    normalized.destroy();
   }
 }
 

@@ -30,7 +30,7 @@ export interface Prediction {
   readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
 }
 
-/** Raw maps on the network's grid [cells, cells], before normalisation. */
+/** Raw maps on the network's grid [cells, cells], before normalization. */
 export interface RawMaps {
   readonly studentTeacher: Float32Array;
   readonly autoencoder: Float32Array;
@@ -38,11 +38,11 @@ export interface RawMaps {
 
 /** How a detector's networks are compiled. */
 export interface DetectorOptions {
-  /** Runs a quantised detector in float with rounded values, as training sees it, instead of on integers. */
+  /** Runs a quantized detector in float with rounded values, as training sees it, instead of on integers. */
   readonly simulate?: boolean;
   /**
    * What a float detector keeps between its transforms: `f16` takes half the memory traffic on GPUs, and needs a new threshold
-   * only where scores lie within its rounding. `f32` by default. Quantised detectors are not affected.
+   * only where scores lie within its rounding. `f32` by default. Quantized detectors are not affected.
    */
   readonly precision?: Precision;
 }
@@ -92,8 +92,8 @@ export class Detector {
     this.state = state;
     countUser(engine, state.networks, 1);
     this.#quantiles = mapQuantilesParameter(state.quantiles);
-    this.#scales = simulate && state.quantisation ? learnableScales(state.quantisation) : undefined;
-    this.#precision = state.quantisation ? 'f32' : precision;
+    this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
+    this.#precision = state.quantization ? 'f32' : precision;
     const { side, cells, mapGeometry } = state.networks;
     const { placement, quantiles } = state;
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
@@ -119,7 +119,7 @@ export class Detector {
 
   /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
   graph(batch: number): InferenceGraph {
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#quantised());
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#quantized());
   }
 
   /** The same values by less work: what this detector runs. */
@@ -127,8 +127,8 @@ export class Detector {
     const bindable = this.engine.caps.limits.maxStorageBufferBindingSize;
     return inferenceGraph(this.state.networks, this.#quantiles.node, batch, {
       bindable,
-      maps: this.state.quantisation ? anomalyMaps : fusedAnomalyMaps,
-      ...this.#quantised(),
+      maps: this.state.quantization ? anomalyMaps : fusedAnomalyMaps,
+      ...this.#quantized(),
     });
   }
 
@@ -259,12 +259,12 @@ export class Detector {
     if (!users.get(this.engine)?.has(networks)) this.engine.release(networks.parameters);
   }
 
-  #quantised() {
-    const { quantisation } = this.state;
-    if (!quantisation) return {};
+  #quantized() {
+    const { quantization } = this.state;
+    if (!quantization) return {};
     const scales = this.#scales;
     const rewrite = (roots: readonly Node[]) =>
-      scales ? fakeQuantizeGraph(roots, quantisation, scales) : integerGraph(roots, quantisation, this.#layers);
+      scales ? fakeQuantizeGraph(roots, quantization, scales) : integerGraph(roots, quantization, this.#layers);
     return { rewrite };
   }
 

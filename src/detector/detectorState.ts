@@ -1,7 +1,7 @@
 import type { Placement } from '../detectorOps/maps.ts';
 import type { TensorEntry } from '../formats/safetensors.ts';
 import type { Networks } from '../networks/networks.ts';
-import type { Quantisation } from '../quantization/layers.ts';
+import type { Quantization } from '../quantization/layers.ts';
 import type { Threshold } from './conformal.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
@@ -36,8 +36,8 @@ export interface DetectorState {
   /** Absent until it has been calibrated. */
   readonly threshold?: Threshold;
   readonly provenance: Provenance;
-  /** Codes and scales of a quantised detector; the networks hold the values that they stand for. */
-  readonly quantisation?: Quantisation;
+  /** Codes and scales of a quantized detector; the networks hold the values that they stand for. */
+  readonly quantization?: Quantization;
   /** Of a file by a newer program: what this one does not need to know, and writes again. */
   readonly otherSections?: ReadonlyMap<string, OtherSection>;
 }

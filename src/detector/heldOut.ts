@@ -2,7 +2,7 @@ import type { ImageSource } from '../data/image.ts';
 import { UserError } from '../errors.ts';
 import { exactQuantile } from '../math/statistics.ts';
 
-/** Quantiles of normal pixels that normalise the maps (EfficientAD, section 3.4). */
+/** Quantiles of normal pixels that normalize the maps (EfficientAD, section 3.4). */
 const LOW = 0.9;
 const HIGH = 0.995;
 /**
@@ -49,7 +49,7 @@ export function farAbove(
 }
 
 /**
- * The quantiles that a map is normalised by.
+ * The quantiles that a map is normalized by.
  * @throws UserError when they nearly coincide: scores would be divided by nothing
  */
 export function mapRange(values: Float32Array, map: string, names: readonly string[]): readonly [number, number] {

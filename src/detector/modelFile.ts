@@ -5,9 +5,9 @@ import { quote, UserError } from '../errors.ts';
 import { openChecked, writeChecked } from '../formats/checksum.ts';
 import { floatToHalf } from '../formats/half.ts';
 import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from '../formats/safetensors.ts';
-import { dequantiseWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
+import { dequantizeWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
-import type { Quantisation, QuantisedLayer } from '../quantization/layers.ts';
+import type { Quantization, QuantizedLayer } from '../quantization/layers.ts';
 import { Detector, type DetectorOptions } from './detector.ts';
 import type { DetectorState, OtherSection } from './detectorState.ts';
 import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
@@ -22,7 +22,7 @@ const SECTIONS_VERSION = 3;
 export const DETECTOR_FORMAT = 'raad-detector';
 
 /**
- * Bytes of a safetensors file that holds everything inference needs. Weights of quantised layers are stored as
+ * Bytes of a safetensors file that holds everything inference needs. Weights of quantized layers are stored as
  * `NAME.weight.codes`, a stream of bits, and `NAME.weight.scales`. What was written is read back by {@link readModel}, so no
  * file is made that would be refused. @see docs/model-format.md
  * @throws UserError for a state that no reader would take, such as weights that are not finite
@@ -39,10 +39,10 @@ export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<
 }
 
 function encodeModel(state: DetectorState): Promise<Uint8Array> {
-  const { networks, quantiles, placement, threshold, provenance, quantisation = new Map(), otherSections } = state;
+  const { networks, quantiles, placement, threshold, provenance, quantization = new Map(), otherSections } = state;
   const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
-    const layer: QuantisedLayer | undefined = quantisation.get(layerName(name));
+    const layer: QuantizedLayer | undefined = quantization.get(layerName(name));
     if (layer?.weights) {
       const { codes, bits, scales, shape } = layer.weights;
       const packed = packCodes(codes, bits);
@@ -52,7 +52,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
       tensors.set(name, { shape: type.shape, data: Uint16Array.from(data, floatToHalf) });
     } else tensors.set(name, { shape: type.shape, data });
   }
-  const layers = [...(quantisation as Quantisation)].map(
+  const layers = [...(quantization as Quantization)].map(
     ([name, { plan, input }]) => [name, { plan, ...(input && { input }) }] as const,
   );
   const header: ModelHeader = {
@@ -110,7 +110,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
   const entries = new Map([...file.entries].filter(([tensor]) => !isOther(tensor)));
   checkTensors(entries, storedTensors(networks, layers), name);
   await file.verify();
-  const quantisation = decodeTensors(entries, networks, layers, name);
+  const quantization = decodeTensors(entries, networks, layers, name);
   const otherSections = new Map(
     [...others].map(([section, other]): [string, OtherSection] => {
       const tensors = [...file.entries].filter(([tensor]) => sectionOf(tensor) === section);
@@ -127,7 +127,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     placement,
     provenance,
     ...(threshold && { threshold }),
-    ...(quantisation.size > 0 && { quantisation }),
+    ...(quantization.size > 0 && { quantization }),
     ...(otherSections.size > 0 && { otherSections }),
   };
 }
@@ -217,7 +217,7 @@ function decodeTensors(
   networks: Networks,
   layers: Layers,
   name: string,
-): Quantisation {
+): Quantization {
   const finite = (tensor: string, values: Float32Array): Float32Array => {
     for (let i = 0; i < values.length; i++) {
       if (!Number.isFinite(values[i]))
@@ -226,7 +226,7 @@ function decodeTensors(
     return values;
   };
   const floats = (tensor: string) => finite(tensor, decodeTensor(entries.get(tensor)!) as Float32Array);
-  const quantisation = new Map<string, QuantisedLayer>(layers);
+  const quantization = new Map<string, QuantizedLayer>(layers);
   for (const parameter of networks.parameters) {
     const { shape } = parameter.type;
     const layer = layers.get(layerName(parameter.name));
@@ -239,10 +239,10 @@ function decodeTensors(
     const { bytes } = entries.get(stream)!;
     const codes = unpackCodes(bytes, size(parameter.type), packed.bits, `${name}, tensor ${stream}`);
     const weights = { shape, ...packed, codes, scales: floats(`${parameter.name}.scales`) };
-    parameter.data = finite(parameter.name, dequantiseWeights(weights));
-    quantisation.set(layerName(parameter.name), { ...layer, weights });
+    parameter.data = finite(parameter.name, dequantizeWeights(weights));
+    quantization.set(layerName(parameter.name), { ...layer, weights });
   }
   if (!networks.teacherStd.data.every((deviation) => deviation > 0))
     throw new UserError(`${name} holds deviations in teacher.std that are not above 0.`, 'Make the model again.');
-  return quantisation;
+  return quantization;
 }

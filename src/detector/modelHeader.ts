@@ -5,14 +5,14 @@ import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { isSide, SIDES } from '../networks/autoencoder.ts';
 import { Networks } from '../networks/networks.ts';
 import { PADDINGS, type Padding, PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
-import { checkLayerPlan, type LayerPlan, quantisableLayers } from '../quantization/bitPlan.ts';
-import { type ActivationQuantiser, needsRange } from '../quantization/layers.ts';
+import { checkLayerPlan, type LayerPlan, quantizableLayers } from '../quantization/bitPlan.ts';
+import { type ActivationQuantizer, needsRange } from '../quantization/layers.ts';
 import type { DetectorState } from './detectorState.ts';
 
-/** A quantised layer without its weights. */
+/** A quantized layer without its weights. */
 export interface HeaderLayer {
   readonly plan: LayerPlan;
-  readonly input?: ActivationQuantiser;
+  readonly input?: ActivationQuantizer;
 }
 
 /** What a model file's metadata says beside the tensors. @see docs/model-format.md */
@@ -23,7 +23,7 @@ export interface ModelHeader extends Pick<DetectorState, 'quantiles' | 'placemen
   /** Of teacher and student; absent: none. */
   readonly padding?: Padding;
   readonly preprocessing: typeof PREPROCESSING;
-  /** Of quantised detectors: the plan and the quantiser of the input, by layer. */
+  /** Of quantized detectors: the plan and the quantizer of the input, by layer. */
   readonly layers?: Readonly<Record<string, HeaderLayer>>;
 }
 
@@ -153,7 +153,7 @@ function checkProvenance(check: Checker, value: unknown): void {
 
 function checkLayers(check: Checker, value: unknown, networks: Networks, name: string): void {
   if (!isRecord(value)) throw check.wrong('layers', value, 'an object');
-  const known = quantisableLayers(networks);
+  const known = quantizableLayers(networks);
   for (const [layer, entry] of Object.entries(value)) {
     const convolution = known.get(layer);
     if (!convolution)

@@ -8,19 +8,19 @@ import {
   type PreparedNetworks,
   preparationFor,
   prepareNetworks,
-  quantisedStatistics,
-  quantisePrepared,
+  quantizedStatistics,
+  quantizePrepared,
 } from '../quantization/prepare.ts';
 import { calibrate } from './calibrate.ts';
 import { checkAlpha } from './conformal.ts';
 import { Detector } from './detector.ts';
 
-/** How far a quantisation is. */
+/** How far a quantization is. */
 export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {
   readonly phase: CalibrationProgress['phase'] | 'calibrate';
 }
 
-/** What quantising takes besides a plan. */
+/** What quantizing takes besides a plan. */
 export interface ApplyPlanOptions {
   /** Normal images that the detector was not trained on: for map quantiles and threshold. */
   readonly heldOut: ImageSource;
@@ -33,7 +33,7 @@ export interface ApplyPlanOptions {
 }
 
 /** A float detector, and the images that ranges are taken from. */
-export interface PrepareQuantisationOptions extends PreparationSettings {
+export interface PrepareQuantizationOptions extends PreparationSettings {
   /** A float detector. */
   readonly detector: Detector;
   /** Normal images that the detector was trained on: for the ranges of activations and the teacher's statistics. */
@@ -46,22 +46,22 @@ export interface PrepareQuantisationOptions extends PreparationSettings {
 
 export interface QuantizeOptions
   extends ApplyPlanOptions,
-    Omit<PrepareQuantisationOptions, keyof ApplyPlanOptions | 'activations' | 'layers'> {
+    Omit<PrepareQuantizationOptions, keyof ApplyPlanOptions | 'activations' | 'layers'> {
   /** Width of every layer. @see uniformPlan, parseBitPlan */
   readonly plan: BitPlan;
 }
 
 /**
- * A float detector made ready to be quantised by one plan after the other: equalised channels, ranges and means of what its layers
+ * A float detector made ready to be quantized by one plan after the other: equalized channels, ranges and means of what its layers
  * read. It holds values of the host alone, so it needs no `destroy()`, and outlives the detector that it was made of; the
- * engine and the training images are used again by every quantisation.
+ * engine and the training images are used again by every quantization.
  */
-export class PreparedQuantisation {
+export class PreparedQuantization {
   readonly #source: Pick<Detector, 'engine' | 'state'>;
   readonly #train: ImageSource;
   readonly #prepared: PreparedNetworks;
 
-  /** Made by {@link prepareQuantisation}. */
+  /** Made by {@link prepareQuantization}. */
   constructor({ engine, state }: Detector, train: ImageSource, prepared: PreparedNetworks) {
     this.#source = { engine, state };
     this.#train = train;
@@ -75,7 +75,7 @@ export class PreparedQuantisation {
 
   /**
    * A detector that runs on packed integer weights (RAAD, decomposition). Biases make up for what rounding does to the means of
-   * channels. Teacher statistics, map quantiles and threshold are taken anew with the quantised networks. No weight is trained.
+   * channels. Teacher statistics, map quantiles and threshold are taken anew with the quantized networks. No weight is trained.
    * @returns the caller's to destroy
    * @throws UserError for a plan that was not prepared for
    */
@@ -83,47 +83,47 @@ export class PreparedQuantisation {
     checkAlpha(alpha);
     const { engine, state } = this.#source;
     const train = this.#train;
-    const { networks, quantisation } = quantisePrepared(this.#prepared, plan);
-    await quantisedStatistics({ engine, networks, train, onProgress, signal }, quantisation);
+    const { networks, quantization } = quantizePrepared(this.#prepared, plan);
+    await quantizedStatistics({ engine, networks, train, onProgress, signal }, quantization);
     onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-    const quantised = new Detector(engine, { ...state, networks, ...(quantisation.size > 0 && { quantisation }) });
+    const quantized = new Detector(engine, { ...state, networks, ...(quantization.size > 0 && { quantization }) });
     try {
       const wanted = alpha ?? state.threshold?.alpha;
-      const result = await calibrate(quantised, heldOut, { alpha: wanted, train, onNotice, signal });
+      const result = await calibrate(quantized, heldOut, { alpha: wanted, train, onNotice, signal });
       onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
       return result;
     } finally {
-      quantised.destroy();
+      quantized.destroy();
     }
   }
 }
 
 /**
- * The first of two steps of quantising: reads calibration images once, for any number of plans.
- * @throws UserError without images, for a detector that is quantised already or whose values overflow
+ * The first of two steps of quantizing: reads calibration images once, for any number of plans.
+ * @throws UserError without images, for a detector that is quantized already or whose values overflow
  */
-export async function prepareQuantisation(options: PrepareQuantisationOptions): Promise<PreparedQuantisation> {
+export async function prepareQuantization(options: PrepareQuantizationOptions): Promise<PreparedQuantization> {
   const { detector, train, rangeImages, onProgress, signal } = options;
   assertFloat(detector);
   const { engine, state } = detector;
   const run = { engine, networks: state.networks, train, rangeImages, onProgress, signal };
-  return new PreparedQuantisation(detector, train, await prepareNetworks(run, options));
+  return new PreparedQuantization(detector, train, await prepareNetworks(run, options));
 }
 
 /**
  * Turns a float detector into one that runs on packed integer weights, in one step.
- * @see PreparedQuantisation for several plans
- * @throws UserError without images, or for a detector that is quantised already
+ * @see PreparedQuantization for several plans
+ * @throws UserError without images, or for a detector that is quantized already
  */
 export async function quantize(options: QuantizeOptions): Promise<Detector> {
   const { detector, plan } = options;
   checkAlpha(options.alpha);
   assertFloat(detector);
-  const prepared = await prepareQuantisation({ ...options, ...preparationFor(plan, detector.state.networks) });
+  const prepared = await prepareQuantization({ ...options, ...preparationFor(plan, detector.state.networks) });
   return prepared.quantize(plan, options);
 }
 
 function assertFloat({ state }: Detector): void {
-  if (state.quantisation)
-    throw new UserError('the detector is quantised already.', 'Quantise the float model that it was made from.');
+  if (state.quantization)
+    throw new UserError('the detector is quantized already.', 'Quantize the float model that it was made from.');
 }

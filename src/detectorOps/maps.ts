@@ -9,7 +9,7 @@ import { stackedDistance } from '../kernels/winogradMap.ts';
 export const MAP_WEIGHT = 0.05;
 
 /**
- * The combined map: the mean of both, each normalised by its quantiles on normal images to 0.1 between them (EfficientAD, section
+ * The combined map: the mean of both, each normalized by its quantiles on normal images to 0.1 between them (EfficientAD, section
  * 3.4).
  * @param st @param ae [N, 1, H, W]
  * @param quantiles [4]: q_a and q_b of `st`, q_a and q_b of `ae`
@@ -20,7 +20,7 @@ export function combineMaps(st: Node, ae: Node, quantiles: Node, label?: string)
 
 /**
  * `exact`: where the network saw it. `reference`: as published code places it, up to 1.5 px off at 256 px. `anomalib`: the same
- * with zeros around the maps before they are normalised.
+ * with zeros around the maps before they are normalized.
  */
 export type Placement = 'exact' | 'reference' | 'anomalib';
 
@@ -120,7 +120,7 @@ export interface PlaceAttrs {
   /** Side of the network's input in pixels. */
   readonly side: number;
   readonly placement: Placement;
-  /** `exact`: the input pixel that the first cell is centred on. */
+  /** `exact`: the input pixel that the first cell is centerd on. */
   readonly firstCell: number;
   /** `exact`: input pixels from one cell to the next. */
   readonly stride: number;

@@ -3,7 +3,7 @@ import { channelDistance } from '../kernels/channelDistance.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
 import { halvesError } from '../kernels/winogradHalves.ts';
 import { type Absorption, type Case, normal as f, type InputSpec } from './cases.ts';
@@ -107,9 +107,9 @@ export const absorptionTable: readonly Case[] = [
   inParts([1, 30, 3, 3], [16, 20, 4], { padding: 2, relu: true, to: [7, 6] }, 'split16x4'),
   inParts([2, 64, 1, 1], [16, 18, 3], { padding: 1, to: [3, 3], bias: false }, 'tile32x32'),
   {
-    name: 'channelDistance of what is standardised',
+    name: 'channelDistance of what is standardized',
     inputs: [...map, ...standard],
-    build: ([a, b, mean, deviation]) => channelDistance(standardise(a!, mean!, deviation!), b),
+    build: ([a, b, mean, deviation]) => channelDistance(standardize(a!, mean!, deviation!), b),
     reduction: 7,
     absorbs: { ...distances, steps: ['channelDistance/shared'] },
   },
@@ -120,7 +120,7 @@ export const absorptionTable: readonly Case[] = [
       inputs: [f(2, 7, 5, 9)],
       build: ([x]) => storeActivations(resizeBilinear(x!, 8, 7), storage, storage === 'u8' ? range : undefined),
       storage,
-      // A sum of four may be rounded to the neighbouring code or half.
+      // A sum of four may be rounded to the neighboring code or half.
       units: 1,
       absorbs: {
         ...{ op: 'storeActivations', variant: 'resized', plain: 'element', variants: {}, steps: [] },

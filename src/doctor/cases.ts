@@ -24,7 +24,7 @@ export interface Case {
   readonly units?: number;
   /** Indices of inputs whose gradient is checked. */
   readonly gradient?: readonly number[];
-  /** Width of quantised weights. */
+  /** Width of quantized weights. */
   readonly bits?: number;
   /** The row is for what a dispatch absorbs: it is run with that and without. */
   readonly absorbs?: Absorption;

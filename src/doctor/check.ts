@@ -103,7 +103,7 @@ const HALF_ULP = 2 ** -11;
 
 /**
  * Stored values one by one: bytes and halves by their order, other words whole. What variants that round compute may be stored
- * as the neighbouring code; halves are compared as numbers then.
+ * as the neighboring code; halves are compared as numbers then.
  */
 function compareWords(
   { storage, units = 0 }: Case,
@@ -131,7 +131,7 @@ function compareWords(
   return verdict(worst, rounding > 0 ? Math.max(units, 1) : units, 1, text);
 }
 
-/** Place of a half among all halves, so that neighbours differ by 1. */
+/** Place of a half among all halves, so that neighbors differ by 1. */
 function halfOrder(bits: number): number {
   return bits & 0x8000 ? -(bits & 0x7fff) : bits;
 }

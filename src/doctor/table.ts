@@ -17,11 +17,11 @@ import { pad2d } from '../kernels/pad2d.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { sliceOuter } from '../kernels/slice.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
 import { absorptionTable } from './absorptionTable.ts';
 import { type Case, normal as f, pixels, positive, ties } from './cases.ts';
-import { quantisedTable } from './quantisedTable.ts';
+import { quantizedTable } from './quantizedTable.ts';
 
 /** How much larger rounding errors of Winograd's method are than those of the plain sum. */
 const WINOGRAD_ERROR = 8;
@@ -235,7 +235,7 @@ export const table: readonly Case[] = [
     build: ([a, b]) => squaredDifference(a!, b!),
     gradient: [0, 1],
   },
-  { name: 'standardise', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardise(x!, m!, s!) },
+  { name: 'standardize', inputs: [f(2, 3, 4, 5), f(3), positive(3)], build: ([x, m, s]) => standardize(x!, m!, s!) },
   { name: 'mean', inputs: [f(3, 5, 67)], build: ([x]) => mean(x!), gradient: [0], reduction: 1005 },
   { name: 'channelSum', inputs: [f(3, 5, 9, 7)], build: ([x]) => channelSum(x!), reduction: 189 },
   { name: 'channelSum of large planes', inputs: [f(2, 3, 47, 53)], build: ([x]) => channelSum(x!), reduction: 4982 },
@@ -302,6 +302,6 @@ export const table: readonly Case[] = [
   convDifferences([2, 64, 9, 8], [21, 4], [35, 3, 1], { firstChannel: 2 }),
   { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
   { name: 'differenceWeights', inputs: [f(5, 3, 4, 4), f(5, 7, 4, 4)], build: ([a, b]) => differenceWeights(a!, b!) },
-  ...quantisedTable,
+  ...quantizedTable,
   ...absorptionTable,
 ];

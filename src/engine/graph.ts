@@ -166,7 +166,7 @@ interface SourceAttrs {
 const inputOp = source('input');
 const parameterOp = source('parameter');
 
-/** A value that lives across runs: weights, optimiser state, statistics. */
+/** A value that lives across runs: weights, optimizer state, statistics. */
 export class Parameter {
   readonly name: string;
   readonly type: TensorType;

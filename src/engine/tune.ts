@@ -24,13 +24,13 @@ export interface TuneProgress {
 }
 
 /** What a choice should be the least of: time, or bytes on the device, then time. */
-export type Optimise = 'speed' | 'memory';
+export type Optimize = 'speed' | 'memory';
 
 export interface TuneOptions {
   /** Measures what is known, too. */
   readonly again?: boolean;
   /** `speed` by default. */
-  readonly optimise?: Optimise;
+  readonly optimize?: Optimize;
   /** Of the plans that the choices are for; `f32` by default. */
   readonly precision?: Precision;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -118,7 +118,7 @@ async function tuneNode(
   try {
     const bytes = Object.fromEntries(variants.map(({ name }) => [name, contest.deviceBytes(name)]));
     const least = Math.min(...Object.values(bytes));
-    const names = Object.keys(bytes).filter((name) => options.optimise !== 'memory' || bytes[name] === least);
+    const names = Object.keys(bytes).filter((name) => options.optimize !== 'memory' || bytes[name] === least);
     const total = names.reduce((sum, name) => sum + contest.estimate(name), 0);
     const best = await (total > TOGETHER ? contest.oneByOne(names) : contest.together(names));
     tuning.set(original, best, precision);

@@ -77,7 +77,7 @@ export function gaussianBlur(cells: Float32Array, sigma = BLUR_SIGMA): Float32Ar
  * that few images have seen vary from standing out.
  * @param normal statistics of normal images
  */
-export function normaliseLocations(normal: MapStatistics): (cells: Float32Array) => Float32Array {
+export function normalizeLocations(normal: MapStatistics): (cells: Float32Array) => Float32Array {
   const mean = normal.mean!;
   const variance = normal.variance!;
   const usual = variance.reduce((sum, value) => sum + value, 0) / variance.length || 1;

@@ -155,7 +155,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     throw new UserError('there are no test images that could be scored.', 'Give a data set with a test folder.');
   }
   if (leftOut.length > 0) onNotice?.(`${leftOut.length} of ${source.count} images were left out.`);
-  return { ...summarise(results, pool, source, detail !== 'pixels' || source.averageKinds), leftOut };
+  return { ...summarize(results, pool, source, detail !== 'pixels' || source.averageKinds), leftOut };
 }
 
 type LoadedImage = Omit<EvaluatedImage, 'prediction'> & { readonly index: number };
@@ -228,7 +228,7 @@ export class UnreadableImageError extends UserError {
   override readonly name: string = 'UnreadableImageError';
 }
 
-function summarise(
+function summarize(
   results: readonly ImageResult[],
   pool: PixelPool,
   source: TestSource,

@@ -1,14 +1,14 @@
 import type { ImageSource } from '../data/image.ts';
 import type { Detector } from '../detector/detector.ts';
-import { prepareQuantisation } from '../detector/quantize.ts';
-import { type BitPlan, type LayerPlan, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { prepareQuantization } from '../detector/quantize.ts';
+import { type BitPlan, type LayerPlan, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import type { RangeMethod } from '../quantization/ranges.ts';
 import { evaluate, type TestSource } from './evaluate.ts';
 
-/** What is quantised in one cell: a layer by its name, or every layer. */
+/** What is quantized in one cell: a layer by its name, or every layer. */
 export const EVERY_LAYER = 'every layer';
 
-/** What a quantisation does to a detector. */
+/** What a quantization does to a detector. */
 export interface SensitivityCell {
   /** A layer's name, {@link EVERY_LAYER}, or `none` for the float detector itself. */
   readonly layer: string;
@@ -22,17 +22,17 @@ export interface SensitivityCell {
   readonly mapSnr: number | undefined;
 }
 
-/** Which layers are quantised to which widths, and on which images that is measured. */
+/** Which layers are quantized to which widths, and on which images that is measured. */
 export interface SensitivityOptions {
   readonly detector: Detector;
   readonly train: ImageSource;
   readonly heldOut: ImageSource;
   readonly source: TestSource;
-  /** Layers to quantise one at a time, {@link EVERY_LAYER} among them or not; all layers by default. */
+  /** Layers to quantize one at a time, {@link EVERY_LAYER} among them or not; all layers by default. */
   readonly layers?: readonly string[];
   /** Widths of the weights; 8 down to 2. */
   readonly bits?: readonly LayerPlan['weights'][];
-  /** Width of the activations of quantised layers; 8. */
+  /** Width of the activations of quantized layers; 8. */
   readonly activations?: LayerPlan['activations'];
   /** How the ranges of activations are chosen. */
   readonly method?: RangeMethod;
@@ -47,22 +47,22 @@ const WIDTHS: readonly LayerPlan['weights'][] = [8, 7, 6, 5, 4, 3, 2];
 const MAP_IMAGES = 48;
 
 /**
- * Quantises one layer at a time to each width, without training, and measures what it costs. Statistics, map quantiles and
+ * Quantizes one layer at a time to each width, without training, and measures what it costs. Statistics, map quantiles and
  * threshold are taken anew in every cell.
  * @throws UserError for unusable data
  */
 export async function sensitivity(options: SensitivityOptions): Promise<void> {
   const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onCell, signal } = options;
   const { networks } = detector.state;
-  const layers = options.layers ?? [...quantisableLayers(networks).keys()];
-  const prepared = await prepareQuantisation({
+  const layers = options.layers ?? [...quantizableLayers(networks).keys()];
+  const prepared = await prepareQuantization({
     detector,
     train,
     activations: activations <= 8 ? 'integer' : 'float',
     ...(method && { method }),
     ...(signal && { signal }),
   });
-  const reference = await normalisedMaps(detector, source, signal);
+  const reference = await normalizedMaps(detector, source, signal);
   const measure = async (subject: Detector) => {
     const { metrics } = await evaluate({ detector: subject, source, ...(signal && { signal }) });
     return { auroc: metrics.auroc, overlap: metrics.overlap?.areas[0] };
@@ -77,20 +77,20 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
       if (isDone?.(layer, weights)) continue;
       const full = uniformPlan(networks, { weights, activations });
       const plan: BitPlan = layer === EVERY_LAYER ? full : { ...full, layers: { [layer]: full.layers[layer]! } };
-      const quantised = await prepared.quantize(plan, { heldOut, ...(signal && { signal }) });
+      const quantized = await prepared.quantize(plan, { heldOut, ...(signal && { signal }) });
       try {
-        const figures = await measure(quantised);
-        const mapSnr = decibels(reference, await normalisedMaps(quantised, source, signal));
+        const figures = await measure(quantized);
+        const mapSnr = decibels(reference, await normalizedMaps(quantized, source, signal));
         await onCell({ layer, weights, activations, ...figures, mapSnr });
       } finally {
-        quantised.destroy();
+        quantized.destroy();
       }
     }
   }
 }
 
-/** Sums of both maps, each normalised by its quantiles, of test images evenly spread. */
-async function normalisedMaps(detector: Detector, source: TestSource, signal?: AbortSignal): Promise<Float64Array[]> {
+/** Sums of both maps, each normalized by its quantiles, of test images evenly spread. */
+async function normalizedMaps(detector: Detector, source: TestSource, signal?: AbortSignal): Promise<Float64Array[]> {
   const { studentTeacher: st, autoencoder: ae } = detector.state.quantiles;
   const count = Math.min(MAP_IMAGES, source.count);
   const maps: Float64Array[] = [];

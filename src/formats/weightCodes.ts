@@ -1,7 +1,7 @@
 import { UserError } from '../errors.ts';
 import { roundHalfEven } from './half.ts';
 
-/** Bit-widths of quantised weights. */
+/** Bit-widths of quantized weights. */
 export const WEIGHT_BITS = [2, 3, 4, 5, 6, 7, 8] as const;
 /** A width of integer weights. */
 export type WeightBits = (typeof WEIGHT_BITS)[number];
@@ -20,7 +20,7 @@ export function codeOffset(bits: WeightBits): number {
 }
 
 /** Convolution weights as codes and scales: w = scale * (code + `codeOffset(bits)`). */
-export interface QuantisedWeights {
+export interface QuantizedWeights {
   /** [CO, CI, KH, KW] */
   readonly shape: readonly number[];
   readonly bits: WeightBits;
@@ -33,7 +33,7 @@ export interface QuantisedWeights {
 }
 
 /** How weights become codes. */
-export interface WeightQuantiser {
+export interface WeightQuantizer {
   readonly bits: WeightBits;
   /** Input channels that share a scale; absent: all, so one scale per output channel. */
   readonly groupSize?: number;
@@ -52,16 +52,16 @@ const SHRINK_STEPS = 150;
 const COARSE = 5;
 
 /**
- * Symmetric quantisation of convolution weights, per output channel or per group of input channels. Each scale minimises the
+ * Symmetric quantization of convolution weights, per output channel or per group of input channels. Each scale minimizes the
  * squared error of its weights over a search from clipping nothing downwards (RAAD, section on decomposition; BRECQ).
  * @param weights [CO, CI, KH, KW]
  * @throws UserError for a width or group size that does not exist, or weights that are not finite
  */
-export function quantiseWeights(
+export function quantizeWeights(
   weights: Float32Array,
   shape: readonly number[],
-  { bits, groupSize = shape[1]!, rounding = 'balanced' }: WeightQuantiser,
-): QuantisedWeights {
+  { bits, groupSize = shape[1]!, rounding = 'balanced' }: WeightQuantizer,
+): QuantizedWeights {
   const [outChannels, inChannels, kernelHeight, kernelWidth] = shape as [number, number, number, number];
   if (!WEIGHT_BITS.includes(bits)) {
     throw new UserError(`weights cannot have ${bits} bits.`, `Use one of ${WEIGHT_BITS.join(', ')}.`);
@@ -96,7 +96,7 @@ export function encodeWeights(
   bits: WeightBits,
   groupSize: number,
   scales: Float32Array,
-): QuantisedWeights {
+): QuantizedWeights {
   const length = weights.length / scales.length;
   const codes = new Int8Array(weights.length);
   scales.forEach((scale, group) => {
@@ -114,7 +114,7 @@ function encode(values: Float32Array, scale: number, bits: WeightBits, codes: In
   }
 }
 
-/** Rounds some codes of a filter to their other neighbour. @see WeightQuantiser.rounding */
+/** Rounds some codes of a filter to their other neighbor. @see WeightQuantizer.rounding */
 function balance(values: Float32Array, scale: number, bits: WeightBits, codes: Int8Array, taps: number): void {
   const [least, most] = codeRange(bits);
   const offset = codeOffset(bits);
@@ -191,15 +191,15 @@ function bestScale(values: Float32Array, bits: WeightBits): number {
     }
   };
   for (let step = 0; step < SHRINK_STEPS; step += COARSE) attempt(step);
-  const centre = bestStep;
-  for (let step = centre - COARSE + 1; step < centre + COARSE; step++) {
+  const center = bestStep;
+  for (let step = center - COARSE + 1; step < center + COARSE; step++) {
     if (step >= 0 && step < SHRINK_STEPS && step % COARSE !== 0) attempt(step);
   }
   return best;
 }
 
 /** The weights that the codes stand for. @returns [CO, CI, KH, KW] */
-export function dequantiseWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights): Float32Array {
+export function dequantizeWeights({ shape, bits, groupSize, codes, scales }: QuantizedWeights): Float32Array {
   const length = (codes.length / (shape[0]! * shape[1]!)) * groupSize;
   const offset = codeOffset(bits);
   const values = new Float32Array(codes.length);
@@ -217,7 +217,7 @@ const CELL_MARGIN = 1e-3;
  * Weights that round to given codes and differ as little as possible from others: where training with rounding starts.
  * @param weights [CO, CI, KH, KW] @returns the same shape
  */
-export function latentWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights, weights: Float32Array) {
+export function latentWeights({ shape, bits, groupSize, codes, scales }: QuantizedWeights, weights: Float32Array) {
   const length = (codes.length / (shape[0]! * shape[1]!)) * groupSize;
   const offset = codeOffset(bits);
   const [least, most] = codeRange(bits);

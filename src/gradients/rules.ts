@@ -6,7 +6,7 @@ import { inputType } from '../kernels/common.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
 import { dropout, dropoutOp } from '../kernels/dropout.ts';
 import { addOp, broadcast, scale, scaleOp, squaredDifferenceOp } from '../kernels/elementwise.ts';
-import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
+import { fakeQuantizeGradOp, fakeQuantizeOp, fakeQuantizeScaleGradOp } from '../kernels/fakeQuantize.ts';
 import { pad2d, pad2dOp } from '../kernels/pad2d.ts';
 import { resizeBilinearOp } from '../kernels/resizeBilinear.ts';
 import { embedOuterOp, sliceOuterOp } from '../kernels/slice.ts';
@@ -67,18 +67,18 @@ export const GRADIENT_RULES: GradientRules = new Map([
       bias && needs[2] ? channelSum(dz, `${node.label}.db`) : undefined,
     ];
   }),
-  rule(fakeQuantiseOp, (node, dy, needs) => {
+  rule(fakeQuantizeOp, (node, dy, needs) => {
     const [x, logScale] = node.inputs as [Node, Node];
     const scales = size(logScale.type);
     const row = size(x.type) / scales;
     const scaleGradient = () => {
-      const sums = makeNode(fakeQuantiseScaleGradOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.sums`);
+      const sums = makeNode(fakeQuantizeScaleGradOp, [x, logScale, dy], node.attrs, `${node.label}.dscale.sums`);
       const factor = 1 / Math.sqrt(row * Math.max(1, node.attrs.most));
       const attrs = { outer: 1, keep: scales, inner: size(sums.type) / scales, factor, shape: logScale.type.shape };
       return makeNode(sumOp, [sums], attrs, `${node.label}.dscale`);
     };
     return [
-      needs[0] ? makeNode(fakeQuantiseGradOp, [x, logScale, dy], node.attrs, `${node.label}.dx`) : undefined,
+      needs[0] ? makeNode(fakeQuantizeGradOp, [x, logScale, dy], node.attrs, `${node.label}.dx`) : undefined,
       needs[1] ? scaleGradient() : undefined,
     ];
   }),

@@ -1,10 +1,10 @@
 import { checkSeed } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
-import { dequantiseWeights, quantiseWeights, WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
+import { dequantizeWeights, quantizeWeights, WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { extent } from '../math/extent.ts';
 import { Random } from '../math/random.ts';
 import type { Networks } from '../networks/networks.ts';
-import { type BitPlan, type LayerPlan, layerBytes, quantisableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { type BitPlan, type LayerPlan, layerBytes, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import type { LayerScore } from './scores.ts';
 
 /**
@@ -133,7 +133,7 @@ export function checkAllocation({
 function itemsOf({ networks, scores }: Pick<AllocateOptions, 'networks' | 'scores'>): Item[] {
   const byName = new Map(scores.map((score) => [score.layer, score]));
   const groups = new Map<string, { names: string[]; shapes: (readonly number[])[] }>();
-  for (const [name, { weight }] of quantisableLayers(networks)) {
+  for (const [name, { weight }] of quantizableLayers(networks)) {
     // Teacher and student share a layer's bits, unless it has scores of its own.
     const layer = byName.has(name) ? name : name.replace(/^(teacher|student)\./, '');
     const group = groups.get(layer) ?? { names: [], shapes: [] };
@@ -326,12 +326,12 @@ export type RoundingErrors = ReadonlyMap<string, ReadonlyMap<WeightBits, number>
 /** Rounding errors of all layers at all widths. */
 export function roundingErrors(networks: Networks): RoundingErrors {
   const errors = new Map<string, Map<WeightBits, number>>();
-  for (const [name, { weight }] of quantisableLayers(networks)) {
+  for (const [name, { weight }] of quantizableLayers(networks)) {
     const values = weight.data as Float32Array;
     const power = values.reduce((sum, value) => sum + value * value, 0) || 1;
     const widths = new Map<WeightBits, number>();
     for (const bits of WEIGHT_BITS) {
-      const rounded = dequantiseWeights(quantiseWeights(values, weight.type.shape, { bits, rounding: 'nearest' }));
+      const rounded = dequantizeWeights(quantizeWeights(values, weight.type.shape, { bits, rounding: 'nearest' }));
       widths.set(bits, rounded.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power);
     }
     errors.set(name, widths);

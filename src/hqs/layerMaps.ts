@@ -6,7 +6,7 @@ import { channelDistance } from '../kernels/channelDistance.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { LayerGeometry } from '../networks/pdn.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
@@ -25,7 +25,7 @@ export interface LayerPair {
   /** `conv1`, `conv2`, ... */
   readonly layer: string;
   readonly geometry: LayerGeometry;
-  /** [N, CT, h, w]; the last layer's are standardised. */
+  /** [N, CT, h, w]; the last layer's are standardized. */
   readonly teacher: Node;
   /** [N, CS, h, w]; of the last layer the half that imitates the teacher. */
   readonly student: Node;
@@ -41,7 +41,7 @@ export interface LayerMap {
   readonly values: Float32Array;
 }
 
-/** @param x [N, 3, side, side], ImageNet-normalised */
+/** @param x [N, 3, side, side], ImageNet-normalized */
 export function layerPairs({ teacher, student, channels, teacherMean, teacherStd }: Networks, x: Node): LayerPair[] {
   const outputs = (network: typeof teacher, last: (trunk: Node) => Node): Node[] => {
     const seen: Node[] = [];
@@ -53,7 +53,7 @@ export function layerPairs({ teacher, student, channels, teacherMean, teacherStd
     });
     return [...seen, last(trunk)];
   };
-  const ours = outputs(teacher, (trunk) => standardise(teacher.head(trunk), teacherMean.node, teacherStd.node));
+  const ours = outputs(teacher, (trunk) => standardize(teacher.head(trunk), teacherMean.node, teacherStd.node));
   const theirs = outputs(student, (trunk) => student.head(trunk, { channels: { start: 0, count: channels } }));
   return ours.map((output, i) => ({
     layer: `conv${i + 1}`,
@@ -78,10 +78,10 @@ export class LayerMapReader {
   private constructor(engine: Engine, state: DetectorState, kind: LayerMapKind, fitted?: Fitted) {
     this.#engine = engine;
     this.#kind = kind;
-    const { networks, quantisation } = state;
+    const { networks, quantization } = state;
     const pairs = layerPairs(networks, imageToTensor(imageInput(networks)));
     const roots = pairs.flatMap(({ teacher, student }) => [teacher, student]);
-    const outputs = quantisation ? integerGraph(roots, quantisation, this.#cache) : roots;
+    const outputs = quantization ? integerGraph(roots, quantization, this.#cache) : roots;
     this.#pairs = pairs.map((pair, i) => ({ ...pair, teacher: outputs[2 * i]!, student: outputs[2 * i + 1]! }));
     this.#regressions = [];
     if (!fitted) return;

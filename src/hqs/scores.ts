@@ -15,7 +15,7 @@ import { anomalyMaps } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type BitPlan, type LayerPlan, uniformPlan } from '../quantization/bitPlan.ts';
 import { layerOf } from '../quantization/integerGraph.ts';
-import { quantiseNetworks } from '../quantization/layers.ts';
+import { quantizeNetworks } from '../quantization/layers.ts';
 import { type LayerMap, type LayerMapKind, LayerMapReader, layerPairs, placeLayerMap, sample } from './layerMaps.ts';
 import { gramMatrix, linearCka } from './linear.ts';
 
@@ -82,7 +82,7 @@ export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> 
         (await reader.read(changed)).map((layer) => separability(layer, mask, state.networks.side)),
       );
     });
-    return summarise(
+    return summarize(
       state.networks.teacher.convolutions.map((_, i) => `conv${i + 1}`),
       values,
       seed,
@@ -150,7 +150,7 @@ async function planted(
   return sums;
 }
 
-function summarise(layers: readonly string[], values: readonly number[][], seed: number): LayerScore[] {
+function summarize(layers: readonly string[], values: readonly number[][], seed: number): LayerScore[] {
   return layers.map((layer, l) => {
     const column = values.map((row) => row[l]!);
     const score = meanAt(column, allOf(column));
@@ -270,7 +270,7 @@ function convolutionsOf(networks: Networks): Map<string, Node> {
 const PROBE_BITS = 3;
 
 /**
- * Scores of the autoencoder's layers: how much separability its map loses when that layer alone is quantised to 3 bits.
+ * Scores of the autoencoder's layers: how much separability its map loses when that layer alone is quantized to 3 bits.
  * @returns encoder first; scores can be negative
  */
 export async function autoencoderScores(options: ScoreOptions): Promise<LayerScore[]> {
@@ -282,7 +282,7 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
   const whole = uniformPlan(state.networks, { weights: PROBE_BITS as LayerPlan['weights'], activations: 32 });
   const layers = Object.keys(whole.layers).filter((name) => name.startsWith('autoencoder.'));
   const values = async (plan: BitPlan) => {
-    const { networks } = quantiseNetworks(state.networks, plan, new Map());
+    const { networks } = quantizeNetworks(state.networks, plan, new Map());
     const { autoencoder, channels } = networks;
     const x = imageToTensor(input('image', [1, side, side], 'u32'));
     const imitation = student.head(student.trunk(x), { channels: { start: channels, count: channels } });
@@ -304,10 +304,10 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
   const float = await values({ ...whole, layers: {} });
   const losses: number[][] = float.map(() => []);
   for (const layer of layers) {
-    const quantised = await values({ ...whole, layers: { [layer]: whole.layers[layer]! } });
-    quantised.forEach((value, i) => {
+    const quantized = await values({ ...whole, layers: { [layer]: whole.layers[layer]! } });
+    quantized.forEach((value, i) => {
       losses[i]!.push(float[i]! - value);
     });
   }
-  return summarise(layers, losses, seed);
+  return summarize(layers, losses, seed);
 }

@@ -5,7 +5,7 @@ import type { DetectorState } from '../detector/detectorState.ts';
 import type { QuantizeProgress } from '../detector/quantize.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../errors.ts';
-import { quantisedStatistics } from '../quantization/prepare.ts';
+import { quantizedStatistics } from '../quantization/prepare.ts';
 import type { ImportedDetector } from './detector.ts';
 
 /** An imported detector, and the images that supply what its files lack. */
@@ -14,7 +14,7 @@ export interface CalibrateImportedOptions extends Omit<CalibrateOptions, 'train'
   readonly imported: ImportedDetector;
   /** Name of the data set, for the provenance. */
   readonly dataset: string;
-  /** The good images that the detector was trained on: the student learned from features that these standardise. */
+  /** The good images that the detector was trained on: the student learned from features that these standardize. */
   readonly train: ImageSource;
   /** Good images that it was not trained on. */
   readonly heldOut: ImageSource;
@@ -34,7 +34,7 @@ export async function calibrateImported(options: CalibrateImportedOptions): Prom
       'there are no good images to calibrate with.',
       'Give the images that the detector was trained on.',
     );
-  if (!imported.hasStatistics) await quantisedStatistics({ engine, networks, train, onProgress, signal }, new Map());
+  if (!imported.hasStatistics) await quantizedStatistics({ engine, networks, train, onProgress, signal }, new Map());
   const provenance = {
     ...imported.state.provenance,
     dataset,

@@ -22,7 +22,7 @@ export interface ImportedDetector {
   readonly state: DetectorState;
   /** Whether the files held mean and deviation of the teacher's features. */
   readonly hasStatistics: boolean;
-  /** Whether the files held the quantiles that maps are normalised by. */
+  /** Whether the files held the quantiles that maps are normalized by. */
   readonly hasQuantiles: boolean;
 }
 

@@ -9,7 +9,7 @@ import { ANOMALIB_AUTOENCODER, plainPdn, QUANTILES, STATISTICS, sequentialPdn } 
 export type TeacherNames = 'plain' | 'sequential';
 
 /**
- * A detector as a state dict of anomalib's EfficientAdModel: networks, statistics and quantiles. A quantised one's weights are the
+ * A detector as a state dict of anomalib's EfficientAdModel: networks, statistics and quantiles. A quantized one's weights are the
  * values that its codes stand for. Its threshold and placement have no place there.
  * @returns the bytes of a `.pth` file
  */

@@ -3,7 +3,7 @@ import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
-import { standardiseOp } from './standardise.ts';
+import { standardizeOp } from './standardize.ts';
 
 type None = Record<string, never>;
 
@@ -38,7 +38,7 @@ export const channelDistanceOp: Op<None> = {
     }
     return y;
   },
-  absorb: (node, isOnlyUser) => standardisedDistance(node, isOnlyUser),
+  absorb: (node, isOnlyUser) => standardizedDistance(node, isOnlyUser),
   variants: [
     {
       // A GPU has more invocations than a map has pixels.
@@ -62,9 +62,9 @@ export const channelDistanceOp: Op<None> = {
   ],
 };
 
-/** One of the maps that a dispatch computes. Its inputs: a, then mean and deviation to standardise it, then b. */
+/** One of the maps that a dispatch computes. Its inputs: a, then mean and deviation to standardize it, then b. */
 interface DistanceSet {
-  readonly standardised: boolean;
+  readonly standardized: boolean;
   readonly target: boolean;
 }
 
@@ -78,9 +78,9 @@ interface SharedAttrs {
   readonly stacked?: number | undefined;
 }
 
-const setOf = (node: Node): DistanceSet => ({ standardised: false, target: node.inputs.length > 1 });
+const setOf = (node: Node): DistanceSet => ({ standardized: false, target: node.inputs.length > 1 });
 
-const inputsOf = ({ standardised, target }: DistanceSet) => 1 + 2 * Number(standardised) + Number(target);
+const inputsOf = ({ standardized, target }: DistanceSet) => 1 + 2 * Number(standardized) + Number(target);
 
 /** A map as one set, if it is the last dispatch of one. */
 function lastSet(map: Node): DistanceSet | undefined {
@@ -90,7 +90,7 @@ function lastSet(map: Node): DistanceSet | undefined {
   return stacked === undefined ? sets[0] : undefined;
 }
 
-/** Distances with what is before and behind them: standardised features, both maps and their mean. */
+/** Distances with what is before and behind them: standardized features, both maps and their mean. */
 const sharedDistanceOp: Op<SharedAttrs> = {
   name: 'sharedDistance',
   infer([a], { stacked }) {
@@ -138,9 +138,9 @@ function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
       STACKED: Number(isStacked),
       INPUTS: node.inputs.length,
       INPUTS0: inputsOf(first),
-      STANDARDISED0: Number(first.standardised),
+      STANDARDIZED0: Number(first.standardized),
       TARGET0: Number(first.target),
-      STANDARDISED1: Number(second?.standardised ?? false),
+      STANDARDIZED1: Number(second?.standardized ?? false),
       TARGET1: Number(second?.target ?? false),
     },
     params: {
@@ -153,16 +153,16 @@ function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
   };
 }
 
-function standardisedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
+function standardizedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
   const [a, ...b] = inputs as [Node, ...Node[]];
-  if (a.op !== standardiseOp || !isOnlyUser(a)) return undefined;
-  const sets = [{ standardised: true, target: b.length > 0 }];
+  if (a.op !== standardizeOp || !isOnlyUser(a)) return undefined;
+  const sets = [{ standardized: true, target: b.length > 0 }];
   return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets }, label);
 }
 
 /**
  * A distance with another map and their sum, where the dispatch that ends it can write all three.
- * @param map that nothing else uses @param weight of either map, once it is normalised by its quantiles
+ * @param map that nothing else uses @param weight of either map, once it is normalized by its quantiles
  */
 export function stackedChannelDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
   const set = lastSet(map);

@@ -8,7 +8,7 @@ import { sumOp } from './sum.ts';
 
 type None = Record<string, never>;
 
-/** ImageNet statistics of the three channels, in units of [0, 1] colours. */
+/** ImageNet statistics of the three channels, in units of [0, 1] colors. */
 export const IMAGE_MEAN = [0.485, 0.456, 0.406] as const;
 export const IMAGE_STD = [0.229, 0.224, 0.225] as const;
 
@@ -16,7 +16,7 @@ export const IMAGE_STD = [0.229, 0.224, 0.225] as const;
 export const COLOR_CHANGES = ['none', 'brightness', 'contrast', 'saturation', 'grayscale'] as const;
 
 /**
- * Pixels to normalised planes.
+ * Pixels to normalized planes.
  * @param image u32 [N, H, W]: bytes R, G, B, A from the lowest
  * @returns f32 [N, 3, H, W]
  */
@@ -25,7 +25,7 @@ export function imageToTensor(image: Node, label?: string): Node {
 }
 
 /**
- * Pixels to normalised planes after one colour change per image.
+ * Pixels to normalized planes after one color change per image.
  * @param image u32 [N, H, W]
  * @param change [N, 2]: index into {@link COLOR_CHANGES}, factor
  * @returns f32 [N, 3, H, W]

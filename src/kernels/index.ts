@@ -20,7 +20,7 @@ export {
 export { quantile } from './quantile.ts';
 export { resizeBilinear } from './resizeBilinear.ts';
 export { sliceOuter } from './slice.ts';
-export { standardise } from './standardise.ts';
+export { standardize } from './standardize.ts';
 export {
   type ActivationStorage,
   activationRange,

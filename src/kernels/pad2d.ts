@@ -7,12 +7,12 @@ export interface Pad2dAttrs {
   readonly bottom: number;
   readonly left: number;
   readonly right: number;
-  /** Distance between neighbouring input values in the output; 1 = contiguous. */
+  /** Distance between neighboring input values in the output; 1 = contiguous. */
   readonly dilation: number;
 }
 
 /**
- * Zeros around every plane (negative amounts crop) and, for `dilation` > 1, between neighbours.
+ * Zeros around every plane (negative amounts crop) and, for `dilation` > 1, between neighbors.
  * @param x [N, C, H, W]
  */
 export function pad2d(x: Node, attrs: Partial<Pad2dAttrs>, label?: string): Node {

@@ -14,7 +14,7 @@ import {
   u32,
   type Values,
 } from '../engine/graph.ts';
-import type { QuantisedWeights, WeightBits } from '../formats/weightCodes.ts';
+import type { QuantizedWeights, WeightBits } from '../formats/weightCodes.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { addTap } from './conv2d.ts';
@@ -39,7 +39,7 @@ import { CHANNELS_PER_WORD, padWords, RANGE_LENGTH, reader, store, storeActivati
 export { packedWords, type Qconv2dAttrs } from './qconv2dShape.ts';
 
 /*
- * Convolution with quantised weights. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
+ * Convolution with quantized weights. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
  * input channels at one tap are 32 codes in b words, channel i's four codes in the bits from 4 b i on, least significant
  * first, two's complement. All kernels read this order.
  */
@@ -55,7 +55,7 @@ export function codeStep(bits: WeightBits): number {
 }
 
 /** Codes in the kernels' order. */
-export function packBlocks({ shape, bits, codes }: QuantisedWeights): Uint32Array<ArrayBuffer> {
+export function packBlocks({ shape, bits, codes }: QuantizedWeights): Uint32Array<ArrayBuffer> {
   const [co, ci, kh, kw] = shape as [number, number, number, number];
   const taps = kh * kw;
   const inWords = Math.ceil(ci / BLOCK_IN);
@@ -79,7 +79,7 @@ export function packBlocks({ shape, bits, codes }: QuantisedWeights): Uint32Arra
  * zero point out of a sum of products. Input channels that only fill a word count in.
  * @returns [CO, CI / groupSize, 2]
  */
-export function scaleTable({ shape, bits, groupSize, codes, scales }: QuantisedWeights): Float32Array<ArrayBuffer> {
+export function scaleTable({ shape, bits, groupSize, codes, scales }: QuantizedWeights): Float32Array<ArrayBuffer> {
   const [co, ci, kh, kw] = shape as [number, number, number, number];
   const taps = kh * kw;
   const groups = ci / groupSize;
@@ -122,7 +122,7 @@ export function qconv2d(inputs: Qconv2dInputs, attrs: Qconv2dAttrs, label?: stri
 }
 
 /**
- * Matrix product of quantised weights [CO, CI] with stored activations [N, CI, 1, P]: a 1 x 1 convolution.
+ * Matrix product of quantized weights [CO, CI] with stored activations [N, CI, 1, P]: a 1 x 1 convolution.
  * @returns the stored result [N, CO, 1, P]
  */
 export function qmatmul(

@@ -128,7 +128,7 @@ export const storeOp: Op<ResizedStoreAttrs> = {
     return storedType([...inputs[0]!.shape.slice(0, 2), ...(resized ?? inputs[0]!.shape.slice(2))], storage);
   },
   fuse(node, isOnlyUser) {
-    // A quantised convolution stores its result itself.
+    // A quantized convolution stores its result itself.
     const [x, range] = node.inputs as [Node, Node | undefined];
     if (x.op.name !== 'qconv2d' || x.attrs.output !== 'f32' || !isOnlyUser(x)) return undefined;
     const inputs = range ? [...x.inputs, range] : x.inputs;
@@ -347,7 +347,7 @@ interface RangeAttrs {
 export const SMALLEST_SPAN = 2 ** -100;
 
 /**
- * The range of u8 activations from their own smallest and largest value, zero included: quantisation that needs no
+ * The range of u8 activations from their own smallest and largest value, zero included: quantization that needs no
  * calibration and costs a pass over the data.
  * @returns [4] @see rangeOf
  */

@@ -11,7 +11,7 @@ import type { Lanes } from './winogradLanes.ts';
 import { type StoredOutputAttrs, winogradStoredOutputOp } from './winogradStored.ts';
 import { quads } from './winogradTiles.ts';
 
-/* What lies behind the input transform of a quantised Winograd convolution. */
+/* What lies behind the input transform of a quantized Winograd convolution. */
 
 export interface StoredConvAttrs extends StoredOutputAttrs {
   /** [CO, CI, k, k] */

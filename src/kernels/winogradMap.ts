@@ -213,7 +213,7 @@ function coverOf({ inputs, attrs }: Node<MeanAttrs>): string {
 
 /**
  * A map with another one and their sum, where the dispatch that ends it can write all three.
- * @param map that nothing else uses @param weight of either map, once it is normalised by its quantiles
+ * @param map that nothing else uses @param weight of either map, once it is normalized by its quantiles
  */
 export function stackedDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
   if (map.op !== meanDistanceOp) return undefined;

@@ -7,7 +7,7 @@ import { type ActivationStorage, CHANNELS_PER_WORD, storedType } from './storage
 import type { InputAttrs } from './winogradResized.ts';
 import { channelsPerInvocation, pitch, quads, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
 
-/* The transforms of a quantised Winograd convolution: from stored activations to points, and from points to stored results. */
+/* The transforms of a quantized Winograd convolution: from stored activations to points, and from points to stored results. */
 
 /** What lies between the transforms: words of two 16-bit numbers and sums modulo 2^32, or floats. */
 export type Between = 'integers' | 'floats';

@@ -7,7 +7,7 @@ import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { isConstant } from '../engine/tuning.ts';
 import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
-import { codeRange, dequantiseWeights, type QuantisedWeights, type WeightBits } from '../formats/weightCodes.ts';
+import { codeRange, dequantizeWeights, type QuantizedWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
 import { type ActivationStorage, RANGE_LENGTH, rangeOf, reader, store, storedType } from '../kernels/storage.ts';
@@ -110,7 +110,7 @@ export async function benchKernel(engine: Engine, options: KernelBenchOptions): 
       kernel === 'conv2d'
         ? [floatProblem(shape)]
         : options.bits.flatMap((bits) =>
-            options.activations.map((storage) => quantisedProblem(shape, bits, storage, options.groupSize)),
+            options.activations.map((storage) => quantizedProblem(shape, bits, storage, options.groupSize)),
           ),
     );
     results.push(...(await benchProblems(engine, shape, problems, options)));
@@ -336,7 +336,7 @@ export function randomWeights(
   bits: WeightBits,
   groupSize = shape[1]!,
   seed = SEED,
-): QuantisedWeights {
+): QuantizedWeights {
   const random = new Random(seed + bits);
   const [least, most] = codeRange(bits);
   const length = shape.reduce((a, b) => a * b, 1);
@@ -346,8 +346,8 @@ export function randomWeights(
   return { shape, bits, groupSize, codes, scales };
 }
 
-/** The constants of a quantised layer, as nodes. @param channels which of a layer's output channels the weights are */
-export function layerNodes(weights: QuantisedWeights, channels: readonly number[] = allOf(weights.shape[0]!)) {
+/** The constants of a quantized layer, as nodes. @param channels which of a layer's output channels the weights are */
+export function layerNodes(weights: QuantizedWeights, channels: readonly number[] = allOf(weights.shape[0]!)) {
   const words = packBlocks(weights);
   const table = scaleTable(weights);
   const [co] = weights.shape as [number];
@@ -370,8 +370,8 @@ function randomInput(length: number, storage: ActivationStorage): Float64Array {
 }
 
 /** A power of two such that four standard deviations of the sums fit into 7 bits. */
-function outputScale(weights: QuantisedWeights): number {
-  const values = dequantiseWeights(weights);
+function outputScale(weights: QuantizedWeights): number {
+  const values = dequantizeWeights(weights);
   const energy = values.reduce((sum, value) => sum + value * value, 0) / weights.shape[0]!;
   const deviation = Math.sqrt((energy * (256 * INPUT.scale) ** 2) / 12);
   return 2 ** Math.ceil(Math.log2((4 * deviation) / 127));
@@ -398,7 +398,7 @@ function floatProblem({ input: shape, kernel: [co, kh, kw], stride, padding }: C
   };
 }
 
-function quantisedProblem(
+function quantizedProblem(
   { input: shape, kernel: [co, kh, kw], stride, padding }: ConvShape,
   bits: WeightBits,
   storage: ActivationStorage,

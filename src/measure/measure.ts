@@ -14,7 +14,7 @@ export interface TimedCase {
   time(): Promise<number>;
 }
 
-/** Samples in milliseconds, summarised. With few of them a percentile is the least or the largest one. */
+/** Samples in milliseconds, summarized. With few of them a percentile is the least or the largest one. */
 export interface Timing {
   readonly name: string;
   readonly runs: number;
@@ -54,7 +54,7 @@ export async function measure(
       if (round >= warmUp) times[i]!.push(milliseconds);
     }
   }
-  return cases.map(({ name }, i) => summarise(name, times[i]!));
+  return cases.map(({ name }, i) => summarize(name, times[i]!));
 }
 
 async function byHost(each: BenchCase): Promise<number> {
@@ -72,7 +72,7 @@ export function quantile(samples: readonly number[], q: number): number {
 const ENOUGH_FOR_P99 = 100;
 
 /** Median and percentiles of samples. */
-export function summarise(name: string, samples: readonly number[]): Timing {
+export function summarize(name: string, samples: readonly number[]): Timing {
   return {
     name,
     runs: samples.length,

@@ -2,12 +2,12 @@ import { type Kernel, type Node, size } from '../engine/graph.ts';
 import { CONVOLUTIONS } from './formulas/convolutions.ts';
 import { ELEMENTS } from './formulas/elements.ts';
 import { BASE_REGISTERS, type Formula, type Work } from './formulas/formula.ts';
-import { QUANTISED } from './formulas/quantised.ts';
+import { QUANTIZED } from './formulas/quantized.ts';
 import { WINOGRAD } from './formulas/winograd.ts';
 
 export type { Work } from './formulas/formula.ts';
 
-const FORMULAS: Readonly<Record<string, Formula>> = { ...CONVOLUTIONS, ...WINOGRAD, ...QUANTISED, ...ELEMENTS };
+const FORMULAS: Readonly<Record<string, Formula>> = { ...CONVOLUTIONS, ...WINOGRAD, ...QUANTIZED, ...ELEMENTS };
 
 /** Shaders that have a formula. */
 export const COUNTED_SHADERS: readonly string[] = Object.keys(FORMULAS);

@@ -104,7 +104,7 @@ export interface RocCurve {
 }
 
 /**
- * ROC curve of scores: a point per group of equal scores, without those on a straight line between their neighbours.
+ * ROC curve of scores: a point per group of equal scores, without those on a straight line between their neighbors.
  * @param given non-zero: positive (anomalous)
  * @returns undefined unless both classes are there
  */

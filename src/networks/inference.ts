@@ -7,7 +7,7 @@ import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { sliceOuter } from '../kernels/slice.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import type { Networks } from './networks.ts';
 
 /** The two raw maps and the combined one, each [N, 1, cells, cells]. */
@@ -31,7 +31,7 @@ export interface InferenceOptions {
   readonly rewrite?: (roots: readonly Node[]) => Node[];
 }
 
-/** Pixels, their normalisation, and the maps. */
+/** Pixels, their normalization, and the maps. */
 export function inferenceGraph(
   networks: Networks,
   quantiles: Node,
@@ -89,11 +89,11 @@ function bytesOf(node: Node): number {
 
 /**
  * The definition: three networks side by side, then distances (EfficientAD, section 3.3).
- * @param x [N, 3, side, side], ImageNet-normalised
+ * @param x [N, 3, side, side], ImageNet-normalized
  */
 export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
   const { teacher, student, autoencoder, channels } = networks;
-  const features = standardise(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  const features = standardize(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
   const trunk = student.trunk(x);
   const first = student.head(trunk, { channels: { start: 0, count: channels } });
   const second = student.head(trunk, { channels: { start: channels, count: channels } });
@@ -105,7 +105,7 @@ export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): Anoma
 
 /**
  * The same values by less work. Teacher and student run as one network: their first layers are one convolution with twice
- * the channels, the others one convolution in two groups. The normalised difference of their features is one last
+ * the channels, the others one convolution in two groups. The normalized difference of their features is one last
  * convolution over both trunks, and both distances are taken where the last convolutions end.
  */
 export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {

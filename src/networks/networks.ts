@@ -1,11 +1,11 @@
 import { size as elements, Parameter } from '../engine/graph.ts';
 import { Autoencoder } from './autoencoder.ts';
-import { initialise } from './initialise.ts';
+import { initialize } from './initialize.ts';
 import { type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
 
 /** How the cells of a map lie on the networks' input, in its pixels. */
 export interface MapGeometry {
-  /** Centre of the first cell. */
+  /** Center of the first cell. */
   readonly firstCell: number;
   /** From one cell to the next. */
   readonly stride: number;
@@ -63,9 +63,9 @@ export class Networks {
     return [...this.teacher.parameters, this.teacherMean, this.teacherStd, ...this.trained];
   }
 
-  /** Random weights for student and autoencoder, as PyTorch initialises them. */
-  initialise(seed: number): void {
-    initialise([...this.student.convolutions, ...this.autoencoder.encoder, ...this.autoencoder.decoder], seed);
+  /** Random weights for student and autoencoder, as PyTorch initializes them. */
+  initialize(seed: number): void {
+    initialize([...this.student.convolutions, ...this.autoencoder.encoder, ...this.autoencoder.decoder], seed);
   }
 }
 

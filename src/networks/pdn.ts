@@ -84,7 +84,7 @@ export function convParameters(name: string, outputs: number, inputs: number, ke
   };
 }
 
-/** Position i of an output is centred on input pixel `offset + stride * i`. */
+/** Position i of an output is centerd on input pixel `offset + stride * i`. */
 export interface LayerGeometry {
   readonly offset: number;
   readonly stride: number;
@@ -137,7 +137,7 @@ export class Pdn {
     return this.padding === 'zeros' ? padding : 0;
   }
 
-  /** Everything before the last convolution. @param x [N, 3, H, W], ImageNet-normalised */
+  /** Everything before the last convolution. @param x [N, 3, H, W], ImageNet-normalized */
   trunk(x: Node): Node {
     const convolution = (y: Node, i: number, attrs: Partial<Conv2dAttrs>) => {
       const { weight, bias } = this.convolutions[i]!;
@@ -166,7 +166,7 @@ export class Pdn {
     return conv2d(trunk, sliceOuter(weight.node, start, count), sliceOuter(bias.node, start, count), {}, label);
   }
 
-  /** @param x [N, 3, H, W], ImageNet-normalised @returns [N, outputs, h, w], h = {@link pdnOutputSide}(H) */
+  /** @param x [N, 3, H, W], ImageNet-normalized @returns [N, outputs, h, w], h = {@link pdnOutputSide}(H) */
   forward(x: Node, options: ForwardOptions = {}): Node {
     return this.head(this.trunk(x), options);
   }

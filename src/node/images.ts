@@ -13,13 +13,13 @@ sharp.concurrency(1);
 /** Larger images are refused before they take memory. */
 export const MAX_PIXELS = 2 ** 28;
 /** Spaces whose black and white are known. */
-const SPACES = ['b-w', 'grey16', 'srgb', 'rgb', 'rgb16', 'cmyk'];
+const SPACES = ['b-w', 'gray16', 'srgb', 'rgb', 'rgb16', 'cmyk'];
 /** From here on a pixel of a mask counts where compression has changed values. */
 const LOSSY_MASK = 128;
 
 /**
  * Reads a PNG, JPEG, WebP, BMP or TIFF file, told by its contents, as Pillow's `convert('RGB')` does: gray is spread, palettes
- * are looked up, CMYK is mixed, alpha and colour profiles are dropped. 16 bits are cut to 8. EXIF orientation is applied. Of
+ * are looked up, CMYK is mixed, alpha and color profiles are dropped. 16 bits are cut to 8. EXIF orientation is applied. Of
  * several pictures in a file the first is read.
  * @throws UserError when it cannot be read as it is meant: other formats, damaged files, more than {@link MAX_PIXELS}, TIFF of
  * float, signed or 32-bit samples
@@ -144,11 +144,11 @@ async function decodeByVips(
     const values = sixteen ? Uint8Array.from(words(data), (value) => value >> 8) : data;
     return { width: info.width, height: info.height, channels: 3, data: mixInks(values) };
   }
-  const colours = image
+  const colors = image
     .removeAlpha()
     .toColourspace(wide && sixteen ? 'rgb16' : 'srgb')
     .raw(raw);
-  const { data, info } = await colours.toBuffer({ resolveWithObject: true });
+  const { data, info } = await colors.toBuffer({ resolveWithObject: true });
   const values = raw.depth === 'ushort' ? words(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
   return { width: info.width, height: info.height, channels: info.channels, data: values };
 }

@@ -5,7 +5,7 @@ import { checkShape } from '../checks/shape.ts';
 import { quote, UserError } from '../errors.ts';
 import { mediaType, worstFirst } from '../report/gallery.ts';
 import { REPORT_BYTES } from '../report/html.ts';
-import type { RunRecord } from '../study/record.ts';
+import { type RunRecord, withStepNames } from '../study/record.ts';
 import { RUN_RECORD } from '../study/shapes.ts';
 import { readBytes } from './files.ts';
 
@@ -84,5 +84,5 @@ export function parseRun(bytes: Uint8Array, path: string): RunRecord {
       `${path} has version ${quote(version)}, and this program reads 1.`,
       'Use the raad that wrote it.',
     );
-  return checkShape(value, RUN_RECORD, path, FIX);
+  return checkShape(withStepNames(value), RUN_RECORD, path, FIX);
 }

@@ -36,12 +36,12 @@ export interface RunOptions {
 
 const CELLS: Readonly<Record<Step, Treatment>> = {
   float: { arm: 'float', recalibrated: false },
-  quantised: { arm: 'hqs', recalibrated: false },
+  quantized: { arm: 'hqs', recalibrated: false },
   recalibrated: { arm: 'hqs', recalibrated: true },
 };
 
 /**
- * The paper's three steps, each evaluated: training, quantisation by HQS, recalibration. Leaves a model per step, the bit
+ * The paper's three steps, each evaluated: training, quantization by HQS, recalibration. Leaves a model per step, the bit
  * plan, pictures of all test images, and `run.json`. Steps that an earlier run has finished are not run again.
  */
 export async function runSteps(options: RunOptions): Promise<RunRecord> {
@@ -54,7 +54,7 @@ export async function runSteps(options: RunOptions): Promise<RunRecord> {
     onStep?.(record);
   }
   const { fit } = settings;
-  const allocation = await runner.allocation({ set, seed, ...CELLS.quantised });
+  const allocation = await runner.allocation({ set, seed, ...CELLS.quantized });
   await writeAtomically(
     join(folder, 'plan.json'),
     bitPlanText(allocation.plan, new Networks(fit.size, fit.resolution)),

@@ -34,7 +34,7 @@ export async function openStudySets(folders: readonly string[], between: LeftOut
     for (const { path, reason } of leftOut) between.push({ path: join(folder, path), reason });
     for (const dataset of datasets) {
       if (dataset.test.length === 0)
-        throw new UserError(`${folder}: ${dataset.name} has no test images.`, 'A study needs labelled test images.');
+        throw new UserError(`${folder}: ${dataset.name} has no test images.`, 'A study needs labeled test images.');
       all.push({ name: dataset.name, root, dataset });
     }
   }

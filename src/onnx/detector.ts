@@ -2,7 +2,7 @@ import { mapQuantilesParameter } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import { anomalyMaps } from '../networks/inference.ts';
 import { exportOnnx } from './export.ts';
 
@@ -11,23 +11,23 @@ function perChannel(name: string, values: readonly number[]): Parameter {
 }
 
 /**
- * A detector as ONNX (opset 17); a quantised one in the standard QDQ form: every quantised layer reads its input through
+ * A detector as ONNX (opset 17); a quantized one in the standard QDQ form: every quantized layer reads its input through
  * QuantizeLinear and DequantizeLinear, and its weights, 8-bit integers whatever their width, through DequantizeLinear.
  *
- * The input `image`, `[batch, 3, side, side]`, is RGB in 0..1, resized; its normalisation is part of the graph. The outputs `map`,
+ * The input `image`, `[batch, 3, side, side]`, is RGB in 0..1, resized; its normalization is part of the graph. The outputs `map`,
  * `student_teacher` and `autoencoder`, `[batch, 1, cells, cells]`, are the combined map and the two raw ones. Size, threshold and placement stand in the metadata; the score of an image is the largest value of the map.
- * @param inspect adds the integers that each quantised layer reads as outputs `LAYER.codes`
+ * @param inspect adds the integers that each quantized layer reads as outputs `LAYER.codes`
  * @returns the bytes of a `.onnx` file
  */
 export function exportDetector(
-  { networks, quantiles, threshold, placement, quantisation }: DetectorState,
+  { networks, quantiles, threshold, placement, quantization }: DetectorState,
   batch = 1,
   inspect = false,
 ): Uint8Array {
   const image = input('image', [batch, 3, networks.side, networks.side]);
   const mean = perChannel('image.mean', IMAGE_MEAN);
   const std = perChannel('image.std', IMAGE_STD);
-  const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, standardise(image, mean.node, std.node));
+  const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, standardize(image, mean.node, std.node));
   return exportOnnx(
     { map: maps.combined, student_teacher: maps.studentTeacher, autoencoder: maps.autoencoder },
     {
@@ -37,6 +37,6 @@ export function exportDetector(
       placement,
       ...(threshold && { threshold: String(threshold.value) }),
     },
-    { inspect, ...(quantisation && { quantisation }) },
+    { inspect, ...(quantization && { quantization }) },
   );
 }

@@ -1,10 +1,10 @@
 import { ShapeError } from '../engine/errors.ts';
 import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
-import type { QuantisedWeights } from '../formats/weightCodes.ts';
+import type { QuantizedWeights } from '../formats/weightCodes.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { codeStep, codeValue } from '../kernels/qconv2d.ts';
 import { type LayerUse, layerOf } from '../quantization/integerGraph.ts';
-import { type Quantisation, type QuantisedLayer, sliceWeights } from '../quantization/layers.ts';
+import { type Quantization, type QuantizedLayer, sliceWeights } from '../quantization/layers.ts';
 import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';
 
 /** What a rule writes into while it translates one node. */
@@ -40,7 +40,7 @@ function convolution(node: Node<Conv2dAttrs>, inputs: readonly string[], writer:
 const TYPE = { float: 1, half: 10 } as const;
 
 /** A layer's input as its integers and back (QDQ), or through half floats. @returns the names of the values and of the codes */
-function quantisedInput(x: string, { plan, input: quantiser }: QuantisedLayer, writer: Writer) {
+function quantizedInput(x: string, { plan, input: quantizer }: QuantizedLayer, writer: Writer) {
   if (plan.activations === 32) return { values: x };
   if (plan.activations === 16) {
     const halves = writer.node('Cast', [x], { to: TYPE.half });
@@ -53,17 +53,17 @@ function quantisedInput(x: string, { plan, input: quantiser }: QuantisedLayer, w
     codes = writer.node('DynamicQuantizeLinear', [x]);
     [scale, zeroPoint] = [`${codes}_scale`, `${codes}_zero_point`];
   } else {
-    if (!quantiser || plan.activations === 4)
-      throw new ShapeError('onnx: activations of 4 bits exist fake-quantised only; use 8, 16 or 32.');
-    scale = writer.constant([], [quantiser.scale]);
-    zeroPoint = writer.bytes([], Uint8Array.of(quantiser.zeroPoint));
+    if (!quantizer || plan.activations === 4)
+      throw new ShapeError('onnx: activations of 4 bits exist fake-quantized only; use 8, 16 or 32.');
+    scale = writer.constant([], [quantizer.scale]);
+    zeroPoint = writer.bytes([], Uint8Array.of(quantizer.zeroPoint));
     codes = writer.node('QuantizeLinear', [x, scale, zeroPoint]);
   }
   return { codes, values: writer.node('DequantizeLinear', [codes, scale, zeroPoint]) };
 }
 
 /** Weights as 8-bit integers and their scales: per output channel, or per group of input channels by a reshape. */
-function quantisedWeights({ shape, bits, groupSize, codes, scales }: QuantisedWeights, writer: Writer): string {
+function quantizedWeights({ shape, bits, groupSize, codes, scales }: QuantizedWeights, writer: Writer): string {
   const values = codes.map((code) => codeValue(code, bits));
   const steps = scales.map((scale) => scale * codeStep(bits));
   const rows = scales.length;
@@ -93,10 +93,10 @@ const RULES: Readonly<Record<string, Rule>> = {
       coordinate_transformation_mode: 'half_pixel',
     });
   },
-  standardise(node, [x, mean, std], writer) {
+  standardize(node, [x, mean, std], writer) {
     const shape = writer.integers([1, node.type.shape[1]!, 1, 1]);
-    const centred = writer.node('Sub', [x!, writer.node('Reshape', [mean!, shape])]);
-    return writer.node('Div', [centred, writer.node('Reshape', [std!, shape])]);
+    const centerd = writer.node('Sub', [x!, writer.node('Reshape', [mean!, shape])]);
+    return writer.node('Div', [centerd, writer.node('Reshape', [std!, shape])]);
   },
   channelDistance(_, [a, b], writer) {
     const difference = b ? writer.node('Sub', [a!, b]) : a!;
@@ -105,19 +105,19 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   mapCombine({ attrs }, [st, ae, quantiles], writer) {
     const quantile = (i: number) => writer.node('Gather', [quantiles!, writer.integers([i])], { axis: 0 });
-    const normalised = (x: string, at: number) => {
+    const normalized = (x: string, at: number) => {
       const [a, b] = [quantile(at), quantile(at + 1)];
       return writer.node('Div', [writer.node('Sub', [x, a]), writer.node('Sub', [b, a])]);
     };
-    const sum = writer.node('Add', [normalised(st!, 0), normalised(ae!, 2)]);
+    const sum = writer.node('Add', [normalized(st!, 0), normalized(ae!, 2)]);
     return writer.node('Mul', [sum, writer.constant([], [(attrs as { weight: number }).weight])]);
   },
 };
 
 /** How a graph is written as an ONNX model. */
 export interface ExportOptions {
-  /** Layers that are written with quantised inputs and weights (QDQ). */
-  readonly quantisation?: Quantisation;
+  /** Layers that are written with quantized inputs and weights (QDQ). */
+  readonly quantization?: Quantization;
   /** Adds an output `LAYER.codes` for the integers that each of these layers reads, as floats. */
   readonly inspect?: boolean;
 }
@@ -131,7 +131,7 @@ export interface ExportOptions {
 export function exportOnnx(
   outputs: Readonly<Record<string, Node>>,
   metadata: Readonly<Record<string, string>> = {},
-  { quantisation = new Map(), inspect = false }: ExportOptions = {},
+  { quantization = new Map(), inspect = false }: ExportOptions = {},
 ): Uint8Array {
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
@@ -176,15 +176,15 @@ export function exportOnnx(
     names.set(node, name);
     return name;
   };
-  const inputsOf = new Map<string, ReturnType<typeof quantisedInput>>();
+  const inputsOf = new Map<string, ReturnType<typeof quantizedInput>>();
   const inspected = new Map<string, { name: string; shape: readonly number[] }>();
-  const quantisedLayer = (node: Node, layer: QuantisedLayer, { name, slice }: LayerUse): string => {
+  const quantizedLayer = (node: Node, layer: QuantizedLayer, { name, slice }: LayerUse): string => {
     const [x, w, bias] = node.inputs as [Node, Node, Node];
-    const { plan, input: quantiser, weights } = layer;
+    const { plan, input: quantizer, weights } = layer;
     const from = nameOf(x);
     // Layers that read the same values in the same way share them.
-    const key = JSON.stringify([from, plan.activations, plan.range, quantiser]);
-    const read = inputsOf.get(key) ?? quantisedInput(from, layer, writer);
+    const key = JSON.stringify([from, plan.activations, plan.range, quantizer]);
+    const read = inputsOf.get(key) ?? quantizedInput(from, layer, writer);
     inputsOf.set(key, read);
     if (inspect && read.codes && !inspected.has(name)) {
       const output = `${name}.codes`;
@@ -192,7 +192,7 @@ export function exportOnnx(
       inspected.set(name, { name: output, shape: x.type.shape });
     }
     const part = weights && slice ? sliceWeights(weights, slice.start, slice.count) : weights;
-    return convolution(node, [read.values, part ? quantisedWeights(part, writer) : nameOf(w), nameOf(bias)], writer);
+    return convolution(node, [read.values, part ? quantizedWeights(part, writer) : nameOf(w), nameOf(bias)], writer);
   };
   for (const node of order) {
     if (constants.has(node)) continue;
@@ -202,9 +202,9 @@ export function exportOnnx(
       continue;
     }
     const use = layerOf(node);
-    const layer = use && quantisation.get(use.name);
+    const layer = use && quantization.get(use.name);
     if (layer) {
-      names.set(node, quantisedLayer(node, layer, use));
+      names.set(node, quantizedLayer(node, layer, use));
       continue;
     }
     const rule = RULES[node.op.name];

@@ -1,14 +1,14 @@
 import { convOutput } from '../kernels/conv2dShape.ts';
 import { activationCode, rangeOf } from '../kernels/storage.ts';
 import type { Networks } from '../networks/networks.ts';
-import { quantisableLayers } from './bitPlan.ts';
-import type { ActivationQuantiser, Quantisation } from './layers.ts';
+import { quantizableLayers } from './bitPlan.ts';
+import type { ActivationQuantizer, Quantization } from './layers.ts';
 
 /** Means over images and output positions of what every tap of a convolution reads, [CI, KH, KW]; padding reads zero. */
 export interface TapMeans {
   readonly float: Float64Array;
-  /** After the quantiser of the layer's input. */
-  readonly quantised: Float64Array;
+  /** After the quantizer of the layer's input. */
+  readonly quantized: Float64Array;
 }
 
 /** How a convolution walks over its input. */
@@ -22,28 +22,28 @@ export interface ConvWindow {
 /** Gathers {@link TapMeans} of a layer's input over images. */
 export class TapObserver {
   readonly #window: ConvWindow;
-  readonly #quantiser: (ActivationQuantiser & { readonly most: number }) | undefined;
+  readonly #quantizer: (ActivationQuantizer & { readonly most: number }) | undefined;
   readonly #sums: TapMeans;
   #count = 0;
 
-  /** @param quantiser of the layer's input, with its largest code; none for a float input */
-  constructor(window: ConvWindow, quantiser?: ActivationQuantiser & { readonly most: number }) {
+  /** @param quantizer of the layer's input, with its largest code; none for a float input */
+  constructor(window: ConvWindow, quantizer?: ActivationQuantizer & { readonly most: number }) {
     this.#window = window;
-    this.#quantiser = quantiser;
+    this.#quantizer = quantizer;
     const taps = window.weights.slice(1).reduce((a, b) => a * b, 1);
-    this.#sums = { float: new Float64Array(taps), quantised: new Float64Array(taps) };
+    this.#sums = { float: new Float64Array(taps), quantized: new Float64Array(taps) };
   }
 
   /** @param values one image's input [CI, height, width] */
   add(values: Float32Array, height: number, width: number): void {
     this.#addTo(this.#sums.float, values, height, width);
-    this.#addTo(this.#sums.quantised, this.#quantised(values), height, width);
+    this.#addTo(this.#sums.quantized, this.#quantized(values), height, width);
     this.#count += this.#outputs(height, 2) * this.#outputs(width, 3);
   }
 
   means(): TapMeans {
     const mean = (sums: Float64Array) => sums.map((sum) => sum / Math.max(1, this.#count));
-    return { float: mean(this.#sums.float), quantised: mean(this.#sums.quantised) };
+    return { float: mean(this.#sums.float), quantized: mean(this.#sums.quantized) };
   }
 
   #outputs(size: number, dimension: 2 | 3): number {
@@ -51,9 +51,9 @@ export class TapObserver {
     return convOutput(size, weights[dimension]!, stride, padding);
   }
 
-  #quantised(values: Float32Array): Float32Array {
-    if (!this.#quantiser) return values;
-    const { scale, zeroPoint, most } = this.#quantiser;
+  #quantized(values: Float32Array): Float32Array {
+    if (!this.#quantizer) return values;
+    const { scale, zeroPoint, most } = this.#quantizer;
     const range = rangeOf(scale, zeroPoint);
     return values.map((value) => scale * (activationCode(value, range, most) - zeroPoint));
   }
@@ -90,24 +90,24 @@ export class TapObserver {
 }
 
 /**
- * Moves the biases of quantised layers so that every output channel keeps its mean over normal images: rounding of weights
+ * Moves the biases of quantized layers so that every output channel keeps its mean over normal images: rounding of weights
  * and activations shifts it, on flat backgrounds all in one direction (bias correction, Nagel et al. 2019).
- * @param float the networks before quantising
- * @param quantised the same with the values that the codes stand for; its biases are changed
+ * @param float the networks before quantizing
+ * @param quantized the same with the values that the codes stand for; its biases are changed
  * @param taps by layer; layers without keep their biases
  */
 export function correctBiases(
   float: Networks,
-  quantised: Networks,
-  quantisation: Quantisation,
+  quantized: Networks,
+  quantization: Quantization,
   taps: ReadonlyMap<string, TapMeans>,
 ): void {
-  const before = quantisableLayers(float);
-  for (const [name, { weight, bias }] of quantisableLayers(quantised)) {
+  const before = quantizableLayers(float);
+  for (const [name, { weight, bias }] of quantizableLayers(quantized)) {
     const means = taps.get(name);
-    const layer = quantisation.get(name);
+    const layer = quantization.get(name);
     if (!means || !layer) continue;
-    const after = layer.input ? means.quantised : means.float;
+    const after = layer.input ? means.quantized : means.float;
     const exact = before.get(name)!.weight.data;
     const rounded = weight.data;
     const row = means.float.length;

@@ -7,7 +7,7 @@ import type { ConvParameters } from '../networks/pdn.ts';
 const FORMAT = 'raad-bit-plan';
 const VERSION = 1;
 
-/** Bit-widths of activations: 32 is float, 16 half floats, 8 integers; 4 exists fake-quantised only. */
+/** Bit-widths of activations: 32 is float, 16 half floats, 8 integers; 4 exists fake-quantized only. */
 export const ACTIVATION_BITS = [4, 8, 16, 32] as const;
 export type ActivationBits = (typeof ACTIVATION_BITS)[number];
 
@@ -32,14 +32,14 @@ export interface BitPlan {
 }
 
 /** All convolutions of a detector, by the name that bit plans use. */
-export function quantisableLayers({ teacher, student, autoencoder }: Networks): ReadonlyMap<string, ConvParameters> {
+export function quantizableLayers({ teacher, student, autoencoder }: Networks): ReadonlyMap<string, ConvParameters> {
   const all = [...teacher.convolutions, ...student.convolutions, ...autoencoder.encoder, ...autoencoder.decoder];
   return new Map(all.map((convolution) => [convolution.weight.name.replace(/\.weight$/, ''), convolution]));
 }
 
 /** One width for every layer. */
 export function uniformPlan(networks: Networks, layer: Omit<LayerPlan, 'granularity'> & Partial<LayerPlan>): BitPlan {
-  const layers = [...quantisableLayers(networks).keys()].map(
+  const layers = [...quantizableLayers(networks).keys()].map(
     (name) => [name, { granularity: 'channel', ...layer }] as const,
   );
   return { format: FORMAT, version: VERSION, layers: Object.fromEntries(layers) };
@@ -81,7 +81,7 @@ export function checkLayerPlans(
   layers: Readonly<Record<string, unknown>>,
   networks: Networks,
 ): asserts layers is BitPlan['layers'] {
-  const known = quantisableLayers(networks);
+  const known = quantizableLayers(networks);
   for (const [name, layer] of Object.entries(layers)) {
     const convolution = known.get(name);
     if (!convolution)

@@ -2,12 +2,12 @@ import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../en
 import { codeOffset, codeRange } from '../formats/weightCodes.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
-import { fakeQuantise } from '../kernels/fakeQuantise.ts';
+import { fakeQuantize } from '../kernels/fakeQuantize.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { layerOf } from './integerGraph.ts';
-import type { Quantisation, QuantisedLayer } from './layers.ts';
+import type { Quantization, QuantizedLayer } from './layers.ts';
 
-/** The scales that fake-quantised training learns, as logarithms. */
+/** The scales that fake-quantized training learns, as logarithms. */
 export interface LearnableScales {
   /** Of the weights, by layer: [CO * CI / groupSize]. */
   readonly weights: ReadonlyMap<string, Parameter>;
@@ -15,37 +15,37 @@ export interface LearnableScales {
   readonly inputs: ReadonlyMap<string, Parameter>;
 }
 
-/** Parameters that start at a quantisation's scales. */
-export function learnableScales(quantisation: Quantisation): LearnableScales {
+/** Parameters that start at a quantization's scales. */
+export function learnableScales(quantization: Quantization): LearnableScales {
   const weights = new Map<string, Parameter>();
   const inputs = new Map<string, Parameter>();
   const logarithms = (name: string, values: readonly number[]) =>
     new Parameter(name, { shape: [values.length], dtype: 'f32' }, Float32Array.from(values, Math.log));
-  for (const [name, layer] of quantisation) {
+  for (const [name, layer] of quantization) {
     if (layer.weights) weights.set(name, logarithms(`${name}.weight.logScale`, [...layer.weights.scales]));
     if (layer.input) inputs.set(name, logarithms(`${name}.input.logScale`, [layer.input.scale]));
   }
   return { weights, inputs };
 }
 
-/** Codes of an activation quantiser relative to its zero point. */
-function activationCodes({ plan, input }: QuantisedLayer) {
+/** Codes of an activation quantizer relative to its zero point. */
+function activationCodes({ plan, input }: QuantizedLayer) {
   const zeroPoint = input!.zeroPoint;
   return { least: -zeroPoint, most: 2 ** plan.activations - 1 - zeroPoint, offset: 0 };
 }
 
 /**
- * The graph for training and for evaluation in float: every convolution of a quantised layer reads its input and its weights
- * through `fakeQuantise`, at the places where the integer graph quantises, so that both agree. Inputs without a static
- * quantiser (half floats, dynamic ranges) stay float.
+ * The graph for training and for evaluation in float: every convolution of a quantized layer reads its input and its weights
+ * through `fakeQuantize`, at the places where the integer graph quantizes, so that both agree. Inputs without a static
+ * quantizer (half floats, dynamic ranges) stay float.
  * @param roots a graph over float weights, such as that of a detector's maps
  */
-export function fakeQuantizeGraph(roots: readonly Node[], quantisation: Quantisation, scales: LearnableScales): Node[] {
+export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantization, scales: LearnableScales): Node[] {
   const weights = new Map<string, Node>();
   const inputs = new Map<Node, Map<string, Node>>();
   return rewriteGraph(roots, (node, original) => {
     const use = layerOf(original);
-    const layer = use && quantisation.get(use.name);
+    const layer = use && quantization.get(use.name);
     if (!layer) return node;
     const { name, slice } = use;
     let [x, w, bias] = node.inputs as [Node, Node, Node];
@@ -54,7 +54,7 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantisation: Quantisa
       const known = inputs.get(x) ?? new Map<string, Node>();
       inputs.set(x, known);
       if (!known.has(name))
-        known.set(name, fakeQuantise(x, inputScale.node, activationCodes(layer), `${name}.input.fake`));
+        known.set(name, fakeQuantize(x, inputScale.node, activationCodes(layer), `${name}.input.fake`));
       x = known.get(name)!;
     }
     const weightScale = scales.weights.get(name);
@@ -65,7 +65,7 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantisation: Quantisa
       const [least, most] = codeRange(bits);
       if (!weights.has(name)) {
         const attrs = { least, most, offset: codeOffset(bits) };
-        weights.set(name, fakeQuantise(whole, weightScale.node, attrs, `${name}.weight.fake`));
+        weights.set(name, fakeQuantize(whole, weightScale.node, attrs, `${name}.weight.fake`));
       }
       const fake = weights.get(name)!;
       w = slice ? sliceOuter(fake, slice.start, slice.count) : fake;

@@ -12,7 +12,7 @@ import {
   rangeOf,
   storeActivations,
 } from '../kernels/storage.ts';
-import { type Quantisation, type QuantisedLayer, sliceWeights } from './layers.ts';
+import { type Quantization, type QuantizedLayer, sliceWeights } from './layers.ts';
 
 /** A layer's constants on the device, by its name; kept so that graphs of other batch sizes share them. */
 export type LayerCache = Map<string, Parameter>;
@@ -35,15 +35,15 @@ export function layerOf(node: Node): LayerUse | undefined {
 const STORAGE: Readonly<Record<number, ActivationStorage>> = { 8: 'u8', 16: 'f16', 32: 'f32' };
 
 /**
- * The graph that runs on packed weights: every convolution of a quantised layer becomes a {@link qconv2d}, its input is
+ * The graph that runs on packed weights: every convolution of a quantized layer becomes a {@link qconv2d}, its input is
  * stored at the planned width, and compiling fuses rectifier, pooling and storing into it, so that activations between
- * quantised layers stay 8-bit (RAAD, section on decomposition).
+ * quantized layers stay 8-bit (RAAD, section on decomposition).
  * @param cache keeps the constants; free its parameters with `engine.release`
- * @throws ShapeError for 4-bit activations, which exist fake-quantised only
+ * @throws ShapeError for 4-bit activations, which exist fake-quantized only
  */
 export function integerGraph(
   roots: readonly Node[],
-  quantisation: Quantisation,
+  quantization: Quantization,
   cache: LayerCache = new Map(),
 ): Node[] {
   const stored = new Map<Node, Map<string, Node>>();
@@ -52,10 +52,10 @@ export function integerGraph(
     return cache.get(name)!.node;
   };
 
-  const rangeNode = (x: Node, name: string, { plan, input }: QuantisedLayer): Node | undefined => {
+  const rangeNode = (x: Node, name: string, { plan, input }: QuantizedLayer): Node | undefined => {
     if (plan.activations !== 8) return undefined;
     if (plan.range === 'dynamic') return activationRange(x, `${name}.range`);
-    if (!input) throw new ShapeError(`${name}: its input has no quantiser; calibrate the detector.`);
+    if (!input) throw new ShapeError(`${name}: its input has no quantizer; calibrate the detector.`);
     const { scale, zeroPoint } = input;
     return constant(`range ${scale} ${zeroPoint}`, () => {
       return new Parameter(`${name}.range`, { shape: [RANGE_LENGTH], dtype: 'f32' }, rangeOf(scale, zeroPoint));
@@ -74,12 +74,12 @@ export function integerGraph(
 
   return rewriteGraph(roots, (node, original) => {
     const use = layerOf(original);
-    const layer = use && quantisation.get(use.name);
+    const layer = use && quantization.get(use.name);
     if (!layer) return node;
     const { plan, weights } = layer;
     const { name, slice } = use;
     if (plan.activations === 4)
-      throw new ShapeError(`${name}: activations of 4 bits exist fake-quantised only; use 8, 16 or 32.`);
+      throw new ShapeError(`${name}: activations of 4 bits exist fake-quantized only; use 8, 16 or 32.`);
     const storage = STORAGE[plan.activations]!;
     const [x, w, bias] = node.inputs as [Node, Node, Node];
     const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;

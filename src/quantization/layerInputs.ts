@@ -9,9 +9,9 @@ import { imageToTensor } from '../kernels/image.ts';
 import { anomalyMaps } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type TapMeans, TapObserver } from './biases.ts';
-import { quantisableLayers } from './bitPlan.ts';
+import { quantizableLayers } from './bitPlan.ts';
 import { layerOf } from './integerGraph.ts';
-import type { ActivationQuantiser } from './layers.ts';
+import type { ActivationQuantizer } from './layers.ts';
 import { type RangeMethod, RangeObserver } from './ranges.ts';
 
 /** Float networks, and the normal images that are run through them. */
@@ -27,7 +27,7 @@ export interface CalibrationRun {
 }
 
 export interface CalibrationProgress {
-  readonly phase: 'equalise' | 'ranges' | 'means' | 'statistics';
+  readonly phase: 'equalize' | 'ranges' | 'means' | 'statistics';
   /** Images. */
   readonly done: number;
   readonly total: number;
@@ -51,7 +51,7 @@ function layerNodes(networks: Networks, x: Node): Map<string, Node> {
   return nodes;
 }
 
-/** The float graph's value that each layer reads, by layer. @param x normalised images [N, 3, side, side] */
+/** The float graph's value that each layer reads, by layer. @param x normalized images [N, 3, side, side] */
 export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
   return new Map([...layerNodes(networks, x)].map(([name, node]) => [name, node.inputs[0]!]));
 }
@@ -62,7 +62,7 @@ export async function channelMaxima(
   layers: readonly string[],
 ): Promise<Map<string, Float32Array>> {
   const maxima = new Map<string, Float32Array>();
-  await readInputs(run, 'equalise', layers, (readers, values, [, channels]) => {
+  await readInputs(run, 'equalize', layers, (readers, values, [, channels]) => {
     const plane = values.length / channels;
     for (const layer of readers) {
       const largest = maxima.get(layer) ?? new Float32Array(channels);
@@ -76,12 +76,12 @@ export async function channelMaxima(
   return maxima;
 }
 
-/** 8-bit quantisers of the inputs of some layers, by layer. */
+/** 8-bit quantizers of the inputs of some layers, by layer. */
 export async function inputRanges(
   run: CalibrationRun,
   layers: readonly string[],
   method?: RangeMethod,
-): Promise<Map<string, ActivationQuantiser>> {
+): Promise<Map<string, ActivationQuantizer>> {
   const observers = new Map<string, RangeObserver>();
   await readInputs(run, 'ranges', layers, (readers, values) => {
     // Layers that read the same values share an observer.
@@ -89,17 +89,17 @@ export async function inputRanges(
     for (const layer of readers) observers.set(layer, observer);
     observer.add(values);
   });
-  return new Map([...observers].map(([name, observer]) => [name, observer.quantiser(8, method)]));
+  return new Map([...observers].map(([name, observer]) => [name, observer.quantizer(8, method)]));
 }
 
-/** What every tap of some layers reads on average, before and after the quantisers of their inputs; float ones have none. */
+/** What every tap of some layers reads on average, before and after the quantizers of their inputs; float ones have none. */
 export async function inputMeans(
   run: CalibrationRun,
   layers: readonly string[],
-  ranges: ReadonlyMap<string, ActivationQuantiser>,
+  ranges: ReadonlyMap<string, ActivationQuantizer>,
 ): Promise<Map<string, TapMeans>> {
   const { networks } = run;
-  const parameters = quantisableLayers(networks);
+  const parameters = quantizableLayers(networks);
   const image = input('image', [1, networks.side, networks.side], 'u32');
   const observers = new Map<string, TapObserver>();
   for (const [name, { attrs }] of layerNodes(networks, imageToTensor(image))) {

@@ -1,34 +1,34 @@
 import { firstNotFinite } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../formats/half.ts';
-import { dequantiseWeights, type QuantisedWeights, quantiseWeights, type WeightBits } from '../formats/weightCodes.ts';
+import { dequantizeWeights, type QuantizedWeights, quantizeWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { Networks } from '../networks/networks.ts';
-import { type BitPlan, type LayerPlan, quantisableLayers } from './bitPlan.ts';
+import { type BitPlan, type LayerPlan, quantizableLayers } from './bitPlan.ts';
 
-/** An affine quantiser of activations: value = scale * (code - zeroPoint), codes from 0 on. */
-export interface ActivationQuantiser {
+/** An affine quantizer of activations: value = scale * (code - zeroPoint), codes from 0 on. */
+export interface ActivationQuantizer {
   readonly scale: number;
   readonly zeroPoint: number;
 }
 
-/** One quantised convolution. */
-export interface QuantisedLayer {
+/** One quantized convolution. */
+export interface QuantizedLayer {
   readonly plan: LayerPlan;
   /** Codes and scales; absent where the weights are half or single floats. */
-  readonly weights?: QuantisedWeights;
-  /** Quantiser of the layer's input; absent where it is float, or found anew for every input. */
-  readonly input?: ActivationQuantiser;
+  readonly weights?: QuantizedWeights;
+  /** Quantizer of the layer's input; absent where it is float, or found anew for every input. */
+  readonly input?: ActivationQuantizer;
 }
 
-/** What makes a detector a quantised one, by layer. Layers that are not named are float. */
-export type Quantisation = ReadonlyMap<string, QuantisedLayer>;
+/** What makes a detector a quantized one, by layer. Layers that are not named are float. */
+export type Quantization = ReadonlyMap<string, QuantizedLayer>;
 
 /** Whether a layer's plan changes anything. */
-export function isQuantised({ weights, activations }: LayerPlan): boolean {
+export function isQuantized({ weights, activations }: LayerPlan): boolean {
   return weights !== 32 || activations !== 32;
 }
 
-/** Whether a layer's input needs a quantiser from calibration. */
+/** Whether a layer's input needs a quantizer from calibration. */
 export function needsRange({ activations, range }: LayerPlan): boolean {
   return activations <= 8 && range !== 'dynamic';
 }
@@ -43,24 +43,24 @@ export function copyNetworks(networks: Networks): Networks {
 }
 
 /**
- * Quantises the weights of all layers that a plan names.
- * @param inputs quantisers of the layers' inputs; those that the plan does not need are not taken
+ * Quantizes the weights of all layers that a plan names.
+ * @param inputs quantizers of the layers' inputs; those that the plan does not need are not taken
  * @returns networks with the values that the codes stand for, and the codes
  * @throws UserError naming the layer whose weights half floats do not hold
  */
-export function quantiseNetworks(
+export function quantizeNetworks(
   networks: Networks,
   plan: BitPlan,
-  inputs: ReadonlyMap<string, ActivationQuantiser>,
-): { readonly networks: Networks; readonly quantisation: Quantisation } {
+  inputs: ReadonlyMap<string, ActivationQuantizer>,
+): { readonly networks: Networks; readonly quantization: Quantization } {
   const copy = copyNetworks(networks);
-  const quantisation = new Map<string, QuantisedLayer>();
-  for (const [name, { weight }] of quantisableLayers(copy)) {
+  const quantization = new Map<string, QuantizedLayer>();
+  for (const [name, { weight }] of quantizableLayers(copy)) {
     const layer = plan.layers[name];
-    if (!layer || !isQuantised(layer)) continue;
+    if (!layer || !isQuantized(layer)) continue;
     const { weights: bits, granularity } = layer;
     const values = weight.data as Float32Array;
-    let weights: QuantisedWeights | undefined;
+    let weights: QuantizedWeights | undefined;
     if (bits === 16) {
       weight.data = values.map((value) => halfToFloat(floatToHalf(value)));
       const at = firstNotFinite(weight.data);
@@ -72,17 +72,17 @@ export function quantiseNetworks(
     }
     if (bits !== 16 && bits !== 32) {
       const groupSize = granularity === 'channel' ? weight.type.shape[1]! : granularity.groupSize;
-      weights = quantiseWeights(values, weight.type.shape, { bits: bits as WeightBits, groupSize });
-      weight.data = dequantiseWeights(weights);
+      weights = quantizeWeights(values, weight.type.shape, { bits: bits as WeightBits, groupSize });
+      weight.data = dequantizeWeights(weights);
     }
     const input = needsRange(layer) ? inputs.get(name) : undefined;
-    quantisation.set(name, { plan: layer, ...(weights && { weights }), ...(input && { input }) });
+    quantization.set(name, { plan: layer, ...(weights && { weights }), ...(input && { input }) });
   }
-  return { networks: copy, quantisation };
+  return { networks: copy, quantization };
 }
 
-/** The output channels `start` to `start + count` of quantised weights. */
-export function sliceWeights(weights: QuantisedWeights, start: number, count: number): QuantisedWeights {
+/** The output channels `start` to `start + count` of quantized weights. */
+export function sliceWeights(weights: QuantizedWeights, start: number, count: number): QuantizedWeights {
   const { shape, groupSize, codes, scales } = weights;
   const row = codes.length / shape[0]!;
   const groups = shape[1]! / groupSize;

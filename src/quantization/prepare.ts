@@ -5,17 +5,17 @@ import { imageToTensor } from '../kernels/image.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import type { Networks } from '../networks/networks.ts';
 import { correctBiases, type TapMeans } from './biases.ts';
-import { type BitPlan, checkLayerPlans, quantisableLayers } from './bitPlan.ts';
-import { equalisableLayers, equaliseNetworks } from './equalise.ts';
+import { type BitPlan, checkLayerPlans, quantizableLayers } from './bitPlan.ts';
+import { equalizableLayers, equalizeNetworks } from './equalize.ts';
 import { integerGraph, type LayerCache } from './integerGraph.ts';
 import { type CalibrationRun, channelMaxima, inputMeans, inputRanges } from './layerInputs.ts';
-import { type ActivationQuantiser, type Quantisation, quantiseNetworks } from './layers.ts';
+import { type ActivationQuantizer, type Quantization, quantizeNetworks } from './layers.ts';
 import type { RangeMethod } from './ranges.ts';
 
 /** What the plans to come are prepared for. */
 export interface PreparationSettings {
   /**
-   * `integer`: activations may have 8 bits, so channels are equalised and ranges taken. `float`: they have 16 or 32, and the
+   * `integer`: activations may have 8 bits, so channels are equalized and ranges taken. `float`: they have 16 or 32, and the
    * networks stay as they are.
    */
   readonly activations: 'integer' | 'float';
@@ -26,7 +26,7 @@ export interface PreparationSettings {
 }
 
 /**
- * What every quantisation of some float networks starts from. It is values of the host alone: nothing has to be freed, and it
+ * What every quantization of some float networks starts from. It is values of the host alone: nothing has to be freed, and it
  * may be used as often as wanted.
  */
 export interface PreparedNetworks {
@@ -34,8 +34,8 @@ export interface PreparedNetworks {
   readonly layers: ReadonlySet<string>;
   /** The float networks; of equal function and more equal channels for integer activations. */
   readonly networks: Networks;
-  /** 8-bit quantisers of the layers' inputs; none for float activations. */
-  readonly ranges: ReadonlyMap<string, ActivationQuantiser>;
+  /** 8-bit quantizers of the layers' inputs; none for float activations. */
+  readonly ranges: ReadonlyMap<string, ActivationQuantizer>;
   readonly means: ReadonlyMap<string, TapMeans>;
 }
 
@@ -54,12 +54,12 @@ export function preparationFor(
  * @throws UserError without images, for layers that are not there, or when the networks' values overflow
  */
 export async function prepareNetworks(run: CalibrationRun, settings: PreparationSettings): Promise<PreparedNetworks> {
-  const known = quantisableLayers(run.networks);
+  const known = quantizableLayers(run.networks);
   const { activations, method, layers = [...known.keys()] } = settings;
   const unknown = layers.find((name) => !known.has(name));
   if (unknown !== undefined)
     throw new UserError(
-      `quantisation cannot be prepared for the layer ${quote(unknown)}, which this detector does not have.`,
+      `quantization cannot be prepared for the layer ${quote(unknown)}, which this detector does not have.`,
       `It has ${[...known.keys()].join(', ')}.`,
     );
   if (run.train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
@@ -68,7 +68,7 @@ export async function prepareNetworks(run: CalibrationRun, settings: Preparation
     const ranges = new Map();
     return { ...common, networks: run.networks, ranges, means: await inputMeans(run, layers, ranges) };
   }
-  const networks = await equalise(run);
+  const networks = await equalize(run);
   try {
     const equal = { ...run, networks };
     const ranges = await inputRanges(equal, layers, method);
@@ -78,10 +78,10 @@ export async function prepareNetworks(run: CalibrationRun, settings: Preparation
   }
 }
 
-/** Float networks of equal function whose channels have more equal ranges. @see equaliseNetworks */
-export async function equalise(run: CalibrationRun): Promise<Networks> {
+/** Float networks of equal function whose channels have more equal ranges. @see equalizeNetworks */
+export async function equalize(run: CalibrationRun): Promise<Networks> {
   const { networks } = run;
-  return equaliseNetworks(networks, await channelMaxima(run, equalisableLayers(networks)));
+  return equalizeNetworks(networks, await channelMaxima(run, equalizableLayers(networks)));
 }
 
 /**
@@ -89,14 +89,14 @@ export async function equalise(run: CalibrationRun): Promise<Networks> {
  * @returns networks of their own with the values that the codes stand for, and the codes
  * @throws UserError for a plan that was not prepared for
  */
-export function quantisePrepared(
+export function quantizePrepared(
   prepared: PreparedNetworks,
   plan: BitPlan,
-): { readonly networks: Networks; readonly quantisation: Quantisation } {
+): { readonly networks: Networks; readonly quantization: Quantization } {
   checkPrepared(prepared, plan);
-  const { networks, quantisation } = quantiseNetworks(prepared.networks, plan, prepared.ranges);
-  correctBiases(prepared.networks, networks, quantisation, prepared.means);
-  return { networks, quantisation };
+  const { networks, quantization } = quantizeNetworks(prepared.networks, plan, prepared.ranges);
+  correctBiases(prepared.networks, networks, quantization, prepared.means);
+  return { networks, quantization };
 }
 
 function checkPrepared({ networks, activations: kind, layers }: PreparedNetworks, plan: BitPlan): void {
@@ -108,22 +108,22 @@ function checkPrepared({ networks, activations: kind, layers }: PreparedNetworks
         'Use 8, 16 or 32.',
       );
     if (!layers.has(name))
-      throw new UserError(`the layer ${quote(name)} was not prepared.`, 'Name it when quantisation is prepared.');
+      throw new UserError(`the layer ${quote(name)} was not prepared.`, 'Name it when quantization is prepared.');
     if (activations === 8 && kind === 'float')
       throw new UserError(
-        `the bit plan gives ${name} activations of 8 bits, and quantisation was prepared for float ones.`,
+        `the bit plan gives ${name} activations of 8 bits, and quantization was prepared for float ones.`,
         "Prepare it for 'integer' activations.",
       );
   }
 }
 
-/** Mean and deviation of the quantised teacher's features over all images, written into the networks. */
-export async function quantisedStatistics(run: CalibrationRun, quantisation: Quantisation): Promise<void> {
+/** Mean and deviation of the quantized teacher's features over all images, written into the networks. */
+export async function quantizedStatistics(run: CalibrationRun, quantization: Quantization): Promise<void> {
   const { engine, networks, train, onProgress, signal } = run;
   const { side, teacher, channels, teacherMean, teacherStd } = networks;
   const cache: LayerCache = new Map();
   const image = input('image', [1, side, side], 'u32');
-  const [features] = integerGraph([teacher.forward(imageToTensor(image))], quantisation, cache);
+  const [features] = integerGraph([teacher.forward(imageToTensor(image))], quantization, cache);
   const plan = await engine.compile({ outputs: { features: features! } });
   const resizer = new Resizer(engine, side);
   const statistics = new ChannelStatistics(channels);

@@ -1,8 +1,8 @@
 import { roundHalfEven } from '../formats/half.ts';
 import { SMALLEST_SPAN } from '../kernels/storage.ts';
-import type { ActivationQuantiser } from './layers.ts';
+import type { ActivationQuantizer } from './layers.ts';
 
-/** How the range of an activation quantiser is chosen. */
+/** How the range of an activation quantizer is chosen. */
 export type RangeMethod = 'mse' | 'minmax' | 'quantile';
 export const RANGE_METHODS: readonly RangeMethod[] = ['mse', 'minmax', 'quantile'];
 
@@ -34,7 +34,7 @@ export class RangeObserver {
    * @param bits width of the codes
    * @param method what is rare decides about anomalies, so 8 bits clip nothing by default; 4 bits have to (`mse`)
    */
-  quantiser(bits: 4 | 8, method: RangeMethod = bits === 8 ? 'minmax' : 'mse'): ActivationQuantiser {
+  quantizer(bits: 4 | 8, method: RangeMethod = bits === 8 ? 'minmax' : 'mse'): ActivationQuantizer {
     const widest = affine(this.#low, this.#high, bits);
     if (method === 'minmax') return widest;
     const all = new Float32Array(this.#samples.reduce((sum, part) => sum + part.length, 0));
@@ -63,15 +63,15 @@ export class RangeObserver {
   }
 }
 
-/** The quantiser whose codes cover [low, high], which includes zero exactly. */
-function affine(low: number, high: number, bits: 4 | 8): ActivationQuantiser {
+/** The quantizer whose codes cover [low, high], which includes zero exactly. */
+function affine(low: number, high: number, bits: 4 | 8): ActivationQuantizer {
   const most = 2 ** bits - 1;
   if (!(high - low >= SMALLEST_SPAN)) return { scale: 1, zeroPoint: 0 };
   const scale = Math.fround((high - low) / most);
   return { scale, zeroPoint: Math.min(Math.max(roundHalfEven(-low / scale), 0), most) };
 }
 
-function squaredError(values: Float32Array, { scale, zeroPoint }: ActivationQuantiser, bits: 4 | 8): number {
+function squaredError(values: Float32Array, { scale, zeroPoint }: ActivationQuantizer, bits: 4 | 8): number {
   const low = -zeroPoint;
   const high = 2 ** bits - 1 - zeroPoint;
   let sum = 0;

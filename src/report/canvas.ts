@@ -4,7 +4,7 @@ import { ADVANCE, GLYPH_HEIGHT, GLYPH_WIDTH, glyphInk, textWidth } from './font.
 /** 8-bit red, green, blue. */
 export type Rgb = readonly [number, number, number];
 
-/** Colours of every picture of a report: light ink on a neutral dark ground, so that none competes with the maps. */
+/** Colors of every picture of a report: light ink on a neutral dark ground, so that none competes with the maps. */
 export const THEME = {
   ground: [20, 22, 26],
   panel: [33, 36, 42],
@@ -29,19 +29,19 @@ export class Canvas implements RgbImage {
     this.fillRect(0, 0, width, height, ground);
   }
 
-  /** Lays a colour over a pixel with the given opacity, 0..1. */
-  blend(x: number, y: number, colour: Rgb, opacity: number): void {
+  /** Lays a color over a pixel with the given opacity, 0..1. */
+  blend(x: number, y: number, color: Rgb, opacity: number): void {
     if (x < 0 || y < 0 || x >= this.width || y >= this.height) return;
     const i = 3 * (y * this.width + x);
     for (let channel = 0; channel < 3; channel++) {
       const below = this.data[i + channel]!;
-      this.data[i + channel] = Math.round(below + (colour[channel as 0 | 1 | 2] - below) * opacity);
+      this.data[i + channel] = Math.round(below + (color[channel as 0 | 1 | 2] - below) * opacity);
     }
   }
 
-  fillRect(x: number, y: number, width: number, height: number, colour: Rgb): void {
+  fillRect(x: number, y: number, width: number, height: number, color: Rgb): void {
     for (let row = y; row < y + height; row++) {
-      for (let column = x; column < x + width; column++) this.blend(column, row, colour, 1);
+      for (let column = x; column < x + width; column++) this.blend(column, row, color, 1);
     }
   }
 
@@ -56,15 +56,15 @@ export class Canvas implements RgbImage {
   }
 
   /** Draws a line of text whose box (9 rows of `scale` pixels) has its upper left corner at (x, y). */
-  drawText(text: string, x: number, y: number, scale: number, colour: Rgb): void {
+  drawText(text: string, x: number, y: number, scale: number, color: Rgb): void {
     let left = x;
     for (const character of text) {
-      this.#drawGlyph(character, left, y, scale, colour);
+      this.#drawGlyph(character, left, y, scale, color);
       left += ADVANCE * scale;
     }
   }
 
-  #drawGlyph(character: string, x: number, y: number, scale: number, colour: Rgb): void {
+  #drawGlyph(character: string, x: number, y: number, scale: number, color: Rgb): void {
     for (let row = 0; row < GLYPH_HEIGHT * scale; row++) {
       const v = (row + 0.5) / scale - 0.5;
       const top = Math.floor(v);
@@ -76,7 +76,7 @@ export class Canvas implements RgbImage {
         const lower = lerp(glyphInk(character, left, top + 1), glyphInk(character, left + 1, top + 1), u - left);
         const ink = lerp(upper, lower, v - top);
         const opacity = Math.min(Math.max((ink - 0.5) * scale + 0.5, 0), 1);
-        if (opacity > 0) this.blend(x + column, y + row, colour, opacity);
+        if (opacity > 0) this.blend(x + column, y + row, color, opacity);
       }
     }
   }

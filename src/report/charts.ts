@@ -8,17 +8,17 @@ import { plotSvg } from './plot.ts';
 /** Charts are as wide as a phone's page: text keeps its size there, and several stand side by side elsewhere. */
 const WIDTH = 340;
 const FONT = { fontSize: '11px', overflow: 'visible' };
-/** Grids and marks take the colours of the page's theme. */
+/** Grids and marks take the colors of the page's theme. */
 const GRID = { stroke: 'var(--grid)', strokeOpacity: 1 };
 
-/** Line of a chart, in the style of its name: `var(--NAME)` is its colour. */
+/** Line of a chart, in the style of its name: `var(--NAME)` is its color. */
 export interface Line {
   readonly name: string;
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
-/** How lines differ besides by colour. */
-export const DASHES: Readonly<Record<string, string>> = { float: '1 0', quantised: '5 4', recalibrated: '1 0' };
+/** How lines differ besides by color. */
+export const DASHES: Readonly<Record<string, string>> = { float: '1 0', quantized: '5 4', recalibrated: '1 0' };
 
 export interface CurveChartOptions {
   readonly label: string;
@@ -247,7 +247,7 @@ export interface Bar {
   readonly value: number;
   /** The value in words. */
   readonly text: string;
-  /** CSS colour. */
+  /** CSS color. */
   readonly fill: string;
 }
 

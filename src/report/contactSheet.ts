@@ -21,9 +21,9 @@ export interface ContactSheetRow {
 /** How a contact sheet is drawn. */
 export interface ContactSheetOptions {
   readonly threshold: number;
-  /** Map value of the coldest colour. */
+  /** Map value of the coldest color. */
   readonly low: number;
-  /** Map value of the hottest colour. */
+  /** Map value of the hottest color. */
   readonly high: number;
   readonly heading?: string;
   /** Largest side of a thumbnail in pixels, default 224. */
@@ -44,7 +44,7 @@ const COLUMNS = ['image', 'mask', 'anomaly map'] as const;
 
 /**
  * A grid of results, group by group from left to right: image, ground truth and overlay (see `overlayHeatmap`) under a
- * caption with title, score and verdict, with the colour scale at the bottom. All maps share one colour range.
+ * caption with title, score and verdict, with the color scale at the bottom. All maps share one color range.
  *
  * @throws UserError without rows, for a thumbnail under 32 pixels, or as `overlayHeatmap` does.
  */
@@ -117,8 +117,8 @@ function drawCells(canvas: Canvas, row: ContactSheetRow, x: number, y: number, t
     canvas.fillRect(cellX, y, thumbnail, thumbnail, THEME.panel);
     if (cell) canvas.drawImage(cell, cellX + left, y + top);
     else {
-      const centre = Math.round((thumbnail - textWidth('none', TEXT)) / 2);
-      canvas.drawText('none', cellX + centre, y + Math.round(thumbnail / 2) - 8, TEXT, THEME.muted);
+      const center = Math.round((thumbnail - textWidth('none', TEXT)) / 2);
+      canvas.drawText('none', cellX + center, y + Math.round(thumbnail / 2) - 8, TEXT, THEME.muted);
     }
   });
 }
@@ -141,8 +141,8 @@ function drawLegend(canvas: Canvas, x: number, y: number, width: number, scale: 
     return x + Math.round(Math.min(Math.max(t, 0), 1) * (width - 1));
   };
   for (let column = 0; column < width; column++) {
-    const colour = 3 * Math.round((255 * column) / (width - 1));
-    canvas.fillRect(x + column, y, 1, bar, [INFERNO[colour]!, INFERNO[colour + 1]!, INFERNO[colour + 2]!]);
+    const color = 3 * Math.round((255 * column) / (width - 1));
+    canvas.fillRect(x + column, y, 1, bar, [INFERNO[color]!, INFERNO[color + 1]!, INFERNO[color + 2]!]);
   }
   for (const { value, label } of ticks(low, high, 5)) {
     const at = place(value);
@@ -157,8 +157,8 @@ function drawLegend(canvas: Canvas, x: number, y: number, width: number, scale: 
     [THEME.truth, 'ground truth'],
   ] as const;
   let left = x + width + GROUP_GAP;
-  for (const [colour, text] of keys) {
-    canvas.fillRect(left, y + 5, 22, 2, colour);
+  for (const [color, text] of keys) {
+    canvas.fillRect(left, y + 5, 22, 2, color);
     canvas.drawText(text, left + 32, y - 1, TEXT, THEME.ink);
     left += 32 + textWidth(text, TEXT) + GROUP_GAP;
   }

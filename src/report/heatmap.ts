@@ -14,9 +14,9 @@ export interface HeatmapInput {
   readonly map: Float32Array;
   /** Where the contour is drawn, in the map's units. */
   readonly threshold: number;
-  /** Map value of the coldest colour; smaller ones look the same. */
+  /** Map value of the coldest color; smaller ones look the same. */
   readonly low: number;
-  /** Map value of the hottest colour; larger ones look the same. */
+  /** Map value of the hottest color; larger ones look the same. */
   readonly high: number;
   /** Ground truth, height x width, non-zero on the defect: outlined when given. */
   readonly mask?: Uint8Array;
@@ -26,10 +26,10 @@ export interface HeatmapInput {
 const LINE = 1.8;
 
 /**
- * The anomaly map laid over its picture, at the picture's size: colours grow more opaque with the anomaly, a white contour
+ * The anomaly map laid over its picture, at the picture's size: colors grow more opaque with the anomaly, a white contour
  * follows the threshold and a cyan one the ground truth.
  *
- * @throws UserError when the map or mask does not fit the picture, or the colour range is empty or not finite.
+ * @throws UserError when the map or mask does not fit the picture, or the color range is empty or not finite.
  */
 export function overlayHeatmap(input: HeatmapInput): RgbImage {
   checkHeatmap(input);
@@ -40,11 +40,11 @@ export function overlayHeatmap(input: HeatmapInput): RgbImage {
     const luma = 0.299 * image.data[3 * i]! + 0.587 * image.data[3 * i + 1]! + 0.114 * image.data[3 * i + 2]!;
     const t = unit((map[i]! - low) / (high - low));
     const opacity = 0.12 + 0.7 * t;
-    const colour = 3 * Math.round(255 * t);
+    const color = 3 * Math.round(255 * t);
     for (let channel = 0; channel < 3; channel++) {
-      // Grey and dimmed, for colour and brightness to mean the map alone; a trace of colour keeps the part recognisable.
+      // Gray and dimmed, for color and brightness to mean the map alone; a trace of color keeps the part recognizable.
       const below = 0.75 * (luma + 0.35 * (image.data[3 * i + channel]! - luma));
-      canvas.data[3 * i + channel] = Math.round(below + (INFERNO[colour + channel]! - below) * opacity);
+      canvas.data[3 * i + channel] = Math.round(below + (INFERNO[color + channel]! - below) * opacity);
     }
   }
   if (mask) drawContour(canvas, (i) => (mask[i] === 0 ? -1 : 1), THEME.truth);
@@ -67,17 +67,17 @@ function checkHeatmap({ image, map, mask, threshold, low, high }: HeatmapInput):
   }
   if (!(Number.isFinite(low) && Number.isFinite(high) && high > low && Number.isFinite(threshold))) {
     throw new UserError(
-      `The colour range ${low} to ${high} with threshold ${threshold} cannot be drawn.`,
+      `The color range ${low} to ${high} with threshold ${threshold} cannot be drawn.`,
       'Give finite numbers with low below high.',
     );
   }
 }
 
 /**
- * Draws the zero line of a field given at pixel centres, antialiased. Its distance from a pixel comes from where the field
- * changes sign towards the four neighbours, as in marching squares.
+ * Draws the zero line of a field given at pixel centers, antialiased. Its distance from a pixel comes from where the field
+ * changes sign towards the four neighbors, as in marching squares.
  */
-function drawContour(canvas: Canvas, field: (pixel: number) => number, colour: Rgb): void {
+function drawContour(canvas: Canvas, field: (pixel: number) => number, color: Rgb): void {
   const { width, height } = canvas;
   const crossing = (here: number, there: number) =>
     here > 0 === there > 0 ? Number.POSITIVE_INFINITY : Math.abs(here) / Math.max(Math.abs(here - there), 1e-30);
@@ -96,7 +96,7 @@ function drawContour(canvas: Canvas, field: (pixel: number) => number, colour: R
       if (across === Number.POSITIVE_INFINITY && down === Number.POSITIVE_INFINITY) continue;
       // Height of the right triangle that the line cuts off.
       const distance = across === 0 || down === 0 ? 0 : 1 / Math.sqrt(1 / (across * across) + 1 / (down * down));
-      canvas.blend(x, y, colour, unit(LINE / 2 + 0.5 - distance));
+      canvas.blend(x, y, color, unit(LINE / 2 + 0.5 - distance));
     }
   }
 }
@@ -145,7 +145,7 @@ export function heatmapLayout(width: number, height: number) {
 }
 
 /**
- * A picture to show: title, score and verdict above, the overlay of `overlayHeatmap`, and a colour bar with the
+ * A picture to show: title, score and verdict above, the overlay of `overlayHeatmap`, and a color bar with the
  * threshold's mark. Its size is that of `heatmapLayout`.
  *
  * @throws UserError as `overlayHeatmap` does.
@@ -162,11 +162,11 @@ export function renderHeatmap(options: HeatmapOptions): RgbImage {
   canvas.drawText(fitText(title ?? 'anomaly map', room, TEXT), MARGIN, MARGIN, TEXT, THEME.ink);
   drawResult(canvas, MARGIN, MARGIN + LINE_HEIGHT, score, verdict);
 
-  drawColourBar(canvas, layout.left + width + BAR_GAP, layout.top, BAR_WIDTH, height, { low, high, threshold });
+  drawColorBar(canvas, layout.left + width + BAR_GAP, layout.top, BAR_WIDTH, height, { low, high, threshold });
   return canvas;
 }
 
-/** Draws a score, then a verdict in its colour; returns the x where the text ends. */
+/** Draws a score, then a verdict in its color; returns the x where the text ends. */
 export function drawResult(
   canvas: Canvas,
   x: number,
@@ -175,8 +175,8 @@ export function drawResult(
   verdict: Verdict | undefined,
 ): number {
   let left = x;
-  for (const [text, colour] of resultParts(score, verdict)) {
-    canvas.drawText(text, left, y, TEXT, colour);
+  for (const [text, color] of resultParts(score, verdict)) {
+    canvas.drawText(text, left, y, TEXT, color);
     left += textWidth(`${text} `, TEXT);
   }
   return left;
@@ -218,24 +218,24 @@ interface Scale {
   readonly threshold: number;
 }
 
-function drawColourBar(canvas: Canvas, x: number, y: number, width: number, height: number, scale: Scale): void {
+function drawColorBar(canvas: Canvas, x: number, y: number, width: number, height: number, scale: Scale): void {
   const { low, high, threshold } = scale;
   for (let row = 0; row < height; row++) {
-    const colour = 3 * Math.round(255 * (1 - row / Math.max(height - 1, 1)));
-    canvas.fillRect(x, y + row, width, 1, [INFERNO[colour]!, INFERNO[colour + 1]!, INFERNO[colour + 2]!]);
+    const color = 3 * Math.round(255 * (1 - row / Math.max(height - 1, 1)));
+    canvas.fillRect(x, y + row, width, 1, [INFERNO[color]!, INFERNO[color + 1]!, INFERNO[color + 2]!]);
   }
   const place = (value: number) => y + Math.round((1 - unit((value - low) / (high - low))) * (height - 1));
-  const labelled = (row: number, text: string, colour: Rgb) =>
-    canvas.drawText(text, x + width + 12, Math.min(row, y + height - 8) - (BASELINE * TEXT) / 2, TEXT, colour);
+  const labeled = (row: number, text: string, color: Rgb) =>
+    canvas.drawText(text, x + width + 12, Math.min(row, y + height - 8) - (BASELINE * TEXT) / 2, TEXT, color);
   const mark = place(threshold);
   for (const { value, label } of ticks(low, high, Math.max(2, Math.min(6, Math.floor(height / 60))))) {
     const row = place(value);
     canvas.fillRect(x + width, row, 5, 1, THEME.muted);
     // The threshold's own label has precedence.
-    if (Math.abs(row - mark) >= 20) labelled(row, label, THEME.muted);
+    if (Math.abs(row - mark) >= 20) labeled(row, label, THEME.muted);
   }
   canvas.fillRect(x - 3, mark - 1, width + 6, 2, THEME.contour);
   for (let step = 0; step < 6; step++)
     canvas.fillRect(x + width + 3 + step, mark - step, 1, 2 * step + 1, THEME.contour);
-  labelled(mark, formatScore(threshold), THEME.ink);
+  labeled(mark, formatScore(threshold), THEME.ink);
 }

@@ -2,10 +2,10 @@
 
 export const STYLE = `
 :root{color-scheme:light dark;--page:#f6f6f4;--surface:#fff;--ink:#1b1f24;--muted:#5a626c;--line:#dfdfdb;--grid:#e9e9e6;
---accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
+--accent:#2456c9;--float:#6f7782;--quantized:#b8500d;--recalibrated:#2456c9;
 --good:#4a988b;--good-text:#0b6b5f;--defective:#cf6079;--defective-text:#b01c45;--warn-text:#8a5000;--switch:#ececea}
 @media (prefers-color-scheme:dark){:root{--page:#121417;--surface:#1a1d21;--ink:#e8eaed;--muted:#a3abb5;--line:#2f343b;--grid:#292e34;
---accent:#82a8ff;--float:#a3abb5;--quantised:#f59a57;--recalibrated:#82a8ff;
+--accent:#82a8ff;--float:#a3abb5;--quantized:#f59a57;--recalibrated:#82a8ff;
 --good:#3f968a;--good-text:#5fd3c3;--defective:#c25f76;--defective-text:#ff8fa6;--warn-text:#f0b45e;--switch:#272b31}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
@@ -101,7 +101,7 @@ footer{padding-top:40px;padding-bottom:40px;color:var(--muted);font-size:.8125re
 @media (max-width:520px){.facts-list{grid-template-columns:1fr 1fr}header{padding-top:24px}.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:12px}.tile .value{font-size:1.375rem}.charts,.gallery{gap:10px}th,td{padding:7px 5px}th:first-child,td:first-child{padding-left:12px}th:last-child,td:last-child{padding-right:12px}tbody th{min-width:88px;line-height:1.3}table{font-size:.8125rem}thead th{font-size:.75rem}col.even{width:auto}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}.layer{transition:none}}
 @media print{
-:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantised:#b8500d;--recalibrated:#2456c9;
+:root{color-scheme:light;--page:#fff;--surface:#fff;--ink:#000;--muted:#444;--line:#bbb;--grid:#ddd;--accent:#2456c9;--float:#6f7782;--quantized:#b8500d;--recalibrated:#2456c9;
 --good:#4a988b;--good-text:#0b6b5f;--defective:#cf6079;--defective-text:#b01c45;--warn-text:#8a5000}
 body{font-size:10.5pt}nav,.js .controls,.js .switch,.js button{display:none!important}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}

@@ -18,8 +18,8 @@ const LINE = 26;
 const BOX = 256;
 const PER_ROW = 4;
 
-/** Values as colours from cold to hot. @param values [height, width] */
-export function colourMap(
+/** Values as colors from cold to hot. @param values [height, width] */
+export function colorMap(
   values: ArrayLike<number>,
   width: number,
   height: number,
@@ -28,8 +28,8 @@ export function colourMap(
   const data = new Uint8Array(3 * width * height);
   const scale = high > low ? 1 / (high - low) : 0;
   for (let i = 0; i < width * height; i++) {
-    const colour = 3 * Math.round(255 * Math.min(Math.max((values[i]! - low) * scale, 0), 1));
-    for (let c = 0; c < 3; c++) data[3 * i + c] = INFERNO[colour + c]!;
+    const color = 3 * Math.round(255 * Math.min(Math.max((values[i]! - low) * scale, 0), 1));
+    for (let c = 0; c < 3; c++) data[3 * i + c] = INFERNO[color + c]!;
   }
   return { width, height, data };
 }

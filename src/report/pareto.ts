@@ -60,7 +60,7 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
     0.06,
   );
   const withInterval = usable.filter(({ low, high }) => isNumber(low) && isNumber(high));
-  const colour = (point: ParetoPoint) => (isFront(point) ? FRONT : INK);
+  const color = (point: ParetoPoint) => (isFront(point) ? FRONT : INK);
   const described = usable.map(
     (point) => `${point.label} ${show(point.x)}, ${inPercent(point.y)} %${isFront(point) ? ' (on the front)' : ''}`,
   );
@@ -103,8 +103,8 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
           strokeWidth: 1.5,
           strokeDasharray: '5 4',
         }),
-        Plot.ruleX(withInterval, { x: 'x', y1: 'low', y2: 'high', stroke: colour, strokeOpacity: 0.6 }),
-        Plot.dot(usable, { x: 'x', y: 'y', r: 4.5, fill: colour, title: (point: ParetoPoint) => point.label }),
+        Plot.ruleX(withInterval, { x: 'x', y1: 'low', y2: 'high', stroke: color, strokeOpacity: 0.6 }),
+        Plot.dot(usable, { x: 'x', y: 'y', r: 4.5, fill: color, title: (point: ParetoPoint) => point.label }),
         ...placeLabels(usable, x, y).map(({ point, dx, dy, textAnchor }) =>
           Plot.text([point], {
             x: 'x',
@@ -113,7 +113,7 @@ export function paretoChart(points: readonly ParetoPoint[], options: ParetoOptio
             dx,
             dy,
             textAnchor,
-            fill: colour,
+            fill: color,
             fontWeight: isFront(point) ? 600 : 400,
           }),
         ),

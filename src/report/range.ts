@@ -1,8 +1,8 @@
 import type { DetectorState } from '../detector/detectorState.ts';
 
 /**
- * Colour range of a detector's heat maps, the same for all its images so that they can be compared: the threshold lies in
- * the middle. Without one, 0.1 is where the brightest half percent of normal pixels begins (the maps' normalisation).
+ * Color range of a detector's heat maps, the same for all its images so that they can be compared: the threshold lies in
+ * the middle. Without one, 0.1 is where the brightest half percent of normal pixels begins (the maps' normalization).
  */
 export function heatmapRange({ threshold }: Pick<DetectorState, 'threshold'>) {
   const value = threshold && threshold.value > 0 ? threshold.value : 0.1;

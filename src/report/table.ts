@@ -12,7 +12,7 @@ export interface MetricsTableOptions {
 }
 
 /**
- * A plain-text table of records, with light rules and no colours. Every cell is one line. Missing and undefined cells show as `-`; a column is
+ * A plain-text table of records, with light rules and no colors. Every cell is one line. Missing and undefined cells show as `-`; a column is
  * aligned to the right when it holds numbers only.
  */
 export function metricsTable(

@@ -25,8 +25,8 @@ export function thresholdCounts({ result, threshold }: StepRecord): ThresholdCou
 /** What the run reached, in sentences. */
 export function summarySentences(record: RunRecord): string[] {
   const find = (step: StepRecord['step']) => record.steps.find((each) => each.step === step);
-  const [float, quantised, recalibrated] = [find('float'), find('quantised'), find('recalibrated')];
-  const last = recalibrated ?? quantised;
+  const [float, quantized, recalibrated] = [find('float'), find('quantized'), find('recalibrated')];
+  const last = recalibrated ?? quantized;
   const sentences: string[] = [];
   if (float && last) {
     const ratio = float.result.size.weightBytes / last.result.size.weightBytes;
@@ -46,14 +46,14 @@ export function summarySentences(record: RunRecord): string[] {
       `It takes ${duration(milliseconds)} per image, ${speed} the float network with ${duration(floatMilliseconds)}, measured in turns.`,
     );
   }
-  const lost = float && quantised && difference(float, quantised);
-  const regained = quantised && recalibrated && difference(quantised, recalibrated);
+  const lost = float && quantized && difference(float, quantized);
+  const regained = quantized && recalibrated && difference(quantized, recalibrated);
   if (lost !== undefined && regained !== undefined && lost < 0) {
     if (regained > 0)
       sentences.push(
-        `Quantising alone cost ${points(lost)} of image AUROC, and recalibrating regained ${points(regained)}.`,
+        `Quantizing alone cost ${points(lost)} of image AUROC, and recalibrating regained ${points(regained)}.`,
       );
-    else sentences.push(`Quantising alone cost ${points(lost)} of image AUROC, and recalibrating regained none.`);
+    else sentences.push(`Quantizing alone cost ${points(lost)} of image AUROC, and recalibrating regained none.`);
   }
   const verdicts = record.steps.at(-1);
   const counts = verdicts && thresholdCounts(verdicts);

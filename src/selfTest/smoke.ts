@@ -7,7 +7,7 @@ import { Tuning } from '../engine/tuning.ts';
 import { packPixels } from '../imaging/pixels.ts';
 import { ADAM, adamOp } from '../kernels/adam.ts';
 import { anomalyMaps, fusedAnomalyMaps, inferenceGraph } from '../networks/inference.ts';
-import { initialise } from '../networks/initialise.ts';
+import { initialize } from '../networks/initialize.ts';
 import { Networks } from '../networks/networks.ts';
 import { PRESETS, trainingGraph } from '../train/fit.ts';
 import { LOSS_NAMES } from '../train/step.ts';
@@ -26,8 +26,8 @@ const SIDE = 128;
 
 function networksOf(): Networks {
   const networks = new Networks('xs', SIDE);
-  initialise(networks.teacher.convolutions, 1);
-  networks.initialise(2);
+  initialize(networks.teacher.convolutions, 1);
+  networks.initialize(2);
   return networks;
 }
 

@@ -7,7 +7,7 @@ import { table } from '../doctor/table.ts';
 import { Parameter } from '../engine/graph.ts';
 import { channelDistance } from '../kernels/channelDistance.ts';
 import { convDistance } from '../kernels/convDistance.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import { halvesError } from '../kernels/winogradHalves.ts';
 
 const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
@@ -134,10 +134,10 @@ export const detectorTable: readonly Case[] = [
     absorbs: { ...distances, steps: ['stackMaps/element'] },
   },
   {
-    name: 'stackMaps of standardised features and plain ones',
+    name: 'stackMaps of standardized features and plain ones',
     inputs: [...map, ...standard, ...map],
     build: ([a, b, mean, deviation, c, d]) =>
-      stackMaps(channelDistance(standardise(a!, mean!, deviation!), b), channelDistance(c!, d), quantiles()),
+      stackMaps(channelDistance(standardize(a!, mean!, deviation!), b), channelDistance(c!, d), quantiles()),
     reduction: 7,
     absorbs: { ...distances, steps: ['stackMaps/element'] },
   },

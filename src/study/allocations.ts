@@ -2,15 +2,15 @@ import { UserError } from '../errors.ts';
 import { type Allocation, allocate } from '../hqs/allocate.ts';
 import { type Arm, armRule, type PlanRule } from './arms.ts';
 import { AVERAGE_BITS, type StudySettings } from './settings.ts';
-import type { SharedArtefacts } from './shared.ts';
+import type { SharedArtifacts } from './shared.ts';
 
 /** The bit plans of the arms of one set and seed, each allocated once. */
 export class Allocations {
-  readonly #shared: Pick<SharedArtefacts, 'seed' | 'float' | 'scores' | 'errors'>;
+  readonly #shared: Pick<SharedArtifacts, 'seed' | 'float' | 'scores' | 'errors'>;
   readonly #settings: StudySettings;
   readonly #known = new Map<Arm, Allocation>();
 
-  constructor(shared: Pick<SharedArtefacts, 'seed' | 'float' | 'scores' | 'errors'>, settings: StudySettings) {
+  constructor(shared: Pick<SharedArtifacts, 'seed' | 'float' | 'scores' | 'errors'>, settings: StudySettings) {
     this.#shared = shared;
     this.#settings = settings;
   }

@@ -20,7 +20,7 @@ export interface ArmRule {
   readonly isControl?: boolean;
   /** Filter of the map on the network's grid. */
   readonly postprocess?: 'blur' | 'locations';
-  /** Exists trained on too: float with the same extra iterations, quantised recalibrated. */
+  /** Exists trained on too: float with the same extra iterations, quantized recalibrated. */
   readonly isTrainedOn?: boolean;
   /** Trained on, it is also evaluated simulated in float: do the integer networks keep what was trained? */
   readonly isSimulated?: boolean;
@@ -49,7 +49,7 @@ export function armRule(arm: Arm): ArmRule {
 }
 
 /** Whether an arm has a bit plan. */
-export function isQuantised(arm: Arm): boolean {
+export function isQuantized(arm: Arm): boolean {
   return armRule(arm).plan !== undefined;
 }
 

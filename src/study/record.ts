@@ -1,3 +1,4 @@
+import { isRecord } from '../checks/json.ts';
 import type { Threshold } from '../detector/conformal.ts';
 import type { Metrics } from '../evaluation/evaluate.ts';
 import type { AllocationRow } from '../hqs/allocate.ts';
@@ -6,8 +7,21 @@ import type { CellResult } from './cells.ts';
 import type { StudySettings } from './settings.ts';
 
 /** The paper's three steps. */
-export const STEPS = ['float', 'quantised', 'recalibrated'] as const;
+export const STEPS = ['float', 'quantized', 'recalibrated'] as const;
 export type Step = (typeof STEPS)[number];
+
+/** What earlier versions wrote for a step. */
+const FORMER_STEPS: Readonly<Record<string, Step>> = { quantised: 'quantized' };
+
+/** `run.json` as parsed, its steps by their names of today. */
+export function withStepNames(value: unknown): unknown {
+  if (!isRecord(value) || !Array.isArray(value['steps'])) return value;
+  const steps = value['steps'].map((each: unknown) => {
+    if (!isRecord(each)) return each;
+    return { ...each, step: FORMER_STEPS[String(each['step'])] ?? each['step'] };
+  });
+  return { ...value, steps };
+}
 
 /** One step of a run: a model and how it does. */
 export interface StepRecord {

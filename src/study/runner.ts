@@ -2,17 +2,17 @@ import { GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import { Detector } from '../detector/detector.ts';
 import { saveDetector } from '../detector/modelFile.ts';
-import { gaussianBlur, MapStatistics, normaliseLocations } from '../evaluation/bias.ts';
+import { gaussianBlur, MapStatistics, normalizeLocations } from '../evaluation/bias.ts';
 import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import type { Allocation } from '../hqs/allocate.ts';
 import { measure } from '../measure/measure.ts';
-import { recalibrateQuantised, type TrainOnOptions, trainOn } from '../train/recalibrate.ts';
+import { recalibrateQuantized, type TrainOnOptions, trainOn } from '../train/recalibrate.ts';
 import { Allocations } from './allocations.ts';
-import { type Arm, type ArmRule, armRule, isQuantised, isSimulated, scoresOf } from './arms.ts';
+import { type Arm, type ArmRule, armRule, isQuantized, isSimulated, scoresOf } from './arms.ts';
 import { type CellResult, cellId, type StudyCell } from './cells.ts';
 import type { StudyOptions } from './options.ts';
 import { checkStudySettings } from './settings.ts';
-import { SharedArtefacts } from './shared.ts';
+import { SharedArtifacts } from './shared.ts';
 import { weightSize, widths } from './sizes.ts';
 
 const TIMED_ROUNDS = 9;
@@ -30,9 +30,9 @@ export interface CellWatch {
   readonly onEvaluated?: (evaluation: Evaluation, detector: Detector) => void | Promise<void>;
 }
 
-/** Artefacts and bit plans of one set and seed. */
+/** Artifacts and bit plans of one set and seed. */
 interface Opened {
-  readonly shared: SharedArtefacts;
+  readonly shared: SharedArtifacts;
   readonly allocations: Allocations;
 }
 
@@ -107,13 +107,13 @@ export class StudyRunner {
     const known = this.#opened;
     if (known?.shared.set === set && known.shared.seed === seed) return known;
     this.destroy();
-    const shared = await SharedArtefacts.open(this.#options, set, seed);
+    const shared = await SharedArtifacts.open(this.#options, set, seed);
     this.#opened = { shared, allocations: new Allocations(shared, this.#options.settings) };
     return this.#opened;
   }
 
   /** An arm's detector trained on, which is the caller's. */
-  async #trainedOn(shared: SharedArtefacts, allocations: Allocations, arm: Arm): Promise<Detector> {
+  async #trainedOn(shared: SharedArtifacts, allocations: Allocations, arm: Arm): Promise<Detector> {
     const { settings, penalty, onProgress, onNotice, signal } = this.#options;
     const { train, heldOut } = shared.data;
     const options: TrainOnOptions = {
@@ -125,14 +125,14 @@ export class StudyRunner {
       ...(onNotice && { onNotice }),
       ...(signal && { signal }),
     };
-    if (!isQuantised(arm)) return trainOn(shared.float, options);
+    if (!isQuantized(arm)) return trainOn(shared.float, options);
     const { plan } = await allocations.of(arm);
-    const [prepared, quantised] = [await shared.prepared(), await shared.quantised(arm, plan)];
-    return recalibrateQuantised({ ...options, prepared, plan, quantised });
+    const [prepared, quantized] = [await shared.prepared(), await shared.quantized(arm, plan)];
+    return recalibrateQuantized({ ...options, prepared, plan, quantized });
   }
 
   /** @returns what the test images say, and the first of them */
-  async #evaluate(shared: SharedArtefacts, arm: Arm, detector: Detector, { onImage, onEvaluated }: CellWatch) {
+  async #evaluate(shared: SharedArtifacts, arm: Arm, detector: Detector, { onImage, onEvaluated }: CellWatch) {
     const { signal, onNotice } = this.#options;
     const bias = new MapStatistics();
     let sample: RgbImage | undefined;
@@ -177,14 +177,14 @@ export class StudyRunner {
 }
 
 /** An arm's detector before it is trained on, which belongs to what cells share. */
-async function beforeTraining(shared: SharedArtefacts, allocations: Allocations, arm: Arm): Promise<Detector> {
-  if (!isQuantised(arm)) return shared.float;
-  return shared.quantised(arm, (await allocations.of(arm)).plan);
+async function beforeTraining(shared: SharedArtifacts, allocations: Allocations, arm: Arm): Promise<Detector> {
+  if (!isQuantized(arm)) return shared.float;
+  return shared.quantized(arm, (await allocations.of(arm)).plan);
 }
 
 /** What is done to maps before they are scored; nothing where a rule names no filter. */
 async function filterOf(
-  { float, data: { heldOut } }: SharedArtefacts,
+  { float, data: { heldOut } }: SharedArtifacts,
   kind: ArmRule['postprocess'],
 ): Promise<((cells: Float32Array) => Float32Array) | undefined> {
   if (kind === undefined) return undefined;
@@ -193,7 +193,7 @@ async function filterOf(
   for (let i = 0; i < heldOut.count; i++) {
     statistics.add((await float.predict(await heldOut.image(i))).cells);
   }
-  return normaliseLocations(statistics);
+  return normalizeLocations(statistics);
 }
 
 function defined<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {

@@ -1,7 +1,7 @@
 import { jsonText } from '../checks/shape.ts';
 import type { Detector } from '../detector/detector.ts';
 import { loadDetector, saveDetector } from '../detector/modelFile.ts';
-import { type PreparedQuantisation, prepareQuantisation } from '../detector/quantize.ts';
+import { type PreparedQuantization, prepareQuantization } from '../detector/quantize.ts';
 import { type RoundingErrors, roundingErrors } from '../hqs/allocate.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
@@ -15,20 +15,20 @@ import { checkpointFile, checkShared, modelFile, parseScores, scoresFile } from 
 const CHECKPOINT_EVERY = 100;
 
 /** What the cells of one set and seed share: computed when it is asked for, or read from the store. It owns its detectors. */
-export class SharedArtefacts {
+export class SharedArtifacts {
   readonly set: string;
   readonly seed: number;
   readonly data: StudyData;
   readonly float: Detector;
   readonly #options: StudyOptions;
   #errors: RoundingErrors | undefined;
-  #prepared: PreparedQuantisation | undefined;
-  /** The last arm that was quantised: its recalibrated cell starts from it. */
-  #quantised: { readonly arm: Arm; readonly detector: Detector } | undefined;
+  #prepared: PreparedQuantization | undefined;
+  /** The last arm that was quantized: its recalibrated cell starts from it. */
+  #quantized: { readonly arm: Arm; readonly detector: Detector } | undefined;
 
   private constructor(
     options: StudyOptions,
-    { set, seed, data, float }: Pick<SharedArtefacts, 'set' | 'seed' | 'data' | 'float'>,
+    { set, seed, data, float }: Pick<SharedArtifacts, 'set' | 'seed' | 'data' | 'float'>,
   ) {
     this.#options = options;
     this.set = set;
@@ -38,12 +38,12 @@ export class SharedArtefacts {
   }
 
   /** Trains the float detector, unless the store has it. @throws UserError for unusable data */
-  static async open(options: StudyOptions, set: string, seed: number): Promise<SharedArtefacts> {
+  static async open(options: StudyOptions, set: string, seed: number): Promise<SharedArtifacts> {
     const { engine, store } = options;
     const data = await options.open(set, seed);
     const name = modelFile(set, seed);
     const model = (await store.load(name)) ?? (await fitShared(options, { set, seed, data }));
-    return new SharedArtefacts(options, { set, seed, data, float: await loadDetector(engine, model, { name }) });
+    return new SharedArtifacts(options, { set, seed, data, float: await loadDetector(engine, model, { name }) });
   }
 
   /** Scores of the float detector's layers. */
@@ -68,10 +68,10 @@ export class SharedArtefacts {
     return this.#errors;
   }
 
-  /** What all quantised arms start from. */
-  async prepared(): Promise<PreparedQuantisation> {
+  /** What all quantized arms start from. */
+  async prepared(): Promise<PreparedQuantization> {
     const { signal } = this.#options;
-    this.#prepared ??= await prepareQuantisation({
+    this.#prepared ??= await prepareQuantization({
       detector: this.float,
       train: this.data.train,
       activations: 'integer',
@@ -80,9 +80,9 @@ export class SharedArtefacts {
     return this.#prepared;
   }
 
-  /** An arm's quantised detector, until another arm's is asked for. */
-  async quantised(arm: Arm, plan: BitPlan): Promise<Detector> {
-    if (this.#quantised?.arm === arm) return this.#quantised.detector;
+  /** An arm's quantized detector, until another arm's is asked for. */
+  async quantized(arm: Arm, plan: BitPlan): Promise<Detector> {
+    if (this.#quantized?.arm === arm) return this.#quantized.detector;
     const { onNotice, signal } = this.#options;
     const prepared = await this.prepared();
     const detector = await prepared.quantize(plan, {
@@ -90,22 +90,22 @@ export class SharedArtefacts {
       ...(onNotice && { onNotice }),
       ...(signal && { signal }),
     });
-    this.#quantised?.detector.destroy();
-    this.#quantised = { arm, detector };
+    this.#quantized?.detector.destroy();
+    this.#quantized = { arm, detector };
     return detector;
   }
 
   /** Frees its detectors. */
   destroy(): void {
     this.float.destroy();
-    this.#quantised?.detector.destroy();
+    this.#quantized?.detector.destroy();
   }
 }
 
 /** @returns the model as the store has it: another runner may have been first */
 async function fitShared(
   options: StudyOptions,
-  { set, seed, data }: Pick<SharedArtefacts, 'set' | 'seed' | 'data'>,
+  { set, seed, data }: Pick<SharedArtifacts, 'set' | 'seed' | 'data'>,
 ): Promise<Uint8Array> {
   const { engine, settings, penalty, teacher, store, onProgress, onNotice, signal } = options;
   const checkpoint = checkpointFile(set, seed);

@@ -1,12 +1,12 @@
 import type { Detector } from '../detector/detector.ts';
-import { layerBytes, quantisableLayers } from '../quantization/bitPlan.ts';
+import { layerBytes, quantizableLayers } from '../quantization/bitPlan.ts';
 
 /** Width of every layer's weights; 32 where they are float. */
 export function widths({ state }: Detector): Record<string, number> {
   return Object.fromEntries(
-    [...quantisableLayers(state.networks).keys()].map((name) => [
+    [...quantizableLayers(state.networks).keys()].map((name) => [
       name,
-      state.quantisation?.get(name)?.plan.weights ?? 32,
+      state.quantization?.get(name)?.plan.weights ?? 32,
     ]),
   );
 }
@@ -16,8 +16,8 @@ export function weightSize({ state }: Detector): { weightBytes: number; averageB
   let weightBytes = 0;
   let bits = 0;
   let count = 0;
-  for (const [name, { weight }] of quantisableLayers(state.networks)) {
-    const layer = state.quantisation?.get(name)?.plan;
+  for (const [name, { weight }] of quantizableLayers(state.networks)) {
+    const layer = state.quantization?.get(name)?.plan;
     weightBytes += layer ? layerBytes(weight.type.shape, layer) : 4 * weight.data.length;
     bits += (layer?.weights ?? 32) * weight.data.length;
     count += weight.data.length;

@@ -6,7 +6,7 @@ import { quote, UserError } from '../errors.ts';
 import { openChecked, writeChecked } from '../formats/checksum.ts';
 import { decodeFile, type StoredTensor, type TensorFile } from '../formats/safetensors.ts';
 
-/** What training needs to continue bit for bit: weights, optimiser moments, step state, and the choice of kernels. */
+/** What training needs to continue bit for bit: weights, optimizer moments, step state, and the choice of kernels. */
 export interface Checkpoint {
   readonly parameters: readonly Parameter[];
   readonly tuning: Tuning;

@@ -16,7 +16,7 @@ import type { PdnSize } from '../networks/pdn.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { PenaltySource } from './penalty.ts';
 import { type StepGraph, type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
-import { LOSS_NAMES, lossGraph, optimiser, stepInputs } from './step.ts';
+import { LOSS_NAMES, lossGraph, optimizer, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
 
 /** What defines a run: two runs with equal settings and data give equal weights on the same adapter. */
@@ -86,7 +86,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
   await checkHeldOut(heldOut, train);
   const networks = new Networks(settings.size, settings.resolution);
   loadTeacher(networks, options.teacher, options.teacher.name);
-  networks.initialise(settings.seed);
+  networks.initialize(settings.seed);
 
   const session = new TrainingSession({
     ...options,
@@ -179,9 +179,9 @@ function checkWhole(value: number, name: string, least: number): void {
 
 /** How a step's graph differs from plain training. */
 export interface TrainingGraphChange {
-  /** Changes the losses' graph, such as into a fake-quantised one. */
+  /** Changes the losses' graph, such as into a fake-quantized one. */
   readonly rewrite?: (losses: readonly Node[]) => Node[];
-  /** Parameters that the optimiser changes beside the networks' own, without weight decay. */
+  /** Parameters that the optimizer changes beside the networks' own, without weight decay. */
   readonly alsoTrained?: readonly Parameter[];
   /** Whether a step is given the teacher's features of its images, or computes them; given by default. @see cachesFeatures */
   readonly cachesFeatures?: boolean;
@@ -195,7 +195,7 @@ export function cachesFeatures({ caps }: Engine): boolean {
   return caps.isCpu;
 }
 
-/** The graph of one training step: losses in the order of their names, and the optimiser's updates. */
+/** The graph of one training step: losses in the order of their names, and the optimizer's updates. */
 export function trainingGraph(
   networks: Networks,
   settings: Omit<FitSettings, 'size' | 'resolution'>,
@@ -212,7 +212,7 @@ export function trainingGraph(
     dropout: { state: state.node, seed },
   });
   const lossNodes = rewrite(LOSS_NAMES.map((name) => losses[name]));
-  const training = optimiser(
+  const training = optimizer(
     lossNodes,
     [...networks.trained, ...alsoTrained],
     {

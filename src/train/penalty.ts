@@ -1,5 +1,5 @@
 import { checkSeed } from '../checks/numbers.ts';
-import { centreCrop, type ImageSource } from '../data/image.ts';
+import { centerCrop, type ImageSource } from '../data/image.ts';
 import { penaltyImage } from '../data/penalty.ts';
 import type { Engine } from '../engine/engine.ts';
 import { packPixels, Resizer, unpackPixels } from '../imaging/pixels.ts';
@@ -44,7 +44,7 @@ export function photographPenalty(
       }
       const words = await resizer.resize(await images.image(index));
       const large = unpackPixels(words, 2 * side, 2 * side);
-      return packPixels(centreCrop(large, side, side));
+      return packPixels(centerCrop(large, side, side));
     },
     destroy() {
       for (const resizer of resizers.values()) resizer.destroy();

@@ -5,20 +5,20 @@ import { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import {
   type ApplyPlanOptions,
-  type PreparedQuantisation,
-  prepareQuantisation,
+  type PreparedQuantization,
+  prepareQuantization,
   type QuantizeOptions,
   type QuantizeProgress,
 } from '../detector/quantize.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
-import { dequantiseWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
+import { dequantizeWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
-import { copyNetworks, type Quantisation, type QuantisedLayer } from '../quantization/layers.ts';
+import { copyNetworks, type Quantization, type QuantizedLayer } from '../quantization/layers.ts';
 import { preparationFor } from '../quantization/prepare.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
@@ -54,11 +54,11 @@ export interface RecalibrateOptions extends TrainOnOptions, Omit<QuantizeOptions
   readonly plan: BitPlan;
 }
 
-export interface RecalibrateQuantisedOptions extends TrainOnOptions {
-  readonly prepared: PreparedQuantisation;
+export interface RecalibrateQuantizedOptions extends TrainOnOptions {
+  readonly prepared: PreparedQuantization;
   readonly plan: BitPlan;
   /** What `prepared` has made of `plan`; it is neither changed nor destroyed. */
-  readonly quantised: Detector;
+  readonly quantized: Detector;
 }
 
 /** How far a recalibration is. */
@@ -93,11 +93,11 @@ export function recalibrateSettings(
 }
 
 /**
- * Quantises a float detector and trains the quantised student and autoencoder on, with rounding in the forward pass,
- * straight-through gradients and learned scales; the quantised teacher is the target and stays (RAAD, recalibration). The
+ * Quantizes a float detector and trains the quantized student and autoencoder on, with rounding in the forward pass,
+ * straight-through gradients and learned scales; the quantized teacher is the target and stays (RAAD, recalibration). The
  * result runs on integer weights; map quantiles and threshold are taken anew.
- * @returns a quantised detector, or a float one when the plan names no layer
- * @throws UserError for unusable data or settings, or a detector that is quantised already
+ * @returns a quantized detector, or a float one when the plan names no layer
+ * @throws UserError for unusable data or settings, or a detector that is quantized already
  */
 export async function recalibrate(options: RecalibrateOptions): Promise<Detector> {
   const { detector, plan } = options;
@@ -105,38 +105,38 @@ export async function recalibrate(options: RecalibrateOptions): Promise<Detector
   checkAlpha(options.alpha);
   const needed = preparationFor(plan, detector.state.networks);
   if (needed.layers.length === 0) return trainOn(detector, options);
-  const prepared = await prepareQuantisation({ ...options, ...needed });
-  const quantised = await prepared.quantize(plan, options);
+  const prepared = await prepareQuantization({ ...options, ...needed });
+  const quantized = await prepared.quantize(plan, options);
   try {
-    return await recalibrateQuantised({ ...options, prepared, quantised });
+    return await recalibrateQuantized({ ...options, prepared, quantized });
   } finally {
-    quantised.destroy();
+    quantized.destroy();
   }
 }
 
 /**
- * The second half of {@link recalibrate}, of a detector that is quantised already: several plans share what was prepared.
+ * The second half of {@link recalibrate}, of a detector that is quantized already: several plans share what was prepared.
  * @throws UserError for unusable data or settings
  */
-export async function recalibrateQuantised(options: RecalibrateQuantisedOptions): Promise<Detector> {
-  const { prepared, plan, quantised } = options;
-  const { engine, state } = quantised;
-  const { quantisation = new Map() } = state;
-  const networks = latentNetworks(prepared.networks, state.networks, quantisation);
-  return trainLatent({ engine, state, networks, quantisation, plan: plan.layers }, options);
+export async function recalibrateQuantized(options: RecalibrateQuantizedOptions): Promise<Detector> {
+  const { prepared, plan, quantized } = options;
+  const { engine, state } = quantized;
+  const { quantization = new Map() } = state;
+  const networks = latentNetworks(prepared.networks, state.networks, quantization);
+  return trainLatent({ engine, state, networks, quantization, plan: plan.layers }, options);
 }
 
 /**
  * Trains a float detector's student and autoencoder on: the control of {@link recalibrate}. The teacher and its statistics stay;
  * map quantiles and threshold are taken anew.
- * @throws UserError for unusable data or settings, or a quantised detector
+ * @throws UserError for unusable data or settings, or a quantized detector
  */
 export async function trainOn(detector: Detector, options: TrainOnOptions): Promise<Detector> {
   const { engine, state } = detector;
-  if (state.quantisation)
-    throw new UserError('the detector is quantised already.', 'Train the float model on that it was made from.');
+  if (state.quantization)
+    throw new UserError('the detector is quantized already.', 'Train the float model on that it was made from.');
   return trainLatent(
-    { engine, state, networks: copyNetworks(state.networks), quantisation: new Map(), plan: {} },
+    { engine, state, networks: copyNetworks(state.networks), quantization: new Map(), plan: {} },
     options,
   );
 }
@@ -149,20 +149,20 @@ interface Latent {
   /** The float values that training moves; they become the result's. */
   readonly networks: Networks;
   /** How they are rounded; empty for float networks. */
-  readonly quantisation: Quantisation;
+  readonly quantization: Quantization;
   /** What a checkpoint has to agree with. */
   readonly plan: BitPlan['layers'];
 }
 
 async function trainLatent(
-  { engine, state, networks, quantisation, plan }: Latent,
+  { engine, state, networks, quantization, plan }: Latent,
   options: TrainOnOptions,
 ): Promise<Detector> {
   const { train, heldOut, penalty, onProgress, onNotice, signal, resume } = options;
   const { provenance } = state;
   const settings = recalibrateSettings(provenance, options.settings);
   checkAlpha(options.alpha);
-  const scales = learnableScales(quantisation);
+  const scales = learnableScales(quantization);
   const learned = learnedScales(scales, networks);
   const alsoTrained = scalesOf(learned);
   const cache: LayerCache = new Map();
@@ -177,12 +177,12 @@ async function trainLatent(
       networks,
       { ...settings, seed: provenance.seed },
       {
-        rewrite: (losses) => fakeQuantizeGraph(losses, quantisation, scales),
+        rewrite: (losses) => fakeQuantizeGraph(losses, quantization, scales),
         alsoTrained,
         cachesFeatures: cachesFeatures(engine),
       },
     ),
-    teacher: (x) => integerGraph([networks.teacher.forward(x)], quantisation, cache)[0]!,
+    teacher: (x) => integerGraph([networks.teacher.forward(x)], quantization, cache)[0]!,
     earlierSteps: provenance.iterations,
     fingerprint: {
       ...settings,
@@ -198,7 +198,7 @@ async function trainLatent(
     session.destroy();
     engine.release([...cache.values(), ...networks.parameters, ...scalesOf(scales)]);
   }
-  const result = quantisation.size > 0 ? convert(networks, quantisation, learned) : { networks };
+  const result = quantization.size > 0 ? convert(networks, quantization, learned) : { networks };
   onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
   const recalibrated = new Detector(engine, {
     ...state,
@@ -226,7 +226,7 @@ function scalesOf({ weights, inputs }: LearnableScales): Parameter[] {
 }
 
 /**
- * The scales that training moves. The teacher is the target, so all of its own stay. So does the quantiser of the image, whose
+ * The scales that training moves. The teacher is the target, so all of its own stay. So does the quantizer of the image, whose
  * range is known: teacher, student and autoencoder then read one stored image, and no gradient has to be taken back to it.
  */
 function learnedScales({ weights, inputs }: LearnableScales, { student, autoencoder }: Networks): LearnableScales {
@@ -237,14 +237,14 @@ function learnedScales({ weights, inputs }: LearnableScales, { student, autoenco
 }
 
 /**
- * The float values that training moves: those before quantising, as far as they round to the same codes. What starts in the
+ * The float values that training moves: those before quantizing, as far as they round to the same codes. What starts in the
  * middle of its cell would need many steps before a code changes.
  */
-function latentNetworks(float: Networks, quantised: Networks, quantisation: Quantisation): Networks {
-  const latent = copyNetworks(quantised);
+function latentNetworks(float: Networks, quantized: Networks, quantization: Quantization): Networks {
+  const latent = copyNetworks(quantized);
   const before = new Map(float.parameters.map((parameter) => [parameter.name, parameter]));
   for (const parameter of latent.parameters) {
-    const codes = parameter.name.endsWith('.weight') && quantisation.get(layerName(parameter))?.weights;
+    const codes = parameter.name.endsWith('.weight') && quantization.get(layerName(parameter))?.weights;
     if (codes) parameter.data = latentWeights(codes, before.get(parameter.name)!.data as Float32Array);
   }
   return latent;
@@ -255,11 +255,11 @@ function layerName({ name }: Parameter): string {
 }
 
 /** Codes of the trained values by the learned scales, and networks with the values that they stand for. */
-function convert(networks: Networks, quantisation: Quantisation, learned: LearnableScales) {
+function convert(networks: Networks, quantization: Quantization, learned: LearnableScales) {
   const copy = copyNetworks(networks);
   const values = new Map(copy.parameters.map((parameter) => [parameter.name, parameter]));
   const value = ({ data }: Parameter) => Float32Array.from(data, Math.exp);
-  const layers = [...quantisation].map(([name, layer]): [string, QuantisedLayer] => {
+  const layers = [...quantization].map(([name, layer]): [string, QuantizedLayer] => {
     const weight = values.get(`${name}.weight`)!;
     const [weightScales, inputScale] = [learned.weights.get(name), learned.inputs.get(name)];
     const { bits, shape, groupSize } = layer.weights ?? {};
@@ -267,9 +267,9 @@ function convert(networks: Networks, quantisation: Quantisation, learned: Learna
       bits && weightScales
         ? encodeWeights(weight.data as Float32Array, shape!, bits, groupSize!, value(weightScales))
         : layer.weights;
-    if (weights) weight.data = dequantiseWeights(weights);
+    if (weights) weight.data = dequantizeWeights(weights);
     const input = layer.input && inputScale ? { ...layer.input, scale: value(inputScale)[0]! } : layer.input;
     return [name, { plan: layer.plan, ...(weights && { weights }), ...(input && { input }) }];
   });
-  return { networks: copy, quantisation: new Map(layers) };
+  return { networks: copy, quantization: new Map(layers) };
 }

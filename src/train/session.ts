@@ -14,7 +14,7 @@ import { ChannelStatistics } from '../math/statistics.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type Checkpoint, checkpointTuning, type Fingerprint, restore, writeCheckpoint } from './checkpoint.ts';
 import type { PenaltySource } from './penalty.ts';
-import { LOSS_NAMES, type LossName, type Optimiser } from './step.ts';
+import { LOSS_NAMES, type LossName, type Optimizer } from './step.ts';
 
 export interface TrainingProgress {
   readonly phase: 'compile' | 'statistics' | 'train';
@@ -41,7 +41,7 @@ export interface TrainingControl {
 /** The graph of one step: losses in the order of their names, and the updates. */
 export interface StepGraph {
   readonly lossNodes: readonly Node[];
-  readonly training: Optimiser;
+  readonly training: Optimizer;
   /** Whether it takes the teacher's features as an input. */
   readonly cachesFeatures: boolean;
 }
@@ -55,10 +55,10 @@ export interface TrainingRun extends TrainingControl {
   readonly seed: number;
   readonly train: ImageSource;
   readonly penalty: PenaltySource;
-  /** Everything that the optimiser changes. */
+  /** Everything that the optimizer changes. */
   readonly trained: readonly Parameter[];
   readonly graph: StepGraph;
-  /** The teacher's raw features of normalised images [1, 3, side, side]. */
+  /** The teacher's raw features of normalized images [1, 3, side, side]. */
   readonly teacher: (x: Node) => Node;
   /** Steps of earlier runs: the order of the images goes on behind them. */
   readonly earlierSteps?: number;

@@ -5,7 +5,7 @@ import { gradient } from '../gradients/gradient.ts';
 import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
 import { squaredDifference } from '../kernels/elementwise.ts';
 import { quantile } from '../kernels/quantile.ts';
-import { standardise } from '../kernels/standardise.ts';
+import { standardize } from '../kernels/standardize.ts';
 import { mean } from '../kernels/sum.ts';
 import type { Networks } from '../networks/networks.ts';
 
@@ -16,16 +16,16 @@ export const LOSS_NAMES = ['hard', 'penalty', 'autoencoder', 'studentAutoencoder
 export type LossName = (typeof LOSS_NAMES)[number];
 
 export interface LossInputs {
-  /** Normalised training images [N, 3, H, W]. */
+  /** Normalized training images [N, 3, H, W]. */
   readonly images: Node;
   /**
    * The teacher's raw features of `images` [N, C, h, w], which are constant: computed once and cached. Absent: computed in every
    * step.
    */
   readonly teacherFeatures?: Node | undefined;
-  /** Normalised natural images that the student must not imitate the teacher on. */
+  /** Normalized natural images that the student must not imitate the teacher on. */
   readonly penalty: Node;
-  /** Normalised training images after a colour change. */
+  /** Normalized training images after a color change. */
   readonly augmented: Node;
   /** Where dropout takes its random numbers from; absent: no dropout. */
   readonly dropout?: { readonly state: Node; readonly seed: number };
@@ -42,17 +42,17 @@ export function lossGraph(networks: Networks, inputs: LossInputs): LossGraph {
   const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
   const firstHalf = { channels: { start: 0, count: channels } };
   const secondHalf = { channels: { start: channels, count: channels } };
-  const normalised = (features: Node) => standardise(features, teacherMean.node, teacherStd.node);
+  const normalized = (features: Node) => standardize(features, teacherMean.node, teacherStd.node);
 
   const teacherFeatures = inputs.teacherFeatures ?? teacher.forward(inputs.images);
-  const distance = squaredDifference(normalised(teacherFeatures), student.forward(inputs.images, firstHalf));
+  const distance = squaredDifference(normalized(teacherFeatures), student.forward(inputs.images, firstHalf));
   const hardQuantile = quantile(distance, HARD_QUANTILE, 'hardQuantile');
 
   const penaltyFeatures = student.forward(inputs.penalty, firstHalf);
   const zero = new Parameter('zero', penaltyFeatures.type);
 
   const reconstruction = autoencoder.forward(inputs.augmented, inputs.dropout);
-  const target = normalised(teacher.forward(inputs.augmented));
+  const target = normalized(teacher.forward(inputs.augmented));
   const imitation = student.forward(inputs.augmented, secondHalf);
   return {
     losses: {
@@ -65,7 +65,7 @@ export function lossGraph(networks: Networks, inputs: LossInputs): LossGraph {
   };
 }
 
-export interface OptimiserOptions {
+export interface OptimizerOptions {
   readonly learningRate: number;
   /** Step from which the learning rate is a tenth. */
   readonly decayAt: number;
@@ -74,7 +74,7 @@ export interface OptimiserOptions {
   readonly withoutDecay?: ReadonlySet<Parameter>;
 }
 
-export interface Optimiser {
+export interface Optimizer {
   readonly state: Parameter;
   /** First and second moments, in the order of the parameters. */
   readonly moments: readonly Parameter[];
@@ -85,12 +85,12 @@ export interface Optimiser {
 }
 
 /** One Adam step on the sum of the losses. */
-export function optimiser(
+export function optimizer(
   losses: readonly Node[],
   parameters: readonly Parameter[],
-  options: OptimiserOptions,
+  options: OptimizerOptions,
   state = trainingState(),
-): Optimiser {
+): Optimizer {
   const attrs = { ...ADAM, ...options.adam };
   const nodes = gradient(
     losses,

@@ -7,7 +7,7 @@ import { Resizer, unpackPixels } from '../../imaging/pixels.ts';
 import { encodePng, readImage, readMask } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { resample } from '../../report/canvas.ts';
-import { colourMap, type Panel, renderPanels } from '../../report/panels.ts';
+import { colorMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
@@ -37,7 +37,7 @@ export async function run(args: Arguments): Promise<void> {
     const truth = mask && Uint8Array.from(resizedMask(mask, side));
     const panels: Panel[] = [{ title: 'input', note: `${side} px`, picture: unpackPixels(pixels, side, side) }];
     if (truth) {
-      panels.push({ title: 'ground truth', picture: colourMap(truth, side, side, { low: 0, high: 1 }) });
+      panels.push({ title: 'ground truth', picture: colorMap(truth, side, side, { low: 0, high: 1 }) });
     }
     for (const map of maps) {
       const placed = placeLayerMap(map, side);
@@ -50,7 +50,7 @@ export async function run(args: Arguments): Promise<void> {
       panels.push({
         title: map.layer,
         note: area === undefined ? `${map.width} x ${map.height}` : `separability ${area.toFixed(3)}`,
-        picture: colourMap(placed, side, side, { low: 0, high }),
+        picture: colorMap(placed, side, side, { low: 0, high }),
       });
     }
     await writeAtomically(output, await encodePng(renderPanels(`${basename(file)}: ${kind} maps by layer`, panels)));

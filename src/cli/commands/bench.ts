@@ -1,5 +1,5 @@
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
-import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../../bench/untrained.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Detector, Prediction } from '../../detector/detector.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -9,7 +9,7 @@ import { planRepeats, spin, timeRuns } from '../../engine/sample.ts';
 import type { Precision } from '../../engine/variants.ts';
 import { WEIGHT_BITS, type WeightBits } from '../../formats/weightCodes.ts';
 import { packPixels } from '../../imaging/pixels.ts';
-import { measure, summarise, type Timing, WARM_UP } from '../../measure/measure.ts';
+import { measure, summarize, type Timing, WARM_UP } from '../../measure/measure.ts';
 import { measurePeaks, type Peaks } from '../../measure/peak.ts';
 import { boundOf, workOf } from '../../measure/roofline.ts';
 import { Networks } from '../../networks/networks.ts';
@@ -54,9 +54,9 @@ interface Numbers {
 
 /** A detector with random weights: its speed does not depend on them. */
 function untrained(engine: Engine, networks: Networks, { weights, precision }: Numbers): Detector {
-  networks.initialise(0);
+  networks.initialize(0);
   return weights
-    ? untrainedQuantised(engine, networks, { weights, activations: 8 })
+    ? untrainedQuantized(engine, networks, { weights, activations: 8 })
     : untrainedDetector(engine, networks, { precision });
 }
 
@@ -163,7 +163,7 @@ async function dispatches(
 const GPU_ROUNDS = 100;
 
 function dispatchRow({ dispatch, times }: DispatchTiming, plan: Plan, peaks: Peaks | undefined) {
-  const { median, p5, p95 } = summarise(dispatch.label, times);
+  const { median, p5, p95 } = summarize(dispatch.label, times);
   const work = workOf([dispatch], plan.shaders);
   const bound = peaks && median > 0 ? boundOf({ ...work, milliseconds: median }, peaks) : undefined;
   const rate = (amount: number) => (amount > 0 && median > 0 ? gigas(amount, median) : undefined);

@@ -6,7 +6,7 @@ import { extent } from '../../math/extent.ts';
 import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
-import { colourMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
+import { colorMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
@@ -58,7 +58,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const range = extent(ends.flatMap(({ low, high }) => [low, high]));
     const panels = shown.map(({ name, mean, count }): Panel => {
       const drawn = enlarge(Float32Array.from(mean), side, DRAWN);
-      return { title: `${name}, mean`, note: `${count} images`, picture: colourMap(drawn, DRAWN, DRAWN, range) };
+      return { title: `${name}, mean`, note: `${count} images`, picture: colorMap(drawn, DRAWN, DRAWN, range) };
     });
     await writeAtomically(
       output,

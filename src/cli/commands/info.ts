@@ -4,7 +4,7 @@ import { readModel } from '../../detector/modelFile.ts';
 import { extent } from '../../math/extent.ts';
 import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
-import { type LayerPlan, layerBytes, quantisableLayers } from '../../quantization/bitPlan.ts';
+import { type LayerPlan, layerBytes, quantizableLayers } from '../../quantization/bitPlan.ts';
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
@@ -14,7 +14,7 @@ export async function run(args: Arguments): Promise<void> {
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
-  const { networks, quantiles, placement, threshold, provenance, quantisation } = state;
+  const { networks, quantiles, placement, threshold, provenance, quantization } = state;
   const { size, side, padding, cells, channels } = networks;
   const parts = { teacher: networks.teacher, student: networks.student, autoencoder: networks.autoencoder };
   const parameters = Object.fromEntries(
@@ -28,7 +28,7 @@ export async function run(args: Arguments): Promise<void> {
     );
     return;
   }
-  const kind = quantisation ? 'quantised detector' : 'detector';
+  const kind = quantization ? 'quantized detector' : 'detector';
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
   const around = padding === 'none' ? '' : `, padded with ${padding}`;
   printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}${around}`);
@@ -49,17 +49,17 @@ export async function run(args: Arguments): Promise<void> {
   );
   printText(metricsTable(layerRows(state)));
   const packed = [...layerBytesOf(state).values()].reduce((sum, bytes) => sum + bytes, 0);
-  const floats = [...quantisableLayers(networks).values()].reduce((sum, { weight }) => sum + 4 * weight.data.length, 0);
+  const floats = [...quantizableLayers(networks).values()].reduce((sum, { weight }) => sum + 4 * weight.data.length, 0);
   printLine(`  weights of all convolutions: ${packed} bytes, ${((100 * packed) / floats).toFixed(1)} % of float`);
 }
 
 const FLOAT_LAYER: LayerPlan = { weights: 32, activations: 32, granularity: 'channel' };
 
-function layerBytesOf({ networks, quantisation }: DetectorState): Map<string, number> {
+function layerBytesOf({ networks, quantization }: DetectorState): Map<string, number> {
   return new Map(
-    [...quantisableLayers(networks)].map(([name, { weight }]) => [
+    [...quantizableLayers(networks)].map(([name, { weight }]) => [
       name,
-      layerBytes(weight.type.shape, quantisation?.get(name)?.plan ?? FLOAT_LAYER),
+      layerBytes(weight.type.shape, quantization?.get(name)?.plan ?? FLOAT_LAYER),
     ]),
   );
 }
@@ -67,8 +67,8 @@ function layerBytesOf({ networks, quantisation }: DetectorState): Map<string, nu
 /** A row per convolution: its width, its bytes, and the range of its scales. */
 function layerRows(state: DetectorState) {
   const bytes = layerBytesOf(state);
-  return [...quantisableLayers(state.networks)].map(([layer, { weight }]) => {
-    const { plan = FLOAT_LAYER, weights, input } = state.quantisation?.get(layer) ?? {};
+  return [...quantizableLayers(state.networks)].map(([layer, { weight }]) => {
+    const { plan = FLOAT_LAYER, weights, input } = state.quantization?.get(layer) ?? {};
     const scales = extent(weights?.scales ?? []);
     const shown = (value: number) => value.toPrecision(3);
     return {

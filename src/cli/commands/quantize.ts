@@ -44,7 +44,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     const { detector, data } = await openModel(engine, state, set);
     const report = new PhaseReport();
     try {
-      const quantised = await quantize({
+      const quantized = await quantize({
         detector,
         plan,
         train: data.train,
@@ -55,10 +55,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         onNotice: notice,
         signal,
       });
-      const bytes = await saveDetector(quantised);
+      const bytes = await saveDetector(quantized);
       await writeAtomically(output, bytes);
       report.stop();
-      const { threshold } = quantised.state;
+      const { threshold } = quantized.state;
       printLine(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
       const kind = args.text('plan') ? 'w8a8' : `w${args.text('bits')}a${args.text('activations') ?? 8}`;
       adviseOnSpeed(engine, detector.state.networks, kind);
@@ -68,7 +68,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Says so where measurements on this adapter speak against quantising for speed. */
+/** Says so where measurements on this adapter speak against quantizing for speed. */
 function adviseOnSpeed({ tuning }: Engine, networks: Networks, kind: string): void {
   const [float, integer] = ['float', kind].map((name) => tuning.time(detectorName(networks, 1, name)));
   if (float !== undefined && integer !== undefined && integer > float) {

@@ -8,7 +8,7 @@ import { datasetFiles } from '../../node/datasets.ts';
 import { readBytes, readText } from '../../node/files.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { studyDigest } from '../../node/study.ts';
-import { type LayerPlan, quantisableLayers } from '../../quantization/bitPlan.ts';
+import { type LayerPlan, quantizableLayers } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { barChart } from '../../report/barChart.ts';
 import { toCsv } from '../../report/csv.ts';
@@ -33,7 +33,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const method = args.choice('range', RANGE_METHODS);
   const state = await readModelFile(model);
   assertFloat(state, model);
-  const layers = readLayers(args.text('layers'), [...quantisableLayers(state.networks).keys()]);
+  const layers = readLayers(args.text('layers'), [...quantizableLayers(state.networks).keys()]);
   const set = await openModelDataset(args, folder, state, signal);
   const csv = args.text('csv');
   const chart = args.text('chart');

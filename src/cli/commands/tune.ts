@@ -1,5 +1,5 @@
 import { detectorName, timeDetectors } from '../../bench/detectors.ts';
-import { untrainedDetector, untrainedQuantised } from '../../bench/untrained.ts';
+import { untrainedDetector, untrainedQuantized } from '../../bench/untrained.ts';
 import type { Detector } from '../../detector/detector.ts';
 import { deviceBytes, leastMemory } from '../../engine/deviceBytes.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -29,6 +29,8 @@ interface Subject {
   readonly precision?: Precision;
 }
 
+const OBJECTIVES = ['speed', 'memory'] as const;
+
 /** What is tuned. @throws UserError for choices that do not exist */
 function readChoices(args: Arguments) {
   const bits = args.text('bits') ?? '8,4';
@@ -38,7 +40,7 @@ function readChoices(args: Arguments) {
     widths: bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS),
     activations: Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32,
     precision: readPrecision(args),
-    optimise: args.choice('optimise', ['speed', 'memory'] as const) ?? 'speed',
+    optimize: args.choice('optimize', OBJECTIVES) ?? args.choice('optimise', OBJECTIVES) ?? 'speed',
     training: args.flag('training'),
   };
 }
@@ -63,7 +65,7 @@ function subjects(
       precision,
     },
     ...widths.map((weights) =>
-      subject(`w${weights}a${activations}`, untrainedQuantised(engine, networks, { weights, activations })),
+      subject(`w${weights}a${activations}`, untrainedQuantized(engine, networks, { weights, activations })),
     ),
   ];
   if (isTraining) {
@@ -117,10 +119,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       try {
         for (const { title, outputs, precision = 'f32' } of graphs) {
           printLine(`${title}:`);
-          const { optimise } = choices;
+          const { optimize } = choices;
           await tune(engine, { outputs }, tuning, {
             again: args.flag('again'),
-            optimise,
+            optimize,
             precision,
             onProgress: show,
             signal,

@@ -14,10 +14,10 @@ import type { Command } from './table.ts';
 const running: Command = {
   name: 'run',
   purpose: 'compress',
-  summary: "RAAD's three steps at once: train, quantise, recalibrate",
+  summary: "RAAD's three steps at once: train, quantize, recalibrate",
   synopsis: 'DATA -o DIR',
   about: [
-    "RAAD's three steps: trains, gives every layer its bit-width by HQS and quantises, recalibrates; evaluates after each. Leaves float.safetensors, quantised.safetensors, recalibrated.safetensors, plan.json and what `raad report DIR` draws. Run it again to go on where it was stopped. Several data sets get a folder each.",
+    "RAAD's three steps: trains, gives every layer its bit-width by HQS and quantizes, recalibrates; evaluates after each. Leaves float.safetensors, quantized.safetensors, recalibrated.safetensors, plan.json and what `raad report DIR` draws. Run it again to go on where it was stopped. Several data sets get a folder each.",
   ],
   options: {
     output: { short: 'o', value: 'DIR', text: 'the folder of the run' },
@@ -34,7 +34,7 @@ const quantize: Command = {
   summary: 'give the weights of a model fewer bits',
   synopsis: 'MODEL --bits N --calibrate DATA -o OUT',
   about: [
-    'Quantises a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and threshold are taken anew. DATA is the data set that the model was trained on.',
+    'Quantizes a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and threshold are taken anew. DATA is the data set that the model was trained on.',
   ],
   options: {
     output: { short: 'o', value: 'OUT', text: 'where the model goes' },
@@ -93,10 +93,10 @@ const allocating: Command = {
 const recalibrate: Command = {
   name: 'recalibrate',
   purpose: 'compress',
-  summary: 'train a quantised model on, as its integers round',
+  summary: 'train a quantized model on, as its integers round',
   synopsis: 'MODEL --plan plan.json DATA -o OUT',
   about: [
-    'Quantises a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantised teacher is the target. Statistics, map quantiles and threshold are taken anew.',
+    'Quantizes a float model by a plan and trains student, autoencoder and scales on, as the integers will round; the quantized teacher is the target. Statistics, map quantiles and threshold are taken anew.',
   ],
   options: {
     output: { short: 'o', value: 'OUT', text: 'where the model goes' },
@@ -114,10 +114,10 @@ const recalibrate: Command = {
 const sensitivity: Command = {
   name: 'sensitivity',
   purpose: 'compress',
-  summary: 'quantise one layer at a time and see what it costs',
+  summary: 'quantize one layer at a time and see what it costs',
   synopsis: 'MODEL DATA',
   about: [
-    "Quantises one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's signal-to-noise ratio against the float model.",
+    "Quantizes one layer at a time to each width, without training, and tabulates image AUROC, AU-PRO and the map's signal-to-noise ratio against the float model.",
   ],
   options: {
     layers: {
@@ -125,7 +125,7 @@ const sensitivity: Command = {
       text: 'these layers, comma separated, or "every": all of them at once; one at a time by default',
     },
     bits: { value: 'LIST', text: 'widths of the weights, such as 2..8 or 4,8', fallback: '8,7,6,5,4,3,2' },
-    activations: { value: '8|16|32', text: "width of the quantised layers' inputs", fallback: '8' },
+    activations: { value: '8|16|32', text: "width of the quantized layers' inputs", fallback: '8' },
     range: RANGE,
     csv: { value: 'FILE', text: 'the table; rows that it holds already are not computed again' },
     chart: { value: 'FILE.svg', text: 'image AUROC as bars' },

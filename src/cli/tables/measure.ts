@@ -50,11 +50,12 @@ const tune: Command = {
       fallback: 'f32',
     },
     training: { text: 'the training step too (batch 4 unless given)' },
-    optimise: {
+    optimize: {
       value: 'speed|memory',
       text: 'what a choice is the least of: time, or bytes on the device and then time; the bytes of a detector are printed for both',
       fallback: 'speed',
     },
+    optimise: { value: 'speed|memory', isHidden: true, text: 'the former spelling of --optimize' },
     again: { text: 'measure what is known, too' },
     export: { value: 'FILE', text: "write the choices there instead of the user's cache" },
     import: { value: 'FILE', text: 'take over choices from a file for this adapter, measure nothing' },

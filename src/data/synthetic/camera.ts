@@ -11,11 +11,11 @@ export interface Exposure {
   readonly gain: number;
   /** Red and blue gain relative to green. */
   readonly whiteBalance: readonly [number, number];
-  /** Relative change of illumination from the centre to the right and to the lower edge. */
+  /** Relative change of illumination from the center to the right and to the lower edge. */
   readonly gradient: readonly [number, number];
   /** Loss of light in the corners, 0..1. */
   readonly vignetting: number;
-  /** Weight of the neighbours in the 3 x 3 binomial that stands for focus blur, 0 is sharp and 1 the full binomial. */
+  /** Weight of the neighbors in the 3 x 3 binomial that stands for focus blur, 0 is sharp and 1 the full binomial. */
   readonly blur: number;
   /** Standard deviation of the sensor noise at half white, in 8-bit steps. */
   readonly noise: number;
@@ -92,7 +92,7 @@ export function expose(surface: Surface, exposure: Exposure, from = 0, to = surf
 
 /** Adds sensor noise to one pixel of an exposed picture and rounds it to 8 bits, into the same place of `data`. */
 export function develop(picture: Float32Array, exposure: Exposure, pixel: number, data: Uint8Array): void {
-  // Mostly common to the three channels: what is left of a colour filter array's noise after interpolation.
+  // Mostly common to the three channels: what is left of a color filter array's noise after interpolation.
   const common = 0.8 * hashNormal(pixel, 1, exposure.noiseSeed);
   let bits = hash(pixel, 2, exposure.noiseSeed);
   for (let channel = 0; channel < 3; channel++) {
@@ -114,7 +114,7 @@ function toneCurve(linear: number): number {
 /** A separable 3-tap blur of rows `from`..`to` in place, with the weights (w, 1 - 2w, w) and w = strength / 4. */
 function focus(picture: Float32Array, size: number, from: number, to: number, strength: number): void {
   const side = strength / 4;
-  const centre = 1 - 2 * side;
+  const center = 1 - 2 * side;
   const stride = size * 3;
   for (let row = from * stride; row < to * stride; row += stride) {
     for (let channel = 0; channel < 3; channel++) {
@@ -122,7 +122,7 @@ function focus(picture: Float32Array, size: number, from: number, to: number, st
       for (let i = row + channel; i < row + stride; i += 3) {
         const here = picture[i]!;
         const after = i + 3 < row + stride ? picture[i + 3]! : here;
-        picture[i] = centre * here + side * (before + after);
+        picture[i] = center * here + side * (before + after);
         before = here;
       }
     }
@@ -132,7 +132,7 @@ function focus(picture: Float32Array, size: number, from: number, to: number, st
     const next = row + stride < to * stride ? row + stride : row;
     for (let i = 0; i < stride; i++) {
       const here = picture[row + i]!;
-      picture[row + i] = centre * here + side * (before[i]! + picture[next + i]!);
+      picture[row + i] = center * here + side * (before[i]! + picture[next + i]!);
       before[i] = here;
     }
   }

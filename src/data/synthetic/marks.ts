@@ -7,7 +7,7 @@ import type { Random } from '../../math/random.ts';
 import { bell, clamp, cosTurns, length, mix, sinTurns, smoothstep } from './arithmetic.ts';
 import { fractalNoise, valueNoise } from './noise.ts';
 import { segmentDistance } from './shapes.ts';
-import type { Colour, Pose, Surface } from './surface.ts';
+import type { Color, Pose, Surface } from './surface.ts';
 
 export type Point = readonly [u: number, v: number];
 
@@ -49,11 +49,11 @@ function forEachAlong(
   reach: number,
   visit: (index: number, distance: number, along: number, u: number, v: number) => void,
 ): void {
-  const centre = path[path.length >> 1]!;
-  const radius = reach + Math.max(...path.map(([u, v]) => length(u - centre[0], v - centre[1])));
-  surface.forEachNear(pose, centre[0], centre[1], radius, (index, du, dv) => {
-    const u = du + centre[0];
-    const v = dv + centre[1];
+  const center = path[path.length >> 1]!;
+  const radius = reach + Math.max(...path.map(([u, v]) => length(u - center[0], v - center[1])));
+  surface.forEachNear(pose, center[0], center[1], radius, (index, du, dv) => {
+    const u = du + center[0];
+    const v = dv + center[1];
     let distance = Number.POSITIVE_INFINITY;
     let along = 0;
     for (let k = 0; k + 1 < path.length; k++) {
@@ -72,13 +72,13 @@ function forEachAlong(
   });
 }
 
-/** A groove in metal that starts and ends thin; `colour` is what it lays bare. */
+/** A groove in metal that starts and ends thin; `color` is what it lays bare. */
 export function scratch(
   surface: Surface,
   pose: Pose,
   at: Point,
   random: Random,
-  style: { readonly length: readonly [number, number]; readonly colour: Colour; readonly depth: number },
+  style: { readonly length: readonly [number, number]; readonly color: Color; readonly depth: number },
 ): void {
   const path = wander(at[0], at[1], sizeBetween(random, ...style.length), 0.07, random);
   const width = between(random, 0.008, 0.017);
@@ -91,7 +91,7 @@ export function scratch(
     const half = width * pressure;
     const cover = clamp((half - distance) / surface.pixel + 0.5, 0, 1) * strength * pressure;
     surface.height[index]! -= style.depth * strength * bell(distance, half + surface.pixel);
-    surface.blend(index, cover, style.colour, 1, surface.metal[index]! * 0.4);
+    surface.blend(index, cover, style.color, 1, surface.metal[index]! * 0.4);
   });
 }
 
@@ -126,7 +126,7 @@ export function stain(
   pose: Pose,
   at: Point,
   random: Random,
-  style: { readonly radius: readonly [number, number]; readonly colour: Colour; readonly matte: number },
+  style: { readonly radius: readonly [number, number]; readonly color: Color; readonly matte: number },
 ): void {
   const radius = sizeBetween(random, ...style.radius);
   const strength = between(random, 0.55, 0.95);
@@ -138,23 +138,23 @@ export function stain(
     const inside = smoothstep(1.04, 0.93, distance);
     if (inside === 0) return;
     const density = 0.62 + 0.38 * smoothstep(0.55, 0.98, distance);
-    surface.tint(index, inside * density * strength, style.colour);
+    surface.tint(index, inside * density * strength, style.color);
     surface.metal[index]! *= 1 - style.matte * inside * strength;
   });
 }
 
-/** A soft patch whose colour is off, without an edge. */
-export function discolour(
+/** A soft patch whose color is off, without an edge. */
+export function discolor(
   surface: Surface,
   pose: Pose,
   at: Point,
   random: Random,
-  style: { readonly radius: readonly [number, number]; readonly colours: readonly [inner: Colour, outer: Colour] },
+  style: { readonly radius: readonly [number, number]; readonly colors: readonly [inner: Color, outer: Color] },
 ): void {
   const radius = sizeBetween(random, ...style.radius);
   const strength = between(random, 0.6, 1);
   const seed = random.nextU32();
-  const [inner, outer] = style.colours;
+  const [inner, outer] = style.colors;
   surface.forEachNear(pose, at[0], at[1], radius * 1.5, (index, du, dv) => {
     const wobble = fractalNoise((du / radius) * 1.3, (dv / radius) * 1.3, seed, 3);
     const distance = length(du, dv) / radius + 0.3 * wobble;
@@ -170,11 +170,11 @@ export function fibre(
   pose: Pose,
   at: Point,
   random: Random,
-  style: { readonly length: readonly [number, number]; readonly colours: readonly Colour[] },
+  style: { readonly length: readonly [number, number]; readonly colors: readonly Color[] },
 ): void {
   const path = wander(at[0], at[1], sizeBetween(random, ...style.length), 0.75, random);
   const half = between(random, 0.005, 0.0095);
-  const colour = pick(random, style.colours);
+  const color = pick(random, style.colors);
   const drop = half * 1.6;
   const shadow = path.map(([u, v]): Point => [u + drop, v + drop]);
   forEachAlong(surface, pose, shadow, half * 3, (index, distance) => {
@@ -182,7 +182,7 @@ export function fibre(
   });
   forEachAlong(surface, pose, path, half + surface.pixel, (index, distance) => {
     const cover = clamp((half - distance) / surface.pixel + 0.5, 0, 1);
-    surface.blend(index, cover, colour, 1 - 0.3 * (distance / half), 0);
+    surface.blend(index, cover, color, 1 - 0.3 * (distance / half), 0);
     surface.lit[index] = mix(surface.lit[index]!, 1, cover);
   });
 }
@@ -193,9 +193,9 @@ export function debris(
   pose: Pose,
   at: Point,
   random: Random,
-  style: { readonly radius: readonly [number, number]; readonly colours: readonly Colour[] },
+  style: { readonly radius: readonly [number, number]; readonly colors: readonly Color[] },
 ): void {
-  const colour = pick(random, style.colours);
+  const color = pick(random, style.colors);
   const largest = sizeBetween(random, ...style.radius);
   const lumps = 1 + random.integer(4);
   for (let lump = 0; lump < lumps; lump++) {
@@ -216,7 +216,7 @@ export function debris(
       const cover = clamp(0.5 - distance / surface.pixel, 0, 1);
       if (cover === 0) return;
       const grain = fractalNoise((du / radius) * 4, (dv / radius) * 4, seed, 3);
-      surface.blend(index, cover, colour, 1 + 0.35 * grain, 0);
+      surface.blend(index, cover, color, 1 + 0.35 * grain, 0);
       surface.lit[index] = mix(surface.lit[index]!, 1, cover);
       const depth = clamp(-distance / radius, 0, 1);
       surface.height[index]! += radius * (0.7 * Math.sqrt(depth) + 0.12 * grain) * cover;

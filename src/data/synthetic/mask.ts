@@ -5,7 +5,7 @@ const SPECK = 1 / 8192;
 
 /**
  * Where two noise-free pictures of one scene (HWC RGB, size x size, 8-bit steps) differ visibly in rows `from`..`to`
- * (exclusive): 255 there, else 0. A region counts when it is connected (8 neighbours), reaches the visible step somewhere
+ * (exclusive): 255 there, else 0. A region counts when it is connected (8 neighbors), reaches the visible step somewhere
  * and is no speck; pinholes are filled. Undefined when nothing counts.
  */
 export function differenceMask(
@@ -38,8 +38,8 @@ export function differenceMask(
   return mask;
 }
 
-/** Connected regions of the pixels of one value, with 4 or 8 neighbours. */
-function regions(plane: Float32Array | Uint8Array, value: number, size: number, neighbours: 4 | 8): Int32Array[] {
+/** Connected regions of the pixels of one value, with 4 or 8 neighbors. */
+function regions(plane: Float32Array | Uint8Array, value: number, size: number, neighbors: 4 | 8): Int32Array[] {
   const found: Int32Array[] = [];
   const seen = new Uint8Array(plane.length);
   const queue = new Int32Array(plane.length);
@@ -53,7 +53,7 @@ function regions(plane: Float32Array | Uint8Array, value: number, size: number, 
       const x = pixel % size;
       for (let dy = -1; dy <= 1; dy++) {
         for (let dx = -1; dx <= 1; dx++) {
-          if (neighbours === 4 && dx !== 0 && dy !== 0) continue;
+          if (neighbors === 4 && dx !== 0 && dy !== 0) continue;
           const other = pixel + dy * size + dx;
           if (x + dx < 0 || x + dx >= size || other < 0 || other >= plane.length) continue;
           if (plane[other] !== value || seen[other] === 1) continue;

@@ -1,6 +1,6 @@
 /** Lattice noise over the plane, a pure function of position and seed. */
 
-// Odd constants with well spread bits; a lattice point's key is linear in them, so neighbours cost one addition.
+// Odd constants with well spread bits; a lattice point's key is linear in them, so neighbors cost one addition.
 const STEP_X = 0x27d4eb2d;
 const STEP_Y = 0x165667b1;
 const STEP_SEED = 0x9e3779b1;

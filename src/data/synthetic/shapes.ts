@@ -8,7 +8,7 @@ export function boxDistance(x: number, y: number, halfWidth: number, halfHeight:
   return length(Math.max(qx, 0), Math.max(qy, 0)) + Math.min(Math.max(qx, qy), 0) - radius;
 }
 
-/** Regular hexagon with a flat side to the right; `apothem` is the distance from the centre to a side. */
+/** Regular hexagon with a flat side to the right; `apothem` is the distance from the center to a side. */
 export function hexagonDistance(x: number, y: number, apothem: number): number {
   const ax = Math.abs(x);
   return Math.max(ax, 0.5 * ax + 0.8660254037844386 * Math.abs(y)) - apothem;

@@ -2,7 +2,7 @@ import type { Random } from '../../math/random.ts';
 import { clamp, length, mix } from './arithmetic.ts';
 
 /** Linear reflectance, each component 0..1. */
-export type Colour = readonly [red: number, green: number, blue: number];
+export type Color = readonly [red: number, green: number, blue: number];
 
 /** Where a part lies in the picture: part coordinates are turned, scaled and shifted into scene coordinates. */
 export interface Pose {
@@ -13,7 +13,7 @@ export interface Pose {
   readonly scale: number;
 }
 
-/** A pose near the centre: at most `shift` away in scene units, `turn` in turns (small) and `stretch` off in scale. */
+/** A pose near the center: at most `shift` away in scene units, `turn` in turns (small) and `stretch` off in scale. */
 export function randomPose(random: Random, shift: number, turn: number, stretch: number): Pose {
   const x = mix(-shift, shift, random.uniform());
   const y = mix(-shift, shift, random.uniform());
@@ -87,14 +87,14 @@ export class Surface {
     return [first, last];
   }
 
-  /** Visits every pixel with its centre in part coordinates. */
+  /** Visits every pixel with its center in part coordinates. */
   forEach(pose: Pose, visit: (index: number, u: number, v: number) => void): void {
     this.#visit(pose, 0, this.size, 0, this.size, 0, 0, visit);
   }
 
   /**
    * Visits the pixels of a square that holds the disc around (u, v), part coordinates; positions are given relative to its
-   * centre.
+   * center.
    */
   forEachNear(
     pose: Pose,
@@ -120,20 +120,20 @@ export class Surface {
   }
 
   /** Blends a material over a pixel. */
-  blend(index: number, alpha: number, colour: Colour, brightness: number, metal: number): void {
+  blend(index: number, alpha: number, color: Color, brightness: number, metal: number): void {
     const keep = 1 - alpha;
     const gain = alpha * brightness;
-    this.red[index] = this.red[index]! * keep + colour[0] * gain;
-    this.green[index] = this.green[index]! * keep + colour[1] * gain;
-    this.blue[index] = this.blue[index]! * keep + colour[2] * gain;
+    this.red[index] = this.red[index]! * keep + color[0] * gain;
+    this.green[index] = this.green[index]! * keep + color[1] * gain;
+    this.blue[index] = this.blue[index]! * keep + color[2] * gain;
     this.metal[index] = this.metal[index]! * keep + metal * alpha;
   }
 
   /** Multiplies the reflectance of a pixel, as a thin film or a dye does. */
-  tint(index: number, alpha: number, colour: Colour): void {
-    this.red[index]! *= 1 + alpha * (colour[0] - 1);
-    this.green[index]! *= 1 + alpha * (colour[1] - 1);
-    this.blue[index]! *= 1 + alpha * (colour[2] - 1);
+  tint(index: number, alpha: number, color: Color): void {
+    this.red[index]! *= 1 + alpha * (color[0] - 1);
+    this.green[index]! *= 1 + alpha * (color[1] - 1);
+    this.blue[index]! *= 1 + alpha * (color[2] - 1);
   }
 
   #visit(

@@ -25,11 +25,11 @@ export const ELEMENTS: Readonly<Record<string, Formula>> = {
   },
   'resize_bilinear.wgsl': (dispatched) => perElement(dispatched, { loads: 4 * size(dispatched.node.type) }, 50),
   'image_to_tensor.wgsl'(dispatched) {
-    // What a colour change reads depends on its kind.
+    // What a color change reads depends on its kind.
     if (dispatched.get('ADJUST')) return undefined;
     return perElement(dispatched, { loads: dispatched.get('size'), stores: 3 * dispatched.get('size') }, DIVISION + 40);
   },
-  'standardise.wgsl': (dispatched) =>
+  'standardize.wgsl': (dispatched) =>
     perElement(dispatched, { loads: 3 * size(dispatched.node.type) }, 2 * DIVISION + ADDRESS),
   'map_combine.wgsl'(dispatched) {
     const pixels = dispatched.get('size');
@@ -93,7 +93,7 @@ export const ELEMENTS: Readonly<Record<string, Formula>> = {
   },
   'channel_distance_shared.wgsl'({ node, workgroups, get }) {
     const [SLOTS, invocations, SETS, STACKED] = [get('SLOTS'), get('WORKGROUP'), get('SETS'), get('STACKED')];
-    const standardised = get('STANDARDISED0') + get('STANDARDISED1');
+    const standardized = get('STANDARDIZED0') + get('STANDARDIZED1');
     const tensors = SETS + get('TARGET0') + get('TARGET1');
     // The last workgroup computes whole pixels, too.
     const pixels = (workgroups * invocations) / SLOTS;
@@ -104,7 +104,7 @@ export const ELEMENTS: Readonly<Record<string, Formula>> = {
     const ends = STACKED * (SETS === 2 ? 6 : 7) * written;
     return {
       invocations,
-      loads: values * (tensors + 2 * standardised) + ends,
+      loads: values * (tensors + 2 * standardized) + ends,
       stores,
       workgroupReads: SETS * SLOTS * written,
       workgroupWrites: SETS * workgroups * invocations,
@@ -112,7 +112,7 @@ export const ELEMENTS: Readonly<Record<string, Formula>> = {
       otherInstructions:
         workgroups * invocations * (SETUP + DIVISION + 20 * STACKED) +
         2 * SETS * SLOTS * written +
-        values * (2 * SETS + 2 * tensors + standardised * (4 + DIVISION)),
+        values * (2 * SETS + 2 * tensors + standardized * (4 + DIVISION)),
       steps: Math.ceil(get('channels') / SLOTS / IN_FLIGHT),
       workgroupMemory: 4 * invocations,
     };

@@ -126,7 +126,7 @@ export const WINOGRAD: Readonly<Record<string, Formula>> = {
       invocations: get('WORKGROUP'),
       loads: points,
       stores: points,
-      // Neighbours in a row share a core's cache, rows do not.
+      // Neighbors in a row share a core's cache, rows do not.
       cacheBytes: 4 * (A * M * tiles + points),
       otherInstructions:
         workgroups * get('WORKGROUP') * (SETUP + 2 * DIVISION + 4 * A) +
@@ -142,7 +142,7 @@ export const WINOGRAD: Readonly<Record<string, Formula>> = {
     const tiles = Math.ceil(get('channels') / together) * get('rows') * get('tilesX');
     const points = A * A * tiles;
     const loads = together * (UP ? ROWS * COLUMNS : 4 * A * A) * tiles;
-    // Source columns that a tile adds to those of its neighbour, which are in the core's cache.
+    // Source columns that a tile adds to those of its neighbor, which are in the core's cache.
     const fresh = (M * get('INX')) / get('OUTX');
     const [rows, taps] = UP ? [ROWS, 3] : [2 * A, 2];
     return {

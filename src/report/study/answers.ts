@@ -1,4 +1,4 @@
-import { type Arm, armName, CONTROLS, isQuantised, type Treatment } from '../../study/arms.ts';
+import { type Arm, armName, CONTROLS, isQuantized, type Treatment } from '../../study/arms.ts';
 import type { CellResult } from '../../study/cells.ts';
 import {
   type Comparison,
@@ -8,7 +8,7 @@ import {
   distinct,
   equalPlans,
   FEW_SETS,
-  summariseArms,
+  summarizeArms,
   treatmentsIn,
 } from '../../study/comparisons.ts';
 
@@ -112,7 +112,7 @@ function trainedOn(arm: Arm): string {
 const FLOAT = trainedOn('float');
 
 function recalibrationAnswer(results: readonly CellResult[]): string | undefined {
-  const plans = treatmentsIn(results).filter(({ arm, recalibrated }) => recalibrated && isQuantised(arm));
+  const plans = treatmentsIn(results).filter(({ arm, recalibrated }) => recalibrated && isQuantized(arm));
   const pairs = plans.flatMap(({ arm }) => {
     const [gain, float] = [compareArms(results, trainedOn(arm), arm), compareArms(results, trainedOn(arm), FLOAT)];
     return gain && float ? [{ gain, float }] : [];
@@ -128,7 +128,7 @@ function recalibrationAnswer(results: readonly CellResult[]): string | undefined
 
 function budgetAnswer(results: readonly CellResult[]): string | undefined {
   const comparison = compareArms(results, trainedOn('budget'), FLOAT);
-  const summary = summariseArms(results).find(({ arm }) => arm === trainedOn('budget'));
+  const summary = summarizeArms(results).find(({ arm }) => arm === trainedOn('budget'));
   if (!comparison || summary?.smaller === undefined || summary.averageBits === undefined) return undefined;
   return `**What does a budget of ${summary.averageBits.toFixed(1)} bits cost?** At 1/${summary.smaller.toFixed(2)} of the bytes of float weights, recalibrated, against float with the same extra iterations: ${points(comparison)} of image AUROC.${setsSentence([comparison])}`;
 }
@@ -148,7 +148,7 @@ function biasAnswer(results: readonly CellResult[]): string | undefined {
     return change ? [{ treatment, change }] : [];
   });
   const changes = compared.map(({ change }) => change);
-  const last = compared.findLast(({ treatment }) => isQuantised(treatment.arm));
+  const last = compared.findLast(({ treatment }) => isQuantized(treatment.arm));
   if (!last) return undefined;
   const { before, after, fallen, pairs } = last.change;
   const fall = 1 - after / before;

@@ -1,12 +1,12 @@
 import { armName } from '../../study/arms.ts';
 import type { CellResult } from '../../study/cells.ts';
-import { summariseArms } from '../../study/comparisons.ts';
+import { summarizeArms } from '../../study/comparisons.ts';
 import { type ParetoPoint, paretoChart } from '../pareto.ts';
 import { CHART_FILES } from './chartFiles.ts';
 
 /** Pareto plots of a study's arms: AUROC and AU-PRO against bytes and against measured latency, as a share of the float detector's in the same run. @returns SVG by file name */
 export function studyCharts(results: readonly CellResult[]): Map<string, string> {
-  const arms = summariseArms(results);
+  const arms = summarizeArms(results);
   const charts = new Map<string, string>();
   for (const { y, x, file } of CHART_FILES) {
     const points = arms.flatMap((arm): ParetoPoint[] => {

@@ -1,4 +1,4 @@
-import { armName, isQuantised } from '../../study/arms.ts';
+import { armName, isQuantized } from '../../study/arms.ts';
 import { type CellResult, cellId } from '../../study/cells.ts';
 import {
   type ArmSummary,
@@ -9,7 +9,7 @@ import {
   FEW_SETS,
   type Interval,
   meanOfSets,
-  summariseArms,
+  summarizeArms,
   verdict,
 } from '../../study/comparisons.ts';
 import { AVERAGE_BITS, type StudySettings } from '../../study/settings.ts';
@@ -70,11 +70,11 @@ export function studyMarkdown(cells: readonly CellResult[], { settings, charts =
       .map((answer) => `* ${answer}`)
       .join('\n'),
     '## Means by arm',
-    summaryTable(summariseArms(results)),
+    summaryTable(summarizeArms(results)),
     ...(collections.length > 1
       ? collections.flatMap((layout) => [
           `### ${markdown(layout)}`,
-          summaryTable(summariseArms(results.filter((result) => result.layout === layout))),
+          summaryTable(summarizeArms(results.filter((result) => result.layout === layout))),
         ])
       : []),
     ...(charts.length > 0
@@ -244,12 +244,12 @@ function agreementSection(results: readonly CellResult[]): string {
     auroc === undefined || simulatedAuroc === undefined ? [] : [100 * Math.abs(auroc - simulatedAuroc)],
   );
   if (gaps.length === 0) return 'No recalibrated cell is done.';
-  return `Image AUROC on integer kernels and simulated in float (fake-quantised), ${gaps.length} recalibrated cells: they differ by ${Math.max(...gaps).toFixed(3)} points at most.`;
+  return `Image AUROC on integer kernels and simulated in float (fake-quantized), ${gaps.length} recalibrated cells: they differ by ${Math.max(...gaps).toFixed(3)} points at most.`;
 }
 
 /** Bits per layer, and which arms have the same. */
 function plansTable(results: readonly CellResult[]): string {
-  const plans = results.filter(({ arm, recalibrated }) => isQuantised(arm) && !recalibrated);
+  const plans = results.filter(({ arm, recalibrated }) => isQuantized(arm) && !recalibrated);
   const list = (bits: Readonly<Record<string, number>>, network: string) =>
     Object.entries(bits)
       .filter(([name]) => name.startsWith(`${network}.`))

@@ -1,10 +1,10 @@
 import type { Random } from '../../../math/random.ts';
 import { bell, clamp, length, mix, smoothstep } from '../arithmetic.ts';
-import { between, debris, discolour, fibre, type Point, pick, stain } from '../marks.ts';
+import { between, debris, discolor, fibre, type Point, pick, stain } from '../marks.ts';
 import { fractalNoise, gradientNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';
 import type { Part } from '../part.ts';
 import { boxDistance, segmentDistance } from '../shapes.ts';
-import { type Colour, type Pose, randomPose, type Surface } from '../surface.ts';
+import { type Color, type Pose, randomPose, type Surface } from '../surface.ts';
 
 /** A butter biscuit with a scalloped edge, a pressed frame and docking holes, on a blue conveyor belt. */
 export interface BiscuitLayout {
@@ -38,10 +38,10 @@ const HALF_WIDTH = 0.76;
 const HALF_HEIGHT = 0.66;
 const SCALLOP = 0.026;
 const HOLE_RADIUS = 0.026;
-const BELT: Colour = [0.035, 0.11, 0.25];
-const DOUGH: Colour = [0.74, 0.47, 0.2];
-const CRUST: Colour = [0.42, 0.18, 0.05];
-const CRUMB: Colour = [0.84, 0.62, 0.34];
+const BELT: Color = [0.035, 0.11, 0.25];
+const DOUGH: Color = [0.74, 0.47, 0.2];
+const CRUST: Color = [0.42, 0.18, 0.05];
+const CRUMB: Color = [0.84, 0.62, 0.34];
 const COLUMNS = [-0.45, -0.15, 0.15, 0.45];
 const ROWS = [-0.36, -0.12, 0.12, 0.36];
 
@@ -138,11 +138,11 @@ function paintHole(surface: Surface, layout: BiscuitLayout, [u, v]: Point): void
 
 function paintCrack(surface: Surface, layout: BiscuitLayout, crack: Crack): void {
   const { from, to, width, seed } = crack;
-  const centre: Point = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
+  const center: Point = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
   const radius = length(to[0] - from[0], to[1] - from[1]) / 2 + 0.12;
-  surface.forEachNear(layout.pose, centre[0], centre[1], radius, (index, du, dv) => {
-    const u = du + centre[0];
-    const v = dv + centre[1];
+  surface.forEachNear(layout.pose, center[0], center[1], radius, (index, du, dv) => {
+    const u = du + center[0];
+    const v = dv + center[1];
     if (outline(u, v, layout.bites) > 0) return;
     // Bending the plane bends the line: jagged on a small scale, wandering on a large one.
     const bu = u + 0.07 * fractalNoise(u * 4, v * 4, seed, 5);
@@ -206,9 +206,9 @@ export const biscuit: Part<BiscuitLayout> = {
     },
     burnt: {
       mark(surface, layout, random) {
-        discolour(surface, layout.pose, onTop(random), random, {
+        discolor(surface, layout.pose, onTop(random), random, {
           radius: [0.14, 0.38],
-          colours: [
+          colors: [
             [0.3, 0.2, 0.16],
             [0.56, 0.44, 0.36],
           ],
@@ -219,7 +219,7 @@ export const biscuit: Part<BiscuitLayout> = {
       mark(surface, layout, random) {
         stain(surface, layout.pose, onTop(random), random, {
           radius: [0.08, 0.2],
-          colour: [0.5, 0.4, 0.28],
+          color: [0.5, 0.4, 0.28],
           matte: 0,
         });
       },
@@ -228,7 +228,7 @@ export const biscuit: Part<BiscuitLayout> = {
       mark(surface, layout, random) {
         debris(surface, layout.pose, onTop(random), random, {
           radius: [0.026, 0.075],
-          colours: [
+          colors: [
             [0.05, 0.1, 0.3],
             [0.1, 0.1, 0.1],
             [0.7, 0.7, 0.68],
@@ -241,7 +241,7 @@ export const biscuit: Part<BiscuitLayout> = {
       mark(surface, layout, random) {
         fibre(surface, layout.pose, onTop(random), random, {
           length: [0.35, 0.9],
-          colours: [
+          colors: [
             [0.03, 0.02, 0.02],
             [0.12, 0.06, 0.03],
           ],
@@ -251,7 +251,7 @@ export const biscuit: Part<BiscuitLayout> = {
     missing_holes: {
       reshape(layout, random) {
         const missing = pick(random, layout.holes);
-        // One pin missing, or a bent pair: its right neighbour too.
+        // One pin missing, or a bent pair: its right neighbor too.
         const pair = random.uniform() < 0.4;
         const gone = ([u, v]: Point) => v === missing[1] && (u === missing[0] || (pair && u - missing[0] === 0.3));
         return { ...layout, holes: layout.holes.filter((hole) => !gone(hole)) };

@@ -1,10 +1,10 @@
 import type { Random } from '../../../math/random.ts';
 import { clamp, cosTurns, length, mix, sinTurns, smoothstep } from '../arithmetic.ts';
-import { between, debris, dent, discolour, fibre, type Point, pick, scratch, stain } from '../marks.ts';
+import { between, debris, dent, discolor, fibre, type Point, pick, scratch, stain } from '../marks.ts';
 import { fractalNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';
 import type { Part } from '../part.ts';
 import { boxDistance, hexagonDistance } from '../shapes.ts';
-import { type Colour, type Pose, randomPose, type Surface } from '../surface.ts';
+import { type Color, type Pose, randomPose, type Surface } from '../surface.ts';
 
 /** A milled aluminium plate on a rubber mat: bore, four corner holes, two of them with screws, and an etched code. */
 export interface BracketLayout {
@@ -49,10 +49,10 @@ const CORNERS: readonly Point[] = [
   [0.61, 0.41],
   [-0.61, 0.41],
 ];
-const MAT: Colour = [0.034, 0.037, 0.042];
-const ALUMINIUM: Colour = [0.5, 0.51, 0.53];
-const BLACK_OXIDE: Colour = [0.075, 0.073, 0.08];
-const WASHER: Colour = [0.62, 0.58, 0.5];
+const MAT: Color = [0.034, 0.037, 0.042];
+const ALUMINIUM: Color = [0.5, 0.51, 0.53];
+const BLACK_OXIDE: Color = [0.075, 0.073, 0.08];
+const WASHER: Color = [0.62, 0.58, 0.5];
 
 function notchedOutline(u: number, v: number, notches: readonly Notch[]): number {
   let distance = boxDistance(u, v, HALF_WIDTH, HALF_HEIGHT, CORNER);
@@ -218,7 +218,7 @@ export const bracket: Part<BracketLayout> = {
         scratch(surface, layout.pose, at, random, {
           length: [0.25, 1],
           depth: 0.005,
-          colour: bright ? [0.98, 0.98, 1] : [0.14, 0.14, 0.14],
+          color: bright ? [0.98, 0.98, 1] : [0.14, 0.14, 0.14],
         });
       },
     },
@@ -231,16 +231,16 @@ export const bracket: Part<BracketLayout> = {
       mark(surface, layout, random) {
         stain(surface, layout.pose, onFace(random), random, {
           radius: [0.07, 0.2],
-          colour: [0.42, 0.33, 0.2],
+          color: [0.42, 0.33, 0.2],
           matte: 0.15,
         });
       },
     },
     heat_tint: {
       mark(surface, layout, random) {
-        discolour(surface, layout.pose, onFace(random), random, {
+        discolor(surface, layout.pose, onFace(random), random, {
           radius: [0.14, 0.32],
-          colours: [
+          colors: [
             [0.62, 0.66, 1],
             [1, 0.8, 0.5],
           ],
@@ -251,7 +251,7 @@ export const bracket: Part<BracketLayout> = {
       mark(surface, layout, random) {
         debris(surface, layout.pose, onFace(random), random, {
           radius: [0.028, 0.07],
-          colours: [
+          colors: [
             [0.07, 0.06, 0.06],
             [0.3, 0.17, 0.08],
           ],
@@ -262,7 +262,7 @@ export const bracket: Part<BracketLayout> = {
       mark(surface, layout, random) {
         fibre(surface, layout.pose, onFace(random), random, {
           length: [0.3, 0.8],
-          colours: [
+          colors: [
             [0.05, 0.06, 0.1],
             [0.35, 0.06, 0.05],
             [0.06, 0.12, 0.36],
@@ -281,7 +281,7 @@ export const bracket: Part<BracketLayout> = {
         const screws = [...layout.screws];
         const which = random.integer(screws.length);
         const screw = screws[which]!;
-        // Either in one of the holes that must stay free, or seated off centre.
+        // Either in one of the holes that must stay free, or seated off center.
         if (random.uniform() < 0.5) screws[which] = { ...screw, at: pick(random, [CORNERS[1]!, CORNERS[3]!]) };
         else {
           const turn = random.uniform();

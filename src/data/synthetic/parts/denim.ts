@@ -1,9 +1,9 @@
 import type { Random } from '../../../math/random.ts';
 import { clamp, length, mix, smoothstep } from '../arithmetic.ts';
-import { between, discolour, fibre, type Point, stain } from '../marks.ts';
+import { between, discolor, fibre, type Point, stain } from '../marks.ts';
 import { fractalNoise, hashUnit, tabulate, valueNoise } from '../noise.ts';
 import type { Part } from '../part.ts';
-import { type Colour, type Pose, randomPose, type Surface } from '../surface.ts';
+import { type Color, type Pose, randomPose, type Surface } from '../surface.ts';
 
 /** A 3/1 twill that fills the picture: every indigo warp yarn passes over three ecru weft yarns and under the fourth. */
 export interface DenimLayout {
@@ -31,9 +31,9 @@ interface Misweave {
 }
 
 const PITCH = 0.058;
-const INDIGO: Colour = [0.052, 0.085, 0.2];
-const ECRU: Colour = [0.5, 0.47, 0.41];
-const GAP: Colour = [0.012, 0.015, 0.028];
+const INDIGO: Color = [0.052, 0.085, 0.2];
+const ECRU: Color = [0.5, 0.47, 0.41];
+const GAP: Color = [0.012, 0.015, 0.028];
 
 function paintCloth(surface: Surface, layout: DenimLayout): void {
   const { pose, seed, fade, brokenEnds, misweaves } = layout;
@@ -163,9 +163,9 @@ export const denim: Part<DenimLayout> = {
     },
     bleach: {
       mark(surface, layout, random) {
-        discolour(surface, layout.pose, anywhere(random), random, {
+        discolor(surface, layout.pose, anywhere(random), random, {
           radius: [0.12, 0.36],
-          colours: [
+          colors: [
             [2.6, 2.1, 1.55],
             [1.7, 1.5, 1.25],
           ],
@@ -176,7 +176,7 @@ export const denim: Part<DenimLayout> = {
       mark(surface, layout, random) {
         stain(surface, layout.pose, anywhere(random), random, {
           radius: [0.09, 0.24],
-          colour: [0.55, 0.34, 0.2],
+          color: [0.55, 0.34, 0.2],
           matte: 0,
         });
       },
@@ -205,7 +205,7 @@ export const denim: Part<DenimLayout> = {
       mark(surface, layout, random) {
         fibre(surface, layout.pose, anywhere(random), random, {
           length: [0.35, 0.9],
-          colours: [
+          colors: [
             [0.6, 0.08, 0.06],
             [0.75, 0.72, 0.66],
             [0.6, 0.42, 0.08],

@@ -18,7 +18,7 @@ import {
 } from './formula.ts';
 
 /** Convolutions of codes, and how activations are stored. */
-export const QUANTISED: Readonly<Record<string, Formula>> = {
+export const QUANTIZED: Readonly<Record<string, Formula>> = {
   'qconv2d_tile.wgsl'({ node, workgroups, get }) {
     const [BK, U8, PARTS, GROUPS, BITS] = [get('BK'), get('U8'), get('PARTS'), get('GROUPS'), get('BITS')];
     const taps = get('kernelHeight') * get('kernelWidth');

@@ -1,4 +1,4 @@
-import shader from '../../shaders/standardise.wgsl';
+import shader from '../../shaders/standardize.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 
@@ -8,16 +8,16 @@ import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
  * @param mean [C]
  * @param std [C], not zero
  */
-export function standardise(x: Node, mean: Node, std: Node, label?: string): Node {
-  return makeNode(standardiseOp, [x, mean, std], {}, label);
+export function standardize(x: Node, mean: Node, std: Node, label?: string): Node {
+  return makeNode(standardizeOp, [x, mean, std], {}, label);
 }
 
-export const standardiseOp: Op<Record<string, never>> = {
-  name: 'standardise',
+export const standardizeOp: Op<Record<string, never>> = {
+  name: 'standardize',
   infer(inputs) {
     const [x, mean, std] = inputs;
     const ok = x!.shape.length === 4 && size(mean!) === x!.shape[1] && size(std!) === x!.shape[1];
-    expectShapes('standardise', ok, inputs, 'x [N, C, H, W], mean [C], std [C]');
+    expectShapes('standardize', ok, inputs, 'x [N, C, H, W], mean [C], std [C]');
     return x!;
   },
   reference(inputs, node) {
@@ -34,7 +34,7 @@ export const standardiseOp: Op<Record<string, never>> = {
       kernel(node, caps) {
         const [, c, h, w] = nchw(node.type);
         return {
-          shader: { name: 'standardise.wgsl', source: shader },
+          shader: { name: 'standardize.wgsl', source: shader },
           defines: { WORKGROUP },
           params: { size: u32(size(node.type)), plane: u32(h * w), channels: u32(c) },
           grid: foldedGrid(size(node.type), caps),

@@ -3,8 +3,8 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
-import { type BitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
-import { quantiseNetworks } from '../src/quantization/layers.ts';
+import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { rangesOf } from './agreement.ts';
 import { engine } from './gpu.ts';
 import { compareWithOnnx } from './onnxAgreement.ts';
@@ -32,7 +32,7 @@ function mixedPlan(): BitPlan {
     'autoencoder.enc2': { activations: 32 },
     'autoencoder.dec8': { weights: 16 },
   };
-  const layers = [...quantisableLayers(networks).keys()].map((name, i) => {
+  const layers = [...quantizableLayers(networks).keys()].map((name, i) => {
     const weights = WEIGHT_BITS[i % WEIGHT_BITS.length]!;
     return [name, { ...plan.layers[name]!, weights, ...change[name] }] as const;
   });
@@ -45,8 +45,8 @@ for (const [name, plan] of [
   ['a mixed plan', mixedPlan()],
 ] as const) {
   test(`onnxruntime runs ${name} as QDQ and agrees`, async () => {
-    const quantised = { ...state, ...quantiseNetworks(networks, plan, ranges) };
-    const { layers, correlation } = await compareWithOnnx(gpu, quantised, [planar(3)]);
+    const quantized = { ...state, ...quantizeNetworks(networks, plan, ranges) };
+    const { layers, correlation } = await compareWithOnnx(gpu, quantized, [planar(3)]);
     expect(layers.size).toBeGreaterThanOrEqual(15);
     for (const [layer, { different, worst, positions }] of layers) {
       expect(worst, layer).toBeLessThanOrEqual(1);
@@ -59,7 +59,7 @@ for (const [name, plan] of [
 
 test('4-bit activations are refused', () => {
   const plan = uniformPlan(networks, { weights: 8, activations: 4 });
-  expect(() => exportDetector({ ...state, ...quantiseNetworks(networks, plan, ranges) })).toThrow(
-    'activations of 4 bits exist fake-quantised only',
+  expect(() => exportDetector({ ...state, ...quantizeNetworks(networks, plan, ranges) })).toThrow(
+    'activations of 4 bits exist fake-quantized only',
   );
 });

@@ -1,6 +1,6 @@
 import { makeNode } from '../engine/graph.ts';
 import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
-import { fakeQuantiseGradOp, fakeQuantiseOp, fakeQuantiseScaleGradOp } from '../kernels/fakeQuantise.ts';
+import { fakeQuantizeGradOp, fakeQuantizeOp, fakeQuantizeScaleGradOp } from '../kernels/fakeQuantize.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
 import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
 import { layerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
@@ -102,7 +102,7 @@ const stores: readonly { name: string; stored: 'u8' | 'f16'; affine?: Affine; va
   { name: 'f16 of any values', stored: 'f16', values: anyValues, units: 1 },
 ];
 
-/** Scales that are no powers of two. Sums in another order may round to the neighbouring code. */
+/** Scales that are no powers of two. Sums in another order may round to the neighboring code. */
 const inexact = [
   qconv(8, [1, 12, 9, 11], [6, 3, 3], {
     ...{ output: 'u8', padding: 1, relu: true, pool: true },
@@ -128,7 +128,7 @@ const tiles = [
   qconv(4, [1, 34, 21, 18], [37, 4, 4], { relu: true, pool: true, output: 'f16' }),
 ];
 
-export const quantisedTable: readonly Case[] = [
+export const quantizedTable: readonly Case[] = [
   ...convolutions,
   ...inexact,
   ...blocks,
@@ -176,17 +176,17 @@ export const quantisedTable: readonly Case[] = [
       return poolWords(storeActivations(a!, 'u8', inRange), inRange, range(0.0123, 101));
     },
   },
-  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleGradOp].map(
+  ...[fakeQuantizeOp, fakeQuantizeGradOp, fakeQuantizeScaleGradOp].map(
     (op): Case => ({
       name: op.name,
-      inputs: [{ shape: [6, 3, 5, 7] }, { shape: [3] }, ...(op === fakeQuantiseOp ? [] : [{ shape: [6, 3, 5, 7] }])],
+      inputs: [{ shape: [6, 3, 5, 7] }, { shape: [3] }, ...(op === fakeQuantizeOp ? [] : [{ shape: [6, 3, 5, 7] }])],
       build: (inputs) => makeNode(op, inputs, { least: -2, most: 1, offset: 0.5 }),
     }),
   ),
-  ...[fakeQuantiseOp, fakeQuantiseGradOp, fakeQuantiseScaleGradOp].map(
+  ...[fakeQuantizeOp, fakeQuantizeGradOp, fakeQuantizeScaleGradOp].map(
     (op): Case => ({
       name: `${op.name} of a long row`,
-      inputs: [{ shape: [2, 37, 41] }, { shape: [1] }, ...(op === fakeQuantiseOp ? [] : [{ shape: [2, 37, 41] }])],
+      inputs: [{ shape: [2, 37, 41] }, { shape: [1] }, ...(op === fakeQuantizeOp ? [] : [{ shape: [2, 37, 41] }])],
       build: (inputs) => makeNode(op, inputs, { least: -2, most: 2, offset: 0 }),
     }),
   ),

@@ -13,20 +13,20 @@ function chains({ teacher, student, autoencoder }: Networks): (readonly ConvPara
 }
 
 /** Names of the layers whose input can be scaled per channel: all but the first ones, which read the image. */
-export function equalisableLayers(networks: Networks): string[] {
+export function equalizableLayers(networks: Networks): string[] {
   return chains(networks).flatMap((chain) => chain.slice(1).map(({ weight }) => weight.name.replace(/\.weight$/, '')));
 }
 
 /**
- * Networks of equal function whose channels have more equal ranges, so that one 8-bit quantiser suits all channels of a
- * layer's input (cross-layer equalisation, Nagel et al. 2019; SmoothQuant, Xiao et al. 2023). Channel c of a layer is divided
+ * Networks of equal function whose channels have more equal ranges, so that one 8-bit quantizer suits all channels of a
+ * layer's input (cross-layer equalization, Nagel et al. 2019; SmoothQuant, Xiao et al. 2023). Channel c of a layer is divided
  * by s_c, the weights that read it are multiplied: s_c = a^m / w^(1 - m) of its largest activation a and the largest weight w
  * that reads it, m = 3/4: 8-bit activations gain more from it than 8-bit weights lose. Factors are powers of two, so that
  * results in float stay the same bit for bit as long as nothing underflows.
  * @param maxima largest magnitude of each channel of a layer's input [CI], by the layer's name
  * @returns a copy
  */
-export function equaliseNetworks(networks: Networks, maxima: ReadonlyMap<string, Float32Array>): Networks {
+export function equalizeNetworks(networks: Networks, maxima: ReadonlyMap<string, Float32Array>): Networks {
   const copy = copyNetworks(networks);
   for (const chain of chains(copy)) {
     for (let i = 1; i < chain.length; i++) {

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
-import { equalisableLayers, equaliseNetworks } from '../src/quantization/equalise.ts';
-import { equalise } from '../src/quantization/prepare.ts';
+import { equalizableLayers, equalizeNetworks } from '../src/quantization/equalize.ts';
+import { equalize } from '../src/quantization/prepare.ts';
 import { engine } from './gpu.ts';
 import { untrainedDetector } from './untrained.ts';
 
@@ -12,8 +12,8 @@ const state = await untrainedDetector();
 const detector = new Detector(gpu, state);
 const train: ImageSource = { count: 3, image: async (i) => renderSpecimen('bracket', undefined, i, 128).image };
 
-test('equalised networks compute the same maps bit for bit', async () => {
-  const networks = await equalise({ engine: gpu, networks: state.networks, train });
+test('equalized networks compute the same maps bit for bit', async () => {
+  const networks = await equalize({ engine: gpu, networks: state.networks, train });
   const equal = new Detector(gpu, { ...state, networks });
   const weights = (of: Detector) => of.state.networks.parameters.map(({ data }) => data);
   expect(weights(equal)).not.toEqual(weights(detector));
@@ -26,12 +26,12 @@ test('equalised networks compute the same maps bit for bit', async () => {
 
 test('channels of very different size come closer; unknown and dead ones are left alone', () => {
   const { networks } = state;
-  const names = equalisableLayers(networks);
+  const names = equalizableLayers(networks);
   expect(names).toHaveLength(3 + 3 + 13);
   expect(names).not.toContain('teacher.conv1');
   const channels = 32;
   const largest = Float32Array.from({ length: channels }, (_, c) => (c === 5 ? 0 : 2 ** (c % 8)));
-  const copy = equaliseNetworks(networks, new Map([['teacher.conv2', largest]]));
+  const copy = equalizeNetworks(networks, new Map([['teacher.conv2', largest]]));
   const [before, after] = [networks, copy].map(({ teacher }) => teacher.convolutions[0]!.bias.data);
   const scales = Array.from({ length: channels }, (_, c) => before![c]! / after![c]!);
   for (const scale of scales) expect(Number.isInteger(Math.log2(scale))).toBe(true);
@@ -41,6 +41,6 @@ test('channels of very different size come closer; unknown and dead ones are lef
   // The student's layers were not named.
   expect(copy.student.convolutions[0]!.weight.data).toEqual(networks.student.convolutions[0]!.weight.data);
 
-  const dead = equaliseNetworks(networks, new Map([['teacher.conv2', new Float32Array(channels)]]));
+  const dead = equalizeNetworks(networks, new Map([['teacher.conv2', new Float32Array(channels)]]));
   expect(dead.teacher.convolutions[0]!.weight.data).toEqual(networks.teacher.convolutions[0]!.weight.data);
 });

@@ -9,7 +9,7 @@
 // x, dy, y   [ROWS, length], one scale per row; y of scaleGrad [ROWS, gridX * WORKGROUP]
 // logScale   [ROWS]
 // grid       x: parts of a row, y and z: rows, folded
-// reference: src/kernels/fakeQuantise.ts
+// reference: src/kernels/fakeQuantize.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> logScale: array<f32>;
 #if GRADIENT

@@ -1,9 +1,9 @@
-// standardise: y = (x - mean[c]) / deviation[c]
+// standardize: y = (x - mean[c]) / deviation[c]
 //
 // x, y       [N, C, H, W]
 // mean, deviation  [C]
 // grid       one invocation per element, folded
-// reference: src/kernels/standardise.ts
+// reference: src/kernels/standardize.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> mean: array<f32>;
 @group(0) @binding(2) var<storage, read> deviation: array<f32>;

@@ -4,7 +4,7 @@ import { textDigest } from '../math/textDigest.ts';
 import type { ConvParameters } from './pdn.ts';
 
 /** Fills convolutions as PyTorch's `Conv2d` does: uniform within 1 / sqrt(fan_in), weights and biases alike. */
-export function initialise(convolutions: readonly ConvParameters[], seed: number): void {
+export function initialize(convolutions: readonly ConvParameters[], seed: number): void {
   for (const { weight, bias } of convolutions) {
     const [, inputs, kh, kw] = weight.type.shape as [number, number, number, number];
     const bound = 1 / Math.sqrt(inputs * kh * kw);

@@ -3,15 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { randomSource } from '../src/doctor/values.ts';
 import {
   codeRange,
-  dequantiseWeights,
+  dequantizeWeights,
   packCodes,
   packedBytes,
-  quantiseWeights,
+  quantizeWeights,
   unpackCodes,
   WEIGHT_BITS,
 } from '../src/formats/weightCodes.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { bitPlanText, layerBytes, parseBitPlan, quantisableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { bitPlanText, layerBytes, parseBitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 
 const networks = new Networks('xs', 128);
 
@@ -26,14 +26,14 @@ describe('weights', () => {
   const values = weights(shape, 1);
   const power = values.reduce((sum, value) => sum + value ** 2, 0);
   const relativeError = (bits: (typeof WEIGHT_BITS)[number], groupSize?: number) => {
-    const quantised = quantiseWeights(values, shape, { bits, ...(groupSize && { groupSize }) });
-    const back = dequantiseWeights(quantised);
+    const quantized = quantizeWeights(values, shape, { bits, ...(groupSize && { groupSize }) });
+    const back = dequantizeWeights(quantized);
     return back.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power;
   };
 
   for (const bits of WEIGHT_BITS) {
     test(`${bits} bits: codes in range, the best scale of the search, packed and back`, () => {
-      const { codes, scales } = quantiseWeights(values, shape, { bits });
+      const { codes, scales } = quantizeWeights(values, shape, { bits });
       const [least, most] = codeRange(bits);
       expect(scales).toHaveLength(6);
       expect(Math.min(...codes)).toBeGreaterThanOrEqual(least);
@@ -45,9 +45,9 @@ describe('weights', () => {
     });
   }
 
-  test('the error is that of a uniform quantiser of normal values (Max 1960), and falls with every bit', () => {
+  test('the error is that of a uniform quantizer of normal values (Max 1960), and falls with every bit', () => {
     const errors = WEIGHT_BITS.map((bits) => relativeError(bits));
-    // Mean squared errors of optimal uniform quantisers: 2 bits 0.119, 3 bits 0.037, 4 bits 0.0115, with an even number of
+    // Mean squared errors of optimal uniform quantizers: 2 bits 0.119, 3 bits 0.037, 4 bits 0.0115, with an even number of
     // levels around zero; few values per scale do a little better.
     expect(errors[0]).toBeLessThan(0.13);
     expect(errors[1]).toBeLessThan(0.05);
@@ -59,19 +59,19 @@ describe('weights', () => {
 
   test('groups of input channels lower the error', () => {
     expect(relativeError(3, 2)).toBeLessThan(relativeError(3));
-    expect(quantiseWeights(values, shape, { bits: 3, groupSize: 2 }).scales).toHaveLength(24);
+    expect(quantizeWeights(values, shape, { bits: 3, groupSize: 2 }).scales).toHaveLength(24);
   });
 
   test('2 bits are the four half steps', () => {
     const steps = Float32Array.of(-3, -1, 1, 3);
-    const quantised = quantiseWeights(steps, [1, 4, 1, 1], { bits: 2 });
-    expect([...quantised.codes]).toEqual([-2, -1, 0, 1]);
-    expect([...dequantiseWeights(quantised)]).toEqual([...steps]);
+    const quantized = quantizeWeights(steps, [1, 4, 1, 1], { bits: 2 });
+    expect([...quantized.codes]).toEqual([-2, -1, 0, 1]);
+    expect([...dequantizeWeights(quantized)]).toEqual([...steps]);
   });
 
   test('zeros stay zeros', () => {
     for (const bits of WEIGHT_BITS) {
-      const back = dequantiseWeights(quantiseWeights(new Float32Array(4), [1, 4, 1, 1], { bits }));
+      const back = dequantizeWeights(quantizeWeights(new Float32Array(4), [1, 4, 1, 1], { bits }));
       for (const value of back) expect(Math.abs(value)).toBeLessThan(1e-30);
     }
   });
@@ -82,9 +82,9 @@ describe('weights', () => {
   });
 
   test('what is refused', () => {
-    expect(() => quantiseWeights(values, shape, { bits: 9 as never })).toThrow('weights cannot have 9 bits');
-    expect(() => quantiseWeights(values, shape, { bits: 4, groupSize: 3 })).toThrow('groups of 3 do not divide 8');
-    expect(() => quantiseWeights(Float32Array.of(Number.NaN), [1, 1, 1, 1], { bits: 4 })).toThrow('not finite');
+    expect(() => quantizeWeights(values, shape, { bits: 9 as never })).toThrow('weights cannot have 9 bits');
+    expect(() => quantizeWeights(values, shape, { bits: 4, groupSize: 3 })).toThrow('groups of 3 do not divide 8');
+    expect(() => quantizeWeights(Float32Array.of(Number.NaN), [1, 1, 1, 1], { bits: 4 })).toThrow('not finite');
     expect(() => unpackCodes(new Uint8Array(8), 10, 3)).toThrow('10 codes of 3 bits take 4 bytes, not 8');
     expect(() => unpackCodes(Uint8Array.of(255, 0, 0, 0), 1, 8)).toThrow('code 128 does not exist in 8 bits');
     expect(() => unpackCodes(Uint8Array.of(0, 1, 0, 0), 1, 8)).toThrow('bits behind the last code');
@@ -99,7 +99,7 @@ describe('bit plans', () => {
     JSON.stringify({ ...plan, layers: { ...plan.layers, [layer]: value } });
 
   test('name every convolution and survive their own text', () => {
-    expect(Object.keys(plan.layers)).toEqual([...quantisableLayers(networks).keys()]);
+    expect(Object.keys(plan.layers)).toEqual([...quantizableLayers(networks).keys()]);
     expect(Object.keys(plan.layers)).toHaveLength(4 + 4 + 6 + 8);
     expect(parseBitPlan(bitPlanText(plan, networks), networks)).toEqual(plan);
     const spoilt = { ...plan, layers: { 'teacher.conv1': { ...WIDTHS, weights: Number.NaN as 4 } } };
@@ -167,7 +167,7 @@ describe('balanced rounding', () => {
       const shape = [5, 6, 4, 4];
       const values = weights(shape, 4).map((value) => Math.max(-1.5, Math.min(1.5, value)));
       const error = (rounding: 'balanced' | 'nearest') => {
-        const { codes, scales } = quantiseWeights(values, shape, { bits, rounding });
+        const { codes, scales } = quantizeWeights(values, shape, { bits, rounding });
         const [least, most] = codeRange(bits);
         const offset = bits === 2 ? 0.5 : 0;
         const errors = Array.from(codes, (code, i) => code + offset - values[i]! / scales[Math.floor(i / 96)]!);

@@ -1,10 +1,10 @@
-import shader from '../../shaders/fake_quantise.wgsl';
+import shader from '../../shaders/fake_quantize.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
 import { roundHalfEven } from '../formats/half.ts';
 import { inputType, WORKGROUP } from './common.ts';
 
-export interface FakeQuantiseAttrs {
+export interface FakeQuantizeAttrs {
   /** Smallest and largest code, relative to the zero point. */
   readonly least: number;
   readonly most: number;
@@ -19,8 +19,8 @@ export interface FakeQuantiseAttrs {
  * @param x any shape
  * @param logScale natural logarithms of the scales; each belongs to so many elements of x in sequence
  */
-export function fakeQuantise(x: Node, logScale: Node, attrs: FakeQuantiseAttrs, label?: string): Node {
-  return makeNode(fakeQuantiseOp, [x, logScale], attrs, label ?? `${x.label}.fake`);
+export function fakeQuantize(x: Node, logScale: Node, attrs: FakeQuantizeAttrs, label?: string): Node {
+  return makeNode(fakeQuantizeOp, [x, logScale], attrs, label ?? `${x.label}.fake`);
 }
 
 /** Elements of a row that one invocation handles, about. */
@@ -37,7 +37,7 @@ function sumGroups(rows: number, length: number): number {
   return rowGroups(rows, length, SUMS_IN_FLIGHT / WORKGROUP);
 }
 
-function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuantiseAttrs>, caps: Caps) {
+function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuantizeAttrs>, caps: Caps) {
   const { least, most, offset } = node.attrs;
   const rows = size(inputType(node, 1));
   const length = size(inputType(node, 0)) / rows;
@@ -45,7 +45,7 @@ function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuan
   const folds = Math.ceil(rows / limit);
   const groups = role === 'scaleGrad' ? sumGroups(rows, length) : rowGroups(rows, length, limit);
   return {
-    shader: { name: 'fake_quantise.wgsl', source: shader },
+    shader: { name: 'fake_quantize.wgsl', source: shader },
     defines: { SUM: Number(role === 'scaleGrad'), GRADIENT: Number(role !== 'value'), WORKGROUP },
     params: { rows: u32(rows), length: u32(length), least: f32(least), most: f32(most), offset: f32(offset) },
     grid: [groups, Math.ceil(rows / folds), folds] as const,
@@ -55,7 +55,7 @@ function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuan
 function reference(
   value: (at: { scale: number; place: number; code: number; inside: boolean; dy: number }, offset: number) => number,
 ) {
-  return ([x, logScale, dy]: readonly Values[], node: Node<FakeQuantiseAttrs>): Float64Array => {
+  return ([x, logScale, dy]: readonly Values[], node: Node<FakeQuantizeAttrs>): Float64Array => {
     const { least, most, offset } = node.attrs;
     const row = x!.length / logScale!.length;
     return Float64Array.from(x!, (each, i) => {
@@ -72,15 +72,15 @@ const scaleTerms = reference(({ scale, place, code, inside, dy }, offset) => {
   return dy * scale * (inside ? code - place : code + offset);
 });
 
-const infer: Op<FakeQuantiseAttrs>['infer'] = (inputs) => {
+const infer: Op<FakeQuantizeAttrs>['infer'] = (inputs) => {
   const [x, logScale] = inputs;
   const ok = size(x!) % size(logScale!) === 0;
-  expectShapes('fakeQuantise', ok, inputs, 'a number of scales that divides the number of elements');
+  expectShapes('fakeQuantize', ok, inputs, 'a number of scales that divides the number of elements');
   return x!;
 };
 
-export const fakeQuantiseOp: Op<FakeQuantiseAttrs> = {
-  name: 'fakeQuantise',
+export const fakeQuantizeOp: Op<FakeQuantizeAttrs> = {
+  name: 'fakeQuantize',
   infer,
   reference: reference(({ scale, code }, offset) => scale * (code + offset)),
   cost: (node) => ({ flops: 6 * size(node.type), bytes: 8 * size(node.type) }),
@@ -88,16 +88,16 @@ export const fakeQuantiseOp: Op<FakeQuantiseAttrs> = {
 };
 
 /** Straight-through gradient: dy where x is not clipped. Inputs x, logScale, dy. */
-export const fakeQuantiseGradOp: Op<FakeQuantiseAttrs> = {
-  name: 'fakeQuantiseGrad',
+export const fakeQuantizeGradOp: Op<FakeQuantizeAttrs> = {
+  name: 'fakeQuantizeGrad',
   infer,
   reference: reference(({ inside, dy }) => (inside ? dy : 0)),
   variants: [{ name: 'rows', kernel: (node, caps) => kernelOf('inputGrad', node, caps) }],
 };
 
 /** Partial sums of the gradient of the logarithm of each scale. Inputs x, logScale, dy. @returns [scales, sums] */
-export const fakeQuantiseScaleGradOp: Op<FakeQuantiseAttrs> = {
-  name: 'fakeQuantiseScaleGrad',
+export const fakeQuantizeScaleGradOp: Op<FakeQuantizeAttrs> = {
+  name: 'fakeQuantizeScaleGrad',
   infer(inputs, attrs) {
     const elements = size(infer(inputs, attrs));
     const rows = size(inputs[1]!);
