@@ -6,9 +6,9 @@ import { randomValues, toHost } from '../src/doctor/values.ts';
 import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
 import { scale } from '../src/kernels/elementwise.ts';
 import { detectorTable as table } from '../src/selfTest/table.ts';
-import { toBeAllclose } from './close.ts';
-import { engine } from './gpu.ts';
-import { isTested } from './planned.ts';
+import { toBeAllclose } from './support/close.ts';
+import { engine } from './support/gpu.ts';
+import { isTested } from './support/planned.ts';
 
 const gpu = await engine();
 const { caps, variants, excluded } = gpu;

@@ -14,10 +14,10 @@ import { inputRanges } from '../src/quantization/layerInputs.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { compareNetworks } from './agreement.ts';
-import { engine } from './gpu.ts';
-import { compareWithOnnx } from './onnxAgreement.ts';
-import { realDataset } from './realImages.ts';
+import { compareNetworks } from './support/agreement.ts';
+import { engine } from './support/gpu.ts';
+import { compareWithOnnx } from './support/onnxAgreement.ts';
+import { realDataset } from './support/realImages.ts';
 
 const gpu = await engine();
 const opened = await realDataset('dobot_cubes/cubes');

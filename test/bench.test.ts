@@ -10,7 +10,7 @@ import { quantile, summarize } from '../src/measure/measure.ts';
 import { measurePeaks, type Peaks } from '../src/measure/peak.ts';
 import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/measure/roofline.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const odd: ConvShape = { input: [2, 7, 9, 11], kernel: [10, 3, 3], stride: 1, padding: 1 };

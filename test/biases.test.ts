@@ -14,8 +14,8 @@ import { inputMeans, layerInputs } from '../src/quantization/layerInputs.ts';
 import type { ActivationQuantizer } from '../src/quantization/layers.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { prepareNetworks, quantizePrepared } from '../src/quantization/prepare.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 

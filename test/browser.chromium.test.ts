@@ -8,9 +8,9 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { saveDetector } from '../src/detector/modelFile.ts';
 import { encodePng } from '../src/node/images.ts';
-import { hasChromium, launchChromium } from './chromium.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { hasChromium, launchChromium } from './support/chromium.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 type Files = Readonly<Record<string, [type: string, body: string | Uint8Array]>>;
 

@@ -7,7 +7,7 @@ import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

@@ -13,9 +13,9 @@ import { keepSettings, ResultLog } from '../src/node/study.ts';
 import { type RunRecord, STEPS } from '../src/study/record.ts';
 import { GALLERY, LAYER_SCORES } from '../src/study/shapes.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { fakeResult } from './fakeCells.ts';
-import { exampleRun } from './runRecord.ts';
-import { temporaryFolder } from './temporary.ts';
+import { fakeResult } from './support/fakeCells.ts';
+import { exampleRun } from './support/runRecord.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 let count = 0;

@@ -11,10 +11,10 @@ import { packPixels } from '../src/imaging/pixels.ts';
 import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { encodeMaskPng } from '../src/node/images.ts';
-import { CLI, commandLine } from './commandLine.ts';
-import { engine } from './gpu.ts';
-import { filesOf } from './page.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { CLI, commandLine } from './support/commandLine.ts';
+import { engine } from './support/gpu.ts';
+import { filesOf } from './support/page.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

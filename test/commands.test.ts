@@ -10,8 +10,8 @@ import { LOADERS } from '../src/cli/load.ts';
 import { COMMANDS, chooseCommand, commandNamed } from '../src/cli/tables/all.ts';
 import { COMMON } from '../src/cli/tables/options.ts';
 import { choicesOf } from '../src/cli/tables/table.ts';
-import { CLI, commandLine } from './commandLine.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { CLI, commandLine } from './support/commandLine.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = join(root, 'src/cli');

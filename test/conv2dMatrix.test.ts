@@ -8,7 +8,7 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { matrixVariants } from '../src/kernels/conv2dMatrix.ts';
 import { HALF_ROUNDOFF } from '../src/kernels/halves.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const hopper = withMatrices(MACHINES.h100).caps;

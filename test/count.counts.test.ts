@@ -8,7 +8,7 @@ import { packedWords, qconv2d } from '../src/kernels/qconv2d.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { countOperations } from '../src/measure/count.ts';
 import { rangeNode } from '../src/measure/kernels.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const [ci, co, side, k] = [16, 128, 13, 4];

@@ -11,7 +11,7 @@ import { UnreadableImageError } from '../src/evaluation/evaluate.ts';
 import { Random } from '../src/math/random.ts';
 import { loadImages, openDatasets, testSource } from '../src/node/datasets.ts';
 import { encodeMaskPng, encodePng, readImage, readMask } from '../src/node/images.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 

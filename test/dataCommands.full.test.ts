@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { plantDefect } from '../src/data/plantedDefects.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { encodeMaskPng, encodePng } from '../src/node/images.ts';
-import { commandLine } from './commandLine.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { commandLine } from './support/commandLine.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

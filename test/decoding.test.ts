@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeBmp } from '../src/data/bmp.ts';
 import { readBytes } from '../src/node/files.ts';
 import { readImage, readMask } from '../src/node/images.ts';
-import { temporaryFolder } from './temporary.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 

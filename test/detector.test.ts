@@ -16,10 +16,10 @@ import { packPixels } from '../src/imaging/pixels.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { openDevice } from '../src/node/device.ts';
-import { toBeAllclose } from './close.ts';
-import { crop } from './crop.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { toBeAllclose } from './support/close.ts';
+import { crop } from './support/crop.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();

@@ -7,8 +7,8 @@ import { DestroyedError } from '../src/engine/errors.ts';
 import { Leases } from '../src/engine/leases.ts';
 import { openDevice } from '../src/node/device.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
-import { crop } from './crop.ts';
-import { untrainedDetector } from './untrained.ts';
+import { crop } from './support/crop.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const state = await untrainedDetector();
 const picture = renderSpecimen('bracket', 'scratch', 5, 160).image;

@@ -6,9 +6,9 @@ import { compareResult, prepareCase } from '../src/doctor/check.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { doctor } from '../src/selfTest/doctor.ts';
 import { detectorTable as table } from '../src/selfTest/table.ts';
-import { commandLine } from './commandLine.ts';
-import { engine } from './gpu.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { commandLine } from './support/commandLine.ts';
+import { engine } from './support/gpu.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const gpu = await engine();
 const row = (name: string) => {

@@ -7,9 +7,9 @@ import { DeviceError } from '../src/engine/errors.ts';
 import { input } from '../src/engine/graph.ts';
 import { add } from '../src/kernels/elementwise.ts';
 import { listAdapters } from '../src/node/device.ts';
-import { device, engine } from './gpu.ts';
-import { savedImage } from './savedFiles.ts';
-import { untrainedDetector } from './untrained.ts';
+import { device, engine } from './support/gpu.ts';
+import { savedImage } from './support/savedFiles.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 // What an application does that has a device of its own.
 const gpu = await engine();

@@ -14,8 +14,8 @@ import { add } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { Random } from '../src/math/random.ts';
 import { openDevice } from '../src/node/device.ts';
-import { toBeAllclose } from './close.ts';
-import { engine } from './gpu.ts';
+import { toBeAllclose } from './support/close.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

@@ -4,8 +4,8 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { equalizableLayers, equalizeNetworks } from '../src/quantization/equalize.ts';
 import { equalize } from '../src/quantization/prepare.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();

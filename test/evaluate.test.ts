@@ -7,8 +7,8 @@ import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { mapScore } from '../src/detector/score.ts';
 import { type EvaluateOptions, evaluate, type TestSource, UnreadableImageError } from '../src/evaluation/evaluate.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const SIDE = 128;

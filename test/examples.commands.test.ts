@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { readModel } from '../src/detector/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
-import { temporaryFolder } from './temporary.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const examples = fileURLToPath(new URL('../examples', import.meta.url));
 const folder = temporaryFolder();

@@ -12,7 +12,7 @@ import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { trainingOrder } from '../src/train/session.ts';
-import { device, engine } from './gpu.ts';
+import { device, engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const teacher = await readTeacher('xs');

@@ -10,8 +10,8 @@ import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { holdOutputs, lockFolder } from '../src/node/lock.ts';
 import { type KeptSettings, keepSettings, openStudySets, ResultLog, studyDigest } from '../src/node/study.ts';
-import { fakeResult } from './fakeCells.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { fakeResult } from './support/fakeCells.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

@@ -7,8 +7,8 @@ import { standardize } from '../src/kernels/standardize.ts';
 import { mean } from '../src/kernels/sum.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { LOSS_NAMES, lossGraph, optimizer } from '../src/train/step.ts';
-import { errorByNorm } from './close.ts';
-import { engine } from './gpu.ts';
+import { errorByNorm } from './support/close.ts';
+import { engine } from './support/gpu.ts';
 
 const file = new URL('./golden/step-xs-128.safetensors', import.meta.url);
 const golden = readSafetensors(readFileSync(file), 'golden').tensors;

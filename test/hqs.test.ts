@@ -16,8 +16,8 @@ import { bootstrapInterval, meanAt } from '../src/metrics/bootstrap.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { Pdn } from '../src/networks/pdn.ts';
 import { layerBytes, parseBitPlan } from '../src/quantization/bitPlan.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();

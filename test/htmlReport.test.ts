@@ -15,9 +15,9 @@ import { REPORT_BYTES, reportHtml } from '../src/report/html.ts';
 import { paretoChart, paretoFront } from '../src/report/pareto.ts';
 import { commandLines, summarySentences } from '../src/report/words.ts';
 import type { GalleryItem, RunRecord } from '../src/study/record.ts';
-import { hasChromium, launchChromium } from './chromium.ts';
-import { exampleRun } from './runRecord.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { hasChromium, launchChromium } from './support/chromium.ts';
+import { exampleRun } from './support/runRecord.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const { record, pictures } = await exampleRun(30, 96);

@@ -5,9 +5,9 @@ import { expect, test } from 'vitest';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { readSafetensors } from '../src/formats/safetensors.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
-import { commandLine } from './commandLine.ts';
-import { temporaryFolder } from './temporary.ts';
-import { untrainedDetector } from './untrained.ts';
+import { commandLine } from './support/commandLine.ts';
+import { temporaryFolder } from './support/temporary.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

@@ -11,9 +11,9 @@ import { anomalyMaps } from '../src/networks/inference.ts';
 import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
-import { compareNetworks, correlation, rangesOf } from './agreement.ts';
-import { engine, device as openedDevice } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { compareNetworks, correlation, rangesOf } from './support/agreement.ts';
+import { engine, device as openedDevice } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const { networks } = await untrainedDetector();

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Random } from '../src/math/random.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
-import { CLI } from './commandLine.ts';
-import { temporaryFolder } from './temporary.ts';
+import { CLI } from './support/commandLine.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const KILLS = 10;
 const folder = temporaryFolder();

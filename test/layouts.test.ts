@@ -13,7 +13,7 @@ import { expandImages, imagesBelow, readFolder } from '../src/node/files.ts';
 import { readImageSize } from '../src/node/imageSize.ts';
 import { encodeMaskPng, encodePng } from '../src/node/images.ts';
 import { openStudySets } from '../src/node/study.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 

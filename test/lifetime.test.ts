@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const NODE = new URL('../dist/node.js', import.meta.url).href;
 const folder = temporaryFolder();

@@ -6,8 +6,8 @@ import { input } from '../src/engine/graph.ts';
 import { add } from '../src/kernels/elementwise.ts';
 import { openDevice } from '../src/node/device.ts';
 import { fit } from '../src/train/fit.ts';
-import { savedImage, savedRun } from './savedFiles.ts';
-import { untrainedDetector } from './untrained.ts';
+import { savedImage, savedRun } from './support/savedFiles.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const DELAYS = Array.from({ length: 20 }, (_, i) => 9 * i);
 

@@ -8,7 +8,7 @@ import { pipelineRequest } from '../src/engine/pipelines.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { CHANNELS_PER_WORD } from '../src/kernels/storage.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const hopper = withMatrices(MACHINES.h100).caps;

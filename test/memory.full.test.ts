@@ -7,7 +7,7 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { openDevice } from '../src/node/device.ts';
-import { untrainedDetector } from './untrained.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const PREDICTIONS = 1000;
 const WARM_UP = 200;

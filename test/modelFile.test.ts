@@ -13,9 +13,9 @@ import { Networks } from '../src/networks/networks.ts';
 import { layerBytes, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { checkpointTuning, readCheckpoint, restore, writeCheckpoint } from '../src/train/checkpoint.ts';
-import { judge, mixedDetector, type Subject, sameMeaning, subjectOf, Tally } from './modelFiles.ts';
-import { type Json, type JsonObject, Mutator, openHeader, raw, withHeader, withText } from './mutations.ts';
-import { untrainedDetector } from './untrained.ts';
+import { judge, mixedDetector, type Subject, sameMeaning, subjectOf, Tally } from './support/modelFiles.ts';
+import { type Json, type JsonObject, Mutator, openHeader, raw, withHeader, withText } from './support/mutations.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const float = await subjectOf(await untrainedDetector());
 const mixed = await subjectOf(await mixedDetector());

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadDetector } from '../src/detector/modelFile.ts';
 import { type ModelSource, readSource } from '../src/detector/modelSource.ts';
 import { UserError } from '../src/errors.ts';
-import { engine } from './gpu.ts';
-import { savedFile } from './savedFiles.ts';
+import { engine } from './support/gpu.ts';
+import { savedFile } from './support/savedFiles.ts';
 
 const bytes = Uint8Array.from(savedFile('model-2.safetensors.gz'));
 const server = createServer(({ url }, response) => {

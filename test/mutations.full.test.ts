@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { judge, mixedDetector, subjectOf, Tally } from './modelFiles.ts';
-import { Mutator } from './mutations.ts';
-import { untrainedDetector } from './untrained.ts';
+import { judge, mixedDetector, subjectOf, Tally } from './support/modelFiles.ts';
+import { Mutator } from './support/mutations.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const MUTATIONS = 100_000;
 /** Every so many mutations one is of the float file, which is the larger one. */

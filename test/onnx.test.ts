@@ -7,8 +7,8 @@ import { imageToTensor } from '../src/kernels/image.ts';
 import { quantile } from '../src/kernels/quantile.ts';
 import { anomalyMaps, fusedAnomalyMaps } from '../src/networks/inference.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const { networks } = await untrainedDetector();

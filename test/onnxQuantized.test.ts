@@ -5,10 +5,10 @@ import { packPixels } from '../src/imaging/pixels.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
 import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
-import { rangesOf } from './agreement.ts';
-import { engine } from './gpu.ts';
-import { compareWithOnnx } from './onnxAgreement.ts';
-import { untrainedDetector } from './untrained.ts';
+import { rangesOf } from './support/agreement.ts';
+import { engine } from './support/gpu.ts';
+import { compareWithOnnx } from './support/onnxAgreement.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();

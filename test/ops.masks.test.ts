@@ -10,8 +10,8 @@ import { type PipelineRequest, pipelineRequest } from '../src/engine/pipelines.t
 import { Tuning } from '../src/engine/tuning.ts';
 import { fusedAnomalyMaps, inferenceGraph } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { engine } from './gpu.ts';
-import { isTested, plannedRows, testedRows } from './planned.ts';
+import { engine } from './support/gpu.ts';
+import { isTested, plannedRows, testedRows } from './support/planned.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();

@@ -7,9 +7,9 @@ import { evaluateReference, Parameter, size } from '../src/engine/graph.ts';
 import { gradient } from '../src/gradients/gradient.ts';
 import { squaredDifference } from '../src/kernels/elementwise.ts';
 import { mean } from '../src/kernels/sum.ts';
-import { errorByNorm } from './close.ts';
-import { engine } from './gpu.ts';
-import { plannedRows, testedRows } from './planned.ts';
+import { errorByNorm } from './support/close.ts';
+import { engine } from './support/gpu.ts';
+import { plannedRows, testedRows } from './support/planned.ts';
 
 const gpu = await engine();
 

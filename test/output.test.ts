@@ -17,7 +17,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assertOutputs, assertWritable, writeAtomically } from '../src/node/output.ts';
-import { temporaryFolder } from './temporary.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

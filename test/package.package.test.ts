@@ -7,7 +7,7 @@ import { build as bundle } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');

@@ -8,8 +8,8 @@ import { anomalyMaps, fusedAnomalyMaps } from '../src/networks/inference.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { Pdn } from '../src/networks/pdn.ts';
 import type { Setting } from '../src/torch/records.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const { image } = renderSpecimen('bracket', 'scratch', 3, 128);

@@ -9,10 +9,10 @@ import { Detector } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { encodePng } from '../src/node/images.ts';
 import { type ServedPage, servePage } from '../src/node/page.ts';
-import { hasChromium, launchChromium } from './chromium.ts';
-import { engine } from './gpu.ts';
-import { temporaryFolder } from './temporary.ts';
-import { untrainedDetector } from './untrained.ts';
+import { hasChromium, launchChromium } from './support/chromium.ts';
+import { engine } from './support/gpu.ts';
+import { temporaryFolder } from './support/temporary.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const SIDE = 160;
 /** A name that is this machine, and no secure origin. */

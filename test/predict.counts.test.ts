@@ -25,7 +25,7 @@ import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { COUNTED, countOperations, type OperationCounts } from '../src/measure/count.ts';
 import { COUNTED_SHADERS, workOf } from '../src/measure/work.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 const gpu = await engine();

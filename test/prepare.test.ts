@@ -6,8 +6,8 @@ import { saveDetector } from '../src/detector/modelFile.ts';
 import { prepareQuantization, quantize } from '../src/detector/quantize.ts';
 import { type BitPlan, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { preparationFor } from '../src/quantization/prepare.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();

@@ -13,10 +13,10 @@ import { escaped, markdown, visible, visibleLines } from '../src/report/markup.t
 import { studyMarkdown } from '../src/report/study/tables.ts';
 import { evaluationNotes, evaluationTable } from '../src/report/summary.ts';
 import { metricsTable } from '../src/report/table.ts';
-import { commandLine } from './commandLine.ts';
-import { fakeResult } from './fakeCells.ts';
-import { exampleRun } from './runRecord.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { commandLine } from './support/commandLine.ts';
+import { fakeResult } from './support/fakeCells.ts';
+import { exampleRun } from './support/runRecord.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 /** Clears the screen, sets a title, turns text around, ends a line. */
 const HOSTILE = 'a\x1b[2J\x1b]0;title\x07\x9b31m\u202eb\u2066\r\nc\td\x7f\u2028';

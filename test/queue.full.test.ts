@@ -6,9 +6,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { ownVersion } from '../src/node/version.ts';
 import type { CellResult } from '../src/study/cells.ts';
-import { CLI } from './commandLine.ts';
-import { ended, keysOf, kill, listen, openIntruder, startRedis, withoutRedis } from './redis.ts';
-import { temporaryFolder } from './temporary.ts';
+import { CLI } from './support/commandLine.ts';
+import { ended, keysOf, kill, listen, openIntruder, startRedis, withoutRedis } from './support/redis.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 if (withoutRedis) console.warn(`test of a study over Redis left out: ${withoutRedis}`);

@@ -17,11 +17,11 @@ import { type CellResult, cellId, type StudyCell, studyCells } from '../src/stud
 import type { StudyStore } from '../src/study/options.ts';
 import type { StudySettings } from '../src/study/settings.ts';
 import { PRESETS } from '../src/train/fit.ts';
-import { CLI } from './commandLine.ts';
-import { fakeResult } from './fakeCells.ts';
-import { freePort, keysOf, kill, listen, startRedis, withoutRedis } from './redis.ts';
-import { temporaryFolder } from './temporary.ts';
-import { untrainedDetector } from './untrained.ts';
+import { CLI } from './support/commandLine.ts';
+import { fakeResult } from './support/fakeCells.ts';
+import { freePort, keysOf, kill, listen, startRedis, withoutRedis } from './support/redis.ts';
+import { temporaryFolder } from './support/temporary.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const folder = temporaryFolder();
 if (withoutRedis) console.warn(`tests of the study queue left out: ${withoutRedis}`);

@@ -8,8 +8,8 @@ import { readImage } from '../src/node/images.ts';
 import { commandLines } from '../src/report/words.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import type { RunRecord } from '../src/study/record.ts';
-import { commandLine } from './commandLine.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { commandLine } from './support/commandLine.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { input } from '../src/engine/graph.ts';
 import { activationCode, activationRange, rangeOf } from '../src/kernels/storage.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

@@ -8,8 +8,8 @@ import { encodeWeights, latentWeights, quantizeWeights, WEIGHT_BITS } from '../s
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { type RecalibrateOptions, recalibrate, recalibrateQuantized, trainOn } from '../src/train/recalibrate.ts';
-import { engine } from './gpu.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();

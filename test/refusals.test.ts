@@ -6,10 +6,10 @@ import { saveDetector } from '../src/detector/modelFile.ts';
 import { openDatasets, trainingDigest } from '../src/node/datasets.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
-import { CLI } from './commandLine.ts';
-import { fakeResult } from './fakeCells.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
-import { untrainedDetector } from './untrained.ts';
+import { CLI } from './support/commandLine.ts';
+import { fakeResult } from './support/fakeCells.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const folder = temporaryFolder();
 const at = (...parts: string[]) => join(folder, ...parts);

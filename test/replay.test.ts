@@ -4,7 +4,7 @@ import { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { openDevice } from '../src/node/device.ts';
-import { untrainedDetector } from './untrained.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 /** What a replay may not do. */
 const MAKERS = [

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { resizeOnHost } from '../src/imaging/hostResize.ts';
 import { Resizer, unpackPixels } from '../src/imaging/pixels.ts';
 import { readImage } from '../src/node/images.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const FOLDER = fileURLToPath(new URL('golden/resize/', import.meta.url));
 const pairs = readdirSync(FOLDER).flatMap((file) => {

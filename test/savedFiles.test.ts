@@ -4,9 +4,9 @@ import { Tuning } from '../src/engine/tuning.ts';
 import { UserError } from '../src/errors.ts';
 import { bitPlanText, type LayerPlan, parseBitPlan } from '../src/quantization/bitPlan.ts';
 import { fit } from '../src/train/fit.ts';
-import { engine } from './gpu.ts';
-import { savedFile, savedRun } from './savedFiles.ts';
-import { describeModel, directMap } from './savedModels.ts';
+import { engine } from './support/gpu.ts';
+import { savedFile, savedRun } from './support/savedFiles.ts';
+import { describeModel, directMap } from './support/savedModels.ts';
 
 const gpu = await engine();
 const text = (name: string) => new TextDecoder().decode(savedFile(name));

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { buildPage } from '../scripts/page.mjs';
 import { servePage } from '../src/node/page.ts';
 import { encodeNpy } from '../web/npy.ts';
-import { temporaryFolder } from './temporary.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 /** Status of a path that is sent as it is, which `fetch` would tidy up. */
 function statusOf(url: string, path: string, method = 'GET'): Promise<number | undefined> {

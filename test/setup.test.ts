@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { aptConfig, mirrorsOf, sourcesText } from '../scripts/apt.mjs';
 import { ownPackage } from '../src/node/version.ts';
 import { unpackedSwiftShader } from '../src/node/vulkan.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const BOOKWORM = { codename: 'bookworm', architecture: 'amd64' };
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';

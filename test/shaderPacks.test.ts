@@ -12,7 +12,7 @@ import { imageResize, rgbToPixels, rgbWords } from '../src/kernels/image.ts';
 import { maximum } from '../src/kernels/maximum.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { PRESETS, trainingGraph } from '../src/train/fit.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const networks = new Networks('s', 256);

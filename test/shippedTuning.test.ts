@@ -12,7 +12,7 @@ import { Networks } from '../src/networks/networks.ts';
 import { PRESETS, trainingGraph } from '../src/train/fit.ts';
 import lavapipe from '../src/tuning/lavapipe.json' with { type: 'json' };
 import swiftshader from '../src/tuning/swiftshader.json' with { type: 'json' };
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

@@ -11,7 +11,7 @@ import type { StudyData, StudyStore } from '../src/study/options.ts';
 import { StudyRunner } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const SIDE = 128;

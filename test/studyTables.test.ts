@@ -11,8 +11,8 @@ import type { Arm } from '../src/study/arms.ts';
 import { type CellResult, cellId, studyCells } from '../src/study/cells.ts';
 import { compareArms, summarizeArms, verdict } from '../src/study/comparisons.ts';
 import { checkTask, parseResult, resultText } from '../src/study/tasks.ts';
-import { commandLine } from './commandLine.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { commandLine } from './support/commandLine.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = temporaryFolder();
 

@@ -9,7 +9,7 @@ import { exportOnnx } from '../src/onnx/export.ts';
 import { readTorch } from '../src/torch/file.ts';
 import { writeTorch } from '../src/torch/write.ts';
 import { openZip, writeZip } from '../src/torch/zip.ts';
-import { archive, expected, expectRefusal, golden, pickle, text, unpacked } from './torchFiles.ts';
+import { archive, expected, expectRefusal, golden, pickle, text, unpacked } from './support/torchFiles.ts';
 
 const ONE = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
 const global = (module: string, name: string) => `c${module}\n${name}\n`;

@@ -17,10 +17,10 @@ import { exportOnnx } from '../src/onnx/export.ts';
 import { readTorch } from '../src/torch/file.ts';
 import { type TorchTensor, writeTorch } from '../src/torch/write.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
-import { engine } from './gpu.ts';
-import { mixedDetector } from './modelFiles.ts';
-import { expected, expectRefusal, golden, unpacked } from './torchFiles.ts';
-import { untrainedDetector } from './untrained.ts';
+import { engine } from './support/gpu.ts';
+import { mixedDetector } from './support/modelFiles.ts';
+import { expected, expectRefusal, golden, unpacked } from './support/torchFiles.ts';
+import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 

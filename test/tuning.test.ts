@@ -23,8 +23,8 @@ import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
 import { layerInputs } from '../src/quantization/layerInputs.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
-import { engine } from './gpu.ts';
-import { temporaryFolder } from './temporary.ts';
+import { engine } from './support/gpu.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 const gpu = await engine();
 const layer = (label: string, side = 9) => {

@@ -11,10 +11,10 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../src/kernels/conv2dShape.ts';
 import { countOperations } from '../src/measure/count.ts';
 import { readVariants } from '../src/node/variants.ts';
-import { toBeAllclose } from './close.ts';
-import { engine } from './gpu.ts';
-import { filesOf } from './page.ts';
-import { temporaryFolder, writeTree } from './temporary.ts';
+import { toBeAllclose } from './support/close.ts';
+import { engine } from './support/gpu.ts';
+import { filesOf } from './support/page.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const folder = writeTree(temporaryFolder(), {
   ...filesOf(new URL('../docs/adding-a-variant.md', import.meta.url)),

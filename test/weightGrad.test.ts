@@ -7,7 +7,7 @@ import { chooseVariant, lower } from '../src/engine/lower.ts';
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const hopper = MACHINES.h100.caps;

@@ -6,8 +6,8 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
 import { BLOCKS, blockFits, blockName, defaultBlock } from '../src/kernels/winogradBlock.ts';
-import { errorByNorm } from './close.ts';
-import { engine } from './gpu.ts';
+import { errorByNorm } from './support/close.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

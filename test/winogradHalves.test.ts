@@ -14,7 +14,7 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { AMPLIFICATION, halvesError, winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
 import { Networks } from '../src/networks/networks.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

@@ -7,7 +7,7 @@ import { codeRange, type QuantizedWeights, WEIGHT_BITS, type WeightBits } from '
 import { type Qconv2dAttrs, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { layerNodes, rangeNode as range } from '../src/measure/kernels.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 

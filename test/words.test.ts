@@ -9,7 +9,7 @@ import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
-import { engine } from './gpu.ts';
+import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
 const hopper = MACHINES.h100.caps;

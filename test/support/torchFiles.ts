@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { UserError } from '../src/errors.ts';
-import { readSafetensors, type StoredTensor } from '../src/formats/safetensors.ts';
-import { openZip, writeZip } from '../src/torch/zip.ts';
+import { UserError } from '../../src/errors.ts';
+import { readSafetensors, type StoredTensor } from '../../src/formats/safetensors.ts';
+import { openZip, writeZip } from '../../src/torch/zip.ts';
 
 /** A file that PyTorch wrote. @see test/golden/torch/README.md */
 export const golden = (name: string): Uint8Array =>
-  new Uint8Array(readFileSync(fileURLToPath(new URL(`golden/torch/${name}`, import.meta.url))));
+  new Uint8Array(readFileSync(fileURLToPath(new URL(`../golden/torch/${name}`, import.meta.url))));
 
 /** What PyTorch says of them. */
 export const expected: ReadonlyMap<string, StoredTensor> = readSafetensors(

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import type { ImageSource, RgbImage } from '../src/data/image.ts';
-import { readSafetensors } from '../src/formats/safetensors.ts';
-import { randomWord } from '../src/kernels/random.ts';
-import { type FitOptions, PRESETS } from '../src/train/fit.ts';
-import type { PenaltySource } from '../src/train/penalty.ts';
+import type { ImageSource, RgbImage } from '../../src/data/image.ts';
+import { readSafetensors } from '../../src/formats/safetensors.ts';
+import { randomWord } from '../../src/kernels/random.ts';
+import { type FitOptions, PRESETS } from '../../src/train/fit.ts';
+import type { PenaltySource } from '../../src/train/penalty.ts';
 
-const FOLDER = new URL('golden/files/', import.meta.url);
+const FOLDER = new URL('../golden/files/', import.meta.url);
 
 /** A file of test/golden/files, unpacked where it is a gzip file. */
 export function savedFile(name: string): Uint8Array {

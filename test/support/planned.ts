@@ -1,7 +1,7 @@
-import { type PreparedCase, prepareCase } from '../src/doctor/check.ts';
-import { rowPaths, thinOut, type VariantPath } from '../src/doctor/paths.ts';
-import type { Target } from '../src/engine/lower.ts';
-import { detectorTable as table } from '../src/selfTest/table.ts';
+import { type PreparedCase, prepareCase } from '../../src/doctor/check.ts';
+import { rowPaths, thinOut, type VariantPath } from '../../src/doctor/paths.ts';
+import type { Target } from '../../src/engine/lower.ts';
+import { detectorTable as table } from '../../src/selfTest/table.ts';
 
 const full = process.env['RAAD_TEST'] === 'full';
 

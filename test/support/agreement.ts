@@ -1,17 +1,17 @@
-import type { Engine } from '../src/engine/engine.ts';
-import { input, type Node, Parameter, rewriteGraph, size, topologicalOrder } from '../src/engine/graph.ts';
-import { conv2dOp } from '../src/kernels/conv2d.ts';
-import { fakeQuantizeOp } from '../src/kernels/fakeQuantize.ts';
-import { imageToTensor } from '../src/kernels/image.ts';
-import { loadActivations, storeOp } from '../src/kernels/storage.ts';
-import { anomalyMaps } from '../src/networks/inference.ts';
-import type { Networks } from '../src/networks/networks.ts';
-import type { BitPlan } from '../src/quantization/bitPlan.ts';
-import { fakeQuantizeGraph, learnableScales } from '../src/quantization/fakeGraph.ts';
-import { integerGraph } from '../src/quantization/integerGraph.ts';
-import { layerInputs } from '../src/quantization/layerInputs.ts';
-import { type ActivationQuantizer, quantizeNetworks } from '../src/quantization/layers.ts';
-import { RangeObserver } from '../src/quantization/ranges.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { input, type Node, Parameter, rewriteGraph, size, topologicalOrder } from '../../src/engine/graph.ts';
+import { conv2dOp } from '../../src/kernels/conv2d.ts';
+import { fakeQuantizeOp } from '../../src/kernels/fakeQuantize.ts';
+import { imageToTensor } from '../../src/kernels/image.ts';
+import { loadActivations, storeOp } from '../../src/kernels/storage.ts';
+import { anomalyMaps } from '../../src/networks/inference.ts';
+import type { Networks } from '../../src/networks/networks.ts';
+import type { BitPlan } from '../../src/quantization/bitPlan.ts';
+import { fakeQuantizeGraph, learnableScales } from '../../src/quantization/fakeGraph.ts';
+import { integerGraph } from '../../src/quantization/integerGraph.ts';
+import { layerInputs } from '../../src/quantization/layerInputs.ts';
+import { type ActivationQuantizer, quantizeNetworks } from '../../src/quantization/layers.ts';
+import { RangeObserver } from '../../src/quantization/ranges.ts';
 
 /** All of them read the image. */
 const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);

@@ -1,10 +1,10 @@
-import { GOOD } from '../src/data/dataset.ts';
-import { defectNames, renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { Random } from '../src/math/random.ts';
-import { binaryMetrics } from '../src/metrics/ranking.ts';
-import { encodePng } from '../src/node/images.ts';
-import { overlayHeatmap } from '../src/report/heatmap.ts';
-import { type GalleryItem, type RunRecord, STEPS, type StepRecord } from '../src/study/record.ts';
+import { GOOD } from '../../src/data/dataset.ts';
+import { defectNames, renderSpecimen } from '../../src/data/synthetic/generate.ts';
+import { Random } from '../../src/math/random.ts';
+import { binaryMetrics } from '../../src/metrics/ranking.ts';
+import { encodePng } from '../../src/node/images.ts';
+import { overlayHeatmap } from '../../src/report/heatmap.ts';
+import { type GalleryItem, type RunRecord, STEPS, type StepRecord } from '../../src/study/record.ts';
 
 const KINDS = [GOOD, ...defectNames('bracket')];
 const THRESHOLD = 0.9;

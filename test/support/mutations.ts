@@ -1,5 +1,5 @@
-import { sealChecksum } from '../src/formats/checksum.ts';
-import { Random } from '../src/math/random.ts';
+import { sealChecksum } from '../../src/formats/checksum.ts';
+import { Random } from '../../src/math/random.ts';
 
 /** A changed model file. */
 export interface Mutation {

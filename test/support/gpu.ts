@@ -1,8 +1,8 @@
-import { Engine } from '../src/engine/engine.ts';
-import { type OpenDevice, openDevice } from '../src/node/device.ts';
-import { readShader } from '../src/node/shaders.ts';
-import { parseToggles } from '../src/node/toggles.ts';
-import { readVariants } from '../src/node/variants.ts';
+import { Engine } from '../../src/engine/engine.ts';
+import { type OpenDevice, openDevice } from '../../src/node/device.ts';
+import { readShader } from '../../src/node/shaders.ts';
+import { parseToggles } from '../../src/node/toggles.ts';
+import { readVariants } from '../../src/node/variants.ts';
 
 let opened: Promise<OpenDevice> | undefined;
 let shared: Promise<Engine> | undefined;

@@ -1,4 +1,4 @@
-import { openStudyQueue } from '../src/node/studyQueue.ts';
+import { openStudyQueue } from '../../src/node/studyQueue.ts';
 import { fakeResult } from './fakeCells.ts';
 
 /** A worker whose event loop stands still during its first cell: node queueWorker.mjs URL NAME SECONDS */

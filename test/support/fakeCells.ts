@@ -1,4 +1,4 @@
-import { type CellResult, cellId, type StudyCell } from '../src/study/cells.ts';
+import { type CellResult, cellId, type StudyCell } from '../../src/study/cells.ts';
 
 /** A result that nobody measured. @param adapter tells who made it */
 export function fakeResult(cell: StudyCell, adapter = 'fake'): CellResult {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Detector } from '../src/detector/detector.ts';
-import type { DetectorState } from '../src/detector/detectorState.ts';
-import { packPixels } from '../src/imaging/pixels.ts';
+import type { Detector } from '../../src/detector/detector.ts';
+import type { DetectorState } from '../../src/detector/detectorState.ts';
+import { packPixels } from '../../src/imaging/pixels.ts';
 import { savedImage } from './savedFiles.ts';
 
 const sha256 = (data: ArrayBufferView) =>

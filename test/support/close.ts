@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { compareFloats, type FloatTolerance } from '../src/doctor/check.ts';
+import { compareFloats, type FloatTolerance } from '../../src/doctor/check.ts';
 
 /** ||a - b|| / ||b|| */
 export function errorByNorm(actual: ArrayLike<number>, expected: ArrayLike<number>): number {

@@ -1,4 +1,4 @@
-import type { RgbImage } from '../src/data/image.ts';
+import type { RgbImage } from '../../src/data/image.ts';
 
 /** The upper left corner of an image. */
 export function crop({ width, data }: RgbImage, newWidth: number, newHeight: number): RgbImage {

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'vitest';
-import type { DetectorState } from '../src/detector/detectorState.ts';
-import { readModel, saveDetector } from '../src/detector/modelFile.ts';
-import { UserError } from '../src/errors.ts';
-import { codeRange } from '../src/formats/weightCodes.ts';
-import { type LayerPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
-import { needsRange, quantizeNetworks } from '../src/quantization/layers.ts';
+import type { DetectorState } from '../../src/detector/detectorState.ts';
+import { readModel, saveDetector } from '../../src/detector/modelFile.ts';
+import { UserError } from '../../src/errors.ts';
+import { codeRange } from '../../src/formats/weightCodes.ts';
+import { type LayerPlan, quantizableLayers, uniformPlan } from '../../src/quantization/bitPlan.ts';
+import { needsRange, quantizeNetworks } from '../../src/quantization/layers.ts';
 import type { Mutation } from './mutations.ts';
 import { untrainedDetector } from './untrained.ts';
 

@@ -1,7 +1,7 @@
-import type { DetectorState } from '../src/detector/detectorState.ts';
-import { Networks } from '../src/networks/networks.ts';
-import { readTeacher } from '../src/node/teachers.ts';
-import { loadTeacher } from '../src/train/teacher.ts';
+import type { DetectorState } from '../../src/detector/detectorState.ts';
+import { Networks } from '../../src/networks/networks.ts';
+import { readTeacher } from '../../src/node/teachers.ts';
+import { loadTeacher } from '../../src/train/teacher.ts';
 
 /** An untrained detector: the shipped teacher, random student and autoencoder. */
 export async function untrainedDetector(): Promise<DetectorState> {

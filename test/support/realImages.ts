@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type OpenedDatasets, openDatasets } from '../src/node/datasets.ts';
+import { type OpenedDatasets, openDatasets } from '../../src/node/datasets.ts';
 
 /** A data set of real images below `RAAD_DATA`; absent where it is not on this machine, which is said aloud. */
 export async function realDataset(path: string): Promise<OpenedDatasets | undefined> {

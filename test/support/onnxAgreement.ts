@@ -1,14 +1,14 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { mapQuantilesParameter } from '../src/detector/detector.ts';
-import type { DetectorState } from '../src/detector/detectorState.ts';
-import type { Engine } from '../src/engine/engine.ts';
-import { input, type Node, Parameter, topologicalOrder } from '../src/engine/graph.ts';
-import { IMAGE_MEAN, IMAGE_STD } from '../src/kernels/image.ts';
-import { standardize } from '../src/kernels/standardize.ts';
-import { loadActivations, rangeOf, storeOp } from '../src/kernels/storage.ts';
-import { anomalyMaps } from '../src/networks/inference.ts';
-import { exportDetector } from '../src/onnx/detector.ts';
-import { integerGraph } from '../src/quantization/integerGraph.ts';
+import { mapQuantilesParameter } from '../../src/detector/detector.ts';
+import type { DetectorState } from '../../src/detector/detectorState.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { input, type Node, Parameter, topologicalOrder } from '../../src/engine/graph.ts';
+import { IMAGE_MEAN, IMAGE_STD } from '../../src/kernels/image.ts';
+import { standardize } from '../../src/kernels/standardize.ts';
+import { loadActivations, rangeOf, storeOp } from '../../src/kernels/storage.ts';
+import { anomalyMaps } from '../../src/networks/inference.ts';
+import { exportDetector } from '../../src/onnx/detector.ts';
+import { integerGraph } from '../../src/quantization/integerGraph.ts';
 import { correlation } from './agreement.ts';
 
 /** A quantized detector here and, exported, in onnxruntime on the CPU, over some images. */
