@@ -4,8 +4,9 @@ import { evaluateReference, input, type Node, type Values } from '../src/engine/
 import { conv2dWeightGrad } from '../src/gradients/conv2dWeightGrad.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
-import { WINOGRAD_TILES, winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
+import { winogradConvolution, winogradDistance, winogradProductOp } from '../src/kernels/winograd.ts';
 import { BLOCKS, blockFits, blockName, defaultBlock } from '../src/kernels/winogradBlock.ts';
+import { WINOGRAD_TILES } from '../src/kernels/winogradTiles.ts';
 import { errorByNorm } from './support/close.ts';
 import { engine } from './support/gpu.ts';
 

@@ -12,7 +12,8 @@ import { Tuning } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
-import { AMPLIFICATION, halvesError, winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
+import { AMPLIFICATION, halvesError } from '../src/kernels/halves.ts';
+import { winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { engine } from './support/gpu.ts';
 

@@ -2,10 +2,10 @@ import { type Node, Parameter } from '../engine/graph.ts';
 import { channelDistance } from '../kernels/channelDistance.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
+import { halvesError } from '../kernels/halves.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
 import { standardize } from '../kernels/standardize.ts';
 import { rangeOf, storeActivations } from '../kernels/storage.ts';
-import { halvesError } from '../kernels/winogradHalves.ts';
 import { type Absorption, type Case, normal as f, type InputSpec } from './cases.ts';
 
 export type Shape4 = readonly [number, number, number, number];

@@ -1,3 +1,4 @@
+import { fetchModules } from '../engine/deferred.ts';
 import { Engine } from '../engine/engine.ts';
 import { DeviceLostError } from '../engine/errors.ts';
 import { isInput, parameterOf, topologicalOrder } from '../engine/graph.ts';
@@ -123,6 +124,7 @@ export async function doctor(
 ): Promise<DoctorReport> {
   const { full = false, ops, rows: wanted = [], onProgress, signal } = options;
   const started = performance.now();
+  await fetchModules();
   const { caps } = engine;
   const bare = untuned(engine);
   const target = { caps, variants: bare.variants, precision: 'f16' } as const;

@@ -1,4 +1,5 @@
 import { Allocation } from './bind.ts';
+import { withModules } from './deferred.ts';
 import type { Node } from './graph.ts';
 import type { Owner } from './host.ts';
 import { assertFits, type BufferLimits, type Layout, layOut } from './layout.ts';
@@ -26,7 +27,7 @@ export function bufferLimits({ device, caps }: Pick<Owner, 'device' | 'caps'>): 
 export async function compile(owner: Owner, options: CompileOptions): Promise<Plan> {
   owner.assertUsable();
   const limits = bufferLimits(owner);
-  const layout = layOut(lower(options, owner), limits);
+  const layout = layOut(await withModules(() => lower(options, owner)), limits);
   const { kernels } = layout.lowered;
   await loadKernels([...kernels.values()].map(({ kernel }) => kernel));
   const requests = new Map(

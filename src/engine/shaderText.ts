@@ -1,4 +1,4 @@
-import { UserError } from '../errors.ts';
+import { cannotFetch } from './deferred.ts';
 
 /** A shader's text, or what loads it: the package's own lie in chunks that are fetched when a kernel of theirs is used. */
 export type ShaderSource = string | (() => Promise<string>);
@@ -10,12 +10,7 @@ export async function loadShader(source: ShaderSource): Promise<string> {
   if (typeof source === 'string') return source;
   const known = loaded.get(source);
   if (known !== undefined) return known;
-  const text = await source().catch((error: Error) => {
-    throw new UserError(
-      `shaders cannot be loaded: ${error.message}.`,
-      'Check the connection, then load the page again.',
-    );
-  });
+  const text = await source().catch(cannotFetch('shaders'));
   loaded.set(source, text);
   return text;
 }

@@ -1,4 +1,5 @@
 import type { CompileOptions } from './compile.ts';
+import { fetchModules } from './deferred.ts';
 import { bytesIfHeld, candidatesOf } from './deviceBytes.ts';
 import type { Engine } from './engine.ts';
 import { isRefusal, ShaderError } from './errors.ts';
@@ -66,6 +67,7 @@ export async function tune(
   tuning: Tuning,
   options: TuneOptions = {},
 ): Promise<void> {
+  await fetchModules();
   const roots = fuse([...Object.values(graph.outputs), ...(graph.effects ?? [])]);
   const open = new Map<string, Node>();
   for (const node of topologicalOrder(roots)) {

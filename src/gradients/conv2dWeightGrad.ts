@@ -18,7 +18,7 @@ import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from '..
 import { convOutput, DIRECT_MULTIPLY_ADDS } from '../kernels/conv2dShape.ts';
 import { foldSplits } from '../kernels/foldSplits.ts';
 import { pad2d } from '../kernels/pad2d.ts';
-import { WINOGRAD_TILES } from '../kernels/winograd.ts';
+import { WINOGRAD_TILES } from '../kernels/winogradTiles.ts';
 import {
   defaultGradBlock,
   GRAD_BLOCKS,

@@ -1,7 +1,6 @@
 import direct from '../../shaders/conv2d_direct.wgsl';
-import lanesShader from '../../shaders/conv2d_lanes.wgsl';
-import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
+import { deferred } from '../engine/deferred.ts';
 import {
   expectShapes,
   makeNode,
@@ -13,7 +12,7 @@ import {
   type Variant,
 } from '../engine/graph.ts';
 import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
-import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
 import { type Conv2dAttrs, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
@@ -30,10 +29,9 @@ import {
   tileSupports,
   workgroupsOf,
 } from './conv2dTile.ts';
-import { packWeights } from './packWeights.ts';
-import { pad2d } from './pad2d.ts';
-import { WINOGRAD_TILES, winogradConvolution } from './winograd.ts';
-import { halvesError, wholePairs } from './winogradHalves.ts';
+import { halvesError, wholePairs } from './halves.ts';
+import { winogradConvolution } from './winograd.ts';
+import { WINOGRAD_TILES } from './winogradTiles.ts';
 
 /**
  * 2-D convolution (cross-correlation) with optional bias, rectifier and 2x2 mean.
@@ -104,14 +102,14 @@ export const conv2dOp: Op<Conv2dAttrs> = {
       // With 4 lanes a row is all edges: the plain lane kernel is faster there.
       madeFor: 'cpu',
       suits: (caps, node) => lanes(caps) >= 8 && node.type.shape[3]! >= 4,
-      lower: (node) => lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
+      lower: (node) => packed().lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
     },
     {
       name: 'lanes',
       supports: (caps, node) =>
         lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
       madeFor: 'cpu',
-      lower: (node) => unpooled(node) ?? lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
+      lower: (node) => unpooled(node) ?? packed().lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
     splitVariant(BLOCK_16x4, (node) => pixelsOf(node) <= 16 && isStarved(node)),
     splitVariant(BLOCK_32x32, isStarved),
@@ -149,6 +147,11 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     },
   ],
 };
+
+/** Channels per invocation of the lane kernels: the packing order of the weights. */
+const ROWS_CHANNELS = 8;
+const LANES_CHANNELS = 16;
+const packed = deferred(() => import('./conv2dPacked.ts'));
 
 /** F(m x m, k x k). The largest tile does least work and is the default where channels are many enough to pay for it. */
 function winogradVariant(m: number): Variant<Conv2dAttrs> {
@@ -320,134 +323,4 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
     attrs: { padding: 0 },
     inputs: [plain],
   }) as Float64Array;
-}
-
-type Algorithm = 'rows' | 'lanes';
-/** Channels per invocation of the lane kernels: the packing order of the weights. */
-const ROWS_CHANNELS = 8;
-const LANES_CHANNELS = 16;
-/** Groups of S pixels per lane of the `lanes` kernel. */
-const LANES_GROUPS = 4;
-
-interface Block {
-  readonly algorithm: Algorithm;
-  /** Output channels of a workgroup. */
-  readonly tile: number;
-}
-
-interface PackedAttrs extends Block {
-  readonly weights: readonly number[];
-  readonly stride: number;
-  readonly relu: boolean;
-  readonly pool: boolean;
-  readonly groups: number;
-  readonly firstChannel: number;
-}
-
-function lowerPacked(node: Node<Conv2dAttrs>, block: Block): Node {
-  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
-  const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
-  const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
-  const packed = packWeights(w, block.tile);
-  const attrs: PackedAttrs = { ...block, weights: w.type.shape, stride, relu, pool, groups, firstChannel };
-  return makeNode(conv2dPackedOp, bias ? [padded, packed, bias] : [padded, packed], attrs, node.label);
-}
-
-/** Rows and column groups of S lanes that one subgroup of the `rows` kernel computes. */
-const ROWS_TILES: readonly (readonly [groups: number, rows: number, speed: number])[] = [
-  [2, 4, 1],
-  [3, 3, 0.95],
-  [1, 8, 0.85],
-  [1, 4, 0.7],
-];
-
-/** The tile that wastes the fewest lanes, weighted with how fast a full tile of each shape is. */
-export function rowsTile(width: number, height: number, s: number, pool = false): readonly [number, number] {
-  let best: readonly [number, number, number] = ROWS_TILES[0]!;
-  let bestScore = 0;
-  for (const tile of ROWS_TILES) {
-    const [groups, rows, speed] = tile;
-    // Pooling windows are not cut.
-    if (pool && rows % 2 === 1) continue;
-    const covered = Math.ceil(width / (groups * s)) * groups * s * Math.ceil(height / rows) * rows;
-    const score = (speed * width * height) / covered;
-    if (score > bestScore) {
-      best = tile;
-      bestScore = score;
-    }
-  }
-  return [best[0], best[1]];
-}
-
-/** A convolution without padding over packed weights: what the variants for CPU adapters consist of. */
-const conv2dPackedOp: Op<PackedAttrs> = {
-  name: 'conv2dPacked',
-  infer(inputs, { weights, stride, pool }) {
-    const [x] = inputs as [TensorType];
-    const [co, , kh, kw] = weights as [number, number, number, number];
-    const [n, , h, w] = nchw(x);
-    const [oh, ow] = [convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)];
-    return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
-  },
-  reference: testedThrough('conv2dPacked', 'conv2d'),
-  cost(node) {
-    return packedCost(node);
-  },
-  variants: (['rows', 'lanes'] as const).map(
-    (algorithm): Variant<PackedAttrs> => ({
-      name: algorithm,
-      supports: (_, node) => node.attrs.algorithm === algorithm,
-      kernel: (node, caps) => packedKernel(node, caps),
-    }),
-  ),
-};
-
-function packedGeometry(node: Node<PackedAttrs>) {
-  return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.attrs.stride, 0);
-}
-
-function packedCost(node: Node<PackedAttrs>) {
-  const g = packedGeometry(node);
-  const depth = g.inChannels * g.kernelHeight * g.kernelWidth;
-  return {
-    flops: 2 * g.batch * g.outChannels * g.outHeight * g.outWidth * depth,
-    bytes: 4 * (size(inputType(node, 0)) + g.outChannels * depth + size(node.type)),
-  };
-}
-
-function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
-  const { algorithm, tile, stride, relu, pool, groups, firstChannel } = node.attrs;
-  const g = packedGeometry(node);
-  const BIAS = node.inputs.length - 2;
-  const RELU = Number(relu);
-  const common = {
-    batch: u32(g.batch),
-    xChannels: u32(g.xChannels),
-    inChannels: u32(g.inChannels),
-    height: u32(g.height),
-    width: u32(g.width),
-    outChannels: u32(g.outChannels),
-    outHeight: u32(node.type.shape[2]!),
-    outWidth: u32(node.type.shape[3]!),
-    channelsPerGroup: u32(g.outChannels / groups),
-    firstChannel: u32(firstChannel),
-  };
-  const pixels = g.batch * g.outHeight * g.outWidth;
-  const S = lanes(caps);
-  if (algorithm === 'rows') {
-    const [NX, RY] = rowsTile(g.outWidth, g.outHeight, S, pool);
-    const columnTiles = Math.ceil(g.outWidth / (NX * S));
-    return {
-      shader: { name: 'conv2d_rows.wgsl', source: rowsShader },
-      defines: { S, MT: tile, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, BIAS, RELU, POOL: Number(pool) },
-      params: { ...common, columnTiles: u32(columnTiles) },
-      grid: [columnTiles * Math.ceil(g.outHeight / RY), Math.ceil(g.outChannels / tile), g.batch] as const,
-    };
-  }
-  return {
-    shader: { name: 'conv2d_lanes.wgsl', source: lanesShader },
-    defines: { S, MT: tile, NT: LANES_GROUPS, KW: g.kernelWidth, BIAS, RELU },
-    params: { ...common, kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
-    grid: [Math.ceil(pixels / (LANES_GROUPS * S)), Math.ceil(g.outChannels / tile)] as const,
-  };
 }

@@ -6,9 +6,10 @@ import { conv2d, conv2dOp, winogradSuits } from './conv2d.ts';
 import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
 import { differenceWeights } from './differenceWeights.ts';
 import { add, scale } from './elementwise.ts';
+import { halvesError, wholePairs } from './halves.ts';
 import { pad2d } from './pad2d.ts';
-import { WINOGRAD_TILES, winogradConvolution, winogradDistance } from './winograd.ts';
-import { halvesError, wholePairs } from './winogradHalves.ts';
+import { winogradConvolution, winogradDistance } from './winograd.ts';
+import { WINOGRAD_TILES } from './winogradTiles.ts';
 
 /** Winograd's output tiles, in order of preference. */
 const TILES = [3, 4, 2] as const;

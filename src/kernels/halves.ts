@@ -2,11 +2,35 @@ import scaleShader from '../../shaders/halves_scale.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, testedThrough } from './common.ts';
+import type { TileAttrs } from './winogradTiles.ts';
 
 /* What kernels that round to halves share. */
 
 /** Unit roundoff of a half. */
 export const HALF_ROUNDOFF = 2 ** -11;
+
+/**
+ * Rounding errors of halves in units of 2^-11, as a share of the largest output, by kernel size and output tile. The input
+ * transform B, the weight transform G and the output transform A of one dimension carry independent values of variance 1 into
+ * points of variance b_p = sum B^2, g_p = sum G^2, and errors of points into outputs by A^2; a rounding of a share e of every
+ * transformed input, weight and product makes an error of e * sqrt(3) * max over outputs of sum_p(A^2 g_p b_p) / k of the
+ * output's standard deviation in two dimensions. The largest of many outputs is more than twice that deviation, and e of a
+ * rounding is 0.4 * 2^-11 in the mean: five deviations of the error stay below.
+ */
+export const AMPLIFICATION: Readonly<Record<number, Readonly<Record<number, number>>>> = {
+  4: { 3: 41.9, 2: 15.8 },
+  3: { 4: 54.4, 2: 2.9 },
+};
+
+/** Winograd's error with halves, as a share of the largest output. */
+export function halvesError({ m, k }: TileAttrs): number {
+  return HALF_ROUNDOFF * AMPLIFICATION[k]![m]!;
+}
+
+/** Whether words of two channels hold channels of one group, of those that the convolution reads. */
+export function wholePairs(w: readonly number[], { groups, firstChannel }: { groups: number; firstChannel: number }) {
+  return firstChannel % 2 === 0 && (groups === 1 || w[1]! % 2 === 0);
+}
 
 /** The largest matrices of halves with sums in f32 that the kernel can take. */
 export function halfMatrices({ f16, subgroupMatrixConfigs }: Caps): SubgroupMatrixConfig | undefined {

@@ -1,8 +1,7 @@
 import directShader from '../../shaders/qconv2d_direct.wgsl';
-import lanesShader from '../../shaders/qconv2d_lanes.wgsl';
-import rowsShader from '../../shaders/qconv2d_rows.wgsl';
 import tileShader from '../../shaders/qconv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
+import { deferred } from '../engine/deferred.ts';
 import {
   expectShapes,
   input as inputNode,
@@ -11,7 +10,6 @@ import {
   type Op,
   size,
   type TensorType,
-  u32,
   type Values,
 } from '../engine/graph.ts';
 import type { QuantizedWeights, WeightBits } from '../formats/weightCodes.ts';
@@ -171,7 +169,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       madeFor: 'cpu',
       suits: (caps, node) => lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
-      kernel: rowsKernel,
+      kernel: (node, caps) => onLanes().rowsKernel(node, caps),
     },
     {
       name: 'lanes',
@@ -183,7 +181,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       lower(node) {
         return unpooled(node) ?? prepadded(node);
       },
-      kernel: lanesKernel,
+      kernel: (node, caps) => onLanes().lanesKernel(node, caps),
     },
     ...smallWordVariants,
     ...matrixVariants,
@@ -210,6 +208,8 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     },
   ],
 };
+
+const onLanes = deferred(() => import('./qconv2dLanes.ts'));
 
 /** Steps of 4 input channels that the tile kernel stages at once. */
 const TILE_STEP = 8;
@@ -239,50 +239,6 @@ function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
   const conv = makeNode(qconv2dOp, inputs, { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
   const pooled = avgPool2d(conv, { padding: 0 });
   return output === 'f32' ? pooled : storeActivations(pooled, output, output === 'u8' ? node.inputs.at(-1) : undefined);
-}
-
-function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
-  const { g, defines, params, ragged } = common(node);
-  const S = lanes(caps);
-  const NX = 1;
-  const RY = rowsOf(g.convHeight);
-  const columnTiles = Math.ceil(g.convWidth / (NX * S));
-  return {
-    shader: { name: 'qconv2d_rows.wgsl', source: rowsShader },
-    defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, RAGGED: ragged },
-    params: { ...params, columnTiles: u32(columnTiles) },
-    grid: [columnTiles * Math.ceil(g.convHeight / RY), Math.ceil(g.outChannels / BLOCK_OUT), g.batch] as const,
-  };
-}
-
-/** Rows that one subgroup computes, with how fast a full tile is: sums, not weights, fill the registers. */
-const ROWS: readonly (readonly [rows: number, speed: number])[] = [
-  [6, 1],
-  [8, 0.97],
-  [4, 0.88],
-];
-
-/** The number of rows that wastes the fewest, weighted with its speed. */
-function rowsOf(height: number): number {
-  const rate = ([rows, speed]: (typeof ROWS)[number]) => (speed * height) / (Math.ceil(height / rows) * rows);
-  return ROWS.reduce((best, tile) => (rate(tile) > rate(best) ? tile : best))[0];
-}
-
-const LANES_GROUPS = 4;
-
-function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
-  const { g, defines, params, ragged } = common(node);
-  const S = lanes(caps);
-  const { POOL: _, ...used } = defines;
-  return {
-    shader: { name: 'qconv2d_lanes.wgsl', source: lanesShader },
-    defines: { ...used, S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
-    params: { ...params, kernelHeight: u32(g.kernelHeight), stride: u32(node.attrs.stride) },
-    grid: [
-      Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),
-      Math.ceil(g.outChannels / BLOCK_OUT),
-    ] as const,
-  };
 }
 
 function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {

@@ -1,18 +1,19 @@
-import unpackShader from '../../shaders/unpack_weights.wgsl';
-import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, lanes, testedThrough, WORKGROUP } from './common.ts';
-import { geometry, largestSum, outputShape, type Qconv2dAttrs } from './qconv2dShape.ts';
-import { WINOGRAD_TILES, winogradInputOp } from './winograd.ts';
-import { type StoredConvAttrs, winogradStoredConvOp } from './winogradFused.ts';
-import { EXACT_BELOW, LARGEST_SHIFTED_CODE } from './winogradIntegers.ts';
-import { type Between, winogradStoredInputOp } from './winogradStored.ts';
-import { quads, rowChunks, tiling } from './winogradTiles.ts';
+import { deferred } from '../engine/deferred.ts';
+import type { Node, Variant } from '../engine/graph.ts';
+import { lanes } from './common.ts';
+import { largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
+import type { Between } from './winogradStored.ts';
+import { WINOGRAD_TILES } from './winogradTiles.ts';
 
 /*
  * qconv2d by Winograd's method. `winogradMIntegers` gives the bits of the direct kernels; `winogradMFloats` transforms and multiplies the
  * same integers as floats, so that results differ by float32 rounding.
  */
+
+/** Sums of products are exact below it in absolute value: four times as much still fits a signed word. */
+export const EXACT_BELOW = 2 ** 29;
+/** A code of activations less 128, in absolute value. */
+export const LARGEST_SHIFTED_CODE = 128;
 
 /** Largest error of the floats, as a share of the largest output before it is stored. */
 const FLOATS_ERROR = 5e-5;
@@ -35,6 +36,8 @@ function isExact(attrs: Qconv2dAttrs): boolean {
   return LARGEST_SHIFTED_CODE * largestSum(attrs) < EXACT_BELOW;
 }
 
+const graph = deferred(() => import('./quantizedWinograd.ts'));
+
 function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
   const isIntegers = between === 'integers';
   return {
@@ -42,7 +45,7 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
     supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
     ...(!isIntegers && { error: () => FLOATS_ERROR }),
     suits: (caps, node) => caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
-    lower: (node, caps) => winograd(node, between, m, caps),
+    lower: (node, caps) => graph().quantizedWinograd(node, between, m, caps),
   };
 }
 
@@ -52,64 +55,3 @@ export const winogradVariants: readonly Variant<Qconv2dAttrs>[] = [
   ...TILES.map((m) => variant('integers', m)),
   ...TILES.map((m) => variant('floats', m)),
 ];
-
-function winograd(node: Node<Qconv2dAttrs>, between: Between, m: number, caps: Caps): Node {
-  const { weights, bits, padding, relu, pool, input, output } = node.attrs;
-  const [x, words, table, bias, ...ranges] = node.inputs as [Node, Node, Node, Node, ...Node[]];
-  const g = geometry(node);
-  const k = g.kernelHeight;
-  const { label } = node;
-  const quad = quads(pool, m);
-  const { tilesY, tilesX } = tiling(g.convHeight, g.convWidth, m, quad);
-  const bytesPerPoint = 4 * (m + k - 1) ** 2 * Math.max(g.inChannels, g.outChannels);
-  const w = between === 'floats' ? unpackWeights(words, { weights, bits }, `${label}.codes`) : words;
-  let y: Node | undefined;
-  for (const chunk of rowChunks({ total: g.batch * tilesY, tilesX, quad, bytesPerPoint }, caps)) {
-    const place = { m, k, ...chunk, tilesY, tilesX };
-    const v =
-      input === 'f32'
-        ? makeNode(winogradInputOp, [x], { ...place, padding }, `${label}.input`)
-        : makeNode(
-            winogradStoredInputOp,
-            input === 'u8' ? [x, ranges[0]!] : [x],
-            { ...place, padding, between, storage: input, channels: g.inChannels },
-            `${label}.input`,
-          );
-    const attrs: StoredConvAttrs = {
-      ...place,
-      ...{ between, relu, pool, input, output, weights, bits },
-      shape: outputShape(node.attrs, x.type),
-    };
-    y = makeNode(winogradStoredConvOp, [w, v, table, bias, ...ranges, ...(y ? [y] : [])], attrs, label);
-  }
-  return y!;
-}
-
-type UnpackAttrs = Pick<Qconv2dAttrs, 'weights' | 'bits'>;
-
-/** The integers of packed weights. @returns [CO, CI, KH, KW] */
-function unpackWeights(words: Node, { weights, bits }: UnpackAttrs, label: string): Node {
-  return makeNode(unpackWeightsOp, [words], { weights, bits }, label);
-}
-
-const unpackWeightsOp: Op<UnpackAttrs> = {
-  name: 'unpackWeights',
-  infer: (_, { weights }) => ({ shape: weights, dtype: 'f32' }),
-  reference: testedThrough('unpackWeights', 'qconv2d'),
-  variants: [
-    {
-      name: 'element',
-      kernel(node, caps) {
-        const { weights, bits } = node.attrs;
-        const [, inChannels, kh, kw] = weights as [number, number, number, number];
-        const count = size(node.type);
-        return {
-          shader: { name: 'unpack_weights.wgsl', source: unpackShader },
-          defines: { BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff, WORKGROUP },
-          params: { size: u32(count), inChannels: u32(inChannels), taps: u32(kh * kw) },
-          grid: foldedGrid(count, caps),
-        };
-      },
-    },
-  ],
-};

@@ -1,12 +1,11 @@
-import dyShader from '../../shaders/winograd_dy.wgsl';
 import inputShader from '../../shaders/winograd_input.wgsl';
 import outputShader from '../../shaders/winograd_output.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
+import { deferred } from '../engine/deferred.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, type Operands } from './winogradBlock.ts';
-import { winogradHalvesInputOp, winogradHalvesProductOp } from './winogradHalves.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
 import { winogradMap } from './winogradMap.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
@@ -25,9 +24,6 @@ import {
  * Winograd convolution, stride 1: F(m x m, k x k) turns every tile of m x m outputs into (m + k - 1)^2 products per channel
  * pair instead of m^2 k^2, as (m + k - 1)^2 independent matrix products between three cheap transforms.
  */
-
-/** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
-export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
 
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
 export const winogradInputOp: Op<InputAttrs> = {
@@ -107,67 +103,6 @@ export const winogradWeightsOp: Op<WeightAttrs> = {
           defines: { A: m + k - 1, K: k, M: m, WORKGROUP },
           params: { size: u32(count), outChannels: u32(outChannels), inChannels: u32(inChannels), tile: u32(tile) },
           grid: foldedGrid(count, caps),
-        };
-      },
-    },
-  ],
-};
-
-export interface DyAttrs extends TileAttrs {
-  /** Channels that lie together behind a point and a tile; 0: a channel's tiles lie together. */
-  readonly tile: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-}
-
-/**
- * dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile], or without `tile`
- * [CO, (m + k - 1)^2, pitch(N * tilesY * tilesX)]
- */
-export const winogradDyOp: Op<DyAttrs> = {
-  name: 'winogradDy',
-  infer([dy], { m, k, tile, tilesY, tilesX }) {
-    const [n, co] = nchw(dy!);
-    if (tile === 0) return { shape: [co, (m + k - 1) ** 2, pitch(n * tilesY * tilesX)], dtype: 'f32' };
-    return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), n * tilesY * tilesX, tile], dtype: 'f32' };
-  },
-  reference: testedThrough('winogradDy', 'conv2dWeightGrad'),
-  variants: [
-    {
-      name: 'tile',
-      kernel(node, caps) {
-        const { m, k, tile, tilesY, tilesX } = node.attrs;
-        const [n, channels, height, width] = nchw(inputType(node, 0));
-        const workgroup = transformWorkgroup(caps);
-        const isFlat = tile === 0;
-        const channelTiles = isFlat ? channels : Math.ceil(channels / tile);
-        const written = isFlat ? channels : channelTiles * tile;
-        const tiles = n * tilesY * tilesX;
-        const across = Math.ceil(tiles / workgroup);
-        const each = channelsPerInvocation(caps, across, written);
-        return {
-          shader: { name: 'winograd_dy.wgsl', source: dyShader },
-          // The taps are the m x m tiles of dy; the outputs of this filter are the k x k weights.
-          defines: {
-            A: m + k - 1,
-            K: m,
-            M: k,
-            MT: tile,
-            FLAT: Number(isFlat),
-            CHANNELS: each,
-            WORKGROUP: workgroup,
-          },
-          params: {
-            channels: u32(channels),
-            channelTiles: u32(channelTiles),
-            height: u32(height),
-            width: u32(width),
-            tiles: u32(tiles),
-            tilesY: u32(tilesY),
-            tilesX: u32(tilesX),
-            ...(isFlat && { pitch: u32(pitch(tiles)) }),
-          },
-          grid: [across, Math.ceil(written / each)],
         };
       },
     },
@@ -256,6 +191,8 @@ function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
+const ofGradients = deferred(() => import('./winogradDy.ts'));
+
 type Algorithm = (Lanes & { readonly algorithm: 'lanes' }) | (Block & { readonly algorithm: 'block' });
 
 type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
@@ -267,7 +204,7 @@ function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
   const u =
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
-      : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
+      : makeNode(ofGradients().winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
   const firstDepth = firstDepthOf(node);
   const attrs: PackedAttrs = {
     ...node.attrs,
@@ -404,6 +341,8 @@ interface Convolution extends TileAttrs {
   readonly halves?: boolean;
 }
 
+const inHalves = deferred(() => import('./winogradHalves.ts'));
+
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   const { x, w, m, k, padding, groups, firstChannel, second, label, halves } = conv;
@@ -417,7 +356,7 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
   for (const { firstRow, rows } of rowChunks({ total: images * tilesY, tilesX, quad, bytesPerPoint }, caps)) {
     const transformed = (from: Node, zeros: number, name: string) =>
       makeNode(
-        halves ? winogradHalvesInputOp : winogradInputOp,
+        halves ? inHalves().winogradHalvesInputOp : winogradInputOp,
         [from],
         { m, k, padding: zeros, firstRow, rows, tilesY, tilesX } satisfies InputAttrs,
         `${label}.${name}`,
@@ -427,7 +366,7 @@ function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {
     const tiles = rows * tilesX;
     const attrs: ProductAttrs = { m, k, groups, firstChannel, from: 'weights', tiles, tilesY, tilesX };
     const products = halves
-      ? makeNode(winogradHalvesProductOp, [w, v], { m, k, groups, firstChannel, tiles }, label)
+      ? makeNode(inHalves().winogradHalvesProductOp, [w, v], { m, k, groups, firstChannel, tiles }, label)
       : makeNode(winogradProductOp, [w, v, ...others], attrs, label);
     result.push({ products, firstRow, rows, tilesY, tilesX });
   }

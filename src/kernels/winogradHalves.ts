@@ -5,7 +5,7 @@ import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import type { HalvesOperands } from './halves.ts';
-import { HALF_ROUNDOFF, halvesScale } from './halves.ts';
+import { halvesScale } from './halves.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
@@ -18,34 +18,11 @@ import { pitch, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
  */
 
 /**
- * Rounding errors of halves in units of 2^-11, as a share of the largest output, by kernel size and output tile. The input
- * transform B, the weight transform G and the output transform A of one dimension carry independent values of variance 1 into
- * points of variance b_p = sum B^2, g_p = sum G^2, and errors of points into outputs by A^2; a rounding of a share e of every
- * transformed input, weight and product makes an error of e * sqrt(3) * max over outputs of sum_p(A^2 g_p b_p) / k of the
- * output's standard deviation in two dimensions. The largest of many outputs is more than twice that deviation, and e of a
- * rounding is 0.4 * 2^-11 in the mean: five deviations of the error stay below.
- */
-export const AMPLIFICATION: Readonly<Record<number, Readonly<Record<number, number>>>> = {
-  4: { 3: 41.9, 2: 15.8 },
-  3: { 4: 54.4, 2: 2.9 },
-};
-
-/** Winograd's error with halves, as a share of the largest output. */
-export function halvesError({ m, k }: TileAttrs): number {
-  return HALF_ROUNDOFF * AMPLIFICATION[k]![m]!;
-}
-
-/**
  * The transformed input is scaled by 2^-shift: it is up to 100, 36 or 4 times an input, so that inputs up to 10,000 do not
  * saturate.
  */
 function inputShift({ m, k }: TileAttrs): number {
   return { 6: 4, 5: 3, 4: 0 }[m + k - 1]!;
-}
-
-/** Whether words of two channels hold channels of one group, of those that the convolution reads. */
-export function wholePairs(w: readonly number[], { groups, firstChannel }: { groups: number; firstChannel: number }) {
-  return firstChannel % 2 === 0 && (groups === 1 || w[1]! % 2 === 0);
 }
 
 /** x [N, CI, H, W] -> words of two channels [ceil(CI / 2), (m + k - 1)^2, pitch(rows * tilesX)] */

@@ -12,11 +12,6 @@ import { pitch, type TileAttrs } from './winogradTiles.ts';
  * everything behind them may wrap modulo 2^32, since the outputs are known to be small. docs/kernels.md has the proof.
  */
 
-/** Sums of products are exact below it in absolute value: four times as much still fits a signed word. */
-export const EXACT_BELOW = 2 ** 29;
-/** A code of activations less 128, in absolute value. */
-export const LARGEST_SHIFTED_CODE = 128;
-
 export interface IntegerProductAttrs extends TileAttrs {
   /** [CO, CI, k, k] */
   readonly weights: readonly number[];

@@ -9,6 +9,9 @@ export interface TileAttrs {
   readonly k: number;
 }
 
+/** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
+export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
+
 /** Products of some tile rows. */
 export interface Chunk {
   readonly products: Node;

@@ -1,5 +1,6 @@
 import { Allocation } from '../engine/bind.ts';
 import { bufferLimits } from '../engine/compile.ts';
+import { withModules } from '../engine/deferred.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ShapeError } from '../engine/errors.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
@@ -174,7 +175,8 @@ export async function countOperations(
 ): Promise<OperationCounts[]> {
   const { caps } = engine;
   const graph = { outputs: { root }, ...(variants && { variants }), ...(precision && { precision }) };
-  const layout = layOut(lower(graph, { caps, variants: engine.variants }), bufferLimits(engine));
+  const lowered = await withModules(() => lower(graph, { caps, variants: engine.variants }));
+  const layout = layOut(lowered, bufferLimits(engine));
   const allocation = new Allocation(engine, layout);
   try {
     const results: OperationCounts[] = [];

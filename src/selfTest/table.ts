@@ -7,8 +7,8 @@ import { table } from '../doctor/table.ts';
 import { Parameter } from '../engine/graph.ts';
 import { channelDistance } from '../kernels/channelDistance.ts';
 import { convDistance } from '../kernels/convDistance.ts';
+import { halvesError } from '../kernels/halves.ts';
 import { standardize } from '../kernels/standardize.ts';
-import { halvesError } from '../kernels/winogradHalves.ts';
 
 const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
 const quantiles = () => new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node;

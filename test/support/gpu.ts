@@ -1,3 +1,4 @@
+import { fetchModules } from '../../src/engine/deferred.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { type OpenDevice, openDevice } from '../../src/node/device.ts';
 import { readShader } from '../../src/node/shaders.ts';
@@ -23,6 +24,7 @@ export function engine(): Promise<Engine> {
 }
 
 async function open(): Promise<Engine> {
+  await fetchModules();
   const replaced = process.env['RAAD_SHADER'];
   const added = process.env['RAAD_VARIANTS'];
   const engine = new Engine({

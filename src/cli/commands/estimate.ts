@@ -11,6 +11,7 @@ import {
   withPredictions,
 } from '../../bench/predictTables.ts';
 import type { Shape } from '../../checks/shape.ts';
+import { fetchModules } from '../../engine/deferred.ts';
 import { UserError } from '../../errors.ts';
 import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { parsePdnSize } from '../../networks/pdn.ts';
@@ -58,6 +59,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const precision = readPrecision(args);
   const file = args.text('measured');
   const measured = file === undefined ? [] : await readMeasured(file);
+  await fetchModules();
   const into = args.text('into');
   const json = args.text('json');
   await assertOutputs([json, into], [file]);

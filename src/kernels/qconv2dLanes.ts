@@ -1,0 +1,52 @@
+import lanesShader from '../../shaders/qconv2d_lanes.wgsl';
+import rowsShader from '../../shaders/qconv2d_rows.wgsl';
+import type { Caps } from '../engine/caps.ts';
+import { type Node, u32 } from '../engine/graph.ts';
+import { lanes } from './common.ts';
+import { BLOCK_OUT, common, type Qconv2dAttrs } from './qconv2dShape.ts';
+
+/* The kernels of qconv2d for the short vectors of CPU adapters. */
+
+export function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { g, defines, params, ragged } = common(node);
+  const S = lanes(caps);
+  const NX = 1;
+  const RY = rowsOf(g.convHeight);
+  const columnTiles = Math.ceil(g.convWidth / (NX * S));
+  return {
+    shader: { name: 'qconv2d_rows.wgsl', source: rowsShader },
+    defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, RAGGED: ragged },
+    params: { ...params, columnTiles: u32(columnTiles) },
+    grid: [columnTiles * Math.ceil(g.convHeight / RY), Math.ceil(g.outChannels / BLOCK_OUT), g.batch] as const,
+  };
+}
+
+/** Rows that one subgroup computes, with how fast a full tile is: sums, not weights, fill the registers. */
+const ROWS: readonly (readonly [rows: number, speed: number])[] = [
+  [6, 1],
+  [8, 0.97],
+  [4, 0.88],
+];
+
+/** The number of rows that wastes the fewest, weighted with its speed. */
+function rowsOf(height: number): number {
+  const rate = ([rows, speed]: (typeof ROWS)[number]) => (speed * height) / (Math.ceil(height / rows) * rows);
+  return ROWS.reduce((best, tile) => (rate(tile) > rate(best) ? tile : best))[0];
+}
+
+const LANES_GROUPS = 4;
+
+export function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+  const { g, defines, params, ragged } = common(node);
+  const S = lanes(caps);
+  const { POOL: _, ...used } = defines;
+  return {
+    shader: { name: 'qconv2d_lanes.wgsl', source: lanesShader },
+    defines: { ...used, S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
+    params: { ...params, kernelHeight: u32(g.kernelHeight), stride: u32(node.attrs.stride) },
+    grid: [
+      Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),
+      Math.ceil(g.outChannels / BLOCK_OUT),
+    ] as const,
+  };
+}
