@@ -4,24 +4,31 @@ import { dirname, join, relative } from 'node:path';
 import { globSync } from 'tinyglobby';
 
 /**
- * Shaders that are needed together, by what runs them; the first pack that fits has the shader. Every plan needs the snippets. What
- * detectors run on a kind of adapter is tested.
+ * Shaders and snippets that are needed together, by what runs them; the first pack that fits has the shader. What detectors run
+ * on a kind of adapter is tested.
  */
 const PACKS = [
-  ['snippets', /^snippets\//],
   ['peaks', /^peak_/],
   [
     'training',
-    /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d/,
+    /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d|^sum_|random/,
   ],
   ['matrix', /matrix/],
-  ['halves', /halves/],
-  ['fallback', /_direct\.|^qconv2d_tile/],
-  ['cpu-integers', /^qconv2d_(rows|lanes)|^pad_words|^pool_words|^winograd_(stored|integer|fused)|^unpack_/],
-  ['gpu-integers', /^qconv2d_word|^store_resized/],
-  ['integers', /^store_|^activation_range/],
-  ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\./],
-  ['gpu', /_tile\.|_shared\.|_fold\.|_workgroup\.|_block\.|_resized\.|_mean_|^difference_/],
+  ['halves', /^winograd_halves|^halves_/],
+  ['fallback', /_direct\.|^qconv2d_tile|^activation_range/],
+  [
+    'cpu-integers',
+    /^qconv2d_(rows|lanes)|^pad_words|^pool_words|^winograd_(stored|integer|fused)|^unpack_|winogradIntegers/,
+  ],
+  ['gpu-integers', /^qconv2d_word|^store_resized|dot4/],
+  ['integers', /^store_|qstore|qweights/],
+  ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\.|winogradSums/],
+  [
+    'convolution',
+    /^winograd_(input|output|weights)\.|winogradP|winogradT|winograd\.wgsl|^pack_weights|^snippets\/(grid|workgroup)/,
+  ],
+  ['gpu-convolution', /^conv2d_(tile|fold)|^winograd_product_block/],
+  ['gpu-detector', /_resized\.|_mean_|_shared\.|^difference_|^pointwise/],
   ['common', /./],
 ];
 
@@ -30,12 +37,12 @@ export const packOf = (file) => PACKS.find(([, pattern]) => pattern.test(file))[
 const shaderFiles = () =>
   globSync('shaders/**/*.wgsl').map((file) => file.replaceAll('\\', '/').slice('shaders/'.length));
 
-/** WGSL without its comments: those of the source explain it, this is run. */
+/** WGSL without comments and indentation: the source explains it, this is run. */
 function withoutComments(text) {
   return text
     .split('\n')
-    .map((line) => line.replace(/\s*\/\/.*$/, ''))
-    .filter((line) => line.trim() !== '')
+    .map((line) => line.replace(/\/\/.*$/, '').trim())
+    .filter((line) => line !== '')
     .join('\n');
 }
 

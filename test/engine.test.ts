@@ -37,7 +37,7 @@ describe('shader templates', () => {
     // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the template language's own placeholders
     const text = expand(template, {
       defines: { N: 2, STEP: 4 },
-      snippets: { helper: `const n = $\{N}u;` },
+      snippet: (name) => (name === 'helper' ? `const n = $\{N}u;` : undefined),
       params: 'struct Params {}',
     });
     expect(text).toMatchInlineSnapshot(`

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { packOf } from '../scripts/packages.mjs';
 import { untrainedDetector, untrainedQuantized } from '../src/bench/untrained.ts';
@@ -8,6 +9,7 @@ import type { Caps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node } from '../src/engine/graph.ts';
 import { lower } from '../src/engine/lower.ts';
+import { conv2d } from '../src/kernels/conv2d.ts';
 import { imageResize, rgbToPixels, rgbWords } from '../src/kernels/image.ts';
 import { maximum } from '../src/kernels/maximum.ts';
 import { Networks } from '../src/networks/networks.ts';
@@ -17,13 +19,20 @@ import { engine } from './support/gpu.ts';
 const gpu = await engine();
 const networks = new Networks('s', 256);
 
+/** A shader, and the snippets in it. */
+function filesOf(file: string): string[] {
+  const text = readFileSync(new URL(`../shaders/${file}`, import.meta.url), 'utf8');
+  const snippets = Array.from(text.matchAll(/^\s*#include (\w+)/gm), ([, name]) => `snippets/${name}.wgsl`);
+  return [file, ...snippets.flatMap(filesOf)];
+}
+
 /** The packs that a page fetches for graphs on a device. */
 function packsOf(caps: Caps, graphs: readonly (readonly Node[])[]): string[] {
   const shaders = graphs.flatMap((roots) => {
     const outputs = Object.fromEntries(roots.map((node, i) => [`y${i}`, node]));
-    return [...lower({ outputs }, { caps }).kernels.values()].map(({ kernel }) => packOf(kernel.shader.name));
+    return [...lower({ outputs }, { caps }).kernels.values()].map(({ kernel }) => kernel.shader.name);
   });
-  return [...new Set(shaders)].sort();
+  return [...new Set(shaders.flatMap(filesOf).map(packOf))].sort();
 }
 
 function predictions(caps: Caps): Node[][] {
@@ -57,16 +66,30 @@ const GPU = maskCaps(gpu.caps, {
 });
 const CPU = maskCaps(gpu.caps, { isCpu: true, subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 8 });
 
-test('what a float and a quantized detector run on a GPU lies in five packs', () => {
-  expect(packsOf(GPU, predictions(GPU))).toEqual(['common', 'gpu', 'gpu-integers', 'integers']);
+test('a convolution on a GPU needs two packs', () => {
+  const layers = ([3, 7] as const).map((k) =>
+    conv2d(input('x', [1, 64, 56, 56]), input('w', [64, 64, k, k]), input('b', [64])),
+  );
+  expect(packsOf(GPU, [layers])).toEqual(['convolution', 'gpu-convolution']);
+});
+
+test('what a float and a quantized detector run on a GPU lies in six', () => {
+  expect(packsOf(GPU, predictions(GPU))).toEqual([
+    'common',
+    'convolution',
+    'gpu-convolution',
+    'gpu-detector',
+    'gpu-integers',
+    'integers',
+  ]);
 });
 
 test('and on a CPU adapter in others', () => {
-  expect(packsOf(CPU, predictions(CPU))).toEqual(['common', 'cpu', 'cpu-integers', 'integers']);
+  expect(packsOf(CPU, predictions(CPU))).toEqual(['common', 'convolution', 'cpu', 'cpu-integers', 'integers']);
 });
 
 test('training needs one more', () => {
   const { training, lossNodes } = trainingGraph(networks, PRESETS.quick);
   const step = [...lossNodes, ...training.gradients.values()];
-  expect(packsOf(GPU, [step])).toEqual(['common', 'gpu', 'training']);
+  expect(packsOf(GPU, [step])).toEqual(['common', 'convolution', 'gpu-convolution', 'gpu-detector', 'training']);
 });

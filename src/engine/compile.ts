@@ -29,7 +29,10 @@ export async function compile(owner: Owner, options: CompileOptions): Promise<Pl
   const limits = bufferLimits(owner);
   const layout = layOut(await withModules(() => lower(options, owner)), limits);
   const { kernels } = layout.lowered;
-  await loadKernels([...kernels.values()].map(({ kernel }) => kernel));
+  await loadKernels(
+    [...kernels.values()].map(({ kernel }) => kernel),
+    owner.requestOptions,
+  );
   const requests = new Map(
     [...layout.prologue, ...layout.steps].map((node) => {
       return [node, pipelineRequest(node, kernels.get(node)!.kernel, owner.requestOptions)];

@@ -15,7 +15,8 @@ export type Defines = Readonly<Record<string, number | string>>;
 
 export interface ExpandOptions {
   readonly defines: Defines;
-  readonly snippets?: Readonly<Record<string, string>>;
+  /** The text of a snippet, if there is one of that name. */
+  readonly snippet?: (name: string) => string | undefined;
   /** Text that replaces a `#params` line. */
   readonly params?: string;
 }
@@ -44,7 +45,7 @@ function emit(lines: string[], from: number, to: number, scope: Scope, options: 
     if (word === 'params') {
       if (options.params) out.push(options.params);
     } else if (word === 'include') {
-      const snippet = options.snippets?.[rest];
+      const snippet = options.snippet?.(rest);
       if (snippet === undefined) throw new Error(`shader template line ${i + 1}: unknown snippet '${rest}'`);
       const inner = snippet.split('\n');
       emit(inner, 0, inner.length, scope, options, out);

@@ -3,7 +3,7 @@ import { type Defines, expand } from './expand.ts';
 import { COMPUTE_STAGE } from './flags.ts';
 import type { Kernel, Node } from './graph.ts';
 import { foldGrid, type Grid, gridDefines } from './grid.ts';
-import { loadShader, shaderText } from './shaderText.ts';
+import { loadShader, type ShaderSource, shaderText } from './shaderText.ts';
 import { snippets } from './snippets.ts';
 
 /** How a dispatch uses each binding of `@group(0)`. */
@@ -33,10 +33,25 @@ export interface RequestOptions {
 }
 
 /** Loads the shaders of kernels, and what they include: before {@link pipelineRequest}. */
-export async function loadKernels(kernels: Iterable<Kernel>): Promise<void> {
-  const sources = [...Array.from(kernels, ({ shader }) => shader.source), ...Object.values(snippets)];
-  await Promise.all([...new Set(sources)].map(loadShader));
+export async function loadKernels(
+  kernels: Iterable<Kernel>,
+  { replacements }: Pick<RequestOptions, 'replacements'>,
+): Promise<void> {
+  const shaders = new Map(Array.from(kernels, ({ shader }) => [shader.name, shader.source]));
+  const load = async (name: string, source: ShaderSource): Promise<void> => {
+    const text = replacements?.get(name) ?? (await loadShader(source));
+    const included = Array.from(text.matchAll(/^\s*#include (\w+)/gm), ([, snippet]) => snippet!);
+    await Promise.all(
+      included.map(async (snippet) => {
+        const inner = snippets[snippet];
+        if (inner) await load(snippetFile(snippet), inner);
+      }),
+    );
+  };
+  await Promise.all(Array.from(shaders, ([name, source]) => load(name, source)));
 }
+
+const snippetFile = (name: string) => `snippets/${name}.wgsl`;
 
 /**
  * The shader of a kernel as text, and how it is dispatched.
@@ -72,16 +87,15 @@ export function pipelineRequest(
   }
   let code: string;
   try {
-    code = expand(template, { defines, snippets: snippetTexts(replacements), params });
+    code = expand(template, {
+      defines,
+      snippet: (name) => replacements.get(snippetFile(name)) ?? (snippets[name] && shaderText(snippets[name])),
+      params,
+    });
   } catch (error) {
     throw new ShaderError(`shaders/${kernel.shader.name}: ${(error as Error).message}`);
   }
   return { key, code, bindings, grid: folded ?? grid };
-}
-
-function snippetTexts(replacements: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
-  const text = (name: string) => replacements.get(`snippets/${name}.wgsl`) ?? shaderText(snippets[name]!);
-  return Object.fromEntries(Object.keys(snippets).map((name) => [name, text(name)]));
 }
 
 /** The kernel's grid, and how it has to be folded for the device, if it has. */

@@ -102,14 +102,14 @@ export const conv2dOp: Op<Conv2dAttrs> = {
       // With 4 lanes a row is all edges: the plain lane kernel is faster there.
       madeFor: 'cpu',
       suits: (caps, node) => lanes(caps) >= 8 && node.type.shape[3]! >= 4,
-      lower: (node) => packed().lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
+      lower: (node) => onCpus().lowerPacked(node, { algorithm: 'rows', tile: ROWS_CHANNELS }),
     },
     {
       name: 'lanes',
       supports: (caps, node) =>
         lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
       madeFor: 'cpu',
-      lower: (node) => unpooled(node) ?? packed().lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
+      lower: (node) => unpooled(node) ?? onCpus().lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
     splitVariant(BLOCK_16x4, (node) => pixelsOf(node) <= 16 && isStarved(node)),
     splitVariant(BLOCK_32x32, isStarved),
@@ -151,7 +151,7 @@ export const conv2dOp: Op<Conv2dAttrs> = {
 /** Channels per invocation of the lane kernels: the packing order of the weights. */
 const ROWS_CHANNELS = 8;
 const LANES_CHANNELS = 16;
-const packed = deferred(() => import('./conv2dPacked.ts'));
+const onCpus = deferred(() => import('./cpuKernels.ts'));
 
 /** F(m x m, k x k). The largest tile does least work and is the default where channels are many enough to pay for it. */
 function winogradVariant(m: number): Variant<Conv2dAttrs> {

@@ -22,7 +22,7 @@ const MANY_WORKGROUPS = 264;
 /** Output channels from which on little of a block is computed for nothing. */
 const LEAST_CHANNELS = 32;
 
-const kernel = deferred(() => import('./conv2dMatrixKernel.ts'));
+const byMatrices = deferred(() => import('./matrixKernels.ts'));
 
 /** Variants of conv2d, a block each. */
 export const matrixVariants: readonly Variant<Conv2dAttrs>[] = BLOCKS.map((block) => ({
@@ -42,5 +42,5 @@ export const matrixVariants: readonly Variant<Conv2dAttrs>[] = BLOCKS.map((block
     const workgroups = Math.ceil(co / channels) * Math.ceil(blockPixels(node) / pixels);
     return co >= LEAST_CHANNELS && workgroups >= MANY_WORKGROUPS;
   },
-  lower: (node, caps) => kernel().matrixConvolution(node, block, caps),
+  lower: (node, caps) => byMatrices().matrixConvolution(node, block, caps),
 }));

@@ -169,7 +169,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       madeFor: 'cpu',
       suits: (caps, node) => lanes(caps) >= 8 && geometry(node).convWidth >= 4,
       lower: prepadded,
-      kernel: (node, caps) => onLanes().rowsKernel(node, caps),
+      kernel: (node, caps) => onCpus().rowsKernel(node, caps),
     },
     {
       name: 'lanes',
@@ -181,7 +181,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       lower(node) {
         return unpooled(node) ?? prepadded(node);
       },
-      kernel: (node, caps) => onLanes().lanesKernel(node, caps),
+      kernel: (node, caps) => onCpus().lanesKernel(node, caps),
     },
     ...smallWordVariants,
     ...matrixVariants,
@@ -209,7 +209,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
   ],
 };
 
-const onLanes = deferred(() => import('./qconv2dLanes.ts'));
+const onCpus = deferred(() => import('./cpuKernels.ts'));
 
 /** Steps of 4 input channels that the tile kernel stages at once. */
 const TILE_STEP = 8;

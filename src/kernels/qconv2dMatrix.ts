@@ -18,7 +18,7 @@ const BLOCKS: readonly Block[] = [
   { rows: 2, columns: 2, staged: false },
 ];
 
-const kernel = deferred(() => import('./qconv2dMatrixKernel.ts'));
+const byMatrices = deferred(() => import('./matrixKernels.ts'));
 
 /** Variants of qconv2d, a block each. */
 export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((block) => ({
@@ -35,7 +35,7 @@ export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((bloc
     const isSmallest = block.rows * block.columns === 4;
     return inChannels >= STEP && (isSmallest || workgroups >= MANY_WORKGROUPS);
   },
-  lower: (node, caps) => kernel().matrixConvolution(node, block, caps),
+  lower: (node, caps) => byMatrices().quantizedMatrixConvolution(node, block, caps),
 }));
 
 /** Workgroups that keep a large GPU busy. */

@@ -26,7 +26,7 @@ import {
 import { storedType } from './storage.ts';
 
 /** A convolution by matrices of signed bytes, where {@link tilingOf} has them. */
-export function matrixConvolution(node: Node<Qconv2dAttrs>, block: Block, caps: Caps): Node {
+export function quantizedMatrixConvolution(node: Node<Qconv2dAttrs>, block: Block, caps: Caps): Node {
   const [x, w, ...rest] = node.inputs as [Node, Node, ...Node[]];
   const { weights, bits } = node.attrs;
   const { channels } = tilingOf(caps, block)!;

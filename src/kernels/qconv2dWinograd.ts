@@ -36,7 +36,7 @@ function isExact(attrs: Qconv2dAttrs): boolean {
   return LARGEST_SHIFTED_CODE * largestSum(attrs) < EXACT_BELOW;
 }
 
-const graph = deferred(() => import('./quantizedWinograd.ts'));
+const onCpus = deferred(() => import('./cpuKernels.ts'));
 
 function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
   const isIntegers = between === 'integers';
@@ -45,7 +45,7 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
     supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
     ...(!isIntegers && { error: () => FLOATS_ERROR }),
     suits: (caps, node) => caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
-    lower: (node, caps) => graph().quantizedWinograd(node, between, m, caps),
+    lower: (node, caps) => onCpus().quantizedWinograd(node, between, m, caps),
   };
 }
 

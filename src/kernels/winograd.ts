@@ -6,6 +6,7 @@ import { deferred } from '../engine/deferred.ts';
 import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, type Operands } from './winogradBlock.ts';
+import { winogradDyOp } from './winogradDy.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
 import { winogradMap } from './winogradMap.ts';
 import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
@@ -191,8 +192,6 @@ function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
   return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
-const ofGradients = deferred(() => import('./winogradDy.ts'));
-
 type Algorithm = (Lanes & { readonly algorithm: 'lanes' }) | (Block & { readonly algorithm: 'block' });
 
 type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
@@ -204,7 +203,7 @@ function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
   const u =
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
-      : makeNode(ofGradients().winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
+      : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
   const firstDepth = firstDepthOf(node);
   const attrs: PackedAttrs = {
     ...node.attrs,
@@ -341,7 +340,7 @@ interface Convolution extends TileAttrs {
   readonly halves?: boolean;
 }
 
-const inHalves = deferred(() => import('./winogradHalves.ts'));
+const inHalves = deferred(() => import('./matrixKernels.ts'));
 
 /** Input transform and products, cut into runs of tile rows whose intermediate values can be bound at once. */
 function chunks(conv: Convolution, quad: number, caps: Caps): readonly Chunk[] {

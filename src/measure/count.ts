@@ -202,7 +202,7 @@ async function countDispatch(
   resources: readonly GPUBufferBinding[],
 ): Promise<{ counted: Counted; workgroups: number }> {
   const { device, caps } = engine;
-  await loadKernels([kernel]);
+  await loadKernels([kernel], engine.requestOptions);
   const { code, bindings, grid } = pipelineRequest(node, kernel, engine.requestOptions);
   const make = (usage: number) => device.createBuffer({ size: COUNTER_BYTES, usage });
   const counters = make(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC);
