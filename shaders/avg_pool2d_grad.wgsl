@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
       dx[row + ix${kx}] = value;
 #end
     }
-#end
+#end kx
   }
-#end
+#end ky
 }

@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let base = index / params.plane * params.channels * params.plane + index % params.plane;
 #for s in 0..SETS
   var sum${s} = 0.0;
-#end
+#end s
   for (var c = local / ${WORKGROUP / SLOTS}u; c < params.channels; c += ${SLOTS}u) {
     let at = base + c * params.plane;
 #if STANDARDIZED0
@@ -89,9 +89,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   if (local < ${WORKGROUP / SLOTS}u && pixel < params.size) {
 #for i in 0..SLOTS
     total${s} += sums[${i * WORKGROUP / SLOTS}u + local];
-#end
+#end i
   }
-#end
+#end s
   if (local >= ${WORKGROUP / SLOTS}u || pixel >= params.size) {
     return;
   }

@@ -25,11 +25,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let first = index / ${64 / SL}u * ${PER}u;
 #for t in 0..PER
   let part${t} = x[min(first + ${t}u, ${SPLITS - 1}u) * params.size + at];
-#end
+#end t
   var sum = 0.0;
 #for t in 0..PER
   sum += select(0.0, part${t}, first + ${t}u < ${SPLITS}u);
-#end
+#end t
 #if SL > 1
   sums[index] = sum;
   workgroupBarrier();
@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
 #for s in 1..SL
   sum += sums[index + ${s * 64 / SL}u];
-#end
+#end s
 #end
   if (output < params.size) {
 #if BIAS

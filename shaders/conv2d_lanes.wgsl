@@ -30,39 +30,37 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let n${j} = min(p${j}, pixels - 1u) / outPlane;
   let q${j} = min(p${j}, pixels - 1u) % outPlane;
   var at${j} = (n${j} * params.xChannels + params.firstChannel + m / params.channelsPerGroup * params.inChannels) * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
-#end
-#for i in 0..MT
-#for j in 0..NT
+#end j
+#for i in 0..MT, j in 0..NT
   var acc${i}_${j} = 0.0;
-#end
-#end
+#end i, j
   var wAt = group.y * params.inChannels * params.kernelHeight * ${KW * MT}u + lane;
   for (var ci = 0u; ci < params.inChannels; ci++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {
 #for v in 0..(KW * MT + S - 1) / S
       let w${v} = w[wAt + ${v * S}u];
-#end
+#end v
       wAt += ${KW * MT}u;
 #for kx in 0..KW
       {
 #for j in 0..NT
         let x${j} = x[at${j} + ${kx}u];
-#end
+#end j
 #for i in 0..MT
         let b${i} = subgroupBroadcast(w${(kx * MT + i) / S}, ${(kx * MT + i) % S}u);
 #for j in 0..NT
         acc${i}_${j} += b${i} * x${j};
-#end
-#end
+#end j
+#end i
       }
-#end
+#end kx
 #for j in 0..NT
       at${j} += params.width;
-#end
+#end j
     }
 #for j in 0..NT
     at${j} += plane - params.kernelHeight * params.width;
-#end
+#end j
   }
 #for j in 0..NT
   if (p${j} < pixels) {
@@ -80,7 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       y[base + ${i}u * outPlane] = value;
 #end
     }
-#end
+#end i
   }
-#end
+#end j
 }

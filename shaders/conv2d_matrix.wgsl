@@ -62,19 +62,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let left${r} = i32(q${r} % params.outWidth * params.stride) - i32(params.padding);
 #end
   let origin${r} = i32((place${r} / outPlane * params.xChannels + firstChannel) * plane) + top${r} * i32(params.width) + left${r};
-#end
-#for i in 0..TM
-#for j in 0..TN
+#end r
+#for i in 0..TM, j in 0..TN
   var acc${i}_${j}: Sums;
-#end
-#end
+#end i, j
   for (var lot = 0u; lot <= lots; lot++) {
 #for n in 0..XU
     var v${n}: vec4u;
-#end
+#end n
 #for n in 0..WU
     var u${n}: vec4u;
-#end
+#end n
     if (lot < lots) {
 #for n in 0..XU
       {
@@ -89,13 +87,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         let x${e} = x[u32(at${e})];
 #end
-#end
+#end e
         v${n} = vec4u(halves(vec2f(x0, x1)), halves(vec2f(x2, x3)), halves(vec2f(x4, x5)), halves(vec2f(x6, x7)));
       }
-#end
+#end n
 #for n in 0..WU
       u${n} = w[(group.y * lots + lot) * ${2 * BM}u + index + ${4 * S * n}u];
-#end
+#end n
     }
     if (lot > 0u) {
       // WebGPU checks every access of workgroup memory. These bounds are never reached; a driver that sees them can drop the checks.
@@ -104,24 +102,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       {
 #for i in 0..TM
         let a${i} = subgroupMatrixLoad<Weights, row_major>(&tile, min(current + (down * ${TM * M}u + ${BN + i * M}u) * 3u + ${k * K / 8}u, ${2 * BUFFER - 3 * M + k * K / 8}u), 3u);
-#end
+#end i
 #for j in 0..TN
         let b${j} = subgroupMatrixLoad<Pixels, col_major>(&tile, min(current + (across * ${TN * N}u + ${j * N}u) * 3u + ${k * K / 8}u, ${2 * BUFFER - 3 * N + k * K / 8}u), 3u);
 #for i in 0..TM
         acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}, b${j}, acc${i}_${j});
-#end
-#end
+#end i
+#end j
       }
-#end
+#end k
     }
     if (lot < lots) {
       let following = select(0u, ${BUFFER}u, (lot & 1u) == 1u);
 #for n in 0..XU
       tile[following + slot${n % XR} * 3u + (index + ${4 * S * n}u) / ${BN}u] = v${n};
-#end
+#end n
 #for n in 0..WU
       tile[following + (${BN}u + (index + ${4 * S * n}u) / 2u) * 3u + (index + ${4 * S * n}u) % 2u] = u${n};
-#end
+#end n
     }
     workgroupBarrier();
   }
@@ -131,14 +129,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let column${r} = (index + ${4 * S * r}u) % ${PX}u;
   let result${r} = group.x * ${PX}u + column${r};
   let to${r} = result${r} / outPlane * params.outChannels * outPlane + result${r} % outPlane;
-#end
+#end r
 #for i in 0..TM
 #if i > 0
   workgroupBarrier();
 #end
 #for j in 0..TN
   subgroupMatrixStore<row_major>(&sums, down * ${M * PITCH}u + across * ${TN * N}u + ${j * N}u, acc${i}_${j}, ${PITCH}u);
-#end
+#end j
   workgroupBarrier();
   for (var row = index / ${PX}u; row < ${2 * M}u; row += ${QS}u) {
     let channel = group.y * ${BM}u + (row / ${M}u * ${TM}u + ${i}u) * ${M}u + row % ${M}u;
@@ -156,15 +154,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         let o${j} = factor * sums[row * ${PITCH}u + column${r} + ${j * PX}u] + shift;
 #end
-#end
+#end j
 #if POOL
         y[to${r} + channel * outPlane] = 0.25 * (o0 + o1 + o2 + o3);
 #else
         y[to${r} + channel * outPlane] = o0;
 #end
       }
-#end
+#end r
     }
   }
-#end
+#end i
 }

@@ -28,56 +28,48 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let m = group.y * ${MT}u;
   let plane = params.height * params.width;
   let image = (group.z * params.xChannels + params.firstChannel + m / params.channelsPerGroup * params.inChannels) * plane;
-#for r in 0..RY + KH - 1
-#for g in 0..NX + (KW > 1)
+#for r in 0..RY + KH - 1, g in 0..NX + (KW > 1)
   var at${r}_${g} = image + min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);
-#end
-#end
-#for i in 0..MT
-#for j in 0..NX
-#for r in 0..RY
+#end r, g
+#for i in 0..MT, j in 0..NX, r in 0..RY
   var acc${i}_${j}_${r} = 0.0;
-#end
-#end
-#end
+#end i, j, r
 #for t in 1..KW
   let from${t} = (lane + ${t}u) % ${S}u;
   let next${t} = lane >= ${S - t}u;
-#end
+#end t
   var wAt = group.y * params.inChannels * ${KH * KW * MT}u + lane;
   for (var ci = 0u; ci < params.inChannels; ci++) {
 #for v in 0..(KH * KW * MT + S - 1) / S
     let w${v} = w[wAt + ${v * S}u];
-#end
+#end v
     wAt += ${KH * KW * MT}u;
 #for r in 0..RY + KH - 1
     {
 #for g in 0..NX + (KW > 1)
       let v${g}_0 = x[at${r}_${g}];
       at${r}_${g} += plane;
-#end
+#end g
 #for t in 1..KW
 #for g in 0..NX + 1
       let s${g}_${t} = subgroupShuffle(v${g}_0, from${t});
-#end
+#end g
 #for g in 0..NX
       let v${g}_${t} = select(s${g}_${t}, s${g + 1}_${t}, next${t});
-#end
-#end
+#end g
+#end t
 #for ky in 0..KH
 #if r >= ky && r - ky < RY
-#for kx in 0..KW
-#for i in 0..MT
+#for kx in 0..KW, i in 0..MT
       let b${ky}_${kx}_${i} = subgroupBroadcast(w${((ky * KW + kx) * MT + i) / S}, ${((ky * KW + kx) * MT + i) % S}u);
 #for j in 0..NX
       acc${i}_${j}_${r - ky} += b${ky}_${kx}_${i} * v${j}_${kx};
+#end j
+#end kx, i
 #end
-#end
-#end
-#end
-#end
+#end ky
     }
-#end
+#end r
   }
   let outPlane = params.outHeight * params.outWidth;
 #if POOL
@@ -92,42 +84,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #else
     let shift = 0.0;
 #end
-#for r in 0..RY
-#for j in 0..NX
+#for r in 0..RY, j in 0..NX
 #if RELU
     let y${j}_${r} = max(acc${i}_${j}_${r} + shift, 0.0);
 #else
     let y${j}_${r} = acc${i}_${j}_${r} + shift;
 #end
-#end
-#end
+#end r, j
 #if POOL
-#for r in 0..RY / 2
-#for j in 0..NX
+#for r in 0..RY / 2, j in 0..NX
     let pair${j}_${r} = y${j}_${2 * r} + y${j}_${2 * r + 1};
     let mean${j}_${r} = 0.25 * (pair${j}_${r} + subgroupShuffle(pair${j}_${r}, lane ^ 1u));
-#end
-#end
+#end r, j
     if (m + ${i}u < params.outChannels && lane % 2u == 0u) {
-#for r in 0..RY / 2
-#for j in 0..NX
+#for r in 0..RY / 2, j in 0..NX
       if (oy / 2u + ${r}u < params.outHeight && ox / 2u + ${j * S / 2}u < params.outWidth) {
         y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S / 2}u] = mean${j}_${r};
       }
-#end
-#end
+#end r, j
     }
 #else
     if (m + ${i}u < params.outChannels) {
-#for r in 0..RY
-#for j in 0..NX
+#for r in 0..RY, j in 0..NX
       if (oy + ${r}u < params.outHeight && ox + ${j * S}u < params.outWidth) {
         y[base + ${i}u * outPlane + ${r}u * params.outWidth + ${j * S}u] = y${j}_${r};
       }
-#end
-#end
+#end r, j
     }
 #end
   }
-#end
+#end i
 }

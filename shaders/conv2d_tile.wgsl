@@ -68,12 +68,10 @@ fn loadResized(k: u32, at: vec4u, top: vec4i, left: vec4i, bounds: vec4u) -> vec
   let y1 = base + vec4u(clamp(vec4i(firstY) + 1, vec4i(), vec4i(${SOURCE_H - 1}))) * ${SOURCE_W}u;
   let x0 = vec4u(clamp(vec4i(firstX), vec4i(), vec4i(${SOURCE_W - 1})));
   let x1 = vec4u(clamp(vec4i(firstX) + 1, vec4i(), vec4i(${SOURCE_W - 1})));
-#for a in 0..2
-#for b in 0..2
+#for a in 0..2, b in 0..2
   let at${a}${b} = y${a} + x${b};
   let v${a}${b} = vec4f(source[at${a}${b}.x], source[at${a}${b}.y], source[at${a}${b}.z], source[at${a}${b}.w]);
-#end
-#end
+#end a, b
   let value = (1.0 - ty) * ((1.0 - tx) * v00 + tx * v01) + ty * ((1.0 - tx) * v10 + tx * v11);
 #if PADDED
   let inside = ((bounds >> vec4u(row)) & (bounds >> vec4u(16u + column)) & vec4u(1u)) == vec4u(1u);
@@ -173,11 +171,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let begin = (i / ${SOURCE_CHANNELS * SOURCE_H * SOURCE_W}u * params.xChannels + channel) * ${SOURCE_H * SOURCE_W}u + i % ${SOURCE_H * SOURCE_W}u;
 #for p in 0..PARTS
     let part${p} = x[begin + ${p}u * params.partSize];
-#end
+#end p
     var sum = part0;
 #for p in 1..PARTS
     sum += part${p};
-#end
+#end p
 #if SHIFT
     sum += sourceBias[channel];
 #end
@@ -197,31 +195,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let ly = lane / ${LX}u;
   let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
   let sliceColumns = slice * ${NP / 4}u + lx;
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
   var acc${i}_${j} = vec4f();
-#end
-#end
+#end i, j
   // One turn more than there are stages: a stage is loaded while the one before is multiplied.
   for (var k0 = first; ; k0 += ${BK}u) {
     let loads = k0 < last;
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
     var w${i} = vec4f();
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
     var x${i} = vec4f();
-#end
+#end i
     if (loads) {
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
       w${i} = loadWeights(group.y, k0 * ${MT / 4}u + index + ${i * LX * LY * SL}u, weights);
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
 #if RESIZED
       x${i} = loadResized(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u) - skip, at, top, left, bounds);
 #else
       x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u) - skip, at, bounds);
 #end
-#end
+#end i
     }
     if (k0 > first) {
       for (var k = 0u; k < ${BK / SL}u; k += 4u) {
@@ -231,17 +227,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         {
 #for j in 0..TN / 4
           let b${j} = xTile[fromColumns + ${k * SL * NP / 4 + j * LX}u];
-#end
+#end j
 #for q in 0..TM / 4
           let a${q} = wTile[fromRows + ${k * SL * MT / 4 + q}u];
-#for i in 0..4
-#for j in 0..TN / 4
+#for i in 0..4, j in 0..TN / 4
           acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
-#end
-#end
-#end
+#end i, j
+#end q
         }
-#end
+#end k
       }
       workgroupBarrier();
     }
@@ -250,29 +244,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
     wTile[index + ${i * LX * LY * SL}u] = w${i};
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
     xTile[index + ${i * LX * LY * SL}u] = x${i};
-#end
+#end i
     workgroupBarrier();
   }
 #if SL > 1
   for (var half = ${SL / 2}u; half > 0u; half /= 2u) {
     let other = slice % half * ${LX * LY * TM * TN / 4}u + lane;
     if (slice >= half && slice < 2u * half) {
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
       wTile[other + ${(i * TN / 4 + j) * LX * LY}u] = acc${i}_${j};
-#end
-#end
+#end i, j
     }
     workgroupBarrier();
     if (slice < half) {
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
       acc${i}_${j} += wTile[other + ${(i * TN / 4 + j) * LX * LY}u];
-#end
-#end
+#end i, j
     }
     workgroupBarrier();
   }
@@ -281,16 +271,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
 #end
   let m = group.y * ${MT}u + ly * ${TM}u;
-#for j in 0..TN / 4
-#for e in 0..4 - 3 * POOL
+#for j in 0..TN / 4, e in 0..4 - 3 * POOL
   let out${j}_${e} = group.x * ${NP / (1 + 3 * POOL)}u + lx + ${j * LX + e * NP / 4}u;
 #if IMAGES
   let place${j}_${e} = out${j}_${e} / outPlane * params.outChannels * outPlane + out${j}_${e} % outPlane + m * outPlane;
 #else
   let place${j}_${e} = out${j}_${e} + m * outPlane;
 #end
-#end
-#end
+#end j, e
 #if PARTIAL
   let part = group.z * params.outChannels * outputs;
 #else
@@ -320,10 +308,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       if (out${j}_${e} < outputs) {
         y[part + place${j}_${e} + ${i}u * outPlane] = value[${e}];
       }
-#end
+#end e
 #end
     }
-#end
+#end j
   }
-#end
+#end i
 }

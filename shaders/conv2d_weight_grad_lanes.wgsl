@@ -28,12 +28,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for v in 0..(P * MT + S - 1) / S
   let dyChannel${v} = min(co + (${v * S}u + lane) / ${P}u, params.outChannels - 1u) * outPlane;
   let dyPixel${v} = (${v * S}u + lane) % ${P}u;
-#end
-#for i in 0..MT
-#for t in 0..KR * KW
+#end v
+#for i in 0..MT, t in 0..KR * KW
   var acc${i}_${t} = 0.0;
-#end
-#end
+#end i, t
   for (var row = split * params.rowsPerSplit; row < rowEnd; row++) {
     let n = row / params.outHeight;
     let oy = row % params.outHeight;
@@ -41,23 +39,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     for (var ox = 0u; ox < params.outWidth; ox += ${P}u) {
 #for v in 0..(P * MT + S - 1) / S
       let d${v} = select(0.0, dy[dyRow + dyChannel${v} + min(ox + dyPixel${v}, params.outWidth - 1u)], ox + dyPixel${v} < params.outWidth);
-#end
+#end v
 #for ky in 0..KR
       {
         let xRow = ((n * params.inChannels + ci) * params.height + oy * ${ST}u + firstTap + ${ky}u) * params.width;
 #for c in 0..(P - 1) * ST + KW
         let x${c} = x[xRow + min(ox * ${ST}u + ${c}u, params.width - 1u)];
-#end
-#for i in 0..MT
-#for p in 0..P
+#end c
+#for i in 0..MT, p in 0..P
         let b${i}_${p} = subgroupBroadcast(d${(i * P + p) / S}, ${(i * P + p) % S}u);
 #for kx in 0..KW
         acc${i}_${ky * KW + kx} += b${i}_${p} * x${p * ST + kx};
-#end
-#end
-#end
+#end kx
+#end i, p
       }
-#end
+#end ky
     }
   }
   if (group.x * ${S}u + lane < params.inChannels) {
@@ -66,8 +62,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let base = ((split * params.outChannels + co + ${i}u) * params.inChannels + ci) * ${KH * KW}u + firstTap * ${KW}u;
 #for t in 0..KR * KW
       partial[base + ${t}u] = acc${i}_${t};
-#end
+#end t
     }
-#end
+#end i
   }
 }

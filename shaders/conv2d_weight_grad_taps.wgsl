@@ -28,13 +28,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for j in 0..NT
   let tap${j} = min(${j * S}u + lane, taps - 1u);
   let at${j} = tap${j} / ${KH * KW}u * plane + tap${j} / ${KW}u % ${KH}u * params.width + tap${j} % ${KW}u;
-#end
+#end j
 #for i in 0..MT
   let dyChannel${i} = min(co + ${i}u, params.outChannels - 1u) * outPlane;
 #for j in 0..NT
   var acc${i}_${j} = 0.0;
-#end
-#end
+#end j
+#end i
   for (var row = group.y * params.rowsPerSplit; row < rowEnd; row++) {
     let n = row / params.outHeight;
     let oy = row % params.outHeight;
@@ -44,21 +44,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let pixel = min(ox + lane, params.outWidth - 1u);
 #for i in 0..MT
       let d${i} = select(0.0, dy[dyRow + dyChannel${i} + pixel], ox + lane < params.outWidth);
-#end
+#end i
 #for p in 0..S
       {
         let xAt = xRow + min(ox + ${p}u, params.outWidth - 1u) * ${ST}u;
 #for j in 0..NT
         let v${j} = x[xAt + at${j}];
-#end
+#end j
 #for i in 0..MT
         let b${i} = subgroupBroadcast(d${i}, ${p}u);
 #for j in 0..NT
         acc${i}_${j} += b${i} * v${j};
-#end
-#end
+#end j
+#end i
       }
-#end
+#end p
     }
   }
 #for i in 0..MT
@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (${j * S}u + lane < taps) {
       partial[base + ${j * S}u + lane] = acc${i}_${j};
     }
-#end
+#end j
   }
-#end
+#end i
 }

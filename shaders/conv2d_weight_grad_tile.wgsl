@@ -39,14 +39,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..MT * 4 / INVOCATIONS
   let channel${i} = min(vec4u(group.y * ${MT}u + (index / 16u + ${i * INVOCATIONS / 16}u) * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(params.outChannels - 1u)) * outPlane;
   let dyTo${i} = pixel * ${MT / 4}u + ((index / 16u + ${i * INVOCATIONS / 16}u) ^ (pixel % 8u));
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
   let column${i} = min(vec4u(group.x * ${NT}u + (index / 16u + ${i * INVOCATIONS / 16}u) * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(columns - 1u));
   let down${i} = column${i} / ${KW}u % ${KH}u;
   let across${i} = column${i} % ${KW}u;
   let offset${i} = column${i} / ${KH * KW}u * plane + down${i} * params.width + across${i};
   let xTo${i} = pixel * ${NT / 4}u + ((index / 16u + ${i * INVOCATIONS / 16}u) ^ (pixel % 8u));
-#end
+#end i
   var image = (first + pixel) / outPlane;
   var oy = (first + pixel) % outPlane / params.outWidth;
   var ox = (first + pixel) % outPlane % params.outWidth;
@@ -57,17 +57,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let right = lane / 2u % 8u;
   let rowQuad = part / ${NT / (8 * TN)}u * ${TM}u + lower;
   let columnQuad = part % ${NT / (8 * TN)}u * ${2 * TN}u + right;
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
   var acc${i}_${j} = vec4f();
-#end
-#end
+#end i, j
 #for i in 0..MT * 4 / INVOCATIONS
   var nextDy${i} = vec4f();
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
   var nextX${i} = vec4f();
-#end
+#end i
   var half = 0u;
   // Every turn loads the pixels from p0 on, and multiplies those before.
   for (var p0 = first; p0 < last + 16u; p0 += 16u) {
@@ -77,7 +75,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let dyAt = select(0u, image * params.outChannels * outPlane + oy * params.outWidth + ox, inside);
 #for i in 0..MT * 4 / INVOCATIONS
       nextDy${i} = select(vec4f(), vec4f(dy[channel${i}.x + dyAt], dy[channel${i}.y + dyAt], dy[channel${i}.z + dyAt], dy[channel${i}.w + dyAt]), inside);
-#end
+#end i
       // Wraps below zero where a window begins before the first value; the values inside it come out right.
       let top = oy * ${STRIDE}u - ${PADDING}u;
       let left = ox * ${STRIDE}u - ${PADDING}u;
@@ -93,7 +91,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         nextX${i} = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
 #end
       }
-#end
+#end i
       ox += 16u;
       while (ox >= params.outWidth) {
         ox -= params.outWidth;
@@ -112,32 +110,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         {
 #for j in 0..TN / 4
           let b${j} = xTile[fromColumns + (columnQuad ^ ${k}u) + ${k * NT / 4 + 8 * j}u];
-#end
+#end j
 #for q in 0..TM / 4
           let a${q} = dyTile[fromRows + ((rowQuad + ${4 * q}u) ^ ${k}u) + ${k * MT / 4}u];
-#for i in 0..4
-#for j in 0..TN / 4
+#for i in 0..4, j in 0..TN / 4
           acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
-#end
-#end
-#end
+#end i, j
+#end q
         }
-#end
+#end k
       }
     }
     if (p0 < last) {
 #for i in 0..MT * 4 / INVOCATIONS
       dyTile[half * ${4 * MT}u + dyTo${i}] = nextDy${i};
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
       xTile[half * ${4 * NT}u + xTo${i}] = nextX${i};
-#end
+#end i
     }
     half = 1u - half;
     workgroupBarrier();
   }
-#for q in 0..TM / 4
-#for i in 0..4
+#for q in 0..TM / 4, i in 0..4
   {
     let m = group.y * ${MT}u + (rowQuad + ${4 * q}u) * 4u + ${i}u;
     if (m < params.outChannels) {
@@ -149,11 +144,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         if (column + ${e}u < columns) {
           partial[at + column + ${e}u] = acc${q * 4 + i}_${j}[${e}];
         }
-#end
+#end e
       }
-#end
+#end j
     }
   }
-#end
-#end
+#end q, i
 }

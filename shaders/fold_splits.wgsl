@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   }
 #for s in 1..SL
   sum += sums[index + ${s * WORKGROUP / SL}u];
-#end
+#end s
 #end
   if (output < params.size) {
     y[output] = params.factor * sum;

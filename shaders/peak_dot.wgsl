@@ -9,17 +9,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let x = data[id.x];
 #for i in 0..CHAINS
   var a${i} = i32(x) + ${i};
-#end
+#end i
   for (var k = 0u; k < ${STEPS}u; k++) {
-#for r in 0..2
-#for i in 0..CHAINS
+#for r in 0..2, i in 0..CHAINS
     a${i} += dot4I8Packed(x + k, u32(a${i}));
-#end
-#end
+#end r, i
   }
   var sum = 0;
 #for i in 0..CHAINS
   sum += a${i};
-#end
+#end i
   data[id.x] = u32(sum);
 }

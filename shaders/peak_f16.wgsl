@@ -14,17 +14,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let z = vec${WIDE}<f16>(x);
 #for i in 0..CHAINS
   var a${i} = z + ${i}.0h;
-#end
+#end i
   for (var k = 0u; k < ${STEPS}u; k++) {
-#for r in 0..4
-#for i in 0..CHAINS
+#for r in 0..4, i in 0..CHAINS
     a${i} = a${i} * y + z;
-#end
-#end
+#end r, i
   }
   var sum = a0;
 #for i in 1..CHAINS
   sum += a${i};
-#end
+#end i
   data[id.x] = bitcast<u32>(f32(dot(sum, vec${WIDE}<f16>(1.0h))));
 }

@@ -15,18 +15,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 #else
   var a${i} = x + ${i}.0;
 #end
-#end
+#end i
   for (var k = 0u; k < ${STEPS}u; k++) {
-#for r in 0..4
-#for i in 0..CHAINS
+#for r in 0..4, i in 0..CHAINS
     a${i} = a${i} * y + x;
-#end
-#end
+#end r, i
   }
   var sum = a0;
 #for i in 1..CHAINS
   sum += a${i};
-#end
+#end i
 #if WIDE == 4
   data[id.x] = bitcast<u32>(dot(sum, vec4f(1.0)));
 #else

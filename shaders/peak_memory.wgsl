@@ -19,21 +19,21 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #if !WRITES
 #for i in 0..4
   var sum${i} = vec4u();
-#end
+#end i
 #end
   // One row of workgroups: a number that compilers do not know, so that none unrolls all of the loop.
   let steps = ${STEPS}u * groups.y;
   for (var k = 0u; k < steps; k++) {
 #for i in 0..4
     let value${i} = source[(at + ${i}u * advance) & mask];
-#end
+#end i
 #for i in 0..4
 #if WRITES
     destination[(at + ${i}u * advance) & mask] = value${i};
 #else
     sum${i} += value${i};
 #end
-#end
+#end i
     at += 4u * advance;
   }
 #if !WRITES

@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let d = x[at + params.width + 1u];
 #for k in 0..4
   let sum${k} = ((a >> ${8 * k}u) & 255u) + ((b >> ${8 * k}u) & 255u) + ((c >> ${8 * k}u) & 255u) + ((d >> ${8 * k}u) & 255u);
-#end
+#end k
   let means = vec4f(f32(sum0), f32(sum1), f32(sum2), f32(sum3)) * 0.25 - vec4f(inRange.y);
   y[(id.z * params.outHeight + id.y) * params.outWidth + id.x] = codesOf(means * inRange.x, outRange);
 }

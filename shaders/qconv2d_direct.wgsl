@@ -57,7 +57,7 @@ fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
         if (inside) {
 #for e in 0..PARTS
           let v${e} = select(0u, x[at + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane], c * ${PARTS}u + ${e}u < params.xWords);
-#end
+#end e
 #if PARTS == 2
           sum += dot(vec4f(codes), vec4f(unpack2x16float(v0), unpack2x16float(v1)));
 #else

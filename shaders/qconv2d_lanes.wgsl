@@ -43,9 +43,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let n${j} = min(p${j}, pixels - 1u) / outPlane;
   let q${j} = min(p${j}, pixels - 1u) % outPlane;
   let at${j} = n${j} * params.xWords * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
-#end
-#for i in 0..8
-#for j in 0..NT
+#end j
+#for i in 0..8, j in 0..NT
 #if U8
   var sum${i}_${j} = 0;
 #end
@@ -53,8 +52,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if GROUPS > 1
   var total${i}_${j} = 0.0;
 #end
-#end
-#end
+#end i, j
   var block = group.y * params.inWords * params.kernelHeight * ${KW}u;
   for (var c = 0u; c < params.inWords; c++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {
@@ -62,7 +60,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       {
 #for h in 0..(8 + S - 1) / S
         let w${h} = vec4f(weightCodes(weightBits(block + ${kx}u, (lane + ${h * S}u) % 8u)));
-#end
+#end h
 #for e in 0..PARTS
         {
 #for j in 0..NT
@@ -81,28 +79,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if PARTS == 4
           let f${j}_${u} = bitcast<f32>(v${j});
 #end
-#end
-#end
-#for u in 0..4 / PARTS
-#for i in 0..8
+#end u
+#end j
+#for u in 0..4 / PARTS, i in 0..8
           let b${i}_${u} = subgroupBroadcast(w${i / S}[${e * 4 / PARTS + u}], ${i % S}u);
 #for j in 0..NT
           acc${i}_${j} += b${i}_${u} * f${j}_${u};
-#end
-#end
-#end
+#end j
+#end u, i
         }
-#end
+#end e
       }
-#end
+#end kx
       block += ${KW}u;
 #if U8
-#for i in 0..8
-#for j in 0..NT
+#for i in 0..8, j in 0..NT
       sum${i}_${j} += i32(acc${i}_${j});
       acc${i}_${j} = 0.0;
-#end
-#end
+#end i, j
 #end
     }
 #if GROUPS > 1
@@ -118,8 +112,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       total${i}_${j} += acc${i}_${j} * entry${i}.x;
       acc${i}_${j} = 0.0;
 #end
-#end
-#end
+#end j
+#end i
     }
 #end
   }
@@ -144,8 +138,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #else
   let o${i}_${j} = z${i}_${j};
 #end
-#end
-#end
+#end j
+#end i
 #for j in 0..NT
   if (p${j} < pixels) {
 #if OUT == 32
@@ -153,7 +147,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (m + ${i}u < params.outChannels) {
       y[(n${j} * params.outChannels + m + ${i}u) * outPlane + q${j}] = o${i}_${j};
     }
-#end
+#end i
 #end
 #if OUT == 16
 #for i in 0..4
@@ -161,7 +155,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let last = select(0.0, o${2 * i + 1}_${j}, m + ${2 * i + 1}u < params.outChannels);
       y[(n${j} * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + q${j}] = pack2x16float(vec2f(o${2 * i}_${j}, last));
     }
-#end
+#end i
 #end
 #if OUT == 8
 #for i in 0..2
@@ -170,8 +164,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let real = vec4u(${4 * i}u, ${4 * i + 1}u, ${4 * i + 2}u, ${4 * i + 3}u) + m < vec4u(params.outChannels);
       y[(n${j} * ((params.outChannels + 3u) / 4u) + m / 4u + ${i}u) * outPlane + q${j}] = codesOf(select(vec4f(), values, real), outRange);
     }
-#end
+#end i
 #end
   }
-#end
+#end j
 }

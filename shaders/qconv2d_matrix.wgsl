@@ -70,32 +70,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let left${r} = i32(q${r} % params.outWidth * params.stride) - i32(params.padding);
 #end
   let origin${r} = i32(place${r} / outPlane * params.xWords * plane) + top${r} * i32(params.width) + left${r};
-#end
+#end r
 #if PADDED
   let empty = u32(inRange.y) * 0x01010101u;
 #end
-#for i in 0..TM
-#for j in 0..TN
+#for i in 0..TM, j in 0..TN
   var acc${i}_${j}: Sums;
-#end
-#end
+#end i, j
 #if STAGED == 0
-#for i in 0..TM
-#for k in 0..32 / K
+#for i in 0..TM, k in 0..32 / K
   var a${i}_${k}: Weights;
-#end
-#end
+#end i, k
 #end
 #for d in 0..AHEAD
 #for n in 0..XU
   var v${d}_${n}: vec4u;
-#end
+#end n
 #if STAGED
 #for n in 0..WU
   var u${d}_${n}: vec4u;
+#end n
 #end
-#end
-#end
+#end d
   var c = 0u;
   var ky = 0u;
   var kx = 0u;
@@ -121,14 +117,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
           let x${e} = x[at + (word + ${e}u) * plane];
 #end
-#end
+#end e
 #if PADDED
           v${p}_${n} = select(vec4u(empty), vec4u(x0, x1, x2, x3), inside);
 #else
           v${p}_${n} = vec4u(x0, x1, x2, x3);
 #end
         }
-#end
+#end n
 #if STAGED
         let row = (group.y * steps + step) * ${BM * 8 / VEC}u;
 #for n in 0..WU
@@ -137,7 +133,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         u${p}_${n} = vec4u(w[row + 2u * index + ${8 * S * n}u], w[row + 2u * index + ${8 * S * n + 1}u]);
 #end
-#end
+#end n
 #end
         kx++;
         if (kx == params.kernelWidth) {
@@ -156,16 +152,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if STAGED
 #for i in 0..TM
           let a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&tile, min(${p % 2 * BUFFER}u + (down * ${TM * M}u + ${BN + i * M}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - M * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
-#end
+#end i
 #end
 #for j in 0..TN
           let b${j} = subgroupMatrixLoad<Pixels, col_major>(&tile, min(${p % 2 * BUFFER}u + (across * ${TN * N}u + ${j * N}u) * ${12 / VEC}u + ${k * K / 4 / VEC}u, ${2 * BUFFER - N * 12 / VEC + k * K / 4 / VEC}u), ${12 / VEC}u);
 #for i in 0..TM
           acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}_${k}, b${j}, acc${i}_${j});
-#end
-#end
+#end i
+#end j
         }
-#end
+#end k
       }
       if (step + 1u >= ${AHEAD}u && step + 1u < steps + ${AHEAD}u) {
 #for n in 0..XU
@@ -179,7 +175,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           tile[at + 1u] = codes.zw;
 #end
         }
-#end
+#end n
 #if STAGED
 #for n in 0..WU
         {
@@ -191,19 +187,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           tile[at + 1u] = u${(p + 1) % AHEAD}_${n}.zw;
 #end
         }
-#end
+#end n
 #else
         let row = (group.y * steps + step + 1u - ${AHEAD}u) * ${BM * 8 / VEC}u;
-#for i in 0..TM
-#for k in 0..32 / K
+#for i in 0..TM, k in 0..32 / K
         a${i}_${k} = subgroupMatrixLoad<Weights, row_major>(&w, row + (down * ${TM}u + ${i}u) * ${M * 8 / VEC}u + ${k * K / 4 / VEC}u, ${8 / VEC}u);
-#end
-#end
+#end i, k
 #end
       }
       workgroupBarrier();
     }
-#end
+#end p
   }
   // The places of the results that an invocation stores: PX of them in a block.
 #for r in 0..PR
@@ -211,14 +205,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let result${r} = group.x * ${PX}u + column${r};
   let image${r} = result${r} / outPlane;
   let at${r} = result${r} % outPlane;
-#end
+#end r
 #for i in 0..TM
 #if i > 0
   workgroupBarrier();
 #end
 #for j in 0..TN
   subgroupMatrixStore<row_major>(&sums, down * ${M * PITCH}u + across * ${TN * N}u + ${j * N}u, acc${i}_${j}, ${PITCH}u);
-#end
+#end j
   workgroupBarrier();
 #for r in 0..PR
   for (var row = 4u * (index / ${PX}u); row < ${2 * M}u; row += ${4 * QS}u) {
@@ -235,19 +229,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       let y${e}_${j} = z${e}_${j};
 #end
-#end
+#end j
 #if POOL
       let o${e} = 0.25 * (y${e}_0 + y${e}_2 + y${e}_1 + y${e}_3);
 #else
       let o${e} = y${e}_0;
 #end
-#end
+#end e
 #if OUT == 32
 #for e in 0..4
       if (m + ${e}u < params.outChannels) {
         y[(image${r} * params.outChannels + m + ${e}u) * outPlane + at${r}] = o${e};
       }
-#end
+#end e
 #end
 #if OUT == 16
 #for e in 0..2
@@ -255,7 +249,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let last = select(0.0, o${2 * e + 1}, m + ${2 * e + 1}u < params.outChannels);
         y[(image${r} * ((params.outChannels + 1u) / 2u) + m / 2u + ${e}u) * outPlane + at${r}] = pack2x16float(vec2f(o${2 * e}, last));
       }
-#end
+#end e
 #end
 #if OUT == 8
       let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
@@ -263,6 +257,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     }
   }
-#end
-#end
+#end r
+#end i
 }

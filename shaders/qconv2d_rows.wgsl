@@ -40,14 +40,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let m = group.y * 8u;
   let plane = params.height * params.width;
   let image = group.z * params.xWords * plane;
-#for r in 0..RY + KH - 1
-#for g in 0..NX + (KW > 1)
+#for r in 0..RY + KH - 1, g in 0..NX + (KW > 1)
   let at${r}_${g} = min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);
-#end
-#end
-#for i in 0..8
-#for j in 0..NX
-#for r in 0..RY
+#end r, g
+#for i in 0..8, j in 0..NX, r in 0..RY
   #if U8
   var acc${i}_${j}_${r} = 0;
 #else
@@ -56,20 +52,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if GROUPS > 1
   var total${i}_${j}_${r} = 0.0;
 #end
-#end
-#end
-#end
+#end i, j, r
 #for t in 1..KW
   let from${t} = (lane + ${t}u) % ${S}u;
   let next${t} = lane >= ${S - t}u;
-#end
+#end t
   var block = group.y * params.inWords * ${KH * KW}u;
   for (var c = 0u; c < params.inWords; c++) {
-#for t in 0..KH * KW
-#for h in 0..(8 + S - 1) / S
+#for t in 0..KH * KW, h in 0..(8 + S - 1) / S
     let q${t}_${h} = weightBits(block + ${t}u, (lane + ${h * S}u) % 8u);
-#end
-#end
+#end t, h
     block += ${KH * KW}u;
     // The channels of a word are a loop at run time: unrolled, the code would outgrow a CPU's instruction cache.
     for (var k = 0u; k < 4u; k += ${4 / PARTS}u) {
@@ -85,51 +77,45 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #else
       let v${r}_${g}_0 = x[image + word * plane + at${r}_${g}];
 #end
-#end
+#end g
 #for t in 1..KW
 #for g in 0..NX + 1
       let s${r}_${g}_${t} = subgroupShuffle(v${r}_${g}_0, from${t});
-#end
+#end g
 #for g in 0..NX
       let v${r}_${g}_${t} = select(s${r}_${g}_${t}, s${r}_${g + 1}_${t}, next${t});
-#end
-#end
-#end
+#end g
+#end t
+#end r
 #if U8
       // Channels u and u + 2 together.
       for (var u = 0u; u < 2u; u++) {
         let low = ${32 - BITS}u - u * ${BITS}u;
         let high = ${32 - BITS}u - (u + 2u) * ${BITS}u;
-#for t in 0..KH * KW
-#for h in 0..(8 + S - 1) / S
+#for t in 0..KH * KW, h in 0..(8 + S - 1) / S
 #if BITS == 2
         let e${t}_${h} = ((2 * (i32(q${t}_${h} << low) >> 30u) + 1) & 0xffff) | ((2 * (i32(q${t}_${h} << high) >> 30u) + 1) << 16u);
 #else
         let e${t}_${h} = ((i32(q${t}_${h} << low) >> ${32 - BITS}u) & 0xffff) | ((i32(q${t}_${h} << high) >> ${32 - BITS}u) << 16u);
 #end
-#end
-#end
+#end t, h
 #for r in 0..RY + KH - 1
         {
-#for t in 0..KW
-#for g in 0..NX
+#for t in 0..KW, g in 0..NX
           let f${g}_${t} = i32((v${r}_${g}_${t} >> (8u * u)) & 0x00ff00ffu);
-#end
-#end
+#end t, g
 #for ky in 0..KH
 #if r >= ky && r - ky < RY
-#for kx in 0..KW
-#for i in 0..8
+#for kx in 0..KW, i in 0..8
           let b${ky}_${kx}_${i} = subgroupBroadcast(e${ky * KW + kx}_${i / S}, ${i % S}u);
 #for j in 0..NX
           acc${i}_${j}_${r - ky} += ((b${ky}_${kx}_${i} << 16u) >> 16u) * (f${j}_${kx} & 0xffff) + (b${ky}_${kx}_${i} >> 16u) * (f${j}_${kx} >> 16u);
+#end j
+#end kx, i
 #end
-#end
-#end
-#end
-#end
+#end ky
         }
-#end
+#end r
       }
     }
 #else
@@ -140,19 +126,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       {
         let shift = ${32 - BITS}u - k * ${BITS}u;
 #end
-#for t in 0..KH * KW
-#for h in 0..(8 + S - 1) / S
+#for t in 0..KH * KW, h in 0..(8 + S - 1) / S
 #if BITS == 2
         let w${t}_${h} = f32(2 * (i32(q${t}_${h} << shift) >> 30u) + 1);
 #else
         let w${t}_${h} = f32(i32(q${t}_${h} << shift) >> ${32 - BITS}u);
 #end
-#end
-#end
+#end t, h
 #for r in 0..RY + KH - 1
         {
-#for t in 0..KW
-#for g in 0..NX
+#for t in 0..KW, g in 0..NX
 #if PARTS == 1
           let f${g}_${t} = f32((v${r}_${g}_${t} >> (8u * u)) & 255u);
 #end
@@ -162,22 +145,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if PARTS == 4
           let f${g}_${t} = bitcast<f32>(v${r}_${g}_${t});
 #end
-#end
-#end
+#end t, g
 #for ky in 0..KH
 #if r >= ky && r - ky < RY
-#for kx in 0..KW
-#for i in 0..8
+#for kx in 0..KW, i in 0..8
           let b${ky}_${kx}_${i} = subgroupBroadcast(w${ky * KW + kx}_${i / S}, ${i % S}u);
 #for j in 0..NX
           acc${i}_${j}_${r - ky} += b${ky}_${kx}_${i} * f${j}_${kx};
+#end j
+#end kx, i
 #end
-#end
-#end
-#end
-#end
+#end ky
         }
-#end
+#end r
       }
     }
 #end
@@ -186,8 +166,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       let part = c / params.groupWords;
 #for i in 0..8
       let entry${i} = table[min(m + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
-#for j in 0..NX
-#for r in 0..RY
+#for j in 0..NX, r in 0..RY
 #if U8
       total${i}_${j}_${r} += f32(acc${i}_${j}_${r} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
       acc${i}_${j}_${r} = 0;
@@ -195,9 +174,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       total${i}_${j}_${r} += acc${i}_${j}_${r} * entry${i}.x;
       acc${i}_${j}_${r} = 0.0;
 #end
-#end
-#end
-#end
+#end j, r
+#end i
     }
 #end
   }
@@ -208,8 +186,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if GROUPS == 1
   let entry${i} = table[channel${i}];
 #end
-#for r in 0..RY
-#for j in 0..NX
+#for r in 0..RY, j in 0..NX
 #if GROUPS > 1
   let z${i}_${j}_${r} = total${i}_${j}_${r} + shift${i};
 #else
@@ -224,25 +201,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #else
   let y${i}_${j}_${r} = z${i}_${j}_${r};
 #end
-#end
-#end
+#end r, j
 #if POOL
-#for r in 0..RY / 2
-#for j in 0..NX
+#for r in 0..RY / 2, j in 0..NX
   let pair${i}_${j}_${r} = y${i}_${j}_${2 * r} + y${i}_${j}_${2 * r + 1};
   let o${i}_${j}_${r} = 0.25 * (pair${i}_${j}_${r} + subgroupShuffle(pair${i}_${j}_${r}, lane ^ 1u));
-#end
-#end
+#end r, j
 #else
-#for r in 0..RY
-#for j in 0..NX
+#for r in 0..RY, j in 0..NX
   let o${i}_${j}_${r} = y${i}_${j}_${r};
+#end r, j
 #end
-#end
-#end
-#end
-#for r in 0..RY / (1 + POOL)
-#for j in 0..NX
+#end i
+#for r in 0..RY / (1 + POOL), j in 0..NX
   {
     let row = oy / ${1 + POOL}u + ${r}u;
     let column = (ox + ${j * S}u) / ${1 + POOL}u;
@@ -253,7 +224,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       if (m + ${i}u < params.outChannels) {
         y[(group.z * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j}_${r};
       }
-#end
+#end i
 #end
 #if OUT == 16
 #for i in 0..4
@@ -261,7 +232,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
         let last = select(0.0, o${2 * i + 1}_${j}_${r}, m + ${2 * i + 1}u < params.outChannels);
         y[(group.z * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}_${r}, last));
       }
-#end
+#end i
 #end
 #if OUT == 8
 #for i in 0..2
@@ -270,10 +241,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
         let real = vec4u(${4 * i}u, ${4 * i + 1}u, ${4 * i + 2}u, ${4 * i + 3}u) + m < vec4u(params.outChannels);
         y[(group.z * ((params.outChannels + 3u) / 4u) + m / 4u + ${i}u) * outPlane + place] = codesOf(select(vec4f(), first, real), outRange);
       }
-#end
+#end i
 #end
     }
   }
-#end
-#end
+#end r, j
 }

@@ -69,8 +69,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #if U8
   let empty = u32(inRange.y) * 0x01010101u;
 #end
-#for i in 0..4
-#for j in 0..4
+#for i in 0..4, j in 0..4
 #if U8
   var acc${i}_${j} = 0;
 #else
@@ -79,8 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #if GROUPS > 1
   var total${i}_${j} = 0.0;
 #end
-#end
-#end
+#end i, j
   for (var k0 = 0u; k0 < depth; k0 += ${BK}u) {
 #for n in 0..BK / 4
     {
@@ -100,7 +98,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
       wTile[slot] = select(vec4f(), vec4f(weightCodes(bits)), k < depth);
 #for e in 0..PARTS
       let v${e} = select(0u, x[at + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane], inside && c * ${PARTS}u + ${e}u < params.xWords);
-#end
+#end e
 #if PARTS == 2
       xTile[slot] = vec4f(unpack2x16float(v0), unpack2x16float(v1));
 #else
@@ -108,27 +106,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #end
 #end
     }
-#end
+#end n
     workgroupBarrier();
 #for k in 0..BK
     {
 #for i in 0..4
       let a${i} = wTile[${64 * k}u + local.y * 4u + ${i}u];
-#end
+#end i
 #for j in 0..4
       let b${j} = xTile[${64 * k}u + local.x * 4u + ${j}u];
-#end
-#for i in 0..4
-#for j in 0..4
+#end j
+#for i in 0..4, j in 0..4
 #if U8
       acc${i}_${j} += dot4(a${i}, b${j});
 #else
       acc${i}_${j} += dot(a${i}, b${j});
 #end
-#end
-#end
+#end i, j
     }
-#end
+#end k
     workgroupBarrier();
 #if GROUPS > 1
     if ((k0 + ${BK}u) % (params.groupWords * taps) == 0u) {
@@ -143,8 +139,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
       total${i}_${j} += acc${i}_${j} * entry${i}.x;
       acc${i}_${j} = 0.0;
 #end
-#end
-#end
+#end j
+#end i
     }
 #end
   }
@@ -170,15 +166,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #else
   let y${i}_${j} = z${i}_${j};
 #end
-#end
+#end j
 #if POOL
   let o${i}_0 = 0.25 * (y${i}_0 + y${i}_2 + y${i}_1 + y${i}_3);
 #else
 #for j in 0..4
   let o${i}_${j} = y${i}_${j};
+#end j
 #end
-#end
-#end
+#end i
 #for j in 0..4 / (1 + 3 * POOL)
   {
     let pixel = (group.x * 64u + local.x * 4u) / ${1 + 3 * POOL}u + ${j}u;
@@ -190,7 +186,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
       if (m + ${i}u < params.outChannels) {
         y[(n * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j};
       }
-#end
+#end i
 #end
 #if OUT == 16
 #for i in 0..2
@@ -198,7 +194,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
         let last = select(0.0, o${2 * i + 1}_${j}, m + ${2 * i + 1}u < params.outChannels);
         y[(n * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}, last));
       }
-#end
+#end i
 #end
 #if OUT == 8
       let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
@@ -206,5 +202,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #end
     }
   }
-#end
+#end j
 }

@@ -113,27 +113,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let ly = lane / ${LX}u;
   let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
   let sliceColumns = slice * ${NP / 4}u + lx;
-#for i in 0..TM
-#for j in 0..TN
+#for i in 0..TM, j in 0..TN
   var acc${i}_${j} = 0;
-#end
-#end
+#end i, j
   // One turn more than there are stages: a stage is loaded while the one before is multiplied.
   for (var k0 = 0u; ; k0 += ${BK}u) {
     let loads = k0 < depth;
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
     var w${i} = vec4u();
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
     var x${i} = vec4u();
-#end
+#end i
     if (loads) {
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
       w${i} = loadWeights(group.y, k0 * ${MT / 4}u + index + ${i * LX * LY * SL}u, weights);
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
       x${i} = loadPixels(min(k0 + step + ${i * LX * LY * SL / (NP / 4)}u, depth - 1u), at, bounds, empty);
-#end
+#end i
     }
     if (k0 > 0u) {
       for (var k = 0u; k < ${BK / SL}u; k += 4u) {
@@ -143,17 +141,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         {
 #for j in 0..TN / 4
           let b${j} = xTile[fromColumns + ${k * SL * NP / 4 + j * LX}u];
-#end
+#end j
 #for q in 0..TM / 4
           let a${q} = wTile[fromRows + ${k * SL * MT / 4 + q}u];
-#for i in 0..4
-#for j in 0..TN
+#for i in 0..4, j in 0..TN
           acc${q * 4 + i}_${j} += dot4(a${q}[${i}], b${j / 4}[${j % 4}]);
-#end
-#end
-#end
+#end i, j
+#end q
         }
-#end
+#end k
       }
       workgroupBarrier();
     }
@@ -162,32 +158,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
 #for i in 0..BK * MT / 4 / (LX * LY * SL)
     wTile[index + ${i * LX * LY * SL}u] = w${i};
-#end
+#end i
 #for i in 0..BK * NP / 4 / (LX * LY * SL)
     xTile[index + ${i * LX * LY * SL}u] = x${i};
-#end
+#end i
     workgroupBarrier();
   }
 #if SL > 1
   for (var half = ${SL / 2}u; half > 0u; half /= 2u) {
     let other = slice % half * ${LX * LY * TM * TN / 4}u + lane;
     if (slice >= half && slice < 2u * half) {
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
       wTile[other + ${(i * TN / 4 + j) * LX * LY}u] = bitcast<vec4u>(vec4i(acc${i}_${4 * j}, acc${i}_${4 * j + 1}, acc${i}_${4 * j + 2}, acc${i}_${4 * j + 3}));
-#end
-#end
+#end i, j
     }
     workgroupBarrier();
     if (slice < half) {
-#for i in 0..TM
-#for j in 0..TN / 4
+#for i in 0..TM, j in 0..TN / 4
       let part${i}_${j} = bitcast<vec4i>(wTile[other + ${(i * TN / 4 + j) * LX * LY}u]);
 #for e in 0..4
       acc${i}_${4 * j + e} += part${i}_${j}[${e}];
-#end
-#end
-#end
+#end e
+#end i, j
     }
     workgroupBarrier();
   }
@@ -208,17 +200,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
   let y${i}_${j} = z${i}_${j};
 #end
-#end
+#end j
 #if POOL
 #for j in 0..TN / 4
   let o${i}_${j} = 0.25 * (y${i}_${4 * j} + y${i}_${4 * j + 2} + y${i}_${4 * j + 1} + y${i}_${4 * j + 3});
-#end
+#end j
 #else
 #for j in 0..TN
   let o${i}_${j} = y${i}_${j};
+#end j
 #end
-#end
-#end
+#end i
 #for j in 0..TN / (1 + 3 * POOL)
   {
 #if POOL
@@ -240,7 +232,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       if (m + ${4 * q + i}u < params.outChannels) {
         y[(image * params.outChannels + m + ${4 * q + i}u) * outPlane + place] = o${4 * q + i}_${j};
       }
-#end
+#end i
 #end
 #if OUT == 16
 #for i in 0..2
@@ -248,7 +240,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let last = select(0.0, o${4 * q + 2 * i + 1}_${j}, m + ${4 * q + 2 * i + 1}u < params.outChannels);
         y[(image * ((params.outChannels + 1u) / 2u) + m / 2u + ${2 * q + i}u) * outPlane + place] = pack2x16float(vec2f(o${4 * q + 2 * i}_${j}, last));
       }
-#end
+#end i
 #end
 #if OUT == 8
       let real = vec4u(0u, 1u, 2u, 3u) + m + ${4 * q}u < vec4u(params.outChannels);
@@ -256,7 +248,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       y[(image * ((params.outChannels + 3u) / 4u) + m / 4u + ${q}u) * outPlane + place] = codesOf(select(vec4f(), values, real), outRange);
 #end
     }
-#end
+#end q
   }
-#end
+#end j
 }

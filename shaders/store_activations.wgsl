@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let base = (id.z / words * params.channels + first) * plane + place;
 #for k in 0..32 / BITS
   let v${k} = select(0.0, x[base + min(${k}u, params.channels - 1u - first) * plane], first + ${k}u < params.channels);
-#end
+#end k
 #if BITS == 8
   y[id.z * plane + place] = codesOf(vec4f(v0, v1, v2, v3), range);
 #else

@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let top${k} = (1.0 - tx) * x[plane${k} + y0 * params.width + x0] + tx * x[plane${k} + y0 * params.width + x1];
   let bottom${k} = (1.0 - tx) * x[plane${k} + y1 * params.width + x0] + tx * x[plane${k} + y1 * params.width + x1];
   let v${k} = select(0.0, (1.0 - ty) * top${k} + ty * bottom${k}, first + ${k}u < params.channels);
-#end
+#end k
   let at = (id.z * params.outHeight + id.y) * params.outWidth + id.x;
 #if BITS == 8
   y[at] = codesOf(vec4f(v0, v1, v2, v3), range);

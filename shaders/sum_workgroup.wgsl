@@ -18,16 +18,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let last = min(first + params.perChunk, params.inner);
 #for t in 0..4
   var sum${t} = 0.0;
-#end
+#end t
   for (var outer = 0u; outer < params.outer; outer++) {
     let base = (outer * params.keep + group.y) * params.inner;
     for (var i = first + index; i < last; i += 1024u) {
 #for t in 0..4
       let part${t} = x[base + min(i + ${256 * t}u, last - 1u)];
-#end
+#end t
 #for t in 0..4
       sum${t} += select(0.0, part${t}, i + ${256 * t}u < last);
-#end
+#end t
     }
   }
   sums[index] = (sum0 + sum1) + (sum2 + sum3);

@@ -39,13 +39,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..M
   let y${i} = min(oy + ${i}u, params.height - 1u) * params.width;
   let x${i} = min(ox + ${i}u, params.width - 1u);
+#end i
 #end
-#end
-#for i in 0..M
-#for j in 0..M
+#for i in 0..M, j in 0..M
   var sum${i}_${j} = 0.0;
-#end
-#end
+#end i, j
   let last = min((group.y + 1u) * params.channelsPerSplit, params.channels);
   for (var channel = group.y * params.channelsPerSplit; channel < last; channel += ${1 + HALVES}u) {
     let at = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t;
@@ -64,9 +62,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       m[at + ${i * A + j}u * params.pitch],
 #end
-#end
+#end i
     ));
-#end
+#end j
 #if TARGET
     let base = (image * params.channels + channel) * plane;
 #if HALVES
@@ -77,7 +75,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let row${i} = outputTransform(Points(
 #for j in 0..A
       column${j}.s${i},
-#end
+#end j
     ));
 #for j in 0..M
     {
@@ -97,15 +95,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       sum${i}_${j} += difference * difference;
 #end
     }
-#end
-#end
+#end j
+#end i
   }
   let out = (group.y * params.images + image) * plane;
-#for i in 0..M
-#for j in 0..M
+#for i in 0..M, j in 0..M
   if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
     y[out + (oy + ${i}u) * params.width + ox + ${j}u] = sum${i}_${j};
   }
-#end
-#end
+#end i, j
 }

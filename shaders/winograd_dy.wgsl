@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let x${i} = min(left + ${i}u, params.width - 1u);
   let insideY${i} = top + ${i}u < params.height;
   let insideX${i} = left + ${i}u < params.width;
-#end
+#end i
   let plane = params.height * params.width;
 #if FLAT
   let step = params.pitch;
@@ -41,9 +41,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let column${j} = weightTransform(Taps(
 #for i in 0..K
       select(0.0, dy[base + y${i} + x${j}], present && insideY${i} && insideX${j}),
-#end
+#end i
     ));
-#end
+#end j
 #if FLAT
     let at = channel * ${A * A}u * step + t;
 #else
@@ -53,11 +53,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let row${i} = weightTransform(Taps(
 #for j in 0..K
       column${j}.s${i},
-#end
+#end j
     ));
 #for j in 0..A
     u[at + ${i * A + j}u * step] = row${i}.s${j};
-#end
-#end
+#end j
+#end i
   }
 }

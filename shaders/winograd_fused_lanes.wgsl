@@ -70,70 +70,48 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for j in 0..NT
   let tileX${j} = quad % across * 2u + ${j % 2}u;
   let tileRow${j} = quad / across * 2u + ${j / 2}u;
-#end
+#end j
 #else
 #for j in 0..NT
   let tile${j} = group.y * ${NT * S}u + ${j * S}u + lane;
   let tileX${j} = tile${j} % params.tilesX;
   let tileRow${j} = tile${j} / params.tilesX;
-#end
+#end j
 #end
 #for j in 0..NT
   let column${j} = min(tileRow${j}, params.rows - 1u) * params.tilesX + tileX${j};
-#end
-#for s in 0..M
-#for r in 0..M
-#for i in 0..MT
-#for j in 0..NT
+#end j
+#for s in 0..M, r in 0..M, i in 0..MT, j in 0..NT
   var out${s}_${r}_${i}_${j} = ${VALUE}(0);
-#end
-#end
-#end
-#end
+#end s, r, i, j
   for (var a = 0u; a < ${A}u; a++) {
-#for r in 0..M
-#for i in 0..MT
-#for j in 0..NT
+#for r in 0..M, i in 0..MT, j in 0..NT
     var row${r}_${i}_${j} = ${VALUE}(0);
-#end
-#end
-#end
+#end r, i, j
     for (var b = 0u; b < ${A}u; b++) {
       let point = a * ${A}u + b;
-#for i in 0..MT
-#for j in 0..NT
+#for i in 0..MT, j in 0..NT
       var acc${i}_${j} = ${VALUE}(0);
-#end
-#end
+#end i, j
 #for j in 0..NT
       var at${j} = point * params.vPitch + column${j};
-#end
+#end j
       var uAt = (point * params.rowTiles + group.x) * params.depth * ${MT}u + lane;
 #include winogradSums
       let share = outputsOf(b);
-#for r in 0..M
-#for i in 0..MT
-#for j in 0..NT
+#for r in 0..M, i in 0..MT, j in 0..NT
       row${r}_${i}_${j} += share[${r}] * acc${i}_${j};
-#end
-#end
-#end
+#end r, i, j
     }
     let share = outputsOf(a);
-#for s in 0..M
-#for r in 0..M
-#for i in 0..MT
-#for j in 0..NT
+#for s in 0..M, r in 0..M, i in 0..MT, j in 0..NT
     out${s}_${r}_${i}_${j} += share[${s}] * row${r}_${i}_${j};
-#end
-#end
-#end
-#end
+#end s, r, i, j
   }
 #for i in 0..MT
   let entry${i} = table[min(m + ${i}u, params.channels - 1u)];
   let shift${i} = bias[min(m + ${i}u, params.channels - 1u)];
-#end
+#end i
   let plane = params.height * params.width;
   let words = (params.channels + ${32 / OUT - 1}u) / ${32 / OUT}u;
 #for j in 0..NT / (Q * Q)
@@ -141,28 +119,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let oy${j} = row${j} % params.tilesY * ${M}u / ${1 + POOL}u;
   let ox${j} = tileX${j} * ${M}u / ${1 + POOL}u;
   let base${j} = row${j} / params.tilesY * words * plane + oy${j} * params.width + ox${j};
-#end
+#end j
   // A loop at run time: stores that are written out would take the compiler a minute.
   for (var e = 0u; e < ${SIDE * SIDE}u; e++) {
     let s = e / ${SIDE}u;
     let r = e % ${SIDE}u;
 #for j in 0..NT / (Q * Q)
 #for i in 0..MT
-#for dx in 0..1 + POOL
-#for dy in 0..1 + POOL
+#for dx in 0..1 + POOL, dy in 0..1 + POOL
     var sum${i}_${j}_${dx}_${dy} = out${dy % M}_${dx % M}_${i}_${j + dy / M * 2 + dx / M};
 #for c in 1..SIDE * SIDE
     sum${i}_${j}_${dx}_${dy} = select(sum${i}_${j}_${dx}_${dy}, out${((1 + POOL) * (c / SIDE) + dy) % M}_${((1 + POOL) * (c % SIDE) + dx) % M}_${i}_${j + ((1 + POOL) * (c / SIDE) + dy) / M * 2 + ((1 + POOL) * (c % SIDE) + dx) / M}, e == ${c}u);
-#end
+#end c
     let one${i}_${j}_${dx}_${dy} = finished(sum${i}_${j}_${dx}_${dy}, entry${i}, shift${i});
-#end
-#end
+#end dx, dy
 #if POOL
     let value${i}_${j} = 0.25 * ((one${i}_${j}_0_0 + one${i}_${j}_0_1) + (one${i}_${j}_1_0 + one${i}_${j}_1_1));
 #else
     let value${i}_${j} = one${i}_${j}_0_0;
 #end
-#end
+#end i
     if (tileRow${j} < params.rows && oy${j} + s < params.height && ox${j} + r < params.width) {
       let place = base${j} + s * params.width + r;
 #for g in 0..MT * OUT / 32
@@ -183,8 +159,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
         y[at] = codesOf(select(vec4f(), vec4f(value${4 * g}_${j}, value${4 * g + 1}_${j}, value${4 * g + 2}_${j}, value${4 * g + 3}_${j}), real), outRange);
 #end
       }
-#end
+#end g
     }
-#end
+#end j
   }
 }

@@ -20,29 +20,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var at = group.y * ${A * A}u * params.pitch + channel;
 #for p in 0..A * A
   var sum${p} = m[at + ${p}u * params.pitch];
-#end
+#end p
   for (var split = 1u; split < params.splits; split++) {
     at += params.outChannels * ${A * A}u * params.pitch;
 #for p in 0..A * A
     sum${p} += m[at + ${p}u * params.pitch];
-#end
+#end p
   }
 #for j in 0..A
   let column${j} = outputTransform(Points(
 #for i in 0..A
     sum${i * A + j},
-#end
+#end i
   ));
-#end
+#end j
   let to = (group.y * params.inChannels + channel) * ${M * M}u;
 #for i in 0..M
   let row${i} = outputTransform(Points(
 #for j in 0..A
     column${j}.s${i},
-#end
+#end j
   ));
 #for j in 0..M
   dw[to + ${i * M + j}u] = row${i}.s${j};
-#end
-#end
+#end j
+#end i
 }

@@ -36,10 +36,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let staged = index / 4u * 4u + (slot ^ (index / 8u % 4u));
 #for i in 0..MT * 4 / INVOCATIONS
   let row${i} = (min(group.y * ${MT}u + index / 4u + ${i * INVOCATIONS / 4}u, params.rows - 1u) * params.points + point) * params.pitch + slot;
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
   let column${i} = (min(group.x * ${NT}u + index / 4u + ${i * INVOCATIONS / 4}u, params.columns - 1u) * params.points + point) * params.pitch + slot;
-#end
+#end i
   // What it multiplies: rows 4 apart and columns 8 apart.
   let lane = index % 32u;
   let part = index / 32u;
@@ -47,17 +47,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let across = lane / 2u % 8u;
   let rowInBlock = part / ${NT / (8 * TN)}u * ${4 * TM}u + down;
   let columnInBlock = part % ${NT / (8 * TN)}u * ${8 * TN}u + across;
-#for i in 0..TM
-#for j in 0..TN
+#for i in 0..TM, j in 0..TN
   var acc${i}_${j} = 0.0;
-#end
-#end
+#end i, j
 #for i in 0..MT * 4 / INVOCATIONS
   var nextU${i} = vec4f();
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
   var nextV${i} = vec4f();
-#end
+#end i
   // Every turn loads the tiles from t0 on, and multiplies those before.
   var half = 0u;
   for (var t0 = first; t0 < last + 16u; t0 += 16u) {
@@ -65,10 +63,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let inside = vec4u(t0 + 4u * slot) + vec4u(0u, 1u, 2u, 3u) < vec4u(last);
 #for i in 0..MT * 4 / INVOCATIONS
       nextU${i} = select(vec4f(), u[row${i} + t0 / 4u], inside);
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
       nextV${i} = select(vec4f(), v[column${i} + t0 / 4u], inside);
-#end
+#end i
     }
     if (t0 > first) {
       let fromU = (1u - half) * ${4 * MT}u + rowInBlock * 4u;
@@ -78,26 +76,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let placeV = fromV + (s ^ (across / 2u));
 #for j in 0..TN
         let b${j} = vTile[placeV + ${32 * j}u];
-#end
+#end j
 #for i in 0..TM
         {
           let a = uTile[(placeU ^ ${i % 2 * 2}u) + ${16 * i}u];
-#for e in 0..4
-#for j in 0..TN
+#for e in 0..4, j in 0..TN
           acc${i}_${j} += a[${e}] * b${j}[${e}];
-#end
-#end
+#end e, j
         }
-#end
+#end i
       }
     }
     if (t0 < last) {
 #for i in 0..MT * 4 / INVOCATIONS
       uTile[half * ${4 * MT}u + staged + ${i * INVOCATIONS}u] = nextU${i};
-#end
+#end i
 #for i in 0..NT * 4 / INVOCATIONS
       vTile[half * ${4 * NT}u + staged + ${i * INVOCATIONS}u] = nextV${i};
-#end
+#end i
     }
     half = 1u - half;
     workgroupBarrier();
@@ -114,8 +110,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           m[at + column] = acc${i}_${j};
         }
       }
-#end
+#end j
     }
   }
-#end
+#end i
 }

@@ -27,18 +27,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     vec2f(x[base + y${i} + x${j}], x[next + y${i} + x${j}]),
 #end
-#end
+#end i
   ));
-#end
+#end j
   let at = group.y * ${A * A}u * params.pitch + t;
 #for i in 0..A
   let row${i} = inputTransform(Points(
 #for j in 0..A
     column${j}.s${i},
-#end
+#end j
   ));
 #for j in 0..A
   v[at + ${i * A + j}u * params.pitch] = halves(factor * row${i}.s${j});
-#end
-#end
+#end j
+#end i
 }

@@ -32,31 +32,29 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let uBase = (group.z * params.rowTiles + group.y) * params.pairs * ${MT / 4}u + index;
 #for i in 0..BK * NT / (8 * INVOCATIONS)
   let column${i} = min(group.x * ${NT / 4}u + (index + ${i * INVOCATIONS}u) % ${NT / 4}u, params.vPitch - 1u);
-#end
-#for i in 0..TM
-#for j in 0..TN / 4
+#end i
+#for i in 0..TM, j in 0..TN / 4
   var acc${i}_${j} = vec4f();
-#end
-#end
+#end i, j
 #for i in 0..BK * MT / (8 * INVOCATIONS)
   var nextU${i} = vec4u();
-#end
+#end i
 #for i in 0..BK * NT / (8 * INVOCATIONS)
   var nextV${i} = vec4u();
-#end
+#end i
   // Every turn loads the pairs of steps from k0 on, and multiplies those before.
   for (var k0 = 0u; k0 < params.pairs + ${BK / 2}u; k0 += ${BK / 2}u) {
     if (k0 < params.pairs) {
 #for i in 0..BK * MT / (8 * INVOCATIONS)
       nextU${i} = u[uBase + k0 * ${MT / 4}u + ${i * INVOCATIONS}u];
-#end
+#end i
 #for i in 0..BK * NT / (8 * INVOCATIONS)
 #if RAGGED
       nextV${i} = v[vBase + min(k0 + (index + ${i * INVOCATIONS}u) / ${NT / 4}u, params.pairs - 1u) * params.pairStride + column${i}];
 #else
       nextV${i} = v[vBase + (k0 + (index + ${i * INVOCATIONS}u) / ${NT / 4}u) * params.pairStride + column${i}];
 #end
-#end
+#end i
     }
     if (k0 > 0u) {
       let uFrom = (k0 / ${BK / 2}u + 1u) % 2u * ${BK * MT / 4}u + uLane;
@@ -65,17 +63,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       {
 #for j in 0..TN / 4
         let b${j} = vTile[vFrom + ${k * NT / 4 + 8 * j}u];
-#end
+#end j
 #for q in 0..TM / 4
         let a${q} = uTile[uFrom + ${k * MT / 4 + 4 * q}u];
-#for i in 0..4
-#for j in 0..TN / 4
+#for i in 0..4, j in 0..TN / 4
         acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
-#end
-#end
-#end
+#end i, j
+#end q
       }
-#end
+#end k
     }
     if (k0 < params.pairs) {
       let half = k0 / ${BK / 2}u % 2u;
@@ -91,28 +87,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #for e in 0..4
         let row${e} = unpack2x16float(words[${e}]);
-#end
+#end e
         uTile[to] = vec4f(row0.x, row1.x, row2.x, row3.x);
         uTile[to + ${MT / 4}u] = vec4f(row0.y, row1.y, row2.y, row3.y);
       }
-#end
+#end i
 #for i in 0..BK * NT / (8 * INVOCATIONS)
       {
         let place = index + ${i * INVOCATIONS}u;
         let to = half * ${BK * NT / 4}u + place / ${NT / 4}u * ${NT / 2}u + place % ${NT / 4}u;
 #for e in 0..4
         let column${e} = unpack2x16float(nextV${i}[${e}]);
-#end
+#end e
         vTile[to] = vec4f(column0.x, column1.x, column2.x, column3.x);
         vTile[to + ${NT / 4}u] = vec4f(column0.y, column1.y, column2.y, column3.y);
       }
-#end
+#end i
     }
     workgroupBarrier();
   }
   let factor = scale[1];
-#for q in 0..TM / 4
-#for i in 0..2
+#for q in 0..TM / 4, i in 0..2
   {
     let row = group.y * ${MT}u + (uLane + ${4 * q}u) * 4u + ${2 * i}u;
     if (row < params.rows) {
@@ -126,9 +121,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           m[at + column] = vec4u(halves(vec2f(upper.x, lower.x)), halves(vec2f(upper.y, lower.y)), halves(vec2f(upper.z, lower.z)), halves(vec2f(upper.w, lower.w)));
         }
       }
-#end
+#end j
     }
   }
-#end
-#end
+#end q, i
 }

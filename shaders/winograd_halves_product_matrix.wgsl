@@ -44,19 +44,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for r in 0..XR
   let slot${r} = (index + ${4 * S * r}u) % ${BN}u;
   let column${r} = vBase + min(group.x * ${BN}u + slot${r}, params.vPitch - 1u);
-#end
-#for i in 0..TM
-#for j in 0..TN
+#end r
+#for i in 0..TM, j in 0..TN
   var acc${i}_${j}: Sums;
-#end
-#end
+#end i, j
   for (var lot = 0u; lot <= lots; lot++) {
 #for n in 0..XU
     var v${n}: vec4u;
-#end
+#end n
 #for n in 0..WU
     var u${n}: vec4u;
-#end
+#end n
     if (lot < lots) {
 #for n in 0..XU
       {
@@ -67,13 +65,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         let x${e} = v[column${n % XR} + (pair + ${e}u) * params.pairStride];
 #end
-#end
+#end e
         v${n} = vec4u(x0, x1, x2, x3);
       }
-#end
+#end n
 #for n in 0..WU
       u${n} = u[uBase + lot * ${4 * BM}u + ${4 * S * n}u];
-#end
+#end n
     }
     if (lot > 0u) {
       // WebGPU checks every access of workgroup memory. These bounds are never reached; a driver that sees them can drop the checks.
@@ -82,24 +80,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       {
 #for i in 0..TM
         let a${i} = subgroupMatrixLoad<Rows, row_major>(&tile, min(current + (down * ${TM * M}u + ${BN + i * M}u) * 5u + ${k * K / 8}u, ${2 * BUFFER - 5 * M + k * K / 8}u), 5u);
-#end
+#end i
 #for j in 0..TN
         let b${j} = subgroupMatrixLoad<Columns, col_major>(&tile, min(current + (across * ${TN * N}u + ${j * N}u) * 5u + ${k * K / 8}u, ${2 * BUFFER - 5 * N + k * K / 8}u), 5u);
 #for i in 0..TM
         acc${i}_${j} = subgroupMatrixMultiplyAccumulate(a${i}, b${j}, acc${i}_${j});
-#end
-#end
+#end i
+#end j
       }
-#end
+#end k
     }
     if (lot < lots) {
       let following = select(0u, ${BUFFER}u, (lot & 1u) == 1u);
 #for n in 0..XU
       tile[following + slot${n % XR} * 5u + (index + ${4 * S * n}u) / ${BN}u] = v${n};
-#end
+#end n
 #for n in 0..WU
       tile[following + (${BN}u + (index + ${4 * S * n}u) / 4u) * 5u + (index + ${4 * S * n}u) % 4u] = u${n};
-#end
+#end n
     }
     workgroupBarrier();
   }
@@ -112,7 +110,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #for j in 0..TN
   subgroupMatrixStore<row_major>(&tile, down * ${M * PITCH}u + across * ${TN * N / 4}u + ${j * N / 4}u, acc${i}_${j}, ${PITCH}u);
-#end
+#end j
   workgroupBarrier();
   for (var row = index / ${BN / 4}u * 2u; row < ${2 * M}u; row += ${32 * S / BN}u) {
     let channel = group.y * ${BM}u + (row / ${M}u * ${TM}u + ${i}u) * ${M}u + row % ${M}u;
@@ -122,5 +120,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       m[(channel / 2u * params.points + group.z) * params.mPitch + column] = vec4u(halves(vec2f(upper.x, lower.x)), halves(vec2f(upper.y, lower.y)), halves(vec2f(upper.z, lower.z)), halves(vec2f(upper.w, lower.w)));
     }
   }
-#end
+#end i
 }

@@ -32,17 +32,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   let column${j} = weightTransform(Taps(
 #for i in 0..K
     factor * vec2f(w[base + ${i * K + j}u], w[base + next + ${i * K + j}u]),
-#end
+#end i
   ));
-#end
+#end j
 #for i in 0..A
   let row${i} = weightTransform(Taps(
 #for j in 0..K
     column${j}.s${i},
-#end
+#end j
   ));
 #for j in 0..A
   u[${i * A + j}u * params.size + index] = halves(row${i}.s${j});
-#end
-#end
+#end j
+#end i
 }

@@ -24,19 +24,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       x[base + y${i} + x${j}],
 #end
-#end
+#end i
     ));
-#end
+#end j
     let at = channel * ${A * A}u * params.pitch + t;
 #for i in 0..A
     let row${i} = inputTransform(Points(
 #for j in 0..A
       column${j}.s${i},
-#end
+#end j
     ));
 #for j in 0..A
     v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
-#end
-#end
+#end j
+#end i
   }
 }

@@ -57,22 +57,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let placeX${i} = (f32(left + ${i}) + 0.5) * params.scaleX - 0.5;
   let insideY${i} = top + ${i} >= 0 && top + ${i} < ${OUTY};
   let insideX${i} = left + ${i} >= 0 && left + ${i} < ${OUTX};
-#end
+#end i
 #if UP
   let firstY = i32(floor(placeY0));
   let firstX = i32(floor(placeX0));
 #for r in 0..ROWS
   let y${r} = u32(clamp(firstY + ${r}, 0, ${INY - 1})) * ${INX}u;
-#end
+#end r
 #for c in 0..COLUMNS
   let x${c} = u32(clamp(firstX + ${c}, 0, ${INX - 1}));
-#end
-#for i in 0..A
-#for k in 0..3
+#end c
+#for i in 0..A, k in 0..3
   let wy${i}_${k} = weight(placeY${i} - f32(firstY + ${i * INY / OUTY + k}), insideY${i});
   let wx${i}_${k} = weight(placeX${i} - f32(firstX + ${i * INX / OUTX + k}), insideX${i});
-#end
-#end
+#end i, k
 #else
 #for i in 0..A
   let firstY${i} = i32(floor(placeY${i}));
@@ -82,8 +80,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let x${i}_${k} = u32(clamp(firstX${i} + ${k}, 0, ${INX - 1}));
   let wy${i}_${k} = weight(placeY${i} - f32(firstY${i} + ${k}), insideY${i});
   let wx${i}_${k} = weight(placeX${i} - f32(firstX${i} + ${k}), insideX${i});
-#end
-#end
+#end k
+#end i
 #end
   let last = min((group.y + 1u) * ${CHANNELS}u, params.channels);
   for (var channel = group.y * ${CHANNELS}u; channel < last; channel += ${1 + HALVES}u) {
@@ -99,19 +97,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for r in 0..ROWS
 #for c in 0..COLUMNS
     let s${r}_${c} = source(base, y${r} + x${c});
-#end
+#end c
 #for j in 0..A
     let h${r}_${j} = wx${j}_0 * s${r}_${j * INX / OUTX} + wx${j}_1 * s${r}_${j * INX / OUTX + 1} + wx${j}_2 * s${r}_${j * INX / OUTX + 2};
-#end
-#end
+#end j
+#end r
 #else
-#for i in 0..A
-#for k in 0..2
-#for j in 0..A
+#for i in 0..A, k in 0..2, j in 0..A
     let h${2 * i + k}_${j} = wx${j}_0 * source(base, y${i}_${k} + x${j}_0) + wx${j}_1 * source(base, y${i}_${k} + x${j}_1);
-#end
-#end
-#end
+#end i, k, j
 #end
 #for j in 0..A
     let column${j} = inputTransform(Points(
@@ -121,15 +115,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       wy${i}_0 * h${2 * i}_${j} + wy${i}_1 * h${2 * i + 1}_${j},
 #end
-#end
+#end i
     ));
-#end
+#end j
     let at = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t;
 #for i in 0..A
     let row${i} = inputTransform(Points(
 #for j in 0..A
       column${j}.s${i},
-#end
+#end j
     ));
 #for j in 0..A
 #if HALVES
@@ -137,7 +131,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
 #end
-#end
-#end
+#end j
+#end i
   }
 }

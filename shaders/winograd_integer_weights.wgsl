@@ -26,22 +26,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
 #for t in 0..K * K
   let codes${t} = weightCodes(weightBits(block + ${t}u, co % 8u));
   let pair${t} = select(0, select(codes${t}.x + (codes${t}.z << 16u), codes${t}.y + (codes${t}.w << 16u), step % 2u == 1u), present);
-#end
+#end t
 #for j in 0..K
   let column${j} = weightTransform(Taps(
 #for i in 0..K
     pair${i * K + j},
-#end
+#end i
   ));
-#end
+#end j
 #for i in 0..A
   let row${i} = weightTransform(Taps(
 #for j in 0..K
     column${j}.s${i},
-#end
+#end j
   ));
 #for j in 0..A
   u[${i * A + j}u * params.size + index] = halvesOf(row${i}.s${j});
-#end
-#end
+#end j
+#end i
 }

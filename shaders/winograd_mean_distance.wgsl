@@ -64,15 +64,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for i in 0..M
   let y${i} = min(oy + ${i}u, params.height - 1u) * params.width;
   let x${i} = min(ox + ${i}u, params.width - 1u);
+#end i
 #end
-#end
-#for s in 0..SETS
-#for i in 0..M
-#for j in 0..M
+#for s in 0..SETS, i in 0..M, j in 0..M
   var sum${s}_${i}_${j} = 0.0;
-#end
-#end
-#end
+#end s, i, j
   for (var channel = slot * ${1 + HALVES}u; channel < params.channels; channel += ${SLOTS * (1 + HALVES)}u) {
     let at = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t;
 #if HALVES
@@ -101,14 +97,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
         m${s}[at + ${i * A + j}u * params.pitch],
 #end
-#end
+#end i
       ));
-#end
+#end j
 #for i in 0..M
       let row${i} = outputTransform(Points(
 #for j in 0..A
         column${j}.s${i},
-#end
+#end j
       ));
 #for j in 0..M
 #if TARGET && s == 0
@@ -126,10 +122,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       sum${s}_${i}_${j} += difference${i}_${j} * difference${i}_${j};
 #end
-#end
-#end
+#end j
+#end i
     }
-#end
+#end s
   }
   let value = slot;
   let down = oy + value / ${M}u;
@@ -139,11 +135,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if s > 0
   workgroupBarrier();
 #end
-#for i in 0..M
-#for j in 0..M
+#for i in 0..M, j in 0..M
   sums[${(i * M + j) * WORKGROUP}u + local] = sum${s}_${i}_${j};
-#end
-#end
+#end i, j
   workgroupBarrier();
   var total${s} = 0.0;
   if (written) {
@@ -152,7 +146,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       total${s} += sums[value * ${WORKGROUP}u + (i + value) % ${SLOTS}u * ${WORKGROUP / SLOTS}u + local % ${WORKGROUP / SLOTS}u];
     }
   }
-#end
+#end s
   if (written) {
     let pixel = image * plane + down * params.width + across;
     let own = params.factor * total0;

@@ -53,8 +53,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     let shift = Value(0.0);
 #end
-#for a in 0..Q
-#for b in 0..Q
+#for a in 0..Q, b in 0..Q
     let at${a}_${b} = channel / ${1 + HALVES}u * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
     let column${a}_${b}_${j} = outputTransform(Points(
@@ -64,14 +63,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       m[at${a}_${b} + ${i * A + j}u * params.pitch],
 #end
-#end
+#end i
     ));
-#end
+#end j
 #for i in 0..M
     let row${a}_${b}_${i} = outputTransform(Points(
 #for j in 0..A
       column${a}_${b}_${j}.s${i},
-#end
+#end j
     ));
 #for j in 0..M
 #if RELU
@@ -79,14 +78,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     let o${a * M + i}_${b * M + j} = row${a}_${b}_${i}.s${j} + shift;
 #end
-#end
-#end
-#end
-#end
+#end j
+#end i
+#end a, b
     let base = image * params.imageStride + channel * params.channelStride + oy * params.width + ox;
 #if POOL
-#for i in 0..Q * M / 2
-#for j in 0..Q * M / 2
+#for i in 0..Q * M / 2, j in 0..Q * M / 2
     if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
       let mean = 0.25 * (o${2 * i}_${2 * j} + o${2 * i}_${2 * j + 1} + o${2 * i + 1}_${2 * j} + o${2 * i + 1}_${2 * j + 1});
 #if HALVES
@@ -98,11 +95,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       y[base + ${i}u * params.width + ${j}u] = mean;
 #end
     }
-#end
-#end
+#end i, j
 #else
-#for i in 0..M
-#for j in 0..M
+#for i in 0..M, j in 0..M
     if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
 #if HALVES
       y[base + ${i}u * params.width + ${j}u] = o${i}_${j}.x;
@@ -113,8 +108,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       y[base + ${i}u * params.width + ${j}u] = o${i}_${j};
 #end
     }
-#end
-#end
+#end i, j
 #end
   }
 }

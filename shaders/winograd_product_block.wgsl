@@ -46,28 +46,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if GATHERED
 #for e in 0..4
   let column${i}_${e} = min(group.x * ${NT}u + (index + ${i * INVOCATIONS}u) % ${NT / 4}u * 4u + ${e}u, params.columns - 1u) * params.columnStride;
-#end
+#end e
 #else
   let column${i} = min(group.x * ${NT / 4}u + (index + ${i * INVOCATIONS}u) % ${NT / 4}u, params.vPitch - 1u);
 #end
-#end
-#for i in 0..TM
-#for j in 0..TN / 4
+#end i
+#for i in 0..TM, j in 0..TN / 4
   var acc${i}_${j} = ${VALUES}();
-#end
-#end
+#end i, j
 #for i in 0..BK * MT / (4 * INVOCATIONS)
   var nextU${i} = ${VALUES}();
-#end
+#end i
 #for i in 0..BK * NT / (4 * INVOCATIONS)
   var nextV${i} = ${VALUES}();
-#end
+#end i
   // Every turn loads the steps from k0 on, and multiplies those before.
   for (var k0 = 0u; k0 < params.depth + ${BK}u; k0 += ${BK}u) {
     if (k0 < params.depth) {
 #for i in 0..BK * MT / (4 * INVOCATIONS)
       nextU${i} = u[uBase + k0 * ${MT / 4}u + ${i * INVOCATIONS}u];
-#end
+#end i
 #for i in 0..BK * NT / (4 * INVOCATIONS)
       {
 #if RAGGED
@@ -89,7 +87,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #end
       }
-#end
+#end i
     }
     if (k0 > 0u) {
       let uFrom = (k0 / ${BK}u + 1u) % 2u * ${BK * MT / 4}u + uLane;
@@ -98,21 +96,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       {
 #for j in 0..TN / 4
         let b${j} = vTile[vFrom + ${k * NT / 4 + 8 * j}u];
-#end
+#end j
 #for q in 0..TM / 4
         let a${q} = uTile[uFrom + ${k * MT / 4 + 4 * q}u];
-#for i in 0..4
-#for j in 0..TN / 4
+#for i in 0..4, j in 0..TN / 4
 #if PAIRS
         acc${q * 4 + i}_${j} += ((a${q}[${i}] << 16u) >> 16u) * ((b${j} << vec4u(16u)) >> vec4u(16u)) + (a${q}[${i}] >> 16u) * (b${j} >> vec4u(16u));
 #else
         acc${q * 4 + i}_${j} += a${q}[${i}] * b${j};
 #end
-#end
-#end
-#end
+#end i, j
+#end q
       }
-#end
+#end k
     }
     if (k0 < params.depth) {
       let uTo = k0 / ${BK}u % 2u * ${BK * MT / 4}u + index;
@@ -124,15 +120,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       uTile[uTo + ${i * INVOCATIONS}u] = nextU${i};
 #end
-#end
+#end i
 #for i in 0..BK * NT / (4 * INVOCATIONS)
       vTile[vTo + ${i * INVOCATIONS}u] = nextV${i};
-#end
+#end i
     }
     workgroupBarrier();
   }
-#for q in 0..TM / 4
-#for i in 0..4
+#for q in 0..TM / 4, i in 0..4
   {
     let row = group.y * ${MT}u + (uLane + ${4 * q}u) * 4u + ${i}u;
     if (row < params.rows) {
@@ -144,9 +139,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           m[at + column] = acc${q * 4 + i}_${j};
         }
       }
-#end
+#end j
     }
   }
-#end
-#end
+#end q, i
 }

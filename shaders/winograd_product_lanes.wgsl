@@ -25,12 +25,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let vBase = group.z * params.vPitch + params.firstOffset + group.y / params.tilesPerGroup * params.depth * params.stepStride;
 #for j in 0..NT
   var at${j} = vBase + min(column + ${j * S}u, params.columns - 1u) * params.columnStride;
-#end
-#for i in 0..MT
-#for j in 0..NT
+#end j
+#for i in 0..MT, j in 0..NT
   var acc${i}_${j} = ${VALUE}(0);
-#end
-#end
+#end i, j
   var uAt = (group.z * params.rowTiles + group.y) * params.depth * ${MT}u + lane;
 #include winogradSums
   let step = params.points * params.mPitch;
@@ -41,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     if (column + ${j * S}u < params.columns) {
       m[base + ${i}u * step + ${j * S}u] = acc${i}_${j};
     }
-#end
+#end j
   }
-#end
+#end i
 }

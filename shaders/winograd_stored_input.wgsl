@@ -39,15 +39,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let last = min((group.y + 1u) * ${WORDS}u, params.words);
   for (var word = group.y * ${WORDS}u; word < last; word++) {
     let base = (image * params.words + word) * plane;
-#for i in 0..A
-#for j in 0..A
+#for i in 0..A, j in 0..A
 #if PADDED
     let d${i}_${j} = select(empty, x[base + y${i} + x${j}], insideY${i} && insideX${j});
 #else
     let d${i}_${j} = x[base + y${i} + x${j}];
 #end
-#end
-#end
+#end i, j
 #if INTEGERS
     for (var u = 0u; u < 2u; u++) {
       let channel = 2u * word + u;
@@ -67,15 +65,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         unpack2x16float(d${i}_${j} >> (16u * u)).x,
 #end
 #end
-#end
+#end i
       ));
-#end
+#end j
       let at = channel * ${A * A}u * params.pitch + t;
 #for i in 0..A
       let row${i} = inputTransform(Points(
 #for j in 0..A
         column${j}.s${i},
-#end
+#end j
       ));
 #for j in 0..A
 #if INTEGERS
@@ -83,8 +81,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       v[at + ${i * A + j}u * params.pitch] = row${i}.s${j};
 #end
-#end
-#end
+#end j
+#end i
     }
   }
 }

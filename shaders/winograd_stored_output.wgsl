@@ -60,11 +60,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   for (var word = group.y * ${WORDS}u; word < last; word++) {
 #if OUT < 32
-#for i in 0..Q * M / (1 + POOL)
-#for j in 0..Q * M / (1 + POOL)
+#for i in 0..Q * M / (1 + POOL), j in 0..Q * M / (1 + POOL)
     var y${i}_${j} = 0u;
-#end
-#end
+#end i, j
     for (var c = 0u; c < ${CHANNELS}u; c++) {
       let real = word * ${CHANNELS}u + c < params.channels;
       let channel = min(word * ${CHANNELS}u + c, params.channels - 1u);
@@ -82,21 +80,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if INTEGERS
       let offset = i32(entry.y) * zero;
 #end
-#for a in 0..Q
-#for b in 0..Q
+#for a in 0..Q, b in 0..Q
       let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
       let column${a}_${b}_${j} = outputTransform(Points(
 #for i in 0..A
         m[at${a}_${b} + ${i * A + j}u * params.pitch],
-#end
+#end i
       ));
-#end
+#end j
 #for i in 0..M
       let row${a}_${b}_${i} = outputTransform(Points(
 #for j in 0..A
         column${a}_${b}_${j}.s${i},
-#end
+#end j
       ));
 #for j in 0..M
 #if INTEGERS
@@ -109,12 +106,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       let value${a * M + i}_${b * M + j} = sum${a * M + i}_${b * M + j} * step + shift;
 #end
-#end
-#end
-#end
-#end
-#for i in 0..Q * M / (1 + POOL)
-#for j in 0..Q * M / (1 + POOL)
+#end j
+#end i
+#end a, b
+#for i in 0..Q * M / (1 + POOL), j in 0..Q * M / (1 + POOL)
 #if POOL
       let o${i}_${j} = 0.25 * ((value${2 * i}_${2 * j} + value${2 * i + 1}_${2 * j}) + (value${2 * i}_${2 * j + 1} + value${2 * i + 1}_${2 * j + 1}));
 #else
@@ -126,14 +121,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if OUT == 16
       y${i}_${j} |= pack2x16float(vec2f(select(0.0, o${i}_${j}, real), 0.0)) << (16u * c);
 #end
-#end
-#end
+#end i, j
 #if OUT < 32
     }
 #end
     let base = (image * words + word) * plane + oy * params.width + ox;
-#for i in 0..Q * M / (1 + POOL)
-#for j in 0..Q * M / (1 + POOL)
+#for i in 0..Q * M / (1 + POOL), j in 0..Q * M / (1 + POOL)
     if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
 #if OUT == 32
       y[base + ${i}u * params.width + ${j}u] = o${i}_${j};
@@ -141,8 +134,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       y[base + ${i}u * params.width + ${j}u] = y${i}_${j};
 #end
     }
-#end
-#end
+#end i, j
 #if OUT == 32
     }
 #end

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
@@ -50,10 +52,32 @@ describe('shader templates', () => {
     `);
   });
 
+  test('loops over several indices turn the last one fastest, and inner bounds may use outer names', () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the template language's own placeholders
+    const template = '#for i in 0..N, j in i..N\n${i}${j}\n#end i, j';
+    expect(expand(template, { defines: { N: 3 } }).split('\n')).toEqual(['00', '01', '02', '11', '12', '22']);
+  });
+
+  test('loops of the package say at their ends which they are', () => {
+    const folder = fileURLToPath(new URL('../shaders/', import.meta.url));
+    for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+      if (!file.endsWith('.wgsl')) continue;
+      const directives = readFileSync(folder + file, 'utf8').match(/^\s*#(for|if|end)\b.*$/gm) ?? [];
+      const open: string[] = [];
+      for (const directive of directives.map((each) => each.trim())) {
+        if (!directive.startsWith('#end')) open.push(directive);
+        else expect(directive === '#end', `${file}: ${directive}`).toBe(open.pop()!.startsWith('#if'));
+      }
+    }
+  });
+
   test.each([
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the template language's own placeholder
     ['a\n${MISSING}', 'line 2'],
     ['#for i in 0..2\nx', 'line 1'],
+    ['#for i in 0..2, j\n#end', "instead of ' j'"],
+    ['#for i in 0..2\nx\n#end j', "line 3: '#end j' closes '#for i in 0..2' of line 1"],
+    ['#if 1\n#end i', "line 2: '#end i' closes '#if 1' of line 1"],
     ['#include nothing', "unknown snippet 'nothing'"],
     ['x\n#end', 'line 2'],
   ])('%j is refused with its place', (template, message) => {

@@ -6,19 +6,19 @@
 struct Points {
 #for i in 0..A
   s${i}: i32,
-#end
+#end i
 }
 
 struct Taps {
 #for i in 0..K
   s${i}: i32,
-#end
+#end i
 }
 
 struct Outputs {
 #for i in 0..M
   s${i}: i32,
-#end
+#end i
 }
 
 fn inputTransform(d: Points) -> Points {

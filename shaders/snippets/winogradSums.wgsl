@@ -3,12 +3,12 @@
 for (var k = 0u; k < params.depth; k++) {
 #for h in 0..(MT + S - 1) / S
   let u${h} = u[uAt + ${h * S}u];
-#end
+#end h
   uAt += ${MT}u;
 #for j in 0..NT
   let v${j} = v[at${j}];
   at${j} += params.stepStride;
-#end
+#end j
 #for i in 0..MT
   let b${i} = subgroupBroadcast(u${i / S}, ${i % S}u);
 #for j in 0..NT
@@ -17,6 +17,6 @@ for (var k = 0u; k < params.depth; k++) {
 #else
   acc${i}_${j} += b${i} * v${j};
 #end
-#end
-#end
+#end j
+#end i
 }

@@ -13,7 +13,7 @@
 #for i in 0..A
   let insideY${i} = top + ${i} >= 0 && top + ${i} < params.height;
   let insideX${i} = left + ${i} >= 0 && left + ${i} < params.width;
-#end
+#end i
 #else
   let top = i32(row % params.tilesY * ${M}u);
   let left = i32(t % params.tilesX * ${M}u);
@@ -22,4 +22,4 @@
 #for i in 0..A
   let y${i} = u32(clamp(top + ${i}, 0, params.height - 1) * params.width);
   let x${i} = u32(clamp(left + ${i}, 0, params.width - 1));
-#end
+#end i

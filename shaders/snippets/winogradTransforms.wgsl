@@ -5,19 +5,19 @@
 struct Points {
 #for i in 0..A
   s${i}: Value,
-#end
+#end i
 }
 
 struct Taps {
 #for i in 0..K
   s${i}: Value,
-#end
+#end i
 }
 
 struct Outputs {
 #for i in 0..M
   s${i}: Value,
-#end
+#end i
 }
 
 fn inputTransform(d: Points) -> Points {

@@ -4,7 +4,7 @@
  * A template is WGSL with four additions, each chosen so that the file stays readable by itself:
  *
  *     ${EXPRESSION}              replaced by the value (integer arithmetic, comparison, && || ! and names)
- *     #for i in A..B             the lines up to #end, once for every integer A <= i < B
+ *     #for i in A..B, j in C..D  the lines up to #end i, j, once for all integers A <= i < B and C <= j < D, the last one fastest
  *     #if EXPRESSION             the lines up to #else or #end, when the value is not 0
  *     #include NAME              the text of the named snippet, expanded with the same values
  *     #params                    the uniform struct `Params` and its binding (name `params`), from the kernel's own list
@@ -32,6 +32,14 @@ export function expand(template: string, options: ExpandOptions): string {
 
 type Scope = Map<string, number | string>;
 
+/** `#end` closes any block; where names follow, they have to be those of its loop. */
+interface Block {
+  /** Line of its `#end`. */
+  readonly end: number;
+  /** Line of its `#else`. */
+  readonly middle?: number;
+}
+
 function emit(lines: string[], from: number, to: number, scope: Scope, options: ExpandOptions, out: string[]): number {
   for (let i = from; i < to; i++) {
     const line = lines[i]!;
@@ -50,14 +58,9 @@ function emit(lines: string[], from: number, to: number, scope: Scope, options: 
       const inner = snippet.split('\n');
       emit(inner, 0, inner.length, scope, options, out);
     } else if (word === 'for') {
-      const parts = /^(\w+) in (.+?)\.\.(.+)$/.exec(rest);
-      if (!parts) throw new Error(`shader template line ${i + 1}: expected '#for name in A..B'`);
-      const { end } = blockEnd(lines, i, to);
-      const [, name, low, high] = parts as unknown as [string, string, string, string];
-      const stop = integer(high, scope, i);
-      for (let value = integer(low, scope, i); value < stop; value++) {
-        emit(lines, i + 1, end, new Map(scope).set(name, value), options, out);
-      }
+      const loops = rest.split(',').map((part) => parseLoop(part, i));
+      const { end } = blockEnd(lines, i, to, loops.map(({ name }) => name).join(', '));
+      for (const values of indices(loops, scope, i)) emit(lines, i + 1, end, values, options, out);
       i = end;
     } else if (word === 'if') {
       const { end, middle } = blockEnd(lines, i, to);
@@ -71,14 +74,46 @@ function emit(lines: string[], from: number, to: number, scope: Scope, options: 
   return to;
 }
 
-function blockEnd(lines: string[], start: number, to: number): { end: number; middle?: number } {
+/** An index of a loop and its bounds, as they are written. */
+interface Loop {
+  readonly name: string;
+  readonly low: string;
+  readonly high: string;
+}
+
+function parseLoop(text: string, at: number): Loop {
+  const [, name, low, high] = /^\s*(\w+) in (.+?)\.\.(.+)$/.exec(text) ?? [];
+  if (name === undefined)
+    throw new Error(`shader template line ${at + 1}: expected '#for name in A..B, name in C..D' instead of '${text}'`);
+  return { name, low: low!, high: high! };
+}
+
+/** What names stand for in every turn of nested loops; inner bounds may use outer names. */
+function* indices([loop, ...inner]: readonly Loop[], scope: Scope, at: number): Generator<Scope> {
+  if (!loop) {
+    yield scope;
+    return;
+  }
+  const stop = integer(loop.high, scope, at);
+  for (let value = integer(loop.low, scope, at); value < stop; value++)
+    yield* indices(inner, new Map(scope).set(loop.name, value), at);
+}
+
+/** @param names of the loop that begins there */
+function blockEnd(lines: string[], start: number, to: number, names = ''): Block {
   let depth = 0;
   let middle: number | undefined;
   for (let i = start + 1; i < to; i++) {
-    const word = /^\s*#(\w+)/.exec(lines[i]!)?.[1];
+    const [, word, rest] = /^\s*#(\w+)\s*(.*?)\s*$/.exec(lines[i]!) ?? [];
     if (word === 'for' || word === 'if') depth++;
     else if (word === 'else' && depth === 0) middle = i;
-    else if (word === 'end' && depth-- === 0) return middle === undefined ? { end: i } : { end: i, middle };
+    else if (word === 'end' && depth-- === 0) {
+      if (rest !== '' && rest !== names)
+        throw new Error(
+          `shader template line ${i + 1}: '#end ${rest}' closes '${lines[start]!.trim()}' of line ${start + 1}`,
+        );
+      return middle === undefined ? { end: i } : { end: i, middle };
+    }
   }
   throw new Error(`shader template line ${start + 1}: block without '#end'`);
 }
