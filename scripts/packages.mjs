@@ -21,7 +21,7 @@ const PACKS = [
     /^qconv2d_(rows|lanes)|^pad_words|^pool_words|^winograd_(stored|integer|fused)|^unpack_|winogradIntegers/,
   ],
   ['gpu-integers', /^qconv2d_word|^store_resized|dot4/],
-  ['integers', /^store_|qstore|qweights/],
+  ['integers', /^store_|^snippets\/q/],
   ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\.|winogradSums/],
   [
     'convolution',

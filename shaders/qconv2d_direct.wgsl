@@ -1,31 +1,13 @@
 // Quantized conv2d of any kernel size, stride and padding, one word of the output per invocation: the plain statement of the
 // operation, for devices that the others do not suit, and to check them.
 //
-// x      words of activations (qstore)
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
-// table  [CO, GROUPS] of (scale, sum of the weights' codes)
-// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// the others: qconv2d
 // grid   one invocation per word of the output, folded
 // reference: qconv2dReference in src/kernels/qconv2d.ts
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-#if U8
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#end
-#if OUT == 8
-@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
+#include qconv2d
 #include grid
 #include qweights
-#include qstore
 
 // The sum of products of channel m at one place of the convolution, scaled, with bias and rectifier.
 fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
@@ -33,11 +15,7 @@ fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
   let top = i32(row * params.stride) - i32(params.padding);
   let left = i32(column * params.stride) - i32(params.padding);
   var total = 0.0;
-#if U8
-  var sum = 0;
-#else
-  var sum = 0.0;
-#end
+  var sum: ${SUM};
   for (var c = 0u; c < params.inWords; c++) {
     for (var ky = 0u; ky < params.kernelHeight; ky++) {
       let iy = top + i32(ky);
@@ -69,20 +47,11 @@ fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
     }
     if ((c + 1u) % params.groupWords == 0u) {
       let entry = table[m * ${GROUPS}u + c / params.groupWords];
-#if U8
-      total += f32(sum - i32(entry.y) * i32(inRange.y)) * (entry.x * inRange.x);
-      sum = 0;
-#else
-      total += sum * entry.x;
-      sum = 0.0;
-#end
+      total += scaled(sum, entry);
+      sum = ${SUM}();
     }
   }
-#if RELU
-  return max(total + bias[m], 0.0);
-#else
-  return total + bias[m];
-#end
+  return rectified(total + bias[m]);
 }
 
 fn output(image: u32, m: u32, row: u32, column: u32) -> f32 {

@@ -1,35 +1,18 @@
 // Quantized conv2d of any kernel size and stride, for CPU adapters: lanes along output pixels (flattened over images and rows).
 //
 // One subgroup computes 8 channels of NT * S pixels. Each word of x is gathered once per tap; weights are decoded by the
-// lanes that hold their channels and broadcast. Integers are multiplied as floats, exact below 2^24: sums move to i32 after
-// every row of taps.
+// lanes that hold their channels and broadcast. Integers are multiplied as floats, exact below 2^24: what a row of taps adds
+// up to (INTO row) moves to an i32 sum behind it.
 //
-// x      words of activations, already padded (qstore)
+// x      already padded
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
-// table  [CO, GROUPS] of (scale, sum of the weights' codes)
-// y      as OUT says
+// the others: qconv2d, without POOL
 // grid   x: ceil(N * OH * OW / (NT * S)), y: ceil(CO / 8);  workgroup: one subgroup of S lanes
 // reference: qconv2dReference in src/kernels/qconv2d.ts
 enable subgroups;
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-#if U8
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#end
-#if OUT == 8
-@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
+#include qconv2d
 #include qweights
-#include qstore
 
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -45,10 +28,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let at${j} = n${j} * params.xWords * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
 #end j
 #for i in 0..8, j in 0..NT
+  var sum${i}_${j}: ${SUM};
 #if U8
-  var sum${i}_${j} = 0;
+  var row${i}_${j} = 0.0;
 #end
-  var acc${i}_${j} = 0.0;
 #if GROUPS > 1
   var total${i}_${j} = 0.0;
 #end
@@ -84,7 +67,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for u in 0..4 / PARTS, i in 0..8
           let b${i}_${u} = subgroupBroadcast(w${i / S}[${e * 4 / PARTS + u}], ${i % S}u);
 #for j in 0..NT
-          acc${i}_${j} += b${i}_${u} * f${j}_${u};
+          ${INTO}${i}_${j} += b${i}_${u} * f${j}_${u};
 #end j
 #end u, i
         }
@@ -94,8 +77,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
       block += ${KW}u;
 #if U8
 #for i in 0..8, j in 0..NT
-      sum${i}_${j} += i32(acc${i}_${j});
-      acc${i}_${j} = 0.0;
+      sum${i}_${j} += i32(row${i}_${j});
+      row${i}_${j} = 0.0;
 #end i, j
 #end
     }
@@ -105,13 +88,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for i in 0..8
       let entry${i} = table[min(m + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
 #for j in 0..NT
-#if U8
-      total${i}_${j} += f32(sum${i}_${j} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
-      sum${i}_${j} = 0;
-#else
-      total${i}_${j} += acc${i}_${j} * entry${i}.x;
-      acc${i}_${j} = 0.0;
-#end
+      total${i}_${j} += scaled(sum${i}_${j}, entry${i});
+      sum${i}_${j} = ${SUM}();
 #end j
 #end i
     }
@@ -124,48 +102,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let entry${i} = table[channel${i}];
 #end
 #for j in 0..NT
-#if GROUPS > 1
-  let z${i}_${j} = total${i}_${j} + shift${i};
-#else
-#if U8
-  let z${i}_${j} = f32(sum${i}_${j} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
-#else
-  let z${i}_${j} = acc${i}_${j} * entry${i}.x + shift${i};
+#if GROUPS == 1
+  let total${i}_${j} = scaled(sum${i}_${j}, entry${i});
 #end
-#end
-#if RELU
-  let o${i}_${j} = max(z${i}_${j}, 0.0);
-#else
-  let o${i}_${j} = z${i}_${j};
-#end
+  let o${i}_${j} = rectified(total${i}_${j} + shift${i});
 #end j
 #end i
 #for j in 0..NT
   if (p${j} < pixels) {
-#if OUT == 32
-#for i in 0..8
-    if (m + ${i}u < params.outChannels) {
-      y[(n${j} * params.outChannels + m + ${i}u) * outPlane + q${j}] = o${i}_${j};
-    }
-#end i
-#end
-#if OUT == 16
-#for i in 0..4
-    if (m + ${2 * i}u < params.outChannels) {
-      let last = select(0.0, o${2 * i + 1}_${j}, m + ${2 * i + 1}u < params.outChannels);
-      y[(n${j} * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + q${j}] = pack2x16float(vec2f(o${2 * i}_${j}, last));
-    }
-#end i
-#end
-#if OUT == 8
-#for i in 0..2
-    if (m + ${4 * i}u < params.outChannels) {
-      let values = vec4f(o${4 * i}_${j}, o${4 * i + 1}_${j}, o${4 * i + 2}_${j}, o${4 * i + 3}_${j});
-      let real = vec4u(${4 * i}u, ${4 * i + 1}u, ${4 * i + 2}u, ${4 * i + 3}u) + m < vec4u(params.outChannels);
-      y[(n${j} * ((params.outChannels + 3u) / 4u) + m / 4u + ${i}u) * outPlane + q${j}] = codesOf(select(vec4f(), values, real), outRange);
-    }
-#end i
-#end
+#for q in 0..2
+    storeChannels(n${j}, m + ${4 * q}u, q${j}, vec4f(o${4 * q}_${j}, o${4 * q + 1}_${j}, o${4 * q + 2}_${j}, o${4 * q + 3}_${j}));
+#end q
   }
 #end j
 }

@@ -11,10 +11,8 @@
 // Unsigned codes become signed ones by turning their highest bit. Sums leave through workgroup memory, a row of matrices at a
 // time. With POOL the four pixels of a pooling window are BN / 4 apart in the block.
 //
-// x      words of activations (qstore)
 // w      signed bytes [ceil(CO / BM)][ceil(CI / 32)][KH * KW][BM][8 words] (qconv2d_matrix_weights.wgsl)
-// table  [CO] of (scale, sum of the weights' codes)
-// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// the others: qconv2d
 // grid   x: ceil(pixels / BN), y: ceil(CO / BM)
 // reference: qconv2dReference in src/kernels/qconv2d.ts
 enable chromium_experimental_subgroup_matrix;
@@ -25,21 +23,7 @@ alias Weights = subgroup_matrix_left<i8, ${K}, ${M}>;
 alias Pixels = subgroup_matrix_right<i8, ${N}, ${K}>;
 alias Sums = subgroup_matrix_result<i32, ${N}, ${M}>;
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<vec${VEC}u>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#if OUT == 8
-@group(0) @binding(5) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${5 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
-#include qstore
+#include qconv2d
 
 // Two buffers of [pixel][12 words] and, where STAGED, [channel][12 words].
 var<workgroup> tile: array<vec${VEC}u, ${2 * BUFFER}>;
@@ -223,12 +207,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let entry${e} = table[channel${e}];
       let shift${e} = bias[channel${e}];
 #for j in 0..1 + 3 * POOL
-      let z${e}_${j} = f32(sums[(row + ${e}u) * ${PITCH}u + column${r} + ${j * PX}u] - i32(entry${e}.y) * (i32(inRange.y) - 128)) * (entry${e}.x * inRange.x) + shift${e};
-#if RELU
-      let y${e}_${j} = max(z${e}_${j}, 0.0);
-#else
-      let y${e}_${j} = z${e}_${j};
-#end
+      let y${e}_${j} = rectified(scaled(sums[(row + ${e}u) * ${PITCH}u + column${r} + ${j * PX}u], entry${e}) + shift${e});
 #end j
 #if POOL
       let o${e} = 0.25 * (y${e}_0 + y${e}_2 + y${e}_1 + y${e}_3);
@@ -236,25 +215,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let o${e} = y${e}_0;
 #end
 #end e
-#if OUT == 32
-#for e in 0..4
-      if (m + ${e}u < params.outChannels) {
-        y[(image${r} * params.outChannels + m + ${e}u) * outPlane + at${r}] = o${e};
-      }
-#end e
-#end
-#if OUT == 16
-#for e in 0..2
-      if (m + ${2 * e}u < params.outChannels) {
-        let last = select(0.0, o${2 * e + 1}, m + ${2 * e + 1}u < params.outChannels);
-        y[(image${r} * ((params.outChannels + 1u) / 2u) + m / 2u + ${e}u) * outPlane + at${r}] = pack2x16float(vec2f(o${2 * e}, last));
-      }
-#end e
-#end
-#if OUT == 8
-      let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
-      y[(image${r} * ((params.outChannels + 3u) / 4u) + m / 4u) * outPlane + at${r}] = codesOf(select(vec4f(), vec4f(o0, o1, o2, o3), real), outRange);
-#end
+      storeChannels(image${r}, m, at${r}, vec4f(o0, o1, o2, o3));
     }
   }
 #end r

@@ -4,32 +4,15 @@
 // copies for the kernel's columns come from shuffles. Of u8 activations two channels are multiplied together as 16-bit
 // halves of a word: the driver's compiler makes one multiply-add of pairs of it, where 32-bit products would take several.
 //
-// x      words of activations, already padded (qstore)
+// x      already padded
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
-// table  [CO, GROUPS] of (scale, sum of the weights' codes)
-// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// the others: qconv2d
 // grid   x: column tiles * row tiles, y: ceil(CO / 8), z: N;  workgroup: one subgroup of S lanes
 // reference: qconv2dReference in src/kernels/qconv2d.ts
 enable subgroups;
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-#if U8
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#end
-#if OUT == 8
-@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
+#include qconv2d
 #include qweights
-#include qstore
 
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -44,11 +27,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let at${r}_${g} = min(oy + ${r}u, params.height - 1u) * params.width + min(ox + ${g * S}u, params.width - 1u);
 #end r, g
 #for i in 0..8, j in 0..NX, r in 0..RY
-  #if U8
-  var acc${i}_${j}_${r} = 0;
-#else
-  var acc${i}_${j}_${r} = 0.0;
-#end
+  var acc${i}_${j}_${r}: ${SUM};
 #if GROUPS > 1
   var total${i}_${j}_${r} = 0.0;
 #end
@@ -167,19 +146,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #for i in 0..8
       let entry${i} = table[min(m + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
 #for j in 0..NX, r in 0..RY
-#if U8
-      total${i}_${j}_${r} += f32(acc${i}_${j}_${r} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x);
-      acc${i}_${j}_${r} = 0;
-#else
-      total${i}_${j}_${r} += acc${i}_${j}_${r} * entry${i}.x;
-      acc${i}_${j}_${r} = 0.0;
-#end
+      total${i}_${j}_${r} += scaled(acc${i}_${j}_${r}, entry${i});
+      acc${i}_${j}_${r} = ${SUM}();
 #end j, r
 #end i
     }
 #end
   }
-  let outPlane = params.outHeight * params.outWidth;
 #for i in 0..8
   let channel${i} = min(m + ${i}u, params.outChannels - 1u);
   let shift${i} = bias[channel${i}];
@@ -187,20 +160,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let entry${i} = table[channel${i}];
 #end
 #for r in 0..RY, j in 0..NX
-#if GROUPS > 1
-  let z${i}_${j}_${r} = total${i}_${j}_${r} + shift${i};
-#else
-#if U8
-  let z${i}_${j}_${r} = f32(acc${i}_${j}_${r} - i32(entry${i}.y) * i32(inRange.y)) * (entry${i}.x * inRange.x) + shift${i};
-#else
-  let z${i}_${j}_${r} = acc${i}_${j}_${r} * entry${i}.x + shift${i};
+#if GROUPS == 1
+  let total${i}_${j}_${r} = scaled(acc${i}_${j}_${r}, entry${i});
 #end
-#end
-#if RELU
-  let y${i}_${j}_${r} = max(z${i}_${j}_${r}, 0.0);
-#else
-  let y${i}_${j}_${r} = z${i}_${j}_${r};
-#end
+  let y${i}_${j}_${r} = rectified(total${i}_${j}_${r} + shift${i});
 #end r, j
 #if POOL
 #for r in 0..RY / 2, j in 0..NX
@@ -219,30 +182,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     let column = (ox + ${j * S}u) / ${1 + POOL}u;
     if (row < params.outHeight && column < params.outWidth && ox % ${1 + POOL}u == 0u) {
       let place = row * params.outWidth + column;
-#if OUT == 32
-#for i in 0..8
-      if (m + ${i}u < params.outChannels) {
-        y[(group.z * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j}_${r};
-      }
-#end i
-#end
-#if OUT == 16
-#for i in 0..4
-      if (m + ${2 * i}u < params.outChannels) {
-        let last = select(0.0, o${2 * i + 1}_${j}_${r}, m + ${2 * i + 1}u < params.outChannels);
-        y[(group.z * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}_${r}, last));
-      }
-#end i
-#end
-#if OUT == 8
-#for i in 0..2
-      if (m + ${4 * i}u < params.outChannels) {
-        let first = vec4f(o${4 * i}_${j}_${r}, o${4 * i + 1}_${j}_${r}, o${4 * i + 2}_${j}_${r}, o${4 * i + 3}_${j}_${r});
-        let real = vec4u(${4 * i}u, ${4 * i + 1}u, ${4 * i + 2}u, ${4 * i + 3}u) + m < vec4u(params.outChannels);
-        y[(group.z * ((params.outChannels + 3u) / 4u) + m / 4u + ${i}u) * outPlane + place] = codesOf(select(vec4f(), first, real), outRange);
-      }
-#end i
-#end
+#for q in 0..2
+      storeChannels(group.z, m + ${4 * q}u, place, vec4f(o${4 * q}_${j}_${r}, o${4 * q + 1}_${j}_${r}, o${4 * q + 2}_${j}_${r}, o${4 * q + 3}_${j}_${r}));
+#end q
     }
   }
 #end r, j

@@ -5,30 +5,12 @@
 // shifted back at its end. Unsigned codes become signed ones by turning their highest bit. With POOL the four pixels of an
 // invocation are a pooling window.
 //
-// x      words of activations (qstore)
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
-// table  [CO, GROUPS] of (scale, sum of the weights' codes)
-// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// the others: qconv2d
 // grid   x: ceil(pixels / 64), y: ceil(CO / 64)
 // reference: qconv2dReference in src/kernels/qconv2d.ts
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-#if U8
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#end
-#if OUT == 8
-@group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
+#include qconv2d
 #include qweights
-#include qstore
 
 // [step][channel] and [step][pixel]; a step is four input channels at one tap.
 #if U8
@@ -42,6 +24,15 @@ var<workgroup> xTile: array<vec4f, ${BK * 64}>;
 #if U8
 #include dot4
 #end
+
+// A sum of products with left-justified weights.
+fn justified(sum: ${SUM}) -> ${SUM} {
+#if U8
+  return sum >> ${SHIFT}u;
+#else
+  return sum;
+#end
+}
 
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -70,11 +61,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let empty = u32(inRange.y) * 0x01010101u;
 #end
 #for i in 0..4, j in 0..4
-#if U8
-  var acc${i}_${j} = 0;
-#else
-  var acc${i}_${j} = 0.0;
-#end
+  var acc${i}_${j}: ${SUM};
 #if GROUPS > 1
   var total${i}_${j} = 0.0;
 #end
@@ -132,13 +119,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #for i in 0..4
       let entry${i} = table[min(group.y * 64u + local.y * 4u + ${i}u, params.outChannels - 1u) * ${GROUPS}u + part];
 #for j in 0..4
-#if U8
-      total${i}_${j} += f32((acc${i}_${j} >> ${SHIFT}u) - i32(entry${i}.y) * (i32(inRange.y) - 128)) * (entry${i}.x * inRange.x);
-      acc${i}_${j} = 0;
-#else
-      total${i}_${j} += acc${i}_${j} * entry${i}.x;
-      acc${i}_${j} = 0.0;
-#end
+      total${i}_${j} += scaled(justified(acc${i}_${j}), entry${i});
+      acc${i}_${j} = ${SUM}();
 #end j
 #end i
     }
@@ -152,20 +134,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let entry${i} = table[channel${i}];
 #end
 #for j in 0..4
-#if GROUPS > 1
-  let z${i}_${j} = total${i}_${j} + shift${i};
-#else
-#if U8
-  let z${i}_${j} = f32((acc${i}_${j} >> ${SHIFT}u) - i32(entry${i}.y) * (i32(inRange.y) - 128)) * (entry${i}.x * inRange.x) + shift${i};
-#else
-  let z${i}_${j} = acc${i}_${j} * entry${i}.x + shift${i};
+#if GROUPS == 1
+  let total${i}_${j} = scaled(justified(acc${i}_${j}), entry${i});
 #end
-#end
-#if RELU
-  let y${i}_${j} = max(z${i}_${j}, 0.0);
-#else
-  let y${i}_${j} = z${i}_${j};
-#end
+  let y${i}_${j} = rectified(total${i}_${j} + shift${i});
 #end j
 #if POOL
   let o${i}_0 = 0.25 * (y${i}_0 + y${i}_2 + y${i}_1 + y${i}_3);
@@ -178,28 +150,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #for j in 0..4 / (1 + 3 * POOL)
   {
     let pixel = (group.x * 64u + local.x * 4u) / ${1 + 3 * POOL}u + ${j}u;
-    if (pixel < params.batch * outPlane && m < params.outChannels) {
-      let n = pixel / outPlane;
-      let place = pixel % outPlane;
-#if OUT == 32
-#for i in 0..4
-      if (m + ${i}u < params.outChannels) {
-        y[(n * params.outChannels + m + ${i}u) * outPlane + place] = o${i}_${j};
-      }
-#end i
-#end
-#if OUT == 16
-#for i in 0..2
-      if (m + ${2 * i}u < params.outChannels) {
-        let last = select(0.0, o${2 * i + 1}_${j}, m + ${2 * i + 1}u < params.outChannels);
-        y[(n * ((params.outChannels + 1u) / 2u) + m / 2u + ${i}u) * outPlane + place] = pack2x16float(vec2f(o${2 * i}_${j}, last));
-      }
-#end i
-#end
-#if OUT == 8
-      let real = vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels);
-      y[(n * ((params.outChannels + 3u) / 4u) + m / 4u) * outPlane + place] = codesOf(select(vec4f(), vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}), real), outRange);
-#end
+    if (pixel < params.batch * outPlane) {
+      storeChannels(pixel / outPlane, m, pixel % outPlane, vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}));
     }
   }
 #end j

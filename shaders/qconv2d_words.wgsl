@@ -10,27 +10,11 @@
 // apart, so that neighboring invocations load and store neighboring pixels. With POOL it is a pooling window, and P counts
 // the pixels of windows.
 //
-// x      words of activations (qstore)
 // w      signed bytes [ceil(CO / MT)][ceil(CI / 4)][KH * KW][MT] (qconv2d_word_weights.wgsl), as vec4
-// table  [CO] of (scale, sum of the weights' codes)
-// y      as OUT says; with POOL the 2x2 means, half as many rows and columns
+// the others: qconv2d
 // grid   x: ceil(P / NP), y: ceil(CO / MT)
 // reference: qconv2dReference in src/kernels/qconv2d.ts
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4u>;
-@group(0) @binding(2) var<storage, read> table: array<vec2f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> inRange: vec4f;
-#if OUT == 8
-@group(0) @binding(5) var<storage, read> outRange: vec4f;
-#end
-#if OUT == 32
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${5 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
-#params
-#include qstore
+#include qconv2d
 #include dot4
 
 var<workgroup> wTile: array<vec4u, ${BK * MT / 4}>;  // [step BK][channel MT / 4]
@@ -188,18 +172,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
 #end
   let m = group.y * ${MT}u + ly * ${TM}u;
-  let zero = i32(inRange.y) - 128;
 #for i in 0..TM
   let channel${i} = min(m + ${i}u, params.outChannels - 1u);
   let entry${i} = table[channel${i}];
   let shift${i} = bias[channel${i}];
 #for j in 0..TN
-  let z${i}_${j} = f32(acc${i}_${j} - i32(entry${i}.y) * zero) * (entry${i}.x * inRange.x) + shift${i};
-#if RELU
-  let y${i}_${j} = max(z${i}_${j}, 0.0);
-#else
-  let y${i}_${j} = z${i}_${j};
-#end
+  let y${i}_${j} = rectified(scaled(acc${i}_${j}, entry${i}) + shift${i});
 #end j
 #if POOL
 #for j in 0..TN / 4
@@ -225,30 +203,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let image = 0u;
     let place = pixel;
 #end
+    if (pixel < outputs) {
 #for q in 0..TM / 4
-    if (pixel < outputs && m + ${4 * q}u < params.outChannels) {
-#if OUT == 32
-#for i in 0..4
-      if (m + ${4 * q + i}u < params.outChannels) {
-        y[(image * params.outChannels + m + ${4 * q + i}u) * outPlane + place] = o${4 * q + i}_${j};
-      }
-#end i
-#end
-#if OUT == 16
-#for i in 0..2
-      if (m + ${4 * q + 2 * i}u < params.outChannels) {
-        let last = select(0.0, o${4 * q + 2 * i + 1}_${j}, m + ${4 * q + 2 * i + 1}u < params.outChannels);
-        y[(image * ((params.outChannels + 1u) / 2u) + m / 2u + ${2 * q + i}u) * outPlane + place] = pack2x16float(vec2f(o${4 * q + 2 * i}_${j}, last));
-      }
-#end i
-#end
-#if OUT == 8
-      let real = vec4u(0u, 1u, 2u, 3u) + m + ${4 * q}u < vec4u(params.outChannels);
-      let values = vec4f(o${4 * q}_${j}, o${4 * q + 1}_${j}, o${4 * q + 2}_${j}, o${4 * q + 3}_${j});
-      y[(image * ((params.outChannels + 3u) / 4u) + m / 4u + ${q}u) * outPlane + place] = codesOf(select(vec4f(), values, real), outRange);
-#end
-    }
+      storeChannels(image, m + ${4 * q}u, place, vec4f(o${4 * q}_${j}, o${4 * q + 1}_${j}, o${4 * q + 2}_${j}, o${4 * q + 3}_${j}));
 #end q
+    }
   }
 #end j
 }

@@ -28,35 +28,21 @@ enable subgroups;
 #if OUT == 8
 @group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
 #end
-#if OUT == 32
-@group(0) @binding(${4 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
+@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<${STORED}>;
 #params
 #if PAIRS
 #include winogradIntegers
 #else
 #include winograd
 #end
-#include qstore
+#include qresult
 
-// A sum of products of the tile, scaled, with bias and rectifier.
+// A sum of products of the tile as a result.
 fn finished(sum: ${VALUE}, entry: vec2f, shift: f32) -> f32 {
 #if PAIRS
-  let number = f32(unscaled(sum) - i32(entry.y) * (i32(inRange.y) - 128));
+  return rectified(scaled(unscaled(sum), entry) + shift);
 #else
-  let number = sum;
-#end
-#if U8
-  let value = number * (entry.x * inRange.x) + shift;
-#else
-  let value = number * entry.x + shift;
-#end
-#if RELU
-  return max(value, 0.0);
-#else
-  return value;
+  return rectified(scaled(sum, entry) + shift);
 #end
 }
 
@@ -109,16 +95,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #end s, r, i, j
   }
 #for i in 0..MT
-  let entry${i} = table[min(m + ${i}u, params.channels - 1u)];
-  let shift${i} = bias[min(m + ${i}u, params.channels - 1u)];
+  let entry${i} = table[min(m + ${i}u, params.outChannels - 1u)];
+  let shift${i} = bias[min(m + ${i}u, params.outChannels - 1u)];
 #end i
-  let plane = params.height * params.width;
-  let words = (params.channels + ${32 / OUT - 1}u) / ${32 / OUT}u;
 #for j in 0..NT / (Q * Q)
   let row${j} = params.firstRow + tileRow${j};
   let oy${j} = row${j} % params.tilesY * ${M}u / ${1 + POOL}u;
   let ox${j} = tileX${j} * ${M}u / ${1 + POOL}u;
-  let base${j} = row${j} / params.tilesY * words * plane + oy${j} * params.width + ox${j};
 #end j
   // A loop at run time: stores that are written out would take the compiler a minute.
   for (var e = 0u; e < ${SIDE * SIDE}u; e++) {
@@ -139,27 +122,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     let value${i}_${j} = one${i}_${j}_0_0;
 #end
 #end i
-    if (tileRow${j} < params.rows && oy${j} + s < params.height && ox${j} + r < params.width) {
-      let place = base${j} + s * params.width + r;
-#for g in 0..MT * OUT / 32
-#if RAGGED
-      if (m + ${g * 32 / OUT}u < params.channels) {
-#else
-      {
-#end
-        let at = place + (m / ${32 / OUT}u + ${g}u) * plane;
-#if OUT == 32
-        y[at] = value${g}_${j};
-#end
-#if OUT == 16
-        y[at] = pack2x16float(vec2f(value${2 * g}_${j}, select(0.0, value${2 * g + 1}_${j}, m + ${2 * g + 1}u < params.channels)));
-#end
-#if OUT == 8
-        let real = vec4u(${4 * g}u, ${4 * g + 1}u, ${4 * g + 2}u, ${4 * g + 3}u) + m < vec4u(params.channels);
-        y[at] = codesOf(select(vec4f(), vec4f(value${4 * g}_${j}, value${4 * g + 1}_${j}, value${4 * g + 2}_${j}, value${4 * g + 3}_${j}), real), outRange);
-#end
-      }
-#end g
+    if (tileRow${j} < params.rows && oy${j} + s < params.outHeight && ox${j} + r < params.outWidth) {
+      let place = (oy${j} + s) * params.outWidth + ox${j} + r;
+#for q in 0..MT / 4
+      storeChannels(row${j} / params.tilesY, m + ${4 * q}u, place, vec4f(value${4 * q}_${j}, value${4 * q + 1}_${j}, value${4 * q + 2}_${j}, value${4 * q + 3}_${j}));
+#end q
     }
 #end j
   }

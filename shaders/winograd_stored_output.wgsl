@@ -11,11 +11,7 @@
 // y         as OUT says; with POOL the pooled size
 // grid      x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(words of CO / WORDS)
 // reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
-#if INTEGERS
-@group(0) @binding(0) var<storage, read> m: array<i32>;
-#else
-@group(0) @binding(0) var<storage, read> m: array<f32>;
-#end
+@group(0) @binding(0) var<storage, read> m: array<${SUM}>;
 @group(0) @binding(1) var<storage, read> table: array<vec2f>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 #if U8
@@ -24,18 +20,14 @@
 #if OUT == 8
 @group(0) @binding(${3 + U8}) var<storage, read> outRange: vec4f;
 #end
-#if OUT == 32
-@group(0) @binding(${3 + U8}) var<storage, read_write> y: array<f32>;
-#else
-@group(0) @binding(${3 + U8 + (OUT == 8)}) var<storage, read_write> y: array<u32>;
-#end
+@group(0) @binding(${3 + U8 + (OUT == 8)}) var<storage, read_write> y: array<${STORED}>;
 #params
 #if INTEGERS
 #include winogradIntegers
 #else
 #include winograd
 #end
-#include qstore
+#include qresult
 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -52,34 +44,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let oy = (params.firstRow + tileRow) % params.tilesY * ${M}u / ${1 + POOL}u;
   let ox = tileX * ${M}u / ${1 + POOL}u;
   let t = tileRow * params.tilesX + tileX;
-  let plane = params.height * params.width;
-  let words = (params.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
+  let plane = params.outHeight * params.outWidth;
+  let words = (params.outChannels + ${CHANNELS - 1}u) / ${CHANNELS}u;
   let last = min((group.y + 1u) * ${WORDS}u, words);
-#if INTEGERS
-  let zero = i32(inRange.y) - 128;
-#end
   for (var word = group.y * ${WORDS}u; word < last; word++) {
 #if OUT < 32
 #for i in 0..Q * M / (1 + POOL), j in 0..Q * M / (1 + POOL)
     var y${i}_${j} = 0u;
 #end i, j
     for (var c = 0u; c < ${CHANNELS}u; c++) {
-      let real = word * ${CHANNELS}u + c < params.channels;
-      let channel = min(word * ${CHANNELS}u + c, params.channels - 1u);
+      let real = word * ${CHANNELS}u + c < params.outChannels;
+      let channel = min(word * ${CHANNELS}u + c, params.outChannels - 1u);
 #else
     {
       let channel = word;
 #end
       let entry = table[channel];
       let shift = bias[channel];
-#if U8
-      let step = entry.x * inRange.x;
-#else
-      let step = entry.x;
-#end
-#if INTEGERS
-      let offset = i32(entry.y) * zero;
-#end
 #for a in 0..Q, b in 0..Q
       let at${a}_${b} = channel * ${A * A}u * params.pitch + t + ${a}u * params.tilesX + ${b}u;
 #for j in 0..A
@@ -97,15 +78,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       ));
 #for j in 0..M
 #if INTEGERS
-      let sum${a * M + i}_${b * M + j} = f32(unscaled(row${a}_${b}_${i}.s${j}) - offset);
+      let sum${a * M + i}_${b * M + j} = unscaled(row${a}_${b}_${i}.s${j});
 #else
       let sum${a * M + i}_${b * M + j} = row${a}_${b}_${i}.s${j};
 #end
-#if RELU
-      let value${a * M + i}_${b * M + j} = max(sum${a * M + i}_${b * M + j} * step + shift, 0.0);
-#else
-      let value${a * M + i}_${b * M + j} = sum${a * M + i}_${b * M + j} * step + shift;
-#end
+      let value${a * M + i}_${b * M + j} = rectified(scaled(sum${a * M + i}_${b * M + j}, entry) + shift);
 #end j
 #end i
 #end a, b
@@ -125,13 +102,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if OUT < 32
     }
 #end
-    let base = (image * words + word) * plane + oy * params.width + ox;
+    let base = (image * words + word) * plane + oy * params.outWidth + ox;
 #for i in 0..Q * M / (1 + POOL), j in 0..Q * M / (1 + POOL)
-    if (oy + ${i}u < params.height && ox + ${j}u < params.width) {
+    if (oy + ${i}u < params.outHeight && ox + ${j}u < params.outWidth) {
 #if OUT == 32
-      y[base + ${i}u * params.width + ${j}u] = o${i}_${j};
+      y[base + ${i}u * params.outWidth + ${j}u] = o${i}_${j};
 #else
-      y[base + ${i}u * params.width + ${j}u] = y${i}_${j};
+      y[base + ${i}u * params.outWidth + ${j}u] = y${i}_${j};
 #end
     }
 #end i, j

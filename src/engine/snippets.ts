@@ -2,6 +2,8 @@ import dot4 from '../../shaders/snippets/dot4.wgsl';
 import grid from '../../shaders/snippets/grid.wgsl';
 import halves from '../../shaders/snippets/halves.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
+import qconv2d from '../../shaders/snippets/qconv2d.wgsl';
+import qresult from '../../shaders/snippets/qresult.wgsl';
 import qstore from '../../shaders/snippets/qstore.wgsl';
 import qweights from '../../shaders/snippets/qweights.wgsl';
 import random from '../../shaders/snippets/random.wgsl';
@@ -21,6 +23,8 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   grid,
   halves,
   pixel,
+  qconv2d,
+  qresult,
   qstore,
   qweights,
   random,

@@ -21,6 +21,7 @@ import { matrixVariants } from './qconv2dMatrix.ts';
 import {
   BLOCK_IN,
   BLOCK_OUT,
+  CODE_CENTER,
   common,
   convolutionCost,
   geometry,
@@ -242,8 +243,8 @@ function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
 }
 
 function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
-  const { g, defines } = common(node);
   const { bits, pool } = node.attrs;
+  const { g, defines } = common(node, { center: CODE_CENTER });
   const [, , outHeight, outWidth] = nchw(node.type);
   const pixels = g.batch * outHeight * outWidth * (pool ? 4 : 1);
   return {

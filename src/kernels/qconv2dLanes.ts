@@ -42,7 +42,7 @@ export function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   const { POOL: _, ...used } = defines;
   return {
     shader: { name: 'qconv2d_lanes.wgsl', source: lanesShader },
-    defines: { ...used, S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
+    defines: { ...used, INTO: used.U8 ? 'row' : 'sum', S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
     params: { ...params, kernelHeight: u32(g.kernelHeight), stride: u32(node.attrs.stride) },
     grid: [
       Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),

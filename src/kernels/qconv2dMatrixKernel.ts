@@ -17,6 +17,7 @@ import {
 import {
   BLOCK_IN,
   blockPixels,
+  CODE_CENTER,
   common,
   convolutionCost,
   outputShape,
@@ -91,18 +92,18 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
       kernel(node, caps) {
         const { rows, columns, staged, padding, pool } = node.attrs;
         const { M, N, K, lanes, channels, pixels } = tilingOf(caps, node.attrs)!;
-        const { g, defines } = common(node);
-        const { OUT, RELU, POOL } = defines;
         const invocations = SUBGROUPS * lanes;
         const results = pixels / (pool ? 4 : 1);
         const [pixelQuads, weightQuads] = [(2 * pixels) / invocations, (2 * channels) / invocations];
         const quads = pixelQuads + (staged ? weightQuads : 0);
         // The longest vectors of words in which the codes of a matrix's row begin.
         const vector = Math.min(4, K / BLOCK_IN);
+        const { g, ends, defines } = common(node, { weights: `vec${vector}u`, center: CODE_CENTER });
         return {
           shader: { name: 'qconv2d_matrix.wgsl', source: matrixShader },
           defines: {
-            ...{ OUT, RELU, POOL, M, N, K, S: lanes, TM: rows, TN: columns, BM: channels, BN: pixels },
+            ...ends,
+            ...{ POOL: defines.POOL, M, N, K, S: lanes, TM: rows, TN: columns, BM: channels, BN: pixels },
             STAGED: Number(staged),
             PADDED: Number(padding > 0),
             RAGGED: Number(g.inChannels % STEP !== 0),

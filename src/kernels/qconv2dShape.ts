@@ -10,6 +10,9 @@ import { type ActivationStorage, CHANNELS_PER_WORD } from './storage.ts';
 export const BLOCK_OUT = 8;
 export const BLOCK_IN = 4;
 
+/** What makes u8 codes signed bytes when it is taken from them. */
+export const CODE_CENTER = 128;
+
 export interface Qconv2dAttrs {
   /** [CO, CI, KH, KW] */
   readonly weights: readonly number[];
@@ -75,23 +78,50 @@ export function blockPixels(node: Node<Qconv2dAttrs>): number {
   return batch * outHeight * outWidth * (node.attrs.pool ? 4 : 1);
 }
 
-/** Defines and parameters that every kernel takes. */
-export function common(node: Node<Qconv2dAttrs>) {
-  const { weights, bits, groupSize, input, output, relu, pool } = node.attrs;
+/**
+ * Defines of the snippet `qresult`.
+ * @param isIntegers whether sums are
+ * @param center what integers take from the codes of u8 activations
+ */
+export function resultDefines(
+  { input, output, relu }: Pick<Qconv2dAttrs, 'input' | 'output' | 'relu'>,
+  isIntegers: boolean,
+  center: number,
+) {
+  return {
+    U8: Number(input === 'u8'),
+    INTEGERS: Number(isIntegers),
+    SUM: isIntegers ? 'i32' : 'f32',
+    CENTER: center,
+    RELU: Number(relu),
+    OUT: 32 / CHANNELS_PER_WORD[output],
+    STORED: output === 'f32' ? 'f32' : 'u32',
+  };
+}
+
+/**
+ * Defines and parameters that every kernel takes.
+ * @param weights type of what it reads weights in
+ * @param center what it takes from the codes of u8 activations
+ */
+export function common(node: Node<Qconv2dAttrs>, { weights: weightType = 'u32', center = 0 } = {}) {
+  const { weights, bits, groupSize, input, pool } = node.attrs;
   const g = geometry(node);
   const [, , outHeight, outWidth] = nchw(node.type);
   const groups = g.inChannels / groupSize;
   const parts = BLOCK_IN / CHANNELS_PER_WORD[input];
+  const isIntegers = input === 'u8';
+  const ends = { WEIGHTS: weightType, ...resultDefines(node.attrs, isIntegers, center) };
   return {
     g,
+    /** Those of the snippet `qconv2d`. */
+    ends,
     defines: {
+      ...ends,
       BITS: bits,
       JUSTIFIED: (0xff << (8 - bits)) & 0xff,
-      U8: Number(input === 'u8'),
       PARTS: parts,
-      OUT: 32 / CHANNELS_PER_WORD[output],
       GROUPS: groups,
-      RELU: Number(relu),
       POOL: Number(pool),
     },
     params: {

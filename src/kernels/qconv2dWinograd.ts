@@ -1,7 +1,7 @@
 import { deferred } from '../engine/deferred.ts';
 import type { Node, Variant } from '../engine/graph.ts';
 import { lanes } from './common.ts';
-import { largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { CODE_CENTER, largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
 import type { Between } from './winogradStored.ts';
 import { WINOGRAD_TILES } from './winogradTiles.ts';
 
@@ -12,8 +12,6 @@ import { WINOGRAD_TILES } from './winogradTiles.ts';
 
 /** Sums of products are exact below it in absolute value: four times as much still fits a signed word. */
 export const EXACT_BELOW = 2 ** 29;
-/** A code of activations less 128, in absolute value. */
-export const LARGEST_SHIFTED_CODE = 128;
 
 /** Largest error of the floats, as a share of the largest output before it is stored. */
 const FLOATS_ERROR = 5e-5;
@@ -33,7 +31,7 @@ function isLarge({ attrs: { weights } }: Node<Qconv2dAttrs>): boolean {
 
 /** Whether no weights and activations can reach sums for which the integers would not be exact. */
 function isExact(attrs: Qconv2dAttrs): boolean {
-  return LARGEST_SHIFTED_CODE * largestSum(attrs) < EXACT_BELOW;
+  return CODE_CENTER * largestSum(attrs) < EXACT_BELOW;
 }
 
 const onCpus = deferred(() => import('./cpuKernels.ts'));

@@ -9,6 +9,7 @@ import { matrixVariants } from './qconv2dMatrix.ts';
 import {
   BLOCK_IN,
   blockPixels,
+  CODE_CENTER,
   common,
   convolutionCost,
   geometry,
@@ -168,13 +169,13 @@ const qconv2dWordsOp: Op<WordsAttrs> = {
       name: 'block',
       kernel(node, caps) {
         const { channels, pixels, step, slices, stride, padding } = node.attrs;
-        const { g, defines, params } = common(node);
-        const { OUT, RELU, POOL } = defines;
+        const { g, ends, defines, params } = common(node, { weights: 'vec4u', center: CODE_CENTER });
         const { batch, xWords, inWords, height, width, outChannels, outHeight, outWidth } = params;
         return {
           shader: { name: 'qconv2d_words.wgsl', source: shader },
           defines: {
-            ...{ OUT, RELU, POOL, MT: channels, NP: pixels, TM: ROWS, TN: COLUMNS, SL: slices, BK: step },
+            ...ends,
+            ...{ POOL: defines.POOL, MT: channels, NP: pixels, TM: ROWS, TN: COLUMNS, SL: slices, BK: step },
             LX: pixels / COLUMNS,
             LY: channels / ROWS,
             KH: g.kernelHeight,

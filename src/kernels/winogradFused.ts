@@ -3,7 +3,8 @@ import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { inputType, lanes, nchw, testedThrough } from './common.ts';
-import { CHANNELS_PER_WORD, storedType } from './storage.ts';
+import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
+import { storedType } from './storage.ts';
 import { winogradProductOp, winogradWeightsOp } from './winograd.ts';
 import { valueTypes } from './winogradBlock.ts';
 import { winogradIntegerProductOp, winogradIntegerWeightsOp } from './winogradIntegers.ts';
@@ -136,22 +137,19 @@ function fusedKernel(node: Node<FusedAttrs>, caps: Caps) {
       M: m,
       Q,
       SIDE: pool ? (Q * m) / 2 : m,
-      RAGGED: Number(channels % MT !== 0),
       S,
       MT,
       NT,
-      U8: Number(input === 'u8'),
-      OUT: 32 / CHANNELS_PER_WORD[output],
-      RELU: Number(relu),
+      ...resultDefines({ input, output, relu }, between === 'integers', CODE_CENTER),
       POOL: Number(pool),
       ...valueTypes(between === 'integers'),
     },
     params: {
       depth: u32(depth),
       rowTiles: u32(rowTiles),
-      channels: u32(channels),
-      height: u32(height),
-      width: u32(width),
+      outChannels: u32(channels),
+      outHeight: u32(height),
+      outWidth: u32(width),
       firstRow: u32(firstRow),
       rows: u32(rows),
       tilesY: u32(tilesY),

@@ -3,6 +3,7 @@ import outputShader from '../../shaders/winograd_stored_output.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
+import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD, storedType } from './storage.ts';
 import type { InputAttrs } from './winogradResized.ts';
 import { channelsPerInvocation, pitch, quads, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
@@ -129,19 +130,16 @@ export const winogradStoredOutputOp: Op<StoredOutputAttrs> = {
             K: k,
             M: m,
             Q,
-            INTEGERS: Number(between === 'integers'),
-            U8: Number(input === 'u8'),
-            OUT: 32 / perWord,
+            ...resultDefines({ input, output, relu }, between === 'integers', CODE_CENTER),
             CHANNELS: perWord,
-            RELU: Number(relu),
             POOL: Number(pool),
             WORDS: each,
             WORKGROUP: workgroup,
           },
           params: {
-            channels: u32(channels),
-            height: u32(height),
-            width: u32(width),
+            outChannels: u32(channels),
+            outHeight: u32(height),
+            outWidth: u32(width),
             firstRow: u32(firstRow),
             rows: u32(rows),
             tilesY: u32(tilesY),
