@@ -226,7 +226,7 @@ describe('decoding', () => {
     await sharp(gray, channels).toColorspace('b-w').png().toFile(file);
     expect((await readImage(file)).data).toEqual(spread);
     const wide = Uint16Array.from(gray, (value) => value * 257);
-    await sharp(wide, channels).toColorspace('gray16').png().toFile(file);
+    await sharp(wide, channels).toColorspace('grey16').png().toFile(file);
     expect((await sharp(file).metadata()).depth).toBe('ushort');
     expect((await readImage(file)).data).toEqual(spread);
   });
@@ -300,7 +300,7 @@ describe('decoding', () => {
     const values = Uint16Array.of(0, 1, 300, 0);
     const file = join(folder, 'mask.png');
     await sharp(values, { raw: { width: 2, height: 2, channels: 1 } })
-      .toColorspace('gray16')
+      .toColorspace('grey16')
       .png()
       .toFile(file);
     expect([...(await readMask(file)).data]).toEqual([0, 1, 300, 0]);

@@ -240,7 +240,7 @@ describe('masks', () => {
   };
   const sixteen = (value: number) => {
     const values = Uint16Array.from(truth, (is) => (is ? value : 0));
-    return sharp(values, { raw: { width, height, channels: 1 } }).toColorspace('gray16');
+    return sharp(values, { raw: { width, height, channels: 1 } }).toColorspace('grey16');
   };
   const indices = [...plane(1)].map((_, i, all) => all[(height - 1 - Math.floor(i / width)) * width + (i % width)]!);
   const black = [0, 0, 0];

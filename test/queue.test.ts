@@ -295,7 +295,7 @@ describe.skipIf(withoutRedis !== undefined)('a study over Redis', () => {
     if (!existsSync(script)) {
       symlinkSync(fileURLToPath(new URL('../node_modules', import.meta.url)), join(folder, 'node_modules'));
       await build({
-        entryPoints: [fileURLToPath(new URL('queueWorker.ts', import.meta.url))],
+        entryPoints: [fileURLToPath(new URL('support/queueWorker.ts', import.meta.url))],
         outfile: script,
         bundle: true,
         format: 'esm',

@@ -13,7 +13,7 @@ sharp.concurrency(1);
 /** Larger images are refused before they take memory. */
 export const MAX_PIXELS = 2 ** 28;
 /** Spaces whose black and white are known. */
-const SPACES = ['b-w', 'gray16', 'srgb', 'rgb', 'rgb16', 'cmyk'];
+const SPACES = ['b-w', 'grey16', 'srgb', 'rgb', 'rgb16', 'cmyk'];
 /** From here on a pixel of a mask counts where compression has changed values. */
 const LOSSY_MASK = 128;
 
