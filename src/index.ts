@@ -239,5 +239,5 @@ export {
   type TrainOnOptions,
   trainOn,
 } from './train/recalibrate.ts';
-export type { TrainingControl, TrainingProgress } from './train/session.ts';
 export type { LossName } from './train/step.ts';
+export type { TrainingControl, TrainingProgress } from './train/trainingLoop.ts';

@@ -5,8 +5,9 @@ import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { planRepeats, repeatsFor, sampleSize, spin, stampedTime, stopwatch, timeRuns } from '../src/engine/sample.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { sampleQuantile } from '../src/math/statistics.ts';
 import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/measure/kernels.ts';
-import { quantile, summarize } from '../src/measure/measure.ts';
+import { summarize } from '../src/measure/measure.ts';
 import { measurePeaks, type Peaks } from '../src/measure/peak.ts';
 import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/measure/roofline.ts';
 import { Networks } from '../src/networks/networks.ts';
@@ -182,7 +183,7 @@ describe('samples', () => {
     const samples = Array.from({ length: 200 }, (_, i) => 200 - i);
     expect(summarize('x', samples)).toEqual({ name: 'x', runs: 200, median: 101, p5: 11, p95: 191, p99: 199 });
     expect(summarize('x', [3, 1, 2])).toEqual({ name: 'x', runs: 3, median: 2, p5: 1, p95: 3 });
-    expect(quantile([4], 0.99)).toBe(4);
+    expect(sampleQuantile([4], 0.99)).toBe(4);
   });
 
   test('repeat short runs, within bounds', () => {

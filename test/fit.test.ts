@@ -11,7 +11,7 @@ import { readTeacher } from '../src/node/teachers.ts';
 import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { type FitOptions, type FitProgress, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
-import { trainingOrder } from '../src/train/session.ts';
+import { trainingOrder } from '../src/train/trainingLoop.ts';
 import { device, engine } from './support/gpu.ts';
 
 const gpu = await engine();

@@ -6,7 +6,7 @@ import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
+import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
 import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
@@ -85,7 +85,7 @@ test('the GPU kernel gives the same with dot4I8Packed and without', async () => 
   const x = input('x', [1, 12, 7, 8]);
   const attrs = { weights: shape, bits: 5, groupSize: 12, stride: 1, padding: 1, relu: false, pool: false } as const;
   const y = qconv2d(
-    { x: storeActivations(x, 'u8', inRange), ...layerNodes(weights), inRange },
+    { x: storeActivations(x, 'u8', inRange), ...quantizedLayerNodes(weights), inRange },
     { ...attrs, input: 'u8', output: 'f32' },
   );
   const data = { x: Float32Array.from({ length: 12 * 56 }, (_, i) => ((i * 37) % 256) - 100) };

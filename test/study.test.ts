@@ -4,7 +4,7 @@ import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { gaussianBlur, MapStatistics, normalizeLocations } from '../src/evaluation/bias.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import { ARMS, type Arm, armName, CONTROLS, isQuantized, scoresOf, treatmentsOf } from '../src/study/arms.ts';
+import { ARMS, type Arm, armName, CONTROLS, isQuantizedArm, scoresOf, treatmentsOf } from '../src/study/arms.ts';
 import { studyBudget } from '../src/study/budget.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
 import type { StudyData, StudyStore } from '../src/study/options.ts';
@@ -81,7 +81,7 @@ test('the budget of a study counts what its cells train and run', () => {
 
 test('arms say what they go by', () => {
   expect(CONTROLS).toEqual(['uniform', 'reversed', 'random', 'ompq']);
-  expect(ARMS.filter((arm) => !isQuantized(arm))).toEqual(['float', 'blur', 'locations']);
+  expect(ARMS.filter((arm) => !isQuantizedArm(arm))).toEqual(['float', 'blur', 'locations']);
   expect(scoresOf(['float', 'blur'])).toEqual([]);
   expect(scoresOf(['budget', 'random'])).toEqual(['hqs']);
   // As small as the plan of hqs, whose scores that takes.

@@ -17,7 +17,7 @@ import { conv2d } from '../src/kernels/conv2d.ts';
 import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { type ActivationStorage, storedType } from '../src/kernels/storage.ts';
 import { winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
-import { layerNodes, randomWeights, rangeNode } from '../src/measure/kernels.ts';
+import { quantizedLayerNodes, randomWeights, rangeNode } from '../src/measure/kernels.ts';
 import { Networks } from '../src/networks/networks.ts';
 import { loadTuning, saveTuning, tuningFile } from '../src/node/tuning.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
@@ -150,7 +150,7 @@ describe('quantized layers', () => {
     const attrs = { weights: [8, 4, 2, 2], bits, groupSize: 4, stride: 1, padding: 0, relu: false, pool: false };
     const x = input('x', storedType([1, 4, 6, 7], storage).shape, storage === 'f32' ? 'f32' : 'u32');
     const r = storage === 'u8' ? rangeNode(1, 0) : undefined;
-    const nodes = { x, ...layerNodes(randomWeights(attrs.weights, bits)), inRange: r, outRange: r };
+    const nodes = { x, ...quantizedLayerNodes(randomWeights(attrs.weights, bits)), inRange: r, outRange: r };
     return qconv2d(nodes, { ...attrs, input: storage, output: storage });
   };
 
@@ -272,7 +272,7 @@ describe('choices by memory', () => {
   const y = qconv2d(
     {
       x: input('x', storedType([1, 36, 20, 20], 'u8').shape, 'u32'),
-      ...layerNodes(randomWeights(weights, 8)),
+      ...quantizedLayerNodes(randomWeights(weights, 8)),
       inRange: rangeNode(1, 3),
     },
     {

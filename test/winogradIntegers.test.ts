@@ -6,7 +6,7 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import { codeRange, type QuantizedWeights, WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import { layerNodes, rangeNode as range } from '../src/measure/kernels.ts';
+import { quantizedLayerNodes, rangeNode as range } from '../src/measure/kernels.ts';
 import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
@@ -142,7 +142,7 @@ function layer(x: readonly number[], [co, k]: readonly [number, number], bits: W
   const inRange = range(...affine);
   const outRange = attrs.output === 'u8' ? range(37.1 * affine[0], 30) : undefined;
   const stored = storeActivations(input('x', x), 'u8', inRange);
-  return qconv2d({ x: stored, ...layerNodes(quantized(shape, bits, code)), inRange, outRange }, attrs);
+  return qconv2d({ x: stored, ...quantizedLayerNodes(quantized(shape, bits, code)), inRange, outRange }, attrs);
 }
 
 function inputOf(y: Node): Node {

@@ -8,7 +8,7 @@ import { supportedVariants } from '../src/engine/variants.ts';
 import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
-import { layerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
+import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
@@ -30,7 +30,10 @@ function layer(x: readonly number[], w: readonly [number, number, number], { bit
   const inRange = range(1.23, 90);
   const stored = storeActivations(input('x', x), 'u8', inRange);
   const outRange = attrs.output === 'u8' ? range(57.1, 30) : undefined;
-  return qconv2d({ x: stored, ...layerNodes(randomWeights(weights, bits, attrs.groupSize)), inRange, outRange }, attrs);
+  return qconv2d(
+    { x: stored, ...quantizedLayerNodes(randomWeights(weights, bits, attrs.groupSize)), inRange, outRange },
+    attrs,
+  );
 }
 
 describe('products of words', () => {

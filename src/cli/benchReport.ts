@@ -3,7 +3,7 @@ import type { Peaks } from '../measure/peak.ts';
 import { writeAtomically } from '../node/output.ts';
 import { ownVersion } from '../node/version.ts';
 import type { Arguments } from './arguments.ts';
-import { MEASURING, readToggles } from './session.ts';
+import { MEASURING, readToggles } from './withEngine.ts';
 
 /** 10^9 per second. */
 export const gigas = (count: number, milliseconds: number) => count / milliseconds / 1e6;

@@ -5,7 +5,7 @@ import { assertUsable, checkDataset, type DataCheck } from '../node/checkData.ts
 import { metricsTable } from '../report/table.ts';
 import type { Arguments } from './arguments.ts';
 import { printLine, printText, say } from './print.ts';
-import { notice } from './session.ts';
+import { notice } from './withEngine.ts';
 
 /** A data set and where it lies. */
 export interface PlacedDataset {

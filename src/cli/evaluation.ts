@@ -12,7 +12,7 @@ import { writeAtomically } from '../node/output.ts';
 import { scoresCsv } from '../report/summary.ts';
 import { writeHeatmap } from './heatmap.ts';
 import { startProgress } from './progress.ts';
-import { notice } from './session.ts';
+import { notice } from './withEngine.ts';
 
 /** @throws UserError for a data set that cannot be evaluated */
 export function assertTested({ name, test }: Dataset): void {

@@ -10,7 +10,7 @@ import { openStudyData } from '../node/study.ts';
 import type { StudyData } from '../study/options.ts';
 import type { Arguments } from './arguments.ts';
 import { announceDatasets, chooseCategories, type PlacedDataset } from './datasets.ts';
-import { notice } from './session.ts';
+import { notice } from './withEngine.ts';
 
 /**
  * Finds the data set of a command that takes one model: DATA with `--category`, or `--good`; and says what is read of it.

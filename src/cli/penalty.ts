@@ -4,7 +4,7 @@ import { loadImages } from '../node/datasets.ts';
 import { imagesBelow } from '../node/files.ts';
 import { generatedPenalty, type PenaltySource, photographPenalty } from '../train/penalty.ts';
 import type { Arguments } from './arguments.ts';
-import { notice } from './session.ts';
+import { notice } from './withEngine.ts';
 
 /** Photographs for the penalty loss, called like their folder. */
 export interface Photographs {

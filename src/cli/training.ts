@@ -14,7 +14,7 @@ import { type Arguments, readSeed, wholeNumber } from './arguments.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
 import { type Progress, startProgress } from './progress.ts';
-import { notice } from './session.ts';
+import { notice } from './withEngine.ts';
 
 /** Steps between checkpoints. */
 export const CHECKPOINT_EVERY = 100;

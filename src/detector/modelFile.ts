@@ -7,6 +7,7 @@ import { floatToHalf } from '../formats/half.ts';
 import { decodeTensor, type StoredType, type TensorEntry, type WritableTensor } from '../formats/safetensors.ts';
 import { dequantizeWeights, packCodes, packedBytes, unpackCodes, type WeightBits } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
+import { layerOfWeight } from '../networks/pdn.ts';
 import type { Quantization, QuantizedLayer } from '../quantization/layers.ts';
 import { Detector, type DetectorOptions } from './detector.ts';
 import type { DetectorState, OtherSection } from './detectorState.ts';
@@ -42,7 +43,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
   const { networks, quantiles, placement, threshold, provenance, quantization = new Map(), otherSections } = state;
   const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
-    const layer: QuantizedLayer | undefined = quantization.get(layerName(name));
+    const layer: QuantizedLayer | undefined = quantization.get(layerOfWeight(name));
     if (layer?.weights) {
       const { codes, bits, scales, shape } = layer.weights;
       const packed = packCodes(codes, bits);
@@ -162,11 +163,6 @@ function checkFormat({ format, version }: Readonly<Record<string, string>>, name
 
 type Layers = ReadonlyMap<string, HeaderLayer>;
 
-/** The layer that a weight belongs to: `teacher.conv1` of `teacher.conv1.weight`. */
-function layerName(parameter: string): string {
-  return parameter.replace(/\.weight$/, '');
-}
-
 /** Bits and group size of a layer's codes; undefined where its weights are floats. */
 function packing({ plan: { weights, granularity } }: HeaderLayer, inChannels: number) {
   if (weights === 16 || weights === 32) return undefined;
@@ -181,7 +177,7 @@ function storedTensors(networks: Networks, layers: Layers): Map<string, StoredSh
   const tensors = new Map<string, StoredShape>();
   for (const { name, type } of networks.parameters) {
     const { shape } = type;
-    const layer = layers.get(layerName(name));
+    const layer = layers.get(layerOfWeight(name));
     const packed = layer && packing(layer, shape[1]!);
     if (packed) {
       tensors.set(`${name}.codes`, { dtype: 'U8', shape: [packedBytes(size(type), packed.bits)] });
@@ -229,7 +225,7 @@ function decodeTensors(
   const quantization = new Map<string, QuantizedLayer>(layers);
   for (const parameter of networks.parameters) {
     const { shape } = parameter.type;
-    const layer = layers.get(layerName(parameter.name));
+    const layer = layers.get(layerOfWeight(parameter.name));
     const packed = layer && packing(layer, shape[1]!);
     if (!packed) {
       parameter.data = floats(parameter.name);
@@ -240,7 +236,7 @@ function decodeTensors(
     const codes = unpackCodes(bytes, size(parameter.type), packed.bits, `${name}, tensor ${stream}`);
     const weights = { shape, ...packed, codes, scales: floats(`${parameter.name}.scales`) };
     parameter.data = finite(parameter.name, dequantizeWeights(weights));
-    quantization.set(layerName(parameter.name), { ...layer, weights });
+    quantization.set(layerOfWeight(parameter.name), { ...layer, weights });
   }
   if (!networks.teacherStd.data.every((deviation) => deviation > 0))
     throw new UserError(`${name} holds deviations in teacher.std that are not above 0.`, 'Make the model again.');

@@ -3,7 +3,7 @@ import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { fakeQuantizeGradOp, fakeQuantizeOp, fakeQuantizeScaleGradOp } from '../kernels/fakeQuantize.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
 import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
-import { layerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
+import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
 import type { Case, InputSpec } from './cases.ts';
 
 /** Scale and zero point. */
@@ -56,7 +56,7 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
       return qconv2d(
         {
           x: stored,
-          ...layerNodes(randomWeights(shape, bits, attrs.groupSize)),
+          ...quantizedLayerNodes(randomWeights(shape, bits, attrs.groupSize)),
           inRange,
           outRange: attrs.output === 'u8' ? range(...ranges.output) : undefined,
         },
@@ -142,7 +142,7 @@ export const quantizedTable: readonly Case[] = [
     build: ([floats]) => {
       const weights = randomWeights([33, 10, 1, 1], 5);
       const inRange = range(1, 100);
-      const inputs = { x: storeActivations(floats!, 'u8', inRange), ...layerNodes(weights), inRange };
+      const inputs = { x: storeActivations(floats!, 'u8', inRange), ...quantizedLayerNodes(weights), inRange };
       return qmatmul(inputs, { weights: weights.shape, bits: 5, groupSize: 10, input: 'u8', output: 'f32' });
     },
   },

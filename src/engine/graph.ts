@@ -98,6 +98,11 @@ export interface Op<A> {
    */
   fuse?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
   /**
+   * The value of a node that alone uses this one, if this op can compute that as well: a convolution the pooling behind it.
+   * @param user has this node among its inputs
+   */
+  extend?(node: Node<A>, user: Node): Node | undefined;
+  /**
    * The same value by fewer dispatches, when every node is one: takes in what produces an input. A variant of its own, chosen
    * like any other, decides whether a device does so.
    * @param isOnlyUser whether this node alone uses that input

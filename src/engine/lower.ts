@@ -113,12 +113,18 @@ function countUsers(roots: readonly Node[]): Map<Node, number> {
   return users;
 }
 
-/** Lets ops fuse with inputs that nothing else uses. @see Op.fuse */
+/** Lets ops fuse with inputs that nothing else uses. @see Op.fuse @see Op.extend */
 export function fuse(roots: readonly Node[]): Node[] {
   const users = countUsers(roots);
   return rewriteGraph(roots, (node, original) => {
     const isOnlyUser = (input: Node) => users.get(original.inputs[node.inputs.indexOf(input)]!) === 1;
-    return node.op.fuse?.(node, isOnlyUser) ?? node;
+    const fused = node.op.fuse?.(node, isOnlyUser);
+    if (fused) return fused;
+    for (const input of node.inputs) {
+      const extended = isOnlyUser(input) ? input.op.extend?.(input, node) : undefined;
+      if (extended) return extended;
+    }
+    return node;
   });
 }
 

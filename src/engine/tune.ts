@@ -1,3 +1,4 @@
+import { sampleQuantile } from '../math/statistics.ts';
 import type { CompileOptions } from './compile.ts';
 import { fetchModules } from './deferred.ts';
 import { bytesIfHeld, candidatesOf } from './deviceBytes.ts';
@@ -249,7 +250,7 @@ class Contest {
       const reasons = Object.entries(this.failed).map(([name, reason]) => `${name}: ${reason}`);
       throw new ShaderError(`${this.#node.label}: no variant runs here. ${reasons.join(' ')}`);
     }
-    const time = (entry: Candidate) => median(entry.times);
+    const time = (entry: Candidate) => sampleQuantile(entry.times, 0.5);
     for (let round = 1; round <= ROUNDS && (this.#running.size > 1 || round === 1); round++) {
       for (const entry of this.#running) {
         this.#signal?.throwIfAborted();
@@ -264,8 +265,4 @@ class Contest {
     for (const entry of [...this.#running]) if (entry !== best) this.#leave(entry);
     return best;
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 }

@@ -55,6 +55,8 @@ export interface ScoreOptions {
 
 const IMAGES = 64;
 const PLANTINGS = 2;
+/** A prime above any number of plantings: those of two seeds share nothing. */
+const SEED_STEP = 1_000_003;
 /** Images, and defects of a kind on each, that no scoring needs more of. */
 const MAX_SCORED = 100_000;
 
@@ -126,7 +128,7 @@ async function perImage(
   for (const [i, pixels] of images.entries()) {
     signal?.throwIfAborted();
     const count = contribution === 'separability' ? plantings * PLANTED_DEFECTS.length : 0;
-    const seeds = Array.from({ length: count }, (_, k) => (seed * 1_000_003 + i * count + k) >>> 0);
+    const seeds = Array.from({ length: count }, (_, k) => (seed * SEED_STEP + i * count + k) >>> 0);
     all.push(await measure(pixels, seeds));
     onProgress?.(i + 1, images.length);
   }

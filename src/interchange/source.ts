@@ -1,5 +1,6 @@
 import { UserError } from '../errors.ts';
 import { openSafetensors, type TensorEntry } from '../formats/safetensors.ts';
+import { layerOfWeight } from '../networks/pdn.ts';
 import { readOnnxWeights } from '../onnx/read.ts';
 import { mayBeTorch, readTorch, torchFolder } from '../torch/file.ts';
 import type { Setting } from '../torch/records.ts';
@@ -92,7 +93,7 @@ function onnxSource(bytes: Uint8Array, name: string): TensorSource {
       if (entry && isGenerated) entries.set(`conv${i + 1}.${part}`, entry);
     }
     settings.set(`conv${i + 1}.padding.0`, padding);
-    settings.set(`${weight.replace(/\.weight$/, '')}.padding.0`, padding);
+    settings.set(`${layerOfWeight(weight)}.padding.0`, padding);
   });
   return entrySource(name, entries, settings);
 }

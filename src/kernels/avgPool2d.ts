@@ -16,8 +16,10 @@ export function avgPool2d(x: Node, attrs: AvgPool2dAttrs = { padding: 0 }, label
   return makeNode(avgPool2dOp, [x], attrs, label);
 }
 
-/** Ops that can take the means of their result themselves, by name: naming them here would import each other. */
-const POOLING: ReadonlySet<string> = new Set(['conv2d', 'qconv2d']);
+/** Whether a node takes the plain means of 2x2 windows, which convolutions can do themselves. */
+export function isPlainPool({ op, attrs }: Node): boolean {
+  return op === avgPool2dOp && attrs.padding === 0;
+}
 
 export const avgPool2dOp: Op<AvgPool2dAttrs> = {
   name: 'avgPool2d',
@@ -25,12 +27,6 @@ export const avgPool2dOp: Op<AvgPool2dAttrs> = {
     expectShapes('avgPool2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
     const [n, c, h, w] = nchw(inputs[0]!);
     return { shape: [n, c, Math.floor((h + 2 * padding) / 2), Math.floor((w + 2 * padding) / 2)], dtype: 'f32' };
-  },
-  fuse(node, isOnlyUser) {
-    const [x] = node.inputs as [Node];
-    if (!POOLING.has(x.op.name) || x.attrs.pool || node.attrs.padding > 0 || !isOnlyUser(x)) return undefined;
-    if (x.op.name === 'qconv2d' && x.attrs.output !== 'f32') return undefined;
-    return makeNode(x.op, x.inputs, { ...x.attrs, pool: true }, x.label);
   },
   reference(inputs, node) {
     const { padding } = node.attrs;

@@ -11,7 +11,7 @@ import {
   u32,
   type Variant,
 } from '../engine/graph.ts';
-import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
+import { avgPool2d, avgPool2dOp, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
 import { type Conv2dAttrs, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
@@ -75,6 +75,10 @@ export const conv2dOp: Op<Conv2dAttrs> = {
     const ow = convOutput(width, kw, stride, padding);
     expectShapes('conv2d', oh >= 1 && ow >= 1, inputs, `an input of at least ${kh}x${kw} after padding ${padding}`);
     return { shape: pool ? [n, co, oh >> 1, ow >> 1] : [n, co, oh, ow], dtype: 'f32' };
+  },
+  extend(node, user) {
+    if (!isPlainPool(user) || node.attrs.pool) return undefined;
+    return makeNode(conv2dOp, node.inputs, { ...node.attrs, pool: true }, node.label);
   },
   reference: conv2dReference,
   cost(node) {

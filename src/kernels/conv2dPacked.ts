@@ -104,7 +104,6 @@ function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
   const BIAS = node.inputs.length - 2;
   const RELU = Number(relu);
   const common = {
-    batch: u32(g.batch),
     xChannels: u32(g.xChannels),
     inChannels: u32(g.inChannels),
     height: u32(g.height),
@@ -130,7 +129,7 @@ function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
   return {
     shader: { name: 'conv2d_lanes.wgsl', source: lanesShader },
     defines: { S, MT: tile, NT: LANES_GROUPS, KW: g.kernelWidth, BIAS, RELU },
-    params: { ...common, kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
+    params: { ...common, batch: u32(g.batch), kernelHeight: u32(g.kernelHeight), stride: u32(stride) },
     grid: [Math.ceil(pixels / (LANES_GROUPS * S)), Math.ceil(g.outChannels / tile)] as const,
   };
 }

@@ -15,7 +15,7 @@ export interface DropoutAttrs {
  * Dropout with a counter-based generator: the mask is a function of element, step, node and seed, so that backward
  * recomputes it and a resumed run repeats it.
  * @param x any shape
- * @param state training state, whose first word is the step ({@link file://./adam.ts})
+ * @param state training state, whose first word is the step (`adam.ts`)
  */
 export function dropout(x: Node, state: Node, attrs: DropoutAttrs, label?: string): Node {
   return makeNode(dropoutOp, [x, state], attrs, label);

@@ -13,7 +13,7 @@ import {
   type Values,
 } from '../engine/graph.ts';
 import type { QuantizedWeights, WeightBits } from '../formats/weightCodes.ts';
-import { avgPool2d, avgPool2dOp } from './avgPool2d.ts';
+import { avgPool2d, avgPool2dOp, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { addTap } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
@@ -33,7 +33,16 @@ import {
 } from './qconv2dShape.ts';
 import { winogradVariants } from './qconv2dWinograd.ts';
 import { largeWordVariants, smallWordVariants } from './qconv2dWords.ts';
-import { CHANNELS_PER_WORD, padWords, RANGE_LENGTH, reader, store, storeActivations, storedType } from './storage.ts';
+import {
+  CHANNELS_PER_WORD,
+  padWords,
+  RANGE_LENGTH,
+  reader,
+  store,
+  storeActivations,
+  storedType,
+  storeOp,
+} from './storage.ts';
 
 export { packedWords, type Qconv2dAttrs } from './qconv2dShape.ts';
 
@@ -102,9 +111,9 @@ export interface Qconv2dInputs {
   readonly table: Node;
   /** [CO] */
   readonly bias: Node;
-  /** [4]: of `x` when it is u8. @see rangeOf */
+  /** Of `x` when it is u8, four numbers. @see rangeOf */
   readonly inRange?: Node | undefined;
-  /** [4]: of the result when it is u8. */
+  /** Of the result when it is u8, four numbers. @see rangeOf */
   readonly outRange?: Node | undefined;
 }
 
@@ -154,6 +163,19 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     const shape = outputShape(attrs, x);
     expectShapes('qconv2d', shape[2]! >= 1 && shape[3]! >= 1, inputs, 'an input of at least the size of the kernel');
     return storedType(shape, output);
+  },
+  extend(node, user) {
+    const { pool, output } = node.attrs;
+    if (output !== 'f32') return undefined;
+    if (isPlainPool(user) && !pool) return makeNode(qconv2dOp, node.inputs, { ...node.attrs, pool: true }, node.label);
+    if (user.op === storeOp)
+      return makeNode(
+        qconv2dOp,
+        [...node.inputs, ...user.inputs.slice(1)],
+        { ...node.attrs, output: user.attrs.storage },
+        node.label,
+      );
+    return undefined;
   },
   reference: qconv2dReference,
   cost: convolutionCost,

@@ -9,6 +9,7 @@ import { BLOCK_OUT, common, type Qconv2dAttrs } from './qconv2dShape.ts';
 
 export function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
+  const { batch: _, ...used } = params;
   const S = lanes(caps);
   const NX = 1;
   const RY = rowsOf(g.convHeight);
@@ -16,7 +17,7 @@ export function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   return {
     shader: { name: 'qconv2d_rows.wgsl', source: rowsShader },
     defines: { ...defines, S, NX, RY, KH: g.kernelHeight, KW: g.kernelWidth, RAGGED: ragged },
-    params: { ...params, columnTiles: u32(columnTiles) },
+    params: { ...used, columnTiles: u32(columnTiles) },
     grid: [columnTiles * Math.ceil(g.convHeight / RY), Math.ceil(g.outChannels / BLOCK_OUT), g.batch] as const,
   };
 }

@@ -98,6 +98,7 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
         const quads = pixelQuads + (staged ? weightQuads : 0);
         // The longest vectors of words in which the codes of a matrix's row begin.
         const vector = Math.min(4, K / BLOCK_IN);
+        const { groupWords: _, ...used } = spatial(node);
         const { g, ends, defines } = common(node, { weights: `vec${vector}u`, center: CODE_CENTER });
         return {
           shader: { name: 'qconv2d_matrix.wgsl', source: matrixShader },
@@ -120,7 +121,7 @@ const qconv2dMatrixOp: Op<MatrixAttrs> = {
             PR: Math.max(1, results / invocations),
             QS: Math.max(1, invocations / results),
           },
-          params: spatial(node),
+          params: used,
           grid: [Math.ceil(blockPixels(node) / pixels), Math.ceil(g.outChannels / channels)] as const,
         };
       },

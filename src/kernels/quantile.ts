@@ -101,8 +101,12 @@ const histogramOp: Op<PassAttrs> = {
           shader: parallel
             ? { name: 'quantile_histogram_shared.wgsl', source: sharedShader }
             : { name: 'quantile_histogram_private.wgsl', source: privateShader },
-          defines: { WORKGROUP, SHIFT: shift, FIRST: Number(node.inputs.length === 1) },
-          params: { images: u32(images), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / images) },
+          defines: { SHIFT: shift, FIRST: Number(node.inputs.length === 1), ...(parallel ? {} : { WORKGROUP }) },
+          params: {
+            chunks: u32(chunks),
+            size: u32(size(inputType(node, 0)) / images),
+            ...(parallel ? {} : { images: u32(images) }),
+          },
           grid: parallel ? [chunks, images] : foldedGrid(images * chunks, caps),
         };
       },

@@ -127,13 +127,6 @@ export const storeOp: Op<ResizedStoreAttrs> = {
     expectRange('storeActivations', inputs, storage, 1);
     return storedType([...inputs[0]!.shape.slice(0, 2), ...(resized ?? inputs[0]!.shape.slice(2))], storage);
   },
-  fuse(node, isOnlyUser) {
-    // A quantized convolution stores its result itself.
-    const [x, range] = node.inputs as [Node, Node | undefined];
-    if (x.op.name !== 'qconv2d' || x.attrs.output !== 'f32' || !isOnlyUser(x)) return undefined;
-    const inputs = range ? [...x.inputs, range] : x.inputs;
-    return makeNode(x.op, inputs, { ...x.attrs, output: node.attrs.storage }, x.label);
-  },
   absorb(node, isOnlyUser) {
     const [x, ...range] = node.inputs as [Node, ...Node[]];
     if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;

@@ -126,6 +126,7 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
       RAGGED: Number(depth % BK > 0),
       SECOND: Number(firstDepth !== undefined),
       ...valueTypes(pairs),
+      VALUES: pairs ? 'vec4i' : 'vec4f',
     },
     params: {
       depth: u32(depth),
@@ -147,5 +148,5 @@ export function blockKernel(block: Block, operands: Operands): Kernel {
 
 /** Defines of what the product kernels multiply: floats, or words of two 16-bit numbers. */
 export function valueTypes(pairs: boolean) {
-  return pairs ? { PAIRS: 1, VALUE: 'i32', VALUES: 'vec4i' } : { PAIRS: 0, VALUE: 'f32', VALUES: 'vec4f' };
+  return { PAIRS: Number(pairs), VALUE: pairs ? 'i32' : 'f32' };
 }

@@ -57,3 +57,9 @@ export function exactQuantile(values: Float32Array, q: number): number {
   const high = Math.min(low + 1, sorted.length - 1);
   return sorted[low]! + (position - low) * (sorted[high]! - sorted[low]!);
 }
+
+/** The value below which a share `q` of the samples lies, one of them. */
+export function sampleQuantile(samples: readonly number[], q: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+}

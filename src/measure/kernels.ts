@@ -347,7 +347,7 @@ export function randomWeights(
 }
 
 /** The constants of a quantized layer, as nodes. @param channels which of a layer's output channels the weights are */
-export function layerNodes(weights: QuantizedWeights, channels: readonly number[] = allOf(weights.shape[0]!)) {
+export function quantizedLayerNodes(weights: QuantizedWeights, channels: readonly number[] = allOf(weights.shape[0]!)) {
   const words = packBlocks(weights);
   const table = scaleTable(weights);
   const [co] = weights.shape as [number];
@@ -425,7 +425,7 @@ function quantizedProblem(
     };
     const attrs = { input: storage, output: storage, stride, padding, relu: false, pool: false };
     return qconv2d(
-      { x, ...layerNodes(chosen, channels), inRange, outRange },
+      { x, ...quantizedLayerNodes(chosen, channels), inRange, outRange },
       { weights: chosen.shape, bits, groupSize, ...attrs },
     );
   };

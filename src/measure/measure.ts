@@ -1,4 +1,5 @@
 import type { Precision } from '../engine/variants.ts';
+import { sampleQuantile } from '../math/statistics.ts';
 
 /** Something that can be run again and again. */
 export interface BenchCase {
@@ -63,12 +64,6 @@ async function byHost(each: BenchCase): Promise<number> {
   return performance.now() - start;
 }
 
-/** The value below which a share `q` of the samples lies. */
-export function quantile(samples: readonly number[], q: number): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
-}
-
 const ENOUGH_FOR_P99 = 100;
 
 /** Median and percentiles of samples. */
@@ -76,9 +71,9 @@ export function summarize(name: string, samples: readonly number[]): Timing {
   return {
     name,
     runs: samples.length,
-    median: quantile(samples, 0.5),
-    p5: quantile(samples, 0.05),
-    p95: quantile(samples, 0.95),
-    ...(samples.length >= ENOUGH_FOR_P99 && { p99: quantile(samples, 0.99) }),
+    median: sampleQuantile(samples, 0.5),
+    p5: sampleQuantile(samples, 0.05),
+    p95: sampleQuantile(samples, 0.95),
+    ...(samples.length >= ENOUGH_FOR_P99 && { p99: sampleQuantile(samples, 0.99) }),
   };
 }

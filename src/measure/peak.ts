@@ -10,7 +10,7 @@ import { BUFFER_USAGE } from '../engine/flags.ts';
 import { repeatsFor, type Stopwatch, spin, stopwatch } from '../engine/sample.ts';
 import { loadShader, type ShaderSource } from '../engine/shaderText.ts';
 import { lanes } from '../kernels/common.ts';
-import { quantile } from './measure.ts';
+import { sampleQuantile } from '../math/statistics.ts';
 
 /** What an adapter can do at most, measured: the ceilings that kernels are held against. */
 export interface Peaks {
@@ -165,12 +165,12 @@ class Meter {
       if (!pipeline) continue;
       const perInvocation = PER_STEP[kind] * chains * wide * STEPS;
       const probe = await this.#sized(pipeline, [{ buffer: buffers.from }], buffers.from.size, perInvocation);
-      probes.push({ probe, rate: quantile(await this.#rates(probe, 2), HIGH) });
+      probes.push({ probe, rate: sampleQuantile(await this.#rates(probe, 2), HIGH) });
     }
     const finalists = probes.sort((a, b) => b.rate - a.rate).slice(0, this.#lengths.finalists);
     let best = 0;
     for (const { probe } of finalists) {
-      best = Math.max(best, quantile(await this.#rates(probe, this.#lengths.samples), HIGH));
+      best = Math.max(best, sampleQuantile(await this.#rates(probe, this.#lengths.samples), HIGH));
     }
     return best;
   }
@@ -189,7 +189,7 @@ class Meter {
       const perInvocation = MEMORY_STEPS * 4 * 16;
       const read = await this.#sized(reading, [source, { buffer: to }], to.size, perInvocation);
       const both = await this.#sized(copying, [source, { buffer: to, size: bytes }], to.size, 2 * perInvocation);
-      const rate = async (probe: Probe) => quantile(await this.#rates(probe, this.#lengths.samples), HIGH);
+      const rate = async (probe: Probe) => sampleQuantile(await this.#rates(probe, this.#lengths.samples), HIGH);
       results.push({ bytes, read: await rate(read), both: await rate(both) });
     }
     return results;
@@ -205,7 +205,7 @@ class Meter {
     };
     // Buffers are filled with zeros when they are first used.
     await this.#time(probe, 1);
-    return quantile(await this.#rates(probe, this.#lengths.samples), HIGH);
+    return sampleQuantile(await this.#rates(probe, this.#lengths.samples), HIGH);
   }
 
   /** Microseconds of a dispatch that does next to nothing. */
@@ -217,7 +217,7 @@ class Meter {
     await this.#time(probe, count);
     const times: number[] = [];
     for (let i = 0; i < this.#lengths.samples; i++) times.push(((await this.#time(probe, count)) * 1000) / count);
-    return quantile(times, 1 - HIGH);
+    return sampleQuantile(times, 1 - HIGH);
   }
 
   /** A compiled kernel, or undefined for one that the device does not take. */
@@ -303,5 +303,5 @@ async function emptySubmit({ device }: Engine): Promise<number> {
     await device.queue.onSubmittedWorkDone();
     times.push((performance.now() - start) * 1000);
   }
-  return quantile(times, 0.5);
+  return sampleQuantile(times, 0.5);
 }

@@ -71,6 +71,11 @@ export interface ForwardOptions {
   readonly channels?: { readonly start: number; readonly count: number };
 }
 
+/** The layer that a weight belongs to: `teacher.conv1` of `teacher.conv1.weight`. */
+export function layerOfWeight(parameter: string): string {
+  return parameter.replace(/\.weight$/, '');
+}
+
 /** A convolution's weights [CO, CI, K, K] and bias [CO]. */
 export interface ConvParameters {
   readonly weight: Parameter;

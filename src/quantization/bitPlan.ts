@@ -2,7 +2,7 @@ import { isRecord, parseJson } from '../checks/json.ts';
 import { quote, UserError } from '../errors.ts';
 import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
-import type { ConvParameters } from '../networks/pdn.ts';
+import { type ConvParameters, layerOfWeight } from '../networks/pdn.ts';
 
 const FORMAT = 'raad-bit-plan';
 const VERSION = 1;
@@ -34,7 +34,7 @@ export interface BitPlan {
 /** All convolutions of a detector, by the name that bit plans use. */
 export function quantizableLayers({ teacher, student, autoencoder }: Networks): ReadonlyMap<string, ConvParameters> {
   const all = [...teacher.convolutions, ...student.convolutions, ...autoencoder.encoder, ...autoencoder.decoder];
-  return new Map(all.map((convolution) => [convolution.weight.name.replace(/\.weight$/, ''), convolution]));
+  return new Map(all.map((convolution) => [layerOfWeight(convolution.weight.name), convolution]));
 }
 
 /** One width for every layer. */

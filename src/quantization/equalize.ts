@@ -1,5 +1,5 @@
 import type { Networks } from '../networks/networks.ts';
-import type { ConvParameters } from '../networks/pdn.ts';
+import { type ConvParameters, layerOfWeight } from '../networks/pdn.ts';
 import { copyNetworks } from './layers.ts';
 
 /** How much of the imbalance of activations goes into the next layer's weights. */
@@ -14,7 +14,7 @@ function chains({ teacher, student, autoencoder }: Networks): (readonly ConvPara
 
 /** Names of the layers whose input can be scaled per channel: all but the first ones, which read the image. */
 export function equalizableLayers(networks: Networks): string[] {
-  return chains(networks).flatMap((chain) => chain.slice(1).map(({ weight }) => weight.name.replace(/\.weight$/, '')));
+  return chains(networks).flatMap((chain) => chain.slice(1).map(({ weight }) => layerOfWeight(weight.name)));
 }
 
 /**
@@ -31,7 +31,7 @@ export function equalizeNetworks(networks: Networks, maxima: ReadonlyMap<string,
   for (const chain of chains(copy)) {
     for (let i = 1; i < chain.length; i++) {
       const reader = chain[i]!.weight;
-      const largest = maxima.get(reader.name.replace(/\.weight$/, ''));
+      const largest = maxima.get(layerOfWeight(reader.name));
       if (largest) scaleChannels(chain[i - 1]!, chain[i]!, factors(largest, chain[i]!));
     }
   }

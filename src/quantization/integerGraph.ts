@@ -12,6 +12,7 @@ import {
   rangeOf,
   storeActivations,
 } from '../kernels/storage.ts';
+import { layerOfWeight } from '../networks/pdn.ts';
 import { type Quantization, type QuantizedLayer, sliceWeights } from './layers.ts';
 
 /** A layer's constants on the device, by its name; kept so that graphs of other batch sizes share them. */
@@ -28,8 +29,8 @@ export function layerOf(node: Node): LayerUse | undefined {
   if (node.op !== conv2dOp) return undefined;
   const w = node.inputs[1]!;
   const slice = w.op === sliceOuterOp ? (w.attrs as { start: number; count: number }) : undefined;
-  const name = parameterOf(slice ? w.inputs[0]! : w)?.name.replace(/\.weight$/, '');
-  return name === undefined ? undefined : { name, ...(slice && { slice }) };
+  const parameter = parameterOf(slice ? w.inputs[0]! : w);
+  return parameter && { name: layerOfWeight(parameter.name), ...(slice && { slice }) };
 }
 
 const STORAGE: Readonly<Record<number, ActivationStorage>> = { 8: 'u8', 16: 'f16', 32: 'f32' };

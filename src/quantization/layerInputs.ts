@@ -40,7 +40,7 @@ const LARGEST_CODE = 255;
 type Shape = readonly [batch: number, channels: number, height: number, width: number];
 
 /** The float graph's convolutions, by layer. */
-function layerNodes(networks: Networks, x: Node): Map<string, Node> {
+function convolutionNodes(networks: Networks, x: Node): Map<string, Node> {
   const quantiles = input('quantiles', [4]);
   const maps = anomalyMaps(networks, quantiles, x);
   const nodes = new Map<string, Node>();
@@ -53,7 +53,7 @@ function layerNodes(networks: Networks, x: Node): Map<string, Node> {
 
 /** The float graph's value that each layer reads, by layer. @param x normalized images [N, 3, side, side] */
 export function layerInputs(networks: Networks, x: Node): Map<string, Node> {
-  return new Map([...layerNodes(networks, x)].map(([name, node]) => [name, node.inputs[0]!]));
+  return new Map([...convolutionNodes(networks, x)].map(([name, node]) => [name, node.inputs[0]!]));
 }
 
 /** Largest magnitude of every channel of the inputs of some layers [CI], by layer. */
@@ -102,7 +102,7 @@ export async function inputMeans(
   const parameters = quantizableLayers(networks);
   const image = input('image', [1, networks.side, networks.side], 'u32');
   const observers = new Map<string, TapObserver>();
-  for (const [name, { attrs }] of layerNodes(networks, imageToTensor(image))) {
+  for (const [name, { attrs }] of convolutionNodes(networks, imageToTensor(image))) {
     if (!layers.includes(name)) continue;
     const range = ranges.get(name);
     const { stride, padding } = attrs as Conv2dAttrs;

@@ -49,7 +49,7 @@ export function armRule(arm: Arm): ArmRule {
 }
 
 /** Whether an arm has a bit plan. */
-export function isQuantized(arm: Arm): boolean {
+export function isQuantizedArm(arm: Arm): boolean {
   return armRule(arm).plan !== undefined;
 }
 

@@ -5,7 +5,7 @@ import { anomalyMaps } from '../networks/inference.ts';
 import { Networks } from '../networks/networks.ts';
 import { type FitSettings, trainingGraph } from '../train/fit.ts';
 import { recalibrateSettings } from '../train/recalibrate.ts';
-import { isQuantized, isSimulated } from './arms.ts';
+import { isQuantizedArm, isSimulated } from './arms.ts';
 import type { StudyCell } from './cells.ts';
 import type { StudySettings } from './settings.ts';
 
@@ -52,8 +52,8 @@ export function studyBudget(
     }
     opened.add(key);
     if (isRecalibrated) recalibrated += recalibrating;
-    if (isQuantized(arm)) inference += train * teacher;
-    if (isQuantized(arm) || isRecalibrated) inference += heldOut * map;
+    if (isQuantizedArm(arm)) inference += train * teacher;
+    if (isQuantizedArm(arm) || isRecalibrated) inference += heldOut * map;
     inference += (isSimulated({ arm, recalibrated: isRecalibrated }) ? 2 : 1) * test * map;
   }
   return { training, recalibration: recalibrated, inference, total: training + recalibrated + inference };

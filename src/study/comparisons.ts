@@ -1,6 +1,6 @@
 import { GOOD } from '../data/dataset.ts';
 import { Random } from '../math/random.ts';
-import { type Arm, armName, isQuantized, type Treatment } from './arms.ts';
+import { type Arm, armName, isQuantizedArm, type Treatment } from './arms.ts';
 import type { CellResult } from './cells.ts';
 
 /** Paired differences are resampled so often. */
@@ -223,7 +223,7 @@ export interface EqualPlans {
 export function equalPlans(results: readonly CellResult[]): EqualPlans[] {
   const groups = new Map<string, { set: string; seed: number; arms: Arm[] }>();
   for (const { set, seed, arm, recalibrated, bits } of results) {
-    if (recalibrated || !isQuantized(arm)) continue;
+    if (recalibrated || !isQuantizedArm(arm)) continue;
     const key = JSON.stringify([set, seed, bits]);
     const group = groups.get(key) ?? { set, seed, arms: [] };
     group.arms.push(arm);

@@ -8,7 +8,7 @@ import type { Allocation } from '../hqs/allocate.ts';
 import { measure } from '../measure/measure.ts';
 import { recalibrateQuantized, type TrainOnOptions, trainOn } from '../train/recalibrate.ts';
 import { Allocations } from './allocations.ts';
-import { type Arm, type ArmRule, armRule, isQuantized, isSimulated, scoresOf } from './arms.ts';
+import { type Arm, type ArmRule, armRule, isQuantizedArm, isSimulated, scoresOf } from './arms.ts';
 import { type CellResult, cellId, type StudyCell } from './cells.ts';
 import type { StudyOptions } from './options.ts';
 import { checkStudySettings } from './settings.ts';
@@ -125,7 +125,7 @@ export class StudyRunner {
       ...(onNotice && { onNotice }),
       ...(signal && { signal }),
     };
-    if (!isQuantized(arm)) return trainOn(shared.float, options);
+    if (!isQuantizedArm(arm)) return trainOn(shared.float, options);
     const { plan } = await allocations.of(arm);
     const [prepared, quantized] = [await shared.prepared(), await shared.quantized(arm, plan)];
     return recalibrateQuantized({ ...options, prepared, plan, quantized });
@@ -178,7 +178,7 @@ export class StudyRunner {
 
 /** An arm's detector before it is trained on, which belongs to what cells share. */
 async function beforeTraining(shared: SharedArtifacts, allocations: Allocations, arm: Arm): Promise<Detector> {
-  if (!isQuantized(arm)) return shared.float;
+  if (!isQuantizedArm(arm)) return shared.float;
   return shared.quantized(arm, (await allocations.of(arm)).plan);
 }
 

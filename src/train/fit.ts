@@ -15,9 +15,9 @@ import { Networks } from '../networks/networks.ts';
 import type { PdnSize } from '../networks/pdn.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import type { PenaltySource } from './penalty.ts';
-import { type StepGraph, type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
 import { LOSS_NAMES, lossGraph, optimizer, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
+import { type StepGraph, type TrainingControl, type TrainingProgress, TrainingSession } from './trainingLoop.ts';
 
 /** What defines a run: two runs with equal settings and data give equal weights on the same adapter. */
 export interface FitSettings {

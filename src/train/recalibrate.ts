@@ -15,6 +15,7 @@ import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import { dequantizeWeights, encodeWeights, latentWeights } from '../formats/weightCodes.ts';
 import type { Networks } from '../networks/networks.ts';
+import { layerOfWeight } from '../networks/pdn.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
@@ -23,7 +24,7 @@ import { preparationFor } from '../quantization/prepare.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { cachesFeatures, checkSteps, trainingGraph } from './fit.ts';
 import type { PenaltySource } from './penalty.ts';
-import { type TrainingControl, type TrainingProgress, TrainingSession } from './session.ts';
+import { type TrainingControl, type TrainingProgress, TrainingSession } from './trainingLoop.ts';
 
 /** What defines a recalibration. */
 export interface RecalibrateSettings {
@@ -230,7 +231,9 @@ function scalesOf({ weights, inputs }: LearnableScales): Parameter[] {
  * range is known: teacher, student and autoencoder then read one stored image, and no gradient has to be taken back to it.
  */
 function learnedScales({ weights, inputs }: LearnableScales, { student, autoencoder }: Networks): LearnableScales {
-  const first = new Set([student.convolutions[0]!, autoencoder.encoder[0]!].map(({ weight }) => layerName(weight)));
+  const first = new Set(
+    [student.convolutions[0]!, autoencoder.encoder[0]!].map(({ weight }) => layerOfWeight(weight.name)),
+  );
   const only = (scales: ReadonlyMap<string, Parameter>, isLearned: (layer: string) => boolean) =>
     new Map([...scales].filter(([layer]) => !layer.startsWith('teacher.') && isLearned(layer)));
   return { weights: only(weights, () => true), inputs: only(inputs, (layer) => !first.has(layer)) };
@@ -244,14 +247,10 @@ function latentNetworks(float: Networks, quantized: Networks, quantization: Quan
   const latent = copyNetworks(quantized);
   const before = new Map(float.parameters.map((parameter) => [parameter.name, parameter]));
   for (const parameter of latent.parameters) {
-    const codes = parameter.name.endsWith('.weight') && quantization.get(layerName(parameter))?.weights;
+    const codes = parameter.name.endsWith('.weight') && quantization.get(layerOfWeight(parameter.name))?.weights;
     if (codes) parameter.data = latentWeights(codes, before.get(parameter.name)!.data as Float32Array);
   }
   return latent;
-}
-
-function layerName({ name }: Parameter): string {
-  return name.replace(/\.weight$/, '');
 }
 
 /** Codes of the trained values by the learned scales, and networks with the values that they stand for. */

@@ -26,7 +26,7 @@ import { metricsTable } from '../../report/table.ts';
 import { type Arguments, readSeed, readWidths, seedOf, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
-import { inputFiles, withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;

@@ -11,7 +11,7 @@ import { colorMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
-import { inputFiles, withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments): Promise<void> {
   const [model, file] = args.positionals;

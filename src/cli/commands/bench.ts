@@ -20,7 +20,7 @@ import { metricsTable } from '../../report/table.ts';
 import { type Arguments, readPrecision, UsageError, wholeNumber } from '../arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printLine, printText } from '../print.ts';
-import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
 const SUITES = ['peak', 'layers', 'networks', 'training', 'protocol', 'dispatches'] as const;
 type Suite = (typeof SUITES)[number];

@@ -21,7 +21,7 @@ import { metricsTable } from '../../report/table.ts';
 import { type Arguments, readPrecision, readWidths, UsageError, wholeNumber } from '../arguments.ts';
 import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printText } from '../print.ts';
-import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
 const STORAGES = ['u8', 'f16', 'f32'] as const;
 /** The largest layers of PDN-S and PDN-XS at 128 px. */

@@ -10,7 +10,7 @@ import { type Arguments, readPrecision, UsageError, wholeNumber } from '../argum
 import { reportHead, writeJson } from '../benchReport.ts';
 import { readModelFile } from '../modelData.ts';
 import { printText } from '../print.ts';
-import { inputFiles, MEASURING, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, withEngine } from '../withEngine.ts';
 
 interface ModelTiming extends Timing {
   readonly fileBytes: number;

@@ -11,7 +11,7 @@ import { type Arguments, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
 import { startProgress } from '../progress.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 /** Side of a drawn map. */
 const DRAWN = 256;

@@ -20,9 +20,9 @@ import type { Arguments } from '../arguments.ts';
 import { evaluateOne, evaluationOutputs } from '../evaluation.ts';
 import { writeHeatmap } from '../heatmap.ts';
 import { printLine, printText } from '../print.ts';
-import { withEngine } from '../session.ts';
 import { fitOne, trainingOutputs } from '../training.ts';
 import { verdictOf } from '../verdict.ts';
+import { withEngine } from '../withEngine.ts';
 
 const SETTINGS = { ...PRESETS.quick, iterations: 150 };
 const IMAGES = { train: 120, testGood: 20, testPerDefect: 5 };

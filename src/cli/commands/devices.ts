@@ -4,7 +4,7 @@ import { type AdapterEntry, listAdapters, openDevice } from '../../node/device.t
 import type { Toggles } from '../../node/toggles.ts';
 import type { Arguments } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
-import { readToggles } from '../session.ts';
+import { readToggles } from '../withEngine.ts';
 
 interface Inspection {
   readonly caps?: Caps;

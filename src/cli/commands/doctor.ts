@@ -9,7 +9,7 @@ import { doctor } from '../../selfTest/doctor.ts';
 import type { Arguments } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printLine, printText, say } from '../print.ts';
-import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
 /** What capabilities are good for, in words. */
 function capabilities(caps: Caps): Record<string, string>[] {

@@ -13,7 +13,7 @@ import { announceDatasets, chooseCategories, namedFolders, printDatasets } from 
 import { assertTested, evaluateOne, evaluationOutputs } from '../evaluation.ts';
 import { isTrainedOnOthers, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;

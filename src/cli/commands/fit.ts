@@ -16,8 +16,8 @@ import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
 import { findPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
-import { inputFiles, withEngine } from '../session.ts';
 import { CHECKPOINT_EVERY, checkpointOf, fitOne, readSettings, trainingOutputs } from '../training.ts';
+import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const output = args.text('output');

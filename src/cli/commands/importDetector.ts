@@ -13,7 +13,7 @@ import { type Arguments, readSeed, UsageError } from '../arguments.ts';
 import { openModelDataset } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 const USAGE = 'raad import-detector FILE... -o MODEL.safetensors';
 

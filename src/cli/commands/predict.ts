@@ -9,8 +9,8 @@ import { type Arguments, readPrecision, UsageError } from '../arguments.ts';
 import { drawHeatmap } from '../heatmap.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
 import { verdictOf } from '../verdict.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [modelFile, ...patterns] = args.positionals;

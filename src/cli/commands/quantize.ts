@@ -21,7 +21,7 @@ import { type Arguments, UsageError } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 const USAGE = 'raad quantize MODEL --bits 8 --calibrate DATA -o OUT.safetensors';
 

@@ -12,9 +12,9 @@ import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { findPhotographs, openPenalty } from '../penalty.ts';
 import { printLine, say } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
-import { startPhases } from '../study.ts';
+import { startPhases } from '../studyOptions.ts';
 import { CHECKPOINT_EVERY, checkpointOf, trainingOutputs } from '../training.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 const USAGE = 'raad recalibrate MODEL --plan plan.json DATA -o OUT.safetensors';
 

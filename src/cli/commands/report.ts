@@ -3,7 +3,7 @@ import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { byteSize } from '../../report/format.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
-import { notice } from '../session.ts';
+import { notice } from '../withEngine.ts';
 
 export async function run(args: Arguments): Promise<void> {
   const [folder, ...more] = args.positionals;

@@ -5,7 +5,6 @@ import { UserError } from '../../errors.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { lockFolder } from '../../node/lock.ts';
 import { assertOutputs } from '../../node/output.ts';
-import { runSteps } from '../../node/run.ts';
 import {
   folderStore,
   type KeptSettings,
@@ -18,6 +17,7 @@ import {
   studyDigest,
 } from '../../node/study.ts';
 import { readTeacher } from '../../node/teachers.ts';
+import { runSteps } from '../../node/threeSteps.ts';
 import { ownVersion } from '../../node/version.ts';
 import { metricsTable } from '../../report/table.ts';
 import { STEPS, type StepRecord } from '../../study/record.ts';
@@ -28,8 +28,8 @@ import { type Arguments, readSeed, UsageError } from '../arguments.ts';
 import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
 import { findPhotographs, loadPhotographs } from '../penalty.ts';
 import { printLine, printText, say } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
-import { studyRunner, studySettings } from '../study.ts';
+import { studyRunner, studySettings } from '../studyOptions.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('output');

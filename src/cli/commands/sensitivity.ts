@@ -17,7 +17,7 @@ import { type Arguments, readWidths, UsageError } from '../arguments.ts';
 import type { PlacedDataset } from '../datasets.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printText, say } from '../print.ts';
-import { inputFiles, withEngine } from '../session.ts';
+import { inputFiles, withEngine } from '../withEngine.ts';
 
 type Row = Readonly<Record<(typeof COLUMNS)[number], string>>;
 const FIGURES = ['auroc', 'overlap', 'mapSnr'] as const;

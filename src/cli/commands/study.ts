@@ -34,8 +34,8 @@ import { type Arguments, seedOf, UsageError } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
 import { findPhotographs, loadPhotographs, type Photographs } from '../penalty.ts';
 import { printLine, say } from '../print.ts';
-import { inputFiles, notice, withEngine } from '../session.ts';
-import { printCell, studyOpener, studyRunner, studySettings } from '../study.ts';
+import { printCell, studyOpener, studyRunner, studySettings } from '../studyOptions.ts';
+import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const out = args.text('out');

@@ -12,8 +12,8 @@ import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets } from '../datasets.ts';
 import { findPhotographs, loadPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
-import { notice, withEngine } from '../session.ts';
-import { printCell, studyOpener, studyRunner } from '../study.ts';
+import { printCell, studyOpener, studyRunner } from '../studyOptions.ts';
+import { notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const url = args.text('redis');

@@ -17,7 +17,7 @@ import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../../train/fit.ts';
 import { type Arguments, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { printLine } from '../print.ts';
-import { inputFiles, MEASURING, notice, withEngine } from '../session.ts';
+import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
 /** A graph whose nodes are tuned. */
 interface Subject {

@@ -1,4 +1,4 @@
-import { type Arm, armName, CONTROLS, isQuantized, type Treatment } from '../../study/arms.ts';
+import { type Arm, armName, CONTROLS, isQuantizedArm, type Treatment } from '../../study/arms.ts';
 import type { CellResult } from '../../study/cells.ts';
 import {
   type Comparison,
@@ -112,7 +112,7 @@ function trainedOn(arm: Arm): string {
 const FLOAT = trainedOn('float');
 
 function recalibrationAnswer(results: readonly CellResult[]): string | undefined {
-  const plans = treatmentsIn(results).filter(({ arm, recalibrated }) => recalibrated && isQuantized(arm));
+  const plans = treatmentsIn(results).filter(({ arm, recalibrated }) => recalibrated && isQuantizedArm(arm));
   const pairs = plans.flatMap(({ arm }) => {
     const [gain, float] = [compareArms(results, trainedOn(arm), arm), compareArms(results, trainedOn(arm), FLOAT)];
     return gain && float ? [{ gain, float }] : [];
@@ -148,7 +148,7 @@ function biasAnswer(results: readonly CellResult[]): string | undefined {
     return change ? [{ treatment, change }] : [];
   });
   const changes = compared.map(({ change }) => change);
-  const last = compared.findLast(({ treatment }) => isQuantized(treatment.arm));
+  const last = compared.findLast(({ treatment }) => isQuantizedArm(treatment.arm));
   if (!last) return undefined;
   const { before, after, fallen, pairs } = last.change;
   const fall = 1 - after / before;

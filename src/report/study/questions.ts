@@ -1,4 +1,4 @@
-import { ARMS, armName, armRule, CONTROLS, isQuantized, type Treatment } from '../../study/arms.ts';
+import { ARMS, armName, armRule, CONTROLS, isQuantizedArm, type Treatment } from '../../study/arms.ts';
 import type { CellResult } from '../../study/cells.ts';
 import { type Comparison, compareArms, treatmentsIn } from '../../study/comparisons.ts';
 
@@ -16,13 +16,13 @@ const QUESTIONS: readonly (readonly [title: string, pairs: Pairs])[] = [
   [
     'Does quantizing cost anything (before recalibration, against float)?',
     (measured) =>
-      measured.filter(({ arm, recalibrated }) => isQuantized(arm) && !recalibrated).map((each) => [each, FLOAT]),
+      measured.filter(({ arm, recalibrated }) => isQuantizedArm(arm) && !recalibrated).map((each) => [each, FLOAT]),
   ],
   [
     'After recalibration, against float with the same extra iterations',
     (measured) =>
       measured
-        .filter(({ arm, recalibrated }) => isQuantized(arm) && recalibrated)
+        .filter(({ arm, recalibrated }) => isQuantizedArm(arm) && recalibrated)
         .map((each) => [each, { ...FLOAT, recalibrated: true }]),
   ],
   [

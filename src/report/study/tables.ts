@@ -1,4 +1,4 @@
-import { armName, isQuantized } from '../../study/arms.ts';
+import { armName, isQuantizedArm } from '../../study/arms.ts';
 import { type CellResult, cellId } from '../../study/cells.ts';
 import {
   type ArmSummary,
@@ -249,7 +249,7 @@ function agreementSection(results: readonly CellResult[]): string {
 
 /** Bits per layer, and which arms have the same. */
 function plansTable(results: readonly CellResult[]): string {
-  const plans = results.filter(({ arm, recalibrated }) => isQuantized(arm) && !recalibrated);
+  const plans = results.filter(({ arm, recalibrated }) => isQuantizedArm(arm) && !recalibrated);
   const list = (bits: Readonly<Record<string, number>>, network: string) =>
     Object.entries(bits)
       .filter(([name]) => name.startsWith(`${network}.`))

@@ -8,8 +8,8 @@ import type { StudySettings } from '../study/settings.ts';
 import { generatedPenalty, type PenaltySource } from '../train/penalty.ts';
 import type { Arguments } from './arguments.ts';
 import { say } from './print.ts';
-import { notice } from './session.ts';
 import { readSettings } from './training.ts';
+import { notice } from './withEngine.ts';
 
 /** Opens data sets by name. */
 export function studyOpener(sets: readonly StudySet[]): StudyOptions['open'] {
