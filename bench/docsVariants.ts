@@ -74,7 +74,8 @@ function everyVariant(): Known[] {
       }
     }
   }
-  return [...Map.groupBy(known.values(), ({ op }) => op).values()].flat();
+  const ops = [...new Set(Array.from(known.values(), ({ op }) => op))];
+  return [...known.values()].sort((a, b) => ops.indexOf(a.op) - ops.indexOf(b.op));
 }
 
 function found({ op, variant }: Known, { variants, within }: Checked): string | undefined {
