@@ -10,7 +10,12 @@
 fn main() {
   let step = state[0];
   state[0] = step + 1u;
-  state[1] = bitcast<u32>(select(params.learningRate, params.learningRate * params.decay, step >= params.decayAt));
+  var rate = select(params.learningRate, params.learningRate * params.decay, step >= params.decayAt);
+#if COSINE
+  let way = clamp((f32(step) - params.warmUp) / (params.until - params.warmUp), 0.0, 1.0);
+  rate *= min(f32(step + 1u) / params.warmUp, 1.0) * 0.5 * (1.0 + cos(3.14159265 * way));
+#end
+  state[1] = bitcast<u32>(rate);
   state[2] = bitcast<u32>(bitcast<f32>(state[2]) * params.beta1);
   state[3] = bitcast<u32>(bitcast<f32>(state[3]) * params.beta2);
 }

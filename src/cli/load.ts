@@ -11,6 +11,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<Runnable>>> = {
   generate: () => import('./commands/generate.ts'),
   data: () => import('./commands/data.ts'),
   fit: () => import('./commands/fit.ts'),
+  distill: () => import('./commands/distill.ts'),
   predict: () => import('./commands/predict.ts'),
   eval: () => import('./commands/eval.ts'),
   attention: () => import('./commands/attention.ts'),

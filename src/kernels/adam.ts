@@ -16,8 +16,16 @@ export interface ScheduleAttrs {
   /** Step (from 0) from which the learning rate is multiplied by `decay`. */
   readonly decayAt: number;
   readonly decay: number;
+  /** Steps over which the rate rises from nothing, and the step at which half a cosine has brought it back there; neither if absent. */
+  readonly cosine?: { readonly warmUp: number; readonly until: number };
   readonly beta1: number;
   readonly beta2: number;
+}
+
+/** The share of the learning rate that a step takes. @param step from 0 */
+function cosineShare(step: number, { warmUp, until }: NonNullable<ScheduleAttrs['cosine']>): number {
+  const way = Math.min(Math.max((step - warmUp) / (until - warmUp), 0), 1);
+  return Math.min((step + 1) / warmUp, 1) * 0.5 * (1 + Math.cos(Math.PI * way));
 }
 
 export const ADAM: AdamAttrs = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-5 };
@@ -52,11 +60,11 @@ export const tickOp: Op<ScheduleAttrs> = {
     return state!;
   },
   reference([state], node) {
-    const { learningRate, decay, decayAt, beta1, beta2 } = node.attrs;
+    const { learningRate, decay, decayAt, cosine, beta1, beta2 } = node.attrs;
     const words = Uint32Array.from(state!);
     const floats = new Float32Array(words.buffer);
     const step = words[0]!;
-    floats[1] = step >= decayAt ? learningRate * decay : learningRate;
+    floats[1] = (step >= decayAt ? learningRate * decay : learningRate) * (cosine ? cosineShare(step, cosine) : 1);
     floats[2]! *= beta1;
     floats[3]! *= beta2;
     words[0] = step + 1;
@@ -65,17 +73,16 @@ export const tickOp: Op<ScheduleAttrs> = {
   variants: [
     {
       name: 'serial',
-      kernel: (node) => ({
-        shader: { name: 'adam_tick.wgsl', source: tickShader },
-        params: {
-          learningRate: f32(node.attrs.learningRate),
-          decay: f32(node.attrs.decay),
-          decayAt: u32(node.attrs.decayAt),
-          beta1: f32(node.attrs.beta1),
-          beta2: f32(node.attrs.beta2),
-        },
-        grid: [1],
-      }),
+      kernel({ attrs: { learningRate, decay, decayAt, cosine, beta1, beta2 } }) {
+        const rates = { learningRate: f32(learningRate), decay: f32(decay), decayAt: u32(decayAt) };
+        const schedule = cosine && { warmUp: f32(cosine.warmUp), until: f32(cosine.until) };
+        return {
+          shader: { name: 'adam_tick.wgsl', source: tickShader },
+          defines: { COSINE: Number(cosine !== undefined) },
+          params: { ...rates, ...schedule, beta1: f32(beta1), beta2: f32(beta2) },
+          grid: [1],
+        };
+      },
     },
   ],
 };

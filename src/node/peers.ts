@@ -1,8 +1,8 @@
 import { UserError } from '../errors.ts';
 import { ownPackage } from './version.ts';
 
-/** Peers that only a study over Redis needs, which asks for them itself. */
-const FOR_REDIS: ReadonlySet<string> = new Set(['bullmq', 'ioredis']);
+/** Peers of a study over Redis and of distillation, which ask for them themselves. */
+const OF_SOME: ReadonlySet<string> = new Set(['bullmq', 'ioredis', 'onnxruntime-node']);
 
 function isInstalled(name: string): boolean {
   try {
@@ -23,7 +23,7 @@ export async function loadPeer<T>(load: () => Promise<T>): Promise<T> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
     const peers = Object.entries(ownPackage()?.peerDependencies ?? {});
-    const missing = peers.filter(([name]) => !FOR_REDIS.has(name) && !isInstalled(name));
+    const missing = peers.filter(([name]) => !OF_SOME.has(name) && !isInstalled(name));
     if (missing.length === 0) throw error;
     const names = missing.map(([name]) => name).join(', ');
     throw new UserError(

@@ -90,6 +90,20 @@ function attribute(name: string, value: OnnxAttribute): Uint8Array {
   return message(5, [text(1, name), ...value.map((each) => integer(8, each)), integer(20, ATTRIBUTE.integers)]);
 }
 
+/**
+ * A `.onnx` file that tells further values of its graph. Messages of protobuf that lie one behind the other are one: nothing of the
+ * file has to be read.
+ */
+export function withOutputs(model: Uint8Array, names: readonly string[]): Uint8Array {
+  return join([
+    model,
+    message(
+      7,
+      names.map((name) => message(12, [text(1, name)])),
+    ),
+  ]);
+}
+
 /** Bytes of a `.onnx` file. */
 export function encodeOnnx({ nodes, tensors, inputs, outputs, metadata = {} }: OnnxGraph): Uint8Array {
   const graph = [

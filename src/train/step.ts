@@ -2,7 +2,7 @@ import { DETECTOR_GRADIENT_RULES } from '../detectorOps/gradients.ts';
 import { hardMean } from '../detectorOps/hardMean.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
 import { gradient } from '../gradients/gradient.ts';
-import { ADAM, type AdamAttrs, adam, tick, trainingState } from '../kernels/adam.ts';
+import { ADAM, type AdamAttrs, adam, type ScheduleAttrs, tick, trainingState } from '../kernels/adam.ts';
 import { squaredDifference } from '../kernels/elementwise.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { standardize } from '../kernels/standardize.ts';
@@ -69,6 +69,8 @@ export interface OptimizerOptions {
   readonly learningRate: number;
   /** Step from which the learning rate is a tenth. */
   readonly decayAt: number;
+  /** @see ScheduleAttrs.cosine */
+  readonly cosine?: ScheduleAttrs['cosine'];
   readonly adam?: Partial<AdamAttrs>;
   /** Parameters without weight decay. */
   readonly withoutDecay?: ReadonlySet<Parameter>;
@@ -105,8 +107,9 @@ export function optimizer(
     const own = options.withoutDecay?.has(parameter) ? { ...attrs, weightDecay: 0 } : attrs;
     return adam(parameter.node, m.node, v.node, nodes[i]!, state.node, own);
   });
-  const { learningRate, decayAt } = options;
-  const advance = tick(state.node, { learningRate, decayAt, decay: 0.1, beta1: attrs.beta1, beta2: attrs.beta2 });
+  const { learningRate, decayAt, cosine } = options;
+  const rates = { learningRate, decayAt, decay: 0.1, ...(cosine && { cosine }) };
+  const advance = tick(state.node, { ...rates, beta1: attrs.beta1, beta2: attrs.beta2 });
   return {
     state,
     moments,

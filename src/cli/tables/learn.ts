@@ -65,4 +65,37 @@ const fit: Command = {
   },
 };
 
-export const LEARN: readonly Command[] = [demo, generate, data, fit];
+const distill: Command = {
+  name: 'distill',
+  purpose: 'learn',
+  summary: 'make a teacher of the features of any ONNX network',
+  synopsis: '--backbone FILE.onnx --layers A,B --images DIR -o TEACHER.safetensors',
+  about: [
+    'Teaches a PDN what an ONNX network makes of photographs, for `raad fit --teacher`: means over patches of 3 x 3 of the named layers, at the places of the PDN, all channels averaged down to its own. Photographs are looked at several times: parts of them, turned, mirrored, gray, in more and less contrast. A twentieth is held out, and says how much of the features the teacher explains.',
+    'The network runs in onnxruntime-node, once for every look: features are kept in a folder.',
+  ],
+  options: {
+    output: { short: 'o', value: 'TEACHER.safetensors', text: 'where the teacher goes' },
+    backbone: { value: 'FILE.onnx', text: 'a network of one image, [1, 3, H, W] or [1, H, W, 3]' },
+    layers: { value: 'A,B', text: 'names of values in its graph' },
+    'backbone-side': { value: 'PX', text: 'side of its input; twice the resolution by default' },
+    normalize: {
+      value: 'imagenet|unit|symmetric',
+      text: "its input: ImageNet's mean and deviation, 0..1, or -1..1",
+      fallback: 'imagenet',
+    },
+    images: { value: 'DIR', text: 'photographs of any things, some hundred or more' },
+    size: { value: 'xs|s|m', text: "the teacher's size", fallback: 's' },
+    resolution: { value: 'PX', text: 'side at which it sees what the network sees', fallback: '256' },
+    iterations: { value: 'N', text: 'training steps', fallback: '10000' },
+    batch: { value: 'N', text: 'looks of a step', fallback: '4' },
+    lr: { value: 'RATE', text: 'largest learning rate, after warming up and before half a cosine', fallback: '0.001' },
+    views: { value: 'N', text: 'looks at every photograph', fallback: '4' },
+    seed: { value: 'N', text: 'of weights, looks and their order', fallback: '0' },
+    cache: { value: 'DIR', text: 'where features are kept; TEACHER.safetensors.features by default' },
+    ...checkpointOptions('TEACHER.safetensors'),
+    log: { value: 'FILE', text: 'losses as JSON lines' },
+  },
+};
+
+export const LEARN: readonly Command[] = [demo, generate, data, fit, distill];
