@@ -3,7 +3,7 @@
 // dy    [N, CO, OH, OW]
 // u     [A * A, ceil(CO / MT), T, MT], T = N * tilesY * tilesX, missing channels zero; FLAT: [CO, A * A, pitch], T of each row used
 // grid  x: ceil(T / WORKGROUP), y: ceil(channels of u / CHANNELS); one invocation per tile and CHANNELS channels
-// reference: winogradDyOp in src/kernels/winograd.ts
+// reference: src/kernels/winogradReferences.ts
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read_write> u: array<f32>;
 #params

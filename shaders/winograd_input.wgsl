@@ -3,7 +3,7 @@
 // x     [N, CI, H, W]
 // v     [CI, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // grid  x: ceil(T / WORKGROUP), y: ceil(CI / CHANNELS); one invocation per tile and CHANNELS input channels
-// reference: winogradInputOp in src/kernels/winograd.ts
+// reference: src/kernels/winogradReferences.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> v: array<f32>;
 #params

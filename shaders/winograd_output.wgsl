@@ -5,7 +5,7 @@
 // m     [CO, A * A, pitch] or, with HALVES, [ceil(CO / 2), A * A, pitch] words of two channels, T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // y     [N, CO, OH, OW]; with POOL the pooled size
 // grid  x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(CO / CHANNELS)
-// reference: winogradOutputOp in src/kernels/winograd.ts
+// reference: src/kernels/winogradReferences.ts
 #if HALVES
 @group(0) @binding(0) var<storage, read> m: array<u32>;
 #else

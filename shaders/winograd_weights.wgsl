@@ -3,7 +3,7 @@
 // w     [CO, CI, K, K]
 // u     [A * A, ceil(CO / MT), CI, MT], missing channels zero
 // grid  one invocation per (channel tile, input channel, channel in tile), folded
-// reference: winogradWeightsOp in src/kernels/winograd.ts
+// reference: src/kernels/winogradReferences.ts
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read_write> u: array<f32>;
 #params

@@ -22,6 +22,7 @@ import { channelSum, mean } from '../kernels/sum.ts';
 import { absorptionTable } from './absorptionTable.ts';
 import { type Case, normal as f, pixels, positive, ties } from './cases.ts';
 import { quantizedTable } from './quantizedTable.ts';
+import { winogradTable } from './winogradTable.ts';
 
 /** How much larger rounding errors of Winograd's method are than those of the plain sum. */
 const WINOGRAD_ERROR = 8;
@@ -302,6 +303,7 @@ export const table: readonly Case[] = [
   convDifferences([2, 64, 9, 8], [21, 4], [35, 3, 1], { firstChannel: 2 }),
   { name: 'concatOuter', inputs: [f(3, 5), f(2, 5)], build: ([a, b]) => concatOuter(a!, b!) },
   { name: 'differenceWeights', inputs: [f(5, 3, 4, 4), f(5, 7, 4, 4)], build: ([a, b]) => differenceWeights(a!, b!) },
+  ...winogradTable,
   ...quantizedTable,
   ...absorptionTable,
 ];

@@ -4,9 +4,8 @@ import type { Node, Op, TensorType } from '../engine/graph.ts';
 import { makeNode, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from '../kernels/common.ts';
 import { type ProductAttrs, winogradInputOp, winogradProductOp } from '../kernels/winograd.ts';
-import { type DyAttrs, winogradDyOp } from '../kernels/winogradDy.ts';
-import type { InputAttrs } from '../kernels/winogradResized.ts';
-import type { TileAttrs } from '../kernels/winogradTiles.ts';
+import { winogradDyOp } from '../kernels/winogradDy.ts';
+import type { DyAttrs, InputAttrs, TileAttrs } from '../kernels/winogradTiles.ts';
 import { channelsPerInvocation, tiling, transformWorkgroup } from '../kernels/winogradTiles.ts';
 import { winogradGradProducts } from './winogradGradProduct.ts';
 

@@ -9,10 +9,12 @@ import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, ty
 import { winogradDyOp } from './winogradDy.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
 import { winogradMap } from './winogradMap.ts';
-import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
+import { absorbResize, resizedInputKernel } from './winogradResized.ts';
 import {
   type Chunk,
   channelsPerInvocation,
+  type InputAttrs,
+  type OutputAttrs,
   pitch,
   quads,
   rowChunks,
@@ -26,13 +28,16 @@ import {
  * pair instead of m^2 k^2, as (m + k - 1)^2 independent matrix products between three cheap transforms.
  */
 
+/** Only tools ask for them. */
+const definitions = deferred(() => import('./winogradReferences.ts'));
+
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
 export const winogradInputOp: Op<InputAttrs> = {
   name: 'winogradInput',
   infer([x], { m, k, rows, tilesX }) {
     return { shape: [x!.shape[1]!, (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'f32' };
   },
-  reference: testedThrough('winogradInput', 'conv2d'),
+  reference: (inputs, node) => definitions().winogradInputReference(inputs, node),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   absorb: absorbResize,
   variants: [
@@ -91,7 +96,7 @@ export const winogradWeightsOp: Op<WeightAttrs> = {
     const [co, ci] = nchw(w!);
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), ci, tile], dtype: 'f32' };
   },
-  reference: testedThrough('winogradWeights', 'conv2d'),
+  reference: (inputs, node) => definitions().winogradWeightsReference(inputs, node),
   variants: [
     {
       name: 'element',
@@ -257,25 +262,12 @@ const productPackedOp: Op<PackedAttrs> = {
   ],
 };
 
-interface OutputAttrs extends TileAttrs {
-  readonly relu: boolean;
-  readonly pool: boolean;
-  readonly bias: boolean;
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-  readonly shape: readonly number[];
-  /** Whether the products are words of two channels; no when absent. */
-  readonly halves?: boolean;
-}
-
 /** Inputs: the products, the bias if there is one, and, but for the first chunk, the output that earlier chunks wrote. */
 export const winogradOutputOp: Op<OutputAttrs> = {
   name: 'winogradOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 1 + Number(node.attrs.bias) ? node.inputs.length - 1 : undefined),
-  reference: testedThrough('winogradOutput', 'conv2d'),
+  reference: (inputs, node) => definitions().winogradOutputReference(inputs, node),
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [
     {

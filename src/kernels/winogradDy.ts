@@ -1,14 +1,10 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
+import { deferred } from '../engine/deferred.ts';
 import { type Op, u32 } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough } from './common.ts';
-import { channelsPerInvocation, pitch, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
+import { inputType, nchw } from './common.ts';
+import { channelsPerInvocation, type DyAttrs, pitch, transformWorkgroup } from './winogradTiles.ts';
 
-export interface DyAttrs extends TileAttrs {
-  /** Channels that lie together behind a point and a tile; 0: a channel's tiles lie together. */
-  readonly tile: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-}
+const definitions = deferred(() => import('./winogradReferences.ts'));
 
 /**
  * dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile], or without `tile`
@@ -21,7 +17,7 @@ export const winogradDyOp: Op<DyAttrs> = {
     if (tile === 0) return { shape: [co, (m + k - 1) ** 2, pitch(n * tilesY * tilesX)], dtype: 'f32' };
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), n * tilesY * tilesX, tile], dtype: 'f32' };
   },
-  reference: testedThrough('winogradDy', 'conv2dWeightGrad'),
+  reference: (inputs, node) => definitions().winogradDyReference(inputs, node),
   variants: [
     {
       name: 'tile',

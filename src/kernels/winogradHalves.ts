@@ -8,8 +8,8 @@ import type { HalvesOperands } from './halves.ts';
 import { halvesScale } from './halves.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
 import { MATRIX_BLOCKS, type MatrixBlock, matrixKernel, matrixTiling, PAIRS_PER_LOT } from './winogradHalvesMatrix.ts';
-import { absorbResize, type InputAttrs, resizedInputKernel } from './winogradResized.ts';
-import { pitch, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
+import { absorbResize, resizedInputKernel } from './winogradResized.ts';
+import { type InputAttrs, pitch, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
 
 /*
  * Winograd's transformed input, transformed weights and products as halves, two channels to a word: half the memory traffic, and

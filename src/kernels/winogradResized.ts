@@ -3,19 +3,7 @@ import type { Caps } from '../engine/caps.ts';
 import { f32, i32, type Kernel, makeNode, type Node, u32 } from '../engine/graph.ts';
 import { inputType, nchw, WORKGROUP } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
-import { channelsPerInvocation, pitch, type TileAttrs } from './winogradTiles.ts';
-
-/** Of Winograd's input transforms. */
-export interface InputAttrs extends TileAttrs {
-  readonly padding: number;
-  /** Tile rows, counted through all images of the batch: this chunk, and in one image. */
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-  /** Height and width to which x is resized while it is read. */
-  readonly resized?: readonly [number, number];
-}
+import { channelsPerInvocation, type InputAttrs, pitch } from './winogradTiles.ts';
 
 /** Takes in a resize of what is transformed. @see Op.absorb */
 export function absorbResize(

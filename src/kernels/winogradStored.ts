@@ -5,8 +5,14 @@ import { i32, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
 import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD, storedType } from './storage.ts';
-import type { InputAttrs } from './winogradResized.ts';
-import { channelsPerInvocation, pitch, quads, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
+import {
+  channelsPerInvocation,
+  type InputAttrs,
+  pitch,
+  quads,
+  type TileAttrs,
+  transformWorkgroup,
+} from './winogradTiles.ts';
 
 /* The transforms of a quantized Winograd convolution: from stored activations to points, and from points to stored results. */
 

@@ -12,6 +12,40 @@ export interface TileAttrs {
 /** Kernel sizes and output tiles that have transforms in `shaders/snippets/winograd.wgsl`. */
 export const WINOGRAD_TILES: Readonly<Record<number, readonly number[]>> = { 4: [3, 2], 3: [4, 2] };
 
+/** Of Winograd's input transforms. */
+export interface InputAttrs extends TileAttrs {
+  readonly padding: number;
+  /** Tile rows, counted through all images of the batch: this chunk, and in one image. */
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  /** Height and width to which x is resized while it is read. */
+  readonly resized?: readonly [number, number];
+}
+
+/** Of the transform of an output gradient. */
+export interface DyAttrs extends TileAttrs {
+  /** Channels that lie together behind a point and a tile; 0: a channel's tiles lie together. */
+  readonly tile: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** Of the output transform. */
+export interface OutputAttrs extends TileAttrs {
+  readonly relu: boolean;
+  readonly pool: boolean;
+  readonly bias: boolean;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+  readonly shape: readonly number[];
+  /** Whether the products are words of two channels; no when absent. */
+  readonly halves?: boolean;
+}
+
 /** Products of some tile rows. */
 export interface Chunk {
   readonly products: Node;

@@ -1,0 +1,168 @@
+import type { Node, Values } from '../engine/graph.ts';
+import { inputType, nchw } from './common.ts';
+import type { DyAttrs, InputAttrs, OutputAttrs, TileAttrs } from './winogradTiles.ts';
+
+/* What Winograd's transforms are, by the points that they evaluate polynomials at (Cook and Toom). Tiles that only fill a pitch are 0. */
+
+/** Finite points, the last one is infinity; and by what the weights' value at each is scaled, so that the input's need no fractions. */
+const POINTS: Readonly<Record<number, readonly number[]>> = { 4: [0, 1, -1], 5: [0, 1, -1, 2], 6: [0, 1, -1, 2, -2] };
+const SCALES: Readonly<Record<number, readonly number[]>> = {
+  4: [-1, 1 / 2, 1 / 2, 1],
+  5: [1 / 2, -1 / 2, -1 / 6, 1 / 6, 1],
+  6: [1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24, 1],
+};
+
+type Matrix = readonly (readonly number[])[];
+
+/** Coefficients of the product of x - q over some points, constant term first. */
+function polynomial(points: readonly number[]): number[] {
+  let terms = [1];
+  for (const q of points)
+    terms = Array.from({ length: terms.length + 1 }, (_, i) => (terms[i - 1] ?? 0) - q * (terms[i] ?? 0));
+  return terms;
+}
+
+/** The matrices of F(m, k): input [A, A], weights [A, k] and outputs [m, A], A = m + k - 1. */
+export function transformMatrices({ m, k }: TileAttrs): { input: Matrix; weights: Matrix; outputs: Matrix } {
+  const size = m + k - 1;
+  const points = POINTS[size]!;
+  const scales = SCALES[size]!;
+  const powers = (p: number, count: number) => Array.from({ length: count }, (_, i) => p ** i);
+  const weights = points.map((p, i) => powers(p, k).map((power) => power * scales[i]!));
+  weights.push(Array.from({ length: k }, (_, i) => Number(i === k - 1)));
+  const input = points.map((p, i) => {
+    const others = points.filter((q) => q !== p);
+    const norm = others.reduce((product, q) => product * (p - q), 1) * scales[i]!;
+    return [...polynomial(others), 0].map((term) => term / norm);
+  });
+  input.push(polynomial(points));
+  const outputs = Array.from({ length: m }, (_, i) => [...points.map((p) => p ** i), Number(i === m - 1)]);
+  return { input, weights, outputs };
+}
+
+/** matrix x tile x transposed matrix, of a square tile. */
+function bothSides(matrix: Matrix, tile: ArrayLike<number>): number[] {
+  const side = matrix[0]!.length;
+  return matrix.flatMap((row) =>
+    matrix.map((column) => {
+      let sum = 0;
+      for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) sum += row[i]! * column[j]! * tile[i * side + j]!;
+      return sum;
+    }),
+  );
+}
+
+/** A square of a plane, zero outside of it. */
+function squareOf(
+  values: Values,
+  plane: number,
+  [height, width]: readonly [number, number],
+  top: number,
+  left: number,
+  side: number,
+) {
+  return Array.from({ length: side * side }, (_, i) => {
+    const [y, x] = [top + Math.floor(i / side), left + (i % side)];
+    return y >= 0 && x >= 0 && y < height && x < width ? values[(plane * height + y) * width + x]! : 0;
+  });
+}
+
+export function winogradInputReference([x]: readonly Values[], node: Node<InputAttrs>): Values {
+  const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
+  const [, channels, height, width] = nchw(inputType(node, 0));
+  const [, points, pitch] = node.type.shape as [number, number, number];
+  const { input } = transformMatrices({ m, k });
+  const v = new Float64Array(channels * points * pitch);
+  for (let c = 0; c < channels; c++) {
+    for (let t = 0; t < rows * tilesX; t++) {
+      const row = firstRow + Math.floor(t / tilesX);
+      const plane = Math.floor(row / tilesY) * channels + c;
+      const [top, left] = [(row % tilesY) * m - padding, (t % tilesX) * m - padding];
+      const square = squareOf(x!, plane, [height, width], top, left, m + k - 1);
+      for (const [p, value] of bothSides(input, square).entries()) v[(c * points + p) * pitch + t] = value;
+    }
+  }
+  return v;
+}
+
+export function winogradWeightsReference(
+  [w]: readonly Values[],
+  node: Node<TileAttrs & { readonly tile: number }>,
+): Values {
+  const { m, k, tile } = node.attrs;
+  const [co, ci] = nchw(inputType(node, 0));
+  const [, tiles] = node.type.shape as [number, number];
+  const { weights } = transformMatrices({ m, k });
+  const u = new Float64Array((m + k - 1) ** 2 * tiles * ci * tile);
+  for (let o = 0; o < co; o++) {
+    for (let i = 0; i < ci; i++) {
+      const taps = w!.slice((o * ci + i) * k * k, (o * ci + i + 1) * k * k);
+      for (const [p, value] of bothSides(weights, taps).entries())
+        u[((p * tiles + Math.floor(o / tile)) * ci + i) * tile + (o % tile)] = value;
+    }
+  }
+  return u;
+}
+
+/** Of dy, whose tiles are the taps of a filter of m outputs for the weights. */
+export function winogradDyReference([dy]: readonly Values[], node: Node<DyAttrs>): Values {
+  const { m, k, tile, tilesY, tilesX } = node.attrs;
+  const [n, channels, height, width] = nchw(inputType(node, 0));
+  const { weights } = transformMatrices({ m: k, k: m });
+  const tiles = n * tilesY * tilesX;
+  const u = new Float64Array(node.type.shape.reduce((product, size) => product * size, 1));
+  const last = node.type.shape.at(-1)!;
+  for (let c = 0; c < channels; c++) {
+    for (let t = 0; t < tiles; t++) {
+      const row = Math.floor(t / tilesX);
+      const plane = Math.floor(row / tilesY) * channels + c;
+      const square = squareOf(dy!, plane, [height, width], (row % tilesY) * m, (t % tilesX) * m, m);
+      for (const [p, value] of bothSides(weights, square).entries()) {
+        const points = (m + k - 1) ** 2;
+        const at =
+          tile === 0
+            ? (c * points + p) * last + t
+            : ((p * Math.ceil(channels / tile) + Math.floor(c / tile)) * tiles + t) * tile + (c % tile);
+        u[at] = value;
+      }
+    }
+  }
+  return u;
+}
+
+/** Of products in floats, in one chunk. @throws Error for others, which the convolutions' rows run */
+export function winogradOutputReference(inputs: readonly Values[], node: Node<OutputAttrs>): Values {
+  const { m, k, relu, pool, bias, firstRow, rows, tilesY, tilesX, halves } = node.attrs;
+  const [products, shift] = inputs;
+  if (halves || firstRow > 0 || inputs.length > 1 + Number(bias))
+    throw new Error('winogradOutput of halves or of several chunks is tested through conv2d');
+  const [n, channels, height, width] = nchw(node.type);
+  const [, points, pitch] = inputType(node, 0).shape as [number, number, number];
+  const { outputs } = transformMatrices({ m, k });
+  const [fullHeight, fullWidth] = [tilesY * m, tilesX * m];
+  const y = new Float64Array(n * channels * height * width);
+  for (let c = 0; c < channels; c++) {
+    const full = new Float64Array(n * fullHeight * fullWidth);
+    for (let t = 0; t < rows * tilesX; t++) {
+      const [image, row] = [Math.floor(t / tilesX / tilesY), Math.floor(t / tilesX) % tilesY];
+      const values = Array.from({ length: points }, (_, p) => products![(c * points + p) * pitch + t]!);
+      for (const [i, value] of bothSides(outputs, values).entries()) {
+        const sum = value + (bias ? shift![c]! : 0);
+        const place = (row * m + Math.floor(i / m)) * fullWidth + (t % tilesX) * m + (i % m);
+        full[image * fullHeight * fullWidth + place] = relu ? Math.max(sum, 0) : sum;
+      }
+    }
+    const at = (image: number, v: number, u: number) => full[(image * fullHeight + v) * fullWidth + u]!;
+    for (let image = 0; image < n; image++)
+      for (let v = 0; v < height; v++)
+        for (let u = 0; u < width; u++)
+          y[((image * channels + c) * height + v) * width + u] = pool
+            ? (at(image, 2 * v, 2 * u) +
+                at(image, 2 * v + 1, 2 * u) +
+                at(image, 2 * v, 2 * u + 1) +
+                at(image, 2 * v + 1, 2 * u + 1)) /
+              4
+            : at(image, v, u);
+  }
+  return y;
+}
