@@ -9,6 +9,7 @@ import { globSync } from 'tinyglobby';
  */
 const PACKS = [
   ['peaks', /^peak_/],
+  ['region', /^image_warp/],
   [
     'training',
     /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d|^sum_|random/,

@@ -142,6 +142,7 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
+export type { Point, RegionOfInterest } from './imaging/region.ts';
 export { type CalibrateImportedOptions, calibrateImported } from './interchange/calibrate.ts';
 export {
   type ImportedDetector,

@@ -22,7 +22,7 @@ export interface Prediction {
   readonly isAnomalous: boolean | undefined;
   readonly width: number;
   readonly height: number;
-  /** Anomaly map at the image's own size [height, width]. */
+  /** Anomaly map at the image's own size [height, width]; NaN outside of the detector's region. */
   readonly map: Float32Array;
   /** The same on the network's grid [cells, cells]. */
   readonly cells: Float32Array;
@@ -95,11 +95,11 @@ export class Detector {
     this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
     this.#precision = state.quantization ? 'f32' : precision;
     const { side, cells, mapGeometry } = state.networks;
-    const { placement, quantiles } = state;
+    const { placement, quantiles, region } = state;
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     this.#chain = new ImageChain(
       engine,
-      { side, cells, placement, around, ...mapGeometry },
+      { side, cells, placement, around, ...mapGeometry, ...(region && { region }) },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {
@@ -177,10 +177,16 @@ export class Detector {
       };
       // A small image may miss cells of the grid.
       checkMap(combined);
-      if (!Number.isFinite(score)) checkMap(map);
+      const { width, height } = images[i]!;
+      if (!Number.isFinite(score)) {
+        checkMap(map);
+        throw new UserError(
+          `the detector's region holds no pixel of an image of ${width}x${height}.`,
+          'Use a larger image.',
+        );
+      }
       const { threshold } = this.state;
       const isAnomalous = threshold && score > threshold.value;
-      const { width, height } = images[i]!;
       return { score, isAnomalous, width, height, map, cells: combined, branches };
     });
   }

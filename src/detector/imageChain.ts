@@ -13,18 +13,22 @@ import {
   bytesToPixels,
   checkedImage,
   disposerWithParameters,
+  type PartOf,
   resizable,
   rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
-import { maximum } from '../kernels/maximum.ts';
+import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
+import { maximum, maximumInside } from '../kernels/maximum.ts';
 import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
-import { checkMap } from './score.ts';
+import { checkMap, firstWrong, highest } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
-export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width'> {
+export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 'region'> {
   /** Side of the maps. */
   readonly cells: number;
+  /** The part of images that is looked at; all by default. */
+  readonly region?: RegionOfInterest;
 }
 
 /** Maps of one image on the networks' grid, [cells, cells]. */
@@ -56,6 +60,7 @@ const KEPT = { batches: 2, sizes: 8 } as const;
 /** An image of a run with the plans of its size. */
 interface Part {
   readonly image: RgbImage;
+  readonly view: RegionView | undefined;
   /** Absent where the host resizes. */
   readonly resize: Plan | undefined;
   /** Absent where the host places the map, or nobody does. */
@@ -81,6 +86,8 @@ export class ImageChain {
   readonly #staging: StagingPool;
   /** Bytes of the images of a batch: several may go through one plan. */
   #landing: GPUBuffer | undefined;
+  /** Loaded for detectors that have a region. */
+  #regions: typeof import('../imaging/region.ts') | undefined;
 
   constructor(engine: Engine, geometry: ChainGeometry, source: NetworkSource) {
     this.#engine = engine;
@@ -115,7 +122,7 @@ export class ImageChain {
     return results.map((result, i) => {
       if (result.map) return result as CellMaps & PlacedMap;
       const { width, height } = images[i]!;
-      const map = this.#placeOnHost(result.combined, width, height);
+      const map = this.#placeOnHost(result.combined, width, height, this.#view(width, height));
       return { ...result, map, score: maximumOf(map) };
     });
   }
@@ -130,8 +137,10 @@ export class ImageChain {
     this.#networks.assertUsable();
     // A small image may miss cells of the grid.
     checkMap(cells);
-    const lease = await this.#leasePlacer(width, height);
-    if (!lease) return this.#placeOnHost(cells, width, height);
+    await this.#loadRegions();
+    const view = this.#view(width, height);
+    const lease = await this.#leasePlacer(width, height, view);
+    if (!lease) return this.#placeOnHost(cells, width, height, view);
     try {
       return (await lease.value.run({ cells }, ['map']))['map'] as Float32Array;
     } finally {
@@ -147,17 +156,21 @@ export class ImageChain {
       if (!Number.isSafeInteger(value) || value < 1)
         throw new UserError(`prepare: ${name} ${value} cannot be used.`, 'Give whole numbers of pixels.');
     }
+    await this.#loadRegions();
     const rowPixels = paddedRow(width);
-    if (!resizable(engine, rowPixels, height, side) || !bindable(engine, mapWidth * mapHeight)) {
+    const view = this.#viewOf(sizes);
+    if (!this.#resizable(rowPixels, height, view) || !bindable(engine, mapWidth * mapHeight)) {
       throw new UserError(
         `prepare: ${describeSizes(sizes)} is more than this device can bind at once.`,
         'Use a smaller image or map.',
       );
     }
     const leases = await leaseAll([
-      this.#resizers.lease(`rows ${width}x${height}`, () => rowsToPixels(engine, { width, height, rowPixels }, side)),
+      this.#resizers.lease(`rows ${width}x${height}`, () =>
+        rowsToPixels(engine, { width, height, rowPixels }, side, this.#partOf(view)),
+      ),
       this.#leaseNetworks(1),
-      this.#leasePlacer(mapWidth, mapHeight),
+      this.#leasePlacer(mapWidth, mapHeight, this.#view(mapWidth, mapHeight)),
     ]);
     const [resize, networks, place] = leases.map((lease) => lease!.value);
     const prepared = new PreparedImage({ sizes, resize: resize!, networks: networks!, place: place! }, () => {
@@ -183,13 +196,17 @@ export class ImageChain {
     const images = given.map(checkedImage);
     const { side } = this.#geometry;
     const engine = this.#engine;
+    await this.#loadRegions();
+    const views = images.map((image) => this.#viewOf(image));
     const leases = await leaseAll([
       this.#leaseNetworks(images.length),
-      ...images.flatMap(({ width, height }) => [
-        resizable(engine, width, height, side)
-          ? this.#resizers.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side))
+      ...images.flatMap((image, i) => [
+        this.#resizable(image.width, image.height, views[i])
+          ? this.#resizers.lease(`${image.width}x${image.height}`, () =>
+              bytesToPixels(engine, image, side, this.#partOf(views[i])),
+            )
           : undefined,
-        places ? this.#leasePlacer(width, height) : undefined,
+        places ? this.#leasePlacer(image.width, image.height, views[i]) : undefined,
       ]),
     ]);
     try {
@@ -198,7 +215,7 @@ export class ImageChain {
       let mapAt = MAPS.length * images.length * this.#cellBytes;
       const parts = images.map((image, i): Part => {
         const [resize, place] = [plans[2 * i], plans[2 * i + 1]];
-        const part = { image, resize, place, bytesAt, mapAt };
+        const part = { image, view: views[i], resize, place, bytesAt, mapAt };
         bytesAt += 4 * Math.ceil(image.data.length / 4);
         if (place) mapAt += 4 * (image.width * image.height + 1);
         return part;
@@ -246,10 +263,11 @@ export class ImageChain {
     const { side } = this.#geometry;
     const target = networks.inputBuffer('image');
     const landing = parts.length > 1 ? this.#land(bytes) : undefined;
-    for (const [i, { image, resize, bytesAt }] of parts.entries()) {
+    for (const [i, { image, view, resize, bytesAt }] of parts.entries()) {
       const at = i * side * side * 4;
       if (!resize) {
-        device.queue.writeBuffer(target, at, resizeOnHost(image, side) as Uint32Array<ArrayBuffer>);
+        const part = view ? this.#regions!.uprightOnHost(image, view) : image;
+        device.queue.writeBuffer(target, at, resizeOnHost(part, side) as Uint32Array<ArrayBuffer>);
         continue;
       }
       const source = resize.inputBuffer('bytes');
@@ -296,29 +314,60 @@ export class ImageChain {
   }
 
   /** Input `cells` [1, 1, cells, cells], outputs `map` and its maximum `score`; undefined where the device cannot hold the map. */
-  #leasePlacer(width: number, height: number): Promise<Lease<Plan>> | undefined {
+  #leasePlacer(width: number, height: number, view: RegionView | undefined): Promise<Lease<Plan>> | undefined {
     const engine = this.#engine;
     if (!bindable(engine, width * height)) return undefined;
-    const { cells, ...place } = this.#geometry;
     return this.#placers.lease(`${width}x${height}`, () => {
-      const map = placeMap(input('cells', [1, 1, cells, cells]), { width, height, ...place });
-      return engine.compile({ outputs: { map, score: maximum(map) } });
+      const { cells } = this.#geometry;
+      const map = placeMap(input('cells', [1, 1, cells, cells]), this.#placeAttrs(width, height, view));
+      return engine.compile({ outputs: { map, score: view ? maximumInside(map) : maximum(map) } });
     });
   }
 
-  #placeOnHost(map: Float32Array, width: number, height: number): Float32Array {
-    const { cells, ...place } = this.#geometry;
+  #placeOnHost(map: Float32Array, width: number, height: number, view: RegionView | undefined): Float32Array {
     const placed = new Float32Array(width * height);
-    placeOnHost(map, cells, { width, height, ...place }, placed);
+    placeOnHost(map, this.#geometry.cells, this.#placeAttrs(width, height, view), placed);
     return placed;
+  }
+
+  #placeAttrs(width: number, height: number, view: RegionView | undefined): PlaceAttrs {
+    const { cells, region, ...place } = this.#geometry;
+    return { width, height, ...place, ...(view && { region: view.toUnit }) };
+  }
+
+  /** Before the first {@link #view}. */
+  async #loadRegions(): Promise<void> {
+    if (this.#geometry.region) this.#regions ??= await import('../imaging/region.ts');
+  }
+
+  /** The region in an image of that size. @throws UserError for one of another shape than the region was given in */
+  #viewOf({ width, height }: Pick<RgbImage, 'width' | 'height'>): RegionView | undefined {
+    const { region } = this.#geometry;
+    if (region) this.#regions!.checkShape(region, width, height);
+    return this.#view(width, height);
+  }
+
+  /** The region on a map of that size, of any shape. */
+  #view(width: number, height: number): RegionView | undefined {
+    const { region } = this.#geometry;
+    return region && this.#regions!.regionView(region, width, height);
+  }
+
+  #partOf(view: RegionView | undefined): PartOf | undefined {
+    return view && ((image, columns) => this.#regions!.upright(image, view, columns));
+  }
+
+  #resizable(width: number, height: number, view: RegionView | undefined): boolean {
+    const { side } = this.#geometry;
+    return [{ width, height }, ...(view ? [view] : [])].every((size) =>
+      resizable(this.#engine, size.width, size.height, side),
+    );
   }
 }
 
-/** As the kernel takes it: NaN where there is one. */
+/** As the kernel takes it: NaN where there is one inside. */
 function maximumOf(map: Float32Array): number {
-  let best = Number.NEGATIVE_INFINITY;
-  for (const value of map) best = Math.max(best, value);
-  return best;
+  return firstWrong(map) < 0 ? highest(map) : Number.NaN;
 }
 
 /** Waits for all, and gives all back where one fails. */

@@ -1,6 +1,6 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { input } from '../engine/graph.ts';
+import { input, type Node } from '../engine/graph.ts';
 import { Leases } from '../engine/leases.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
@@ -74,10 +74,22 @@ export function resizable(engine: Engine, width: number, height: number, side: n
   return bindable(engine, height * Math.max(width, side));
 }
 
-/** The plan for images of one size on the host: input `bytes` [rgbWords], output `pixels` [1, side, side]. */
-export function bytesToPixels(engine: Engine, width: number, height: number, side: number): Promise<Plan> {
+/** Takes the part of an image that is resized, of which so many columns are its own. */
+export type PartOf = (image: Node, columns: number) => Node;
+
+/**
+ * The plan for images of one size on the host: input `bytes` [rgbWords], output `pixels` [1, side, side].
+ * @param part what is resized; the whole image by default
+ */
+export function bytesToPixels(
+  engine: Engine,
+  { width, height }: Pick<RgbImage, 'width' | 'height'>,
+  side: number,
+  part?: PartOf,
+): Promise<Plan> {
   const bytes = input('bytes', [rgbWords(width * height)], 'u32');
-  return engine.compile({ outputs: { pixels: imageResize(rgbToPixels(bytes, height, width), side, side) } });
+  const image = rgbToPixels(bytes, height, width);
+  return engine.compile({ outputs: { pixels: imageResize(part?.(image, width) ?? image, side, side) } });
 }
 
 /** The same for pixel words in rows of `rowPixels`: input `image` [1, height, rowPixels]. */
@@ -85,9 +97,11 @@ export function rowsToPixels(
   engine: Engine,
   { width, height, rowPixels }: { readonly width: number; readonly height: number; readonly rowPixels: number },
   side: number,
+  part?: PartOf,
 ): Promise<Plan> {
   const image = input('image', [1, height, rowPixels], 'u32');
-  return engine.compile({ outputs: { pixels: imageResize(image, side, side, width) } });
+  const pixels = part ? imageResize(part(image, width), side, side) : imageResize(image, side, side, width);
+  return engine.compile({ outputs: { pixels } });
 }
 
 /** What frees a plan together with its parameters, which are the filters of its image size. */
@@ -130,7 +144,7 @@ export class Resizer {
     const [engine, side] = [this.#engine, this.#side];
     if (!resizable(engine, width, height, side)) return resizeOnHost(image, side);
     if (width === side && height === side) return packPixels(image);
-    const lease = await this.#plans.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side));
+    const lease = await this.#plans.lease(`${width}x${height}`, () => bytesToPixels(engine, image, side));
     try {
       const plan = lease.value;
       writeBytes(engine.device, plan.inputBuffer('bytes'), 0, data);
