@@ -11,6 +11,7 @@ export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
 export { Detector, type DetectorOptions, type Prediction, type RawMaps } from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
+export { heatmapRange } from './detector/heatmapRange.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
 export { type EncodeBindings, type EncodeSizes, PreparedImage, type PreparedPlans } from './detector/preparedImage.ts';
@@ -142,7 +143,9 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
+export type { HeatmapStyle, HeatmapTarget } from './imaging/heatmapPass.ts';
 export type { Point, RegionOfInterest } from './imaging/region.ts';
+export type { ImageFormat, TextureImage, TextureLayer } from './imaging/textures.ts';
 export { type CalibrateImportedOptions, calibrateImported } from './interchange/calibrate.ts';
 export {
   type ImportedDetector,
@@ -209,7 +212,6 @@ export {
   renderHeatmap,
   type Verdict as HeatmapVerdict,
 } from './report/heatmap.ts';
-export { heatmapRange } from './report/range.ts';
 export { type StudyContext, studyCsv, studyMarkdown } from './report/study/tables.ts';
 export { doctor } from './selfTest/doctor.ts';
 export { ARMS, type Arm, type Treatment } from './study/arms.ts';

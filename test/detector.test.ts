@@ -299,7 +299,9 @@ describe('in the application of somebody else', () => {
       /the buffer 'map' has 8 bytes, 147456 are needed/,
     );
     const other = device.createTexture({ size: [4, 4], format: 'rgba8unorm', usage: GPUTextureUsage.COPY_SRC });
-    expect(() => prepared.encode(encoder, { image: other, map: buffer })).toThrow(/the texture is rgba8unorm 4x4/);
+    expect(() => prepared.encode(encoder, { image: other, map: buffer })).toThrow(
+      /the texture 'image' is rgba8unorm 4x4/,
+    );
     await expect(detector.prepare({ width: 0, height: 5 })).rejects.toThrow('prepare: width 0 cannot be used.');
     detector.destroy();
     theirs.destroy();

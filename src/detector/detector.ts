@@ -10,6 +10,7 @@ import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
 import type { DetectorState, MapQuantiles } from './detectorState.ts';
+import { heatmapRange } from './heatmapRange.ts';
 import { ImageChain } from './imageChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
@@ -236,12 +237,14 @@ export class Detector {
   }
 
   /**
-   * Compiles what records image -> map into somebody else's commands, for one size of images and maps. Sizes share the networks.
-   * @throws UserError for sizes that this device cannot hold
+   * Compiles what records image -> map into somebody else's commands, for one size and format of images and maps. Sizes share the
+   * networks.
+   * @throws UserError for sizes or formats that this device cannot hold
    * @throws DestroyedError
    */
   prepare(sizes: EncodeSizes): Promise<PreparedImage> {
-    return this.#chain.prepare(sizes);
+    const { low, high, threshold } = heatmapRange(this.state);
+    return this.#chain.prepare(sizes, { range: [low, high], threshold });
   }
 
   /**

@@ -4,9 +4,10 @@ import type { Engine } from '../engine/engine.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { input } from '../engine/graph.ts';
 import { type Lease, Leases } from '../engine/leases.ts';
-import type { Plan } from '../engine/plan.ts';
+import { copyOutput, type Plan } from '../engine/plan.ts';
 import { StagingPool } from '../engine/staging.ts';
 import { UserError } from '../errors.ts';
+import type { HeatmapStyle } from '../imaging/heatmapPass.ts';
 import { resizeOnHost } from '../imaging/hostResize.ts';
 import {
   bindable,
@@ -15,12 +16,11 @@ import {
   disposerWithParameters,
   type PartOf,
   resizable,
-  rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
 import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
 import { maximum, maximumInside } from '../kernels/maximum.ts';
-import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
+import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
@@ -148,36 +148,45 @@ export class ImageChain {
     }
   }
 
-  /** Compiles what {@link PreparedImage.encode} records. @throws DestroyedError @throws UserError for sizes that do not fit */
-  async prepare(sizes: EncodeSizes): Promise<PreparedImage> {
-    const { width, height, mapWidth = width, mapHeight = height } = sizes;
+  /**
+   * Compiles what {@link PreparedImage.encode} records.
+   * @throws DestroyedError, ShaderError
+   * @throws UserError for sizes or formats that do not fit
+   */
+  async prepare(sizes: EncodeSizes, style: HeatmapStyle): Promise<PreparedImage> {
     const [engine, { side }] = [this.#engine, this.#geometry];
-    for (const [name, value] of Object.entries({ width, height, mapWidth, mapHeight })) {
-      if (!Number.isSafeInteger(value) || value < 1)
-        throw new UserError(`prepare: ${name} ${value} cannot be used.`, 'Give whole numbers of pixels.');
-    }
+    this.#networks.assertUsable();
+    const { checkSizes, describeSizes, PreparedImage, paddedRow, rowsToPixels } = await import('./preparedImage.ts');
+    checkSizes(sizes);
     await this.#loadRegions();
-    const rowPixels = paddedRow(width);
+    const { width, height, mapWidth = width, mapHeight = height, format = '' } = sizes;
     const view = this.#viewOf(sizes);
-    if (!this.#resizable(rowPixels, height, view) || !bindable(engine, mapWidth * mapHeight)) {
+    if (!this.#resizable(paddedRow(width), height, view) || !bindable(engine, mapWidth * mapHeight)) {
       throw new UserError(
         `prepare: ${describeSizes(sizes)} is more than this device can bind at once.`,
         'Use a smaller image or map.',
       );
     }
     const leases = await leaseAll([
-      this.#resizers.lease(`rows ${width}x${height}`, () =>
-        rowsToPixels(engine, { width, height, rowPixels }, side, this.#partOf(view)),
+      this.#resizers.lease(`${format} rows ${width}x${height}`, () =>
+        rowsToPixels(engine, sizes, side, this.#partOf(view)),
       ),
       this.#leaseNetworks(1),
       this.#leasePlacer(mapWidth, mapHeight, this.#view(mapWidth, mapHeight)),
     ]);
     const [resize, networks, place] = leases.map((lease) => lease!.value);
-    const prepared = new PreparedImage({ sizes, resize: resize!, networks: networks!, place: place! }, () => {
+    const plans = { sizes, resize: resize!, networks: networks!, place: place! };
+    const prepared = new PreparedImage(engine, plans, style, () => {
       this.#prepared.delete(prepared);
       for (const lease of leases) lease!.release();
     });
     this.#prepared.add(prepared);
+    try {
+      await prepared.compile();
+    } catch (error) {
+      prepared.destroy();
+      throw error;
+    }
     return prepared;
   }
 

@@ -239,3 +239,9 @@ function record(
   }
   pass.end();
 }
+
+/** Records the copy of a whole output to a place of a buffer, bytes. */
+export function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer, at: number): void {
+  const { buffer, offset = 0, size } = plan.outputBinding(name);
+  encoder.copyBufferToBuffer(buffer, offset, target, at, size!);
+}

@@ -92,18 +92,6 @@ export function bytesToPixels(
   return engine.compile({ outputs: { pixels: imageResize(part?.(image, width) ?? image, side, side) } });
 }
 
-/** The same for pixel words in rows of `rowPixels`: input `image` [1, height, rowPixels]. */
-export function rowsToPixels(
-  engine: Engine,
-  { width, height, rowPixels }: { readonly width: number; readonly height: number; readonly rowPixels: number },
-  side: number,
-  part?: PartOf,
-): Promise<Plan> {
-  const image = input('image', [1, height, rowPixels], 'u32');
-  const pixels = part ? imageResize(part(image, width), side, side) : imageResize(image, side, side, width);
-  return engine.compile({ outputs: { pixels } });
-}
-
 /** What frees a plan together with its parameters, which are the filters of its image size. */
 export function disposerWithParameters(engine: Engine): (plan: Plan) => void {
   return (plan) => {

@@ -1,7 +1,8 @@
 import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
+import { INFERNO } from '../math/inferno.ts';
 import { Canvas, fitText, type Rgb, resample, resizeImage, THEME } from './canvas.ts';
-import { INFERNO, ticks } from './colormap.ts';
+import { ticks } from './colormap.ts';
 import { BASELINE, textWidth } from './font.ts';
 
 /** What a score says of an image, by the detector's threshold. */
