@@ -7,6 +7,7 @@
 
 export { type Dataset, type DefectConfig, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
+export type { AbortOptions } from './detector/abort.ts';
 export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
 export { Detector, type DetectorOptions, type Prediction, type RawMaps } from './detector/detector.ts';
@@ -25,6 +26,7 @@ export {
   quantize,
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
+export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,

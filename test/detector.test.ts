@@ -190,18 +190,18 @@ describe('prediction', () => {
     }
     for (const source of [images, arriving()]) {
       const scores = [];
-      for await (const { score } of detector.predictEach(source, { inFlight: 2 })) scores.push(score);
+      for await (const { score } of detector.stream(source, { inFlight: 2 })) scores.push(score);
       expect(scores).toEqual(alone);
     }
     const wrong = { width: 4, height: 4, data: new Uint8Array(16) };
     const seen: number[] = [];
     const failing = async () => {
-      for await (const { score } of detector.predictEach([picture, wrong, picture])) seen.push(score);
+      for await (const { score } of detector.stream([picture, wrong, picture])) seen.push(score);
     };
     await expect(failing()).rejects.toThrow('an image of 4x4');
     expect(seen).toHaveLength(1);
-    const none = detector.predictEach([], { inFlight: 0 });
-    await expect(none.next()).rejects.toThrow('0 images in flight');
+    const none = detector.stream([], { inFlight: 0 });
+    await expect(none.next()).rejects.toThrow('stream: inFlight 0 cannot be');
     detector.destroy();
   });
 

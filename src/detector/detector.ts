@@ -14,6 +14,7 @@ import { heatmapRange } from './heatmapRange.ts';
 import { ImageChain } from './imageChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
+import type { Frames, StreamOptions } from './stream.ts';
 
 /** What a detector says of an image. */
 export interface Prediction {
@@ -47,9 +48,6 @@ export interface DetectorOptions {
    */
   readonly precision?: Precision;
 }
-
-/** Images that {@link Detector.predictEach} has under way on GPUs: one is uploaded while another is computed and a third read. */
-const IN_FLIGHT = 3;
 
 /** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
 const users = new WeakMap<Engine, Map<Networks, number>>();
@@ -193,30 +191,15 @@ export class Detector {
   }
 
   /**
-   * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
-   * the next.
-   * @param options `inFlight`: how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
-   * @throws UserError at the first image that {@link predict} refuses
+   * Scores images in their order as they come, several under way at a time: while the device computes one, the next are read and
+   * uploaded, and results come back. No more images are taken than are under way, so a source is never ahead of its reader.
+   * @param frames images, promises of them, or functions that read one, which are called when their turn comes
+   * @throws UserError at the first image that {@link predict} refuses; of its batch there is no result then
+   * @throws the reason of an aborted signal
    */
-  async *predictEach(
-    images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
-    { inFlight = this.engine.caps.isCpu ? 1 : IN_FLIGHT }: { readonly inFlight?: number } = {},
-  ): AsyncGenerator<Prediction, void, undefined> {
-    if (!Number.isSafeInteger(inFlight) || inFlight < 1)
-      throw new UserError(`predictEach: ${inFlight} images in flight cannot be.`, 'Give a whole number from 1 on.');
-    const pending: Promise<Prediction>[] = [];
-    try {
-      for await (const image of images) {
-        const prediction = this.predict(image);
-        // It is awaited later, or not at all.
-        prediction.catch(() => {});
-        pending.push(prediction);
-        if (pending.length >= inFlight) yield await pending.shift()!;
-      }
-      while (pending.length > 0) yield await pending.shift()!;
-    } finally {
-      await Promise.allSettled(pending);
-    }
+  async *stream(frames: Frames, options: StreamOptions = {}): AsyncGenerator<Prediction, void, undefined> {
+    const { streamPredictions } = await import('./stream.ts');
+    yield* streamPredictions(this, frames, options);
   }
 
   /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
