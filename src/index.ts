@@ -10,7 +10,13 @@ export type { ImageSource, RgbImage } from './data/image.ts';
 export type { AbortOptions } from './detector/abort.ts';
 export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
-export { Detector, type DetectorOptions, type Prediction, type RawMaps } from './detector/detector.ts';
+export {
+  Detector,
+  type DetectorOptions,
+  type Prediction,
+  type PredictOptions,
+  type RawMaps,
+} from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { heatmapRange } from './detector/heatmapRange.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
@@ -78,6 +84,7 @@ export type {
 export type { Dispatch, Plan, PlanParts, Step as PlanStep, TypedArray } from './engine/plan.ts';
 export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
+export type { SliceOptions } from './engine/slices.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';

@@ -3,12 +3,14 @@ import type { Engine } from '../engine/engine.ts';
 import { DestroyedError } from '../engine/errors.ts';
 import { type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
+import type { SliceOptions, Slicer } from '../engine/slices.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
+import { type AbortOptions, unlessAborted } from './abort.ts';
 import type { DetectorState, MapQuantiles } from './detectorState.ts';
 import { heatmapRange } from './heatmapRange.ts';
 import { ImageChain } from './imageChain.ts';
@@ -49,6 +51,9 @@ export interface DetectorOptions {
   readonly precision?: Precision;
 }
 
+/** How one prediction is stopped, and how it shares the device. */
+export interface PredictOptions extends AbortOptions, SliceOptions {}
+
 /** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
 const users = new WeakMap<Engine, Map<Networks, number>>();
 
@@ -84,6 +89,8 @@ export class Detector {
   readonly #scales: LearnableScales | undefined;
   readonly #precision: Precision;
   readonly #chain: ImageChain;
+  /** Plans of their own for runs in parts, which take turns. */
+  #sliced: { readonly chain: ImageChain; readonly slicer: Slicer; turn: Promise<unknown> } | undefined;
   #destroyed = false;
 
   constructor(engine: Engine, state: DetectorState, { simulate = false, precision = 'f32' }: DetectorOptions = {}) {
@@ -93,11 +100,15 @@ export class Detector {
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
     this.#precision = state.quantization ? 'f32' : precision;
-    const { side, cells, mapGeometry } = state.networks;
-    const { placement, quantiles, region } = state;
+    this.#chain = this.#makeChain();
+  }
+
+  #makeChain(): ImageChain {
+    const { side, cells, mapGeometry } = this.state.networks;
+    const { placement, quantiles, region } = this.state;
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
-    this.#chain = new ImageChain(
-      engine,
+    return new ImageChain(
+      this.engine,
       { side, cells, placement, around, ...mapGeometry, ...(region && { region }) },
       {
         compile: (batch) => this.compile(batch),
@@ -143,9 +154,19 @@ export class Detector {
     return this.engine.compile({ outputs, precision: this.#precision, ...(onProgress && { onProgress }) });
   }
 
-  /** Compiles for a batch size ahead of time. @throws DestroyedError */
-  warmUp(batch = 1): Promise<void> {
-    return this.#chain.warmUp(batch);
+  /** The same detector on another engine, as after its device was lost; this one is destroyed. */
+  moveTo(engine: Engine): Detector {
+    const moved = new Detector(engine, this.state, {
+      simulate: this.#scales !== undefined,
+      precision: this.#precision,
+    });
+    this.destroy();
+    return moved;
+  }
+
+  /** Compiles for a batch size ahead of time. @throws DestroyedError @throws the reason of an aborted signal */
+  warmUp(batch = 1, { signal }: AbortOptions = {}): Promise<void> {
+    return unlessAborted(signal, this.#chain.warmUp(batch));
   }
 
   /** Bytes on the device of the weights and intermediate values of the networks for a batch. @throws DestroyedError */
@@ -157,18 +178,23 @@ export class Detector {
    * Scores one image of any size, in one round trip to the device.
    * @throws UserError for malformed pixels, or maps that are not finite
    * @throws DestroyedError
+   * @throws the reason of an aborted signal
    */
-  async predict(image: RgbImage): Promise<Prediction> {
-    return (await this.predictBatch([image]))[0]!;
+  async predict(image: RgbImage, options: PredictOptions = {}): Promise<Prediction> {
+    return (await this.predictBatch([image], options))[0]!;
   }
 
   /**
    * Scores images of any sizes in one run of the networks. Every number of images that is used compiles a plan of its own.
-   * @throws UserError for malformed pixels, or maps that are not finite
-   * @throws DestroyedError
+   * @throws as {@link predict}
    */
-  async predictBatch(images: readonly RgbImage[]): Promise<Prediction[]> {
-    const results = await this.#chain.predict(images);
+  async predictBatch(
+    images: readonly RgbImage[],
+    { signal, maxMilliseconds }: PredictOptions = {},
+  ): Promise<Prediction[]> {
+    const run =
+      maxMilliseconds === undefined ? this.#chain.predict(images) : this.#predictSlices(images, maxMilliseconds);
+    const results = await unlessAborted(signal, run);
     return results.map(({ studentTeacher, autoencoder, combined, map, score }, i) => {
       const branches = {
         studentTeacher: mapScore(studentTeacher, 'student-teacher'),
@@ -202,6 +228,16 @@ export class Detector {
     yield* streamPredictions(this, frames, options);
   }
 
+  async #predictSlices(images: readonly RgbImage[], most: number) {
+    const { Slicer } = await import('../engine/slices.ts');
+    this.#assertUsable();
+    this.#sliced ??= { chain: this.#makeChain(), slicer: new Slicer(this.engine), turn: Promise.resolve() };
+    const { chain, slicer, turn } = this.#sliced;
+    const run = turn.then(() => chain.predict(images, (plan, what) => slicer.run(plan, what, most)));
+    this.#sliced.turn = run.catch(() => {});
+    return run;
+  }
+
   /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
   async rawMaps(image: RgbImage): Promise<RawMaps> {
     const { studentTeacher, autoencoder } = (await this.#chain.cells([image]))[0]!;
@@ -224,10 +260,12 @@ export class Detector {
    * networks.
    * @throws UserError for sizes or formats that this device cannot hold
    * @throws DestroyedError
+   * @throws the reason of an aborted signal
    */
-  prepare(sizes: EncodeSizes): Promise<PreparedImage> {
+  prepare(sizes: EncodeSizes, { signal }: AbortOptions = {}): Promise<PreparedImage> {
     const { low, high, threshold } = heatmapRange(this.state);
-    return this.#chain.prepare(sizes, { range: [low, high], threshold });
+    const prepared = this.#chain.prepare(sizes, { range: [low, high], threshold });
+    return unlessAborted(signal, prepared, (late) => late.destroy());
   }
 
   /**
@@ -238,6 +276,7 @@ export class Detector {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#chain.destroy();
+    this.#sliced?.chain.destroy();
     countUser(this.engine, this.state.networks, -1);
     this.#releaseParameters();
   }

@@ -51,6 +51,9 @@ export interface NetworkSource {
   dispose(plan: Plan): void;
 }
 
+/** Runs a plan in parts. @see Slicer */
+export type RunSlices = (plan: Plan, what: string) => Promise<void>;
+
 /** In the order in which they are read back. */
 const MAPS = ['studentTeacher', 'autoencoder', 'combined'] as const;
 
@@ -114,11 +117,12 @@ export class ImageChain {
 
   /**
    * Maps of images on the grid and at the images' sizes. Values are not checked.
+   * @param slices runs the networks in parts: nothing else may go through this chain meanwhile
    * @throws UserError for malformed pixels
    * @throws DestroyedError
    */
-  async predict(images: readonly RgbImage[]): Promise<(CellMaps & PlacedMap)[]> {
-    const results = await this.#run(images, true);
+  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
+    const results = await this.#run(images, true, slices);
     return results.map((result, i) => {
       if (result.map) return result as CellMaps & PlacedMap;
       const { width, height } = images[i]!;
@@ -199,7 +203,11 @@ export class ImageChain {
     this.#landing = undefined;
   }
 
-  async #run(given: readonly RgbImage[], places: boolean): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  async #run(
+    given: readonly RgbImage[],
+    places: boolean,
+    slices?: RunSlices,
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
     this.#networks.assertUsable();
     if (given.length === 0) return [];
     const images = given.map(checkedImage);
@@ -229,7 +237,10 @@ export class ImageChain {
         if (place) mapAt += 4 * (image.width * image.height + 1);
         return part;
       });
-      return await this.#submit(networks!, parts, { bytes: bytesAt, results: mapAt });
+      const sizes = { bytes: bytesAt, results: mapAt };
+      return await (slices
+        ? this.#submitSlices(networks!, parts, sizes, slices)
+        : this.#submit(networks!, parts, sizes));
     } finally {
       for (const lease of leases) lease?.release();
     }
@@ -246,11 +257,31 @@ export class ImageChain {
       this.#upload(encoder, networks, parts, bytes);
       first!(encoder);
     };
-    const commands = [start, ...others];
-    const last = commands.pop()!;
+    return this.#read(networks, parts, results, [start, ...others]);
+  }
+
+  async #submitSlices(
+    networks: Plan,
+    parts: readonly Part[],
+    { bytes, results }: { readonly bytes: number; readonly results: number },
+    run: RunSlices,
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    await this.#engine.submit('a prediction', (encoder) => this.#upload(encoder, networks, parts, bytes));
+    await run(networks, 'a prediction');
+    return this.#read(networks, parts, results, []);
+  }
+
+  /** Submits commands and what copies the results of a run, and reads these. */
+  #read(
+    networks: Plan,
+    parts: readonly Part[],
+    results: number,
+    commands: readonly ((encoder: GPUCommandEncoder) => void)[],
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    const [first, last] = [commands.slice(0, -1), commands.at(-1)];
     const submit = (staging: GPUBuffer) =>
-      this.#engine.submit('a prediction', ...commands, (encoder) => {
-        last(encoder);
+      this.#engine.submit('a prediction', ...first, (encoder) => {
+        last?.(encoder);
         this.#encodeResults(encoder, networks, parts, staging);
       });
     return this.#staging.read(results, submit, (mapped) => {

@@ -134,6 +134,12 @@ export class Plan {
     return this.#submissions.map((steps) => (encoder) => record(encoder, steps));
   }
 
+  /** Records the dispatches of a run from one up to another, exclusive. @throws DestroyedError */
+  encodeSome(encoder: GPUCommandEncoder, from: number, to: number): void {
+    this.#assertUsable();
+    record(encoder, this.#parts.steps.slice(from, to));
+  }
+
   /** Records one dispatch of a run in a pass of its own, for profiling. */
   encodeDispatch(encoder: GPUCommandEncoder, index: number, timestampWrites?: GPUComputePassTimestampWrites): void {
     record(encoder, [this.#parts.steps[index]!], timestampWrites);

@@ -7,6 +7,7 @@ import type { Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
 import { inRegion } from '../detector/region.ts';
 import type { Engine } from '../engine/engine.ts';
+import { DeviceLostError } from '../engine/errors.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
@@ -70,16 +71,48 @@ export interface FitOptions extends TrainingControl {
   readonly alpha?: number;
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
+  /**
+   * Asked for another engine when the device is lost: training goes on there from its last checkpoint, as after a process that
+   * was killed, and ends with the same values. Penalty images that lay on the device come anew, too.
+   */
+  readonly recover?: (
+    lost: DeviceLostError,
+  ) => Promise<Pick<FitOptions, 'engine'> & Partial<Pick<FitOptions, 'penalty'>>>;
   readonly onProgress?: (progress: FitProgress) => void;
   /** Called with one sentence for everything that is left out. */
   readonly onNotice?: (message: string) => void;
 }
+
+/** Steps between checkpoints that only a lost device needs. */
+const RECOVERY_STEPS = 100;
 
 /**
  * Trains a detector from images of good parts (RAAD step 1: EfficientAD, section 3).
  * @throws UserError for unusable settings or data, DeviceLostError, OutOfMemoryError
  */
 export async function fit(options: FitOptions): Promise<Detector> {
+  const { recover, checkpoint } = options;
+  if (!recover) return fitOn(options);
+  let { engine, penalty, resume } = options;
+  const kept = {
+    every: checkpoint?.every ?? RECOVERY_STEPS,
+    async save(bytes: Uint8Array) {
+      await checkpoint?.save(bytes);
+      resume = bytes;
+    },
+  };
+  for (;;) {
+    try {
+      return await fitOn({ ...options, engine, penalty, checkpoint: kept, ...(resume && { resume }) });
+    } catch (error) {
+      if (!(error instanceof DeviceLostError)) throw error;
+      options.signal?.throwIfAborted();
+      ({ engine, penalty = penalty } = await recover(error));
+    }
+  }
+}
+
+async function fitOn(options: FitOptions): Promise<Detector> {
   const { engine, settings, region, train, heldOut, signal } = options;
   checkFitSettings(settings);
   checkAlpha(options.alpha);
