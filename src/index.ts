@@ -21,7 +21,7 @@ export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './de
 export { heatmapRange } from './detector/heatmapRange.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage, type PreparedPlans } from './detector/preparedImage.ts';
+export type { EncodeBindings, EncodeSizes, PreparedImage, PreparedPlans } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,
   type PreparedQuantization,

@@ -1,10 +1,10 @@
-import type { RgbImage } from '../data/image.ts';
+import { checkedImage, type RgbImage } from '../data/image.ts';
 import { type PlaceAttrs, placeMap, placeOnHost } from '../detectorOps/maps.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { input } from '../engine/graph.ts';
 import { type Lease, Leases } from '../engine/leases.ts';
-import { copyOutput, type Plan } from '../engine/plan.ts';
+import type { Plan } from '../engine/plan.ts';
 import { StagingPool } from '../engine/staging.ts';
 import { UserError } from '../errors.ts';
 import type { HeatmapStyle } from '../imaging/heatmapPass.ts';
@@ -12,10 +12,10 @@ import { resizeOnHost } from '../imaging/hostResize.ts';
 import {
   bindable,
   bytesToPixels,
-  checkedImage,
   disposerWithParameters,
   type PartOf,
   resizable,
+  rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
 import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
@@ -160,12 +160,13 @@ export class ImageChain {
   async prepare(sizes: EncodeSizes, style: HeatmapStyle): Promise<PreparedImage> {
     const [engine, { side }] = [this.#engine, this.#geometry];
     this.#networks.assertUsable();
-    const { checkSizes, describeSizes, PreparedImage, paddedRow, rowsToPixels } = await import('./preparedImage.ts');
+    const { checkSizes, describeSizes, PreparedImage, paddedRow, pixelsOf } = await import('./preparedImage.ts');
     checkSizes(sizes);
     await this.#loadRegions();
     const { width, height, mapWidth = width, mapHeight = height, format = '' } = sizes;
+    const rowPixels = paddedRow(width);
     const view = this.#viewOf(sizes);
-    if (!this.#resizable(paddedRow(width), height, view) || !bindable(engine, mapWidth * mapHeight)) {
+    if (!this.#resizable(rowPixels, height, view) || !bindable(engine, mapWidth * mapHeight)) {
       throw new UserError(
         `prepare: ${describeSizes(sizes)} is more than this device can bind at once.`,
         'Use a smaller image or map.',
@@ -173,7 +174,7 @@ export class ImageChain {
     }
     const leases = await leaseAll([
       this.#resizers.lease(`${format} rows ${width}x${height}`, () =>
-        rowsToPixels(engine, sizes, side, this.#partOf(view)),
+        rowsToPixels(engine, { width, height, rowPixels }, side, { part: this.#partOf(view), change: pixelsOf(sizes) }),
       ),
       this.#leaseNetworks(1),
       this.#leasePlacer(mapWidth, mapHeight, this.#view(mapWidth, mapHeight)),
@@ -316,22 +317,22 @@ export class ImageChain {
         encoder.copyBufferToBuffer(landing, bytesAt, source, 0, 4 * Math.ceil(image.data.length / 4));
       }
       resize.encode(encoder);
-      copyOutput(encoder, resize, 'pixels', target, at);
+      resize.copyOutput(encoder, 'pixels', target, at);
     }
   }
 
   #encodeResults(encoder: GPUCommandEncoder, networks: Plan, parts: readonly Part[], staging: GPUBuffer): void {
     const size = this.#cellBytes;
     for (const [k, name] of MAPS.entries()) {
-      copyOutput(encoder, networks, name, staging, k * parts.length * size);
+      networks.copyOutput(encoder, name, staging, k * parts.length * size);
     }
     const { buffer, offset = 0 } = networks.outputBinding('combined');
     for (const [i, { image, place, mapAt }] of parts.entries()) {
       if (!place) continue;
       encoder.copyBufferToBuffer(buffer, offset + i * size, place.inputBuffer('cells'), 0, size);
       place.encode(encoder);
-      copyOutput(encoder, place, 'map', staging, mapAt);
-      copyOutput(encoder, place, 'score', staging, mapAt + 4 * image.width * image.height);
+      place.copyOutput(encoder, 'map', staging, mapAt);
+      place.copyOutput(encoder, 'score', staging, mapAt + 4 * image.width * image.height);
     }
   }
 

@@ -1,11 +1,10 @@
 import type { Engine } from '../engine/engine.ts';
 import { DestroyedError } from '../engine/errors.ts';
 import { BUFFER_USAGE, TEXTURE_USAGE } from '../engine/flags.ts';
-import { input } from '../engine/graph.ts';
-import { copyOutput, type Plan } from '../engine/plan.ts';
+import type { Node } from '../engine/graph.ts';
+import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
 import { HeatmapPass, type HeatmapStyle, type HeatmapTarget } from '../imaging/heatmapPass.ts';
-import type { PartOf } from '../imaging/pixels.ts';
 import {
   checkTexture,
   IMAGE_FORMATS,
@@ -14,7 +13,6 @@ import {
   type TextureImage,
   TextureReader,
 } from '../imaging/textures.ts';
-import { imageResize } from '../kernels/image.ts';
 import { swapRedBlue } from '../kernels/swapRedBlue.ts';
 
 /** Where {@link PreparedImage.encode} reads and writes. Resources are those of the engine's device, not destroyed. */
@@ -104,12 +102,12 @@ export class PreparedImage {
     if (heatmap) this.#pass().check(heatmap);
     this.#encodeImage(encoder, bindings.image);
     resize.encode(encoder);
-    copyOutput(encoder, resize, 'pixels', networks.inputBuffer('image'), 0);
+    resize.copyOutput(encoder, 'pixels', networks.inputBuffer('image'));
     networks.encode(encoder);
-    copyOutput(encoder, networks, 'combined', place.inputBuffer('cells'), 0);
+    networks.copyOutput(encoder, 'combined', place.inputBuffer('cells'));
     place.encode(encoder);
     if (map) this.#encodeMap(encoder, map);
-    if (score) copyOutput(encoder, place, 'score', score, 0);
+    if (score) place.copyOutput(encoder, 'score', score);
     if (heatmap) this.#pass().encode(encoder, heatmap);
   }
 
@@ -188,7 +186,7 @@ export class PreparedImage {
   #encodeMap(encoder: GPUCommandEncoder, map: GPUBuffer | TextureImage): void {
     const { place } = this.#plans;
     if (isBuffer(map)) {
-      copyOutput(encoder, place, 'map', map, 0);
+      place.copyOutput(encoder, 'map', map);
       return;
     }
     const { width, height } = this.#mapSize;
@@ -253,16 +251,9 @@ export function checkSizes(sizes: EncodeSizes): void {
     throw new UserError(`prepare: images of format ${format} cannot be read.`, `Use ${IMAGE_FORMATS.join(', ')}.`);
 }
 
-/** The plan for pixel words in rows of {@link paddedRow}: input `image` [1, height, rowPixels], output `pixels` [1, side, side]. */
-export function rowsToPixels(
-  engine: Engine,
-  { width, height, format = 'rgba8unorm' }: EncodeSizes,
-  side: number,
-  part?: PartOf,
-): Promise<Plan> {
-  const image = input('image', [1, height, paddedRow(width)], 'u32');
-  const pixels = part ? imageResize(part(image, width), side, side) : imageResize(image, side, side, width);
-  return engine.compile({ outputs: { pixels: format.startsWith('bgra') ? swapRedBlue(pixels) : pixels } });
+/** What makes pixels of texels of a format, if anything has to be done. */
+export function pixelsOf({ format = 'rgba8unorm' }: EncodeSizes): ((texels: Node) => Node) | undefined {
+  return format.startsWith('bgra') ? swapRedBlue : undefined;
 }
 
 export function describeSizes({ width, height, mapWidth = width, mapHeight = height }: EncodeSizes): string {

@@ -106,6 +106,12 @@ export class Plan {
     return this.#output(name).binding;
   }
 
+  /** Records the copy of a whole output to a place of a buffer, bytes. */
+  copyOutput(encoder: GPUCommandEncoder, name: string, target: GPUBuffer, at = 0): void {
+    const { buffer, offset = 0, size } = this.outputBinding(name);
+    encoder.copyBufferToBuffer(buffer, offset, target, at, size!);
+  }
+
   outputType(name: string): TensorType {
     return this.#output(name).type;
   }
@@ -244,10 +250,4 @@ function record(
     pass.dispatchWorkgroups(...grid);
   }
   pass.end();
-}
-
-/** Records the copy of a whole output to a place of a buffer, bytes. */
-export function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer, at: number): void {
-  const { buffer, offset = 0, size } = plan.outputBinding(name);
-  encoder.copyBufferToBuffer(buffer, offset, target, at, size!);
 }

@@ -1,11 +1,9 @@
 import { mat3 } from 'gl-matrix';
-import { isRecord } from '../checks/json.ts';
-import type { ImageSource, RgbImage } from '../data/image.ts';
+import { checkedImage, type ImageSource, type RgbImage } from '../data/image.ts';
 import type { Node } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
 import type { Homography } from '../kernels/common.ts';
 import { imageWarp, warpBytes } from '../kernels/imageWarp.ts';
-import { checkedImage } from './pixels.ts';
 
 /** x and y in pixels, from the upper left corner of an image. */
 export type Point = readonly [number, number];
@@ -38,7 +36,7 @@ const FIX =
 
 /** @throws UserError for what is no region, such as corners that do not go clockwise around a convex shape */
 export function checkRegion(value: unknown, what = 'the region'): RegionOfInterest {
-  if (!isRecord(value)) throw new UserError(`${what} is ${quote(value)}.`, FIX);
+  if (typeof value !== 'object' || value === null) throw new UserError(`${what} is ${quote(value)}.`, FIX);
   const unknown = Object.keys(value).find((field) => !['width', 'height', 'corners'].includes(field));
   if (unknown !== undefined) throw new UserError(`${what} has the unknown field ${quote(unknown)}.`, FIX);
   const { width, height, corners } = value as Partial<RegionOfInterest>;

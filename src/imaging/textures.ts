@@ -1,9 +1,8 @@
 import shader from '../../shaders/image_from_texture.wgsl';
 import type { Engine } from '../engine/engine.ts';
 import { ShaderError } from '../engine/errors.ts';
-import { expand } from '../engine/expand.ts';
 import { TEXTURE_USAGE } from '../engine/flags.ts';
-import { loadShader, type ShaderSource } from '../engine/shaderText.ts';
+import type { ShaderSource } from '../engine/shaderText.ts';
 import { UserError } from '../errors.ts';
 
 /** How the pixels of images lie in textures; `external`: in frames of a video, as `importExternalTexture` takes them. */
@@ -76,12 +75,13 @@ export function checkTexture(name: string, image: TextureImage, { format, size, 
 
 /** Compiles a module whose template needs no snippets. @throws ShaderError */
 export async function compileModule(
-  { device }: Engine,
+  engine: Engine,
   name: string,
   source: ShaderSource,
   defines: Readonly<Record<string, number>>,
 ): Promise<GPUShaderModule> {
-  const code = expand(await loadShader(source), { defines });
+  const code = await engine.shaderCode(source, defines);
+  const { device } = engine;
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ label: name, code });
   const report = await device.popErrorScope();
