@@ -1,7 +1,6 @@
 import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
 import { unlessAborted } from './abort.ts';
-import type { Detector, Prediction } from './detector.ts';
 
 /** An image, one that is being read, or what reads it when its turn comes. */
 export type Frame = RgbImage | Promise<RgbImage> | (() => RgbImage | Promise<RgbImage>);
@@ -17,20 +16,27 @@ export interface StreamOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A detector, as far as a stream needs one. */
+export interface Scorer<P> {
+  readonly engine: { readonly caps: { readonly isCpu: boolean } };
+  predict(image: RgbImage): Promise<P>;
+  predictBatch(images: readonly RgbImage[]): Promise<P[]>;
+}
+
 const IN_FLIGHT = { gpu: 3, cpu: 2 } as const;
 
 /** @see Detector.stream */
-export async function* streamPredictions(
-  detector: Detector,
+export async function* streamPredictions<P>(
+  detector: Scorer<P>,
   frames: Frames,
   options: StreamOptions,
-): AsyncGenerator<Prediction, void, undefined> {
+): AsyncGenerator<P, void, undefined> {
   const { inFlight = IN_FLIGHT[detector.engine.caps.isCpu ? 'cpu' : 'gpu'], batch = 1, signal } = options;
   checkCount('inFlight', inFlight);
   checkCount('batch', batch);
   signal?.throwIfAborted();
   const source = Symbol.asyncIterator in frames ? frames[Symbol.asyncIterator]() : frames[Symbol.iterator]();
-  const running: Promise<readonly Prediction[]>[] = [];
+  const running: Promise<readonly P[]>[] = [];
   let group: Promise<RgbImage>[] = [];
   let next: Promise<IteratorResult<Frame>> | undefined;
   let isEnded = false;
@@ -64,11 +70,11 @@ export async function* streamPredictions(
 }
 
 /** A batch that is not full goes through the plan of one image, rather than one that is compiled for its length. */
-async function predictGroup(
-  detector: Detector,
+async function predictGroup<P>(
+  detector: Scorer<P>,
   group: readonly Promise<RgbImage>[],
   batch: number,
-): Promise<readonly Prediction[]> {
+): Promise<readonly P[]> {
   const images = await Promise.all(group);
   if (images.length === batch) return detector.predictBatch(images);
   return Promise.all(images.map((image) => detector.predict(image)));
