@@ -3,7 +3,7 @@ import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
 import { type CompileOptions, compile } from './compile.ts';
 import { DestroyedError, DeviceLostError, ShaderError } from './errors.ts';
-import { type Defines, expand } from './expand.ts';
+import { expand } from './expand.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { type Parameter, size } from './graph.ts';
 import type { Owner } from './host.ts';
@@ -124,7 +124,7 @@ export class Engine implements Owner {
   }
 
   /** The WGSL of a template that includes no snippets, for pipelines that belong to no plan. */
-  async shaderCode(source: ShaderSource, defines: Defines): Promise<string> {
+  async shaderCode(source: ShaderSource, defines: Readonly<Record<string, number>>): Promise<string> {
     return expand(await loadShader(source), { defines });
   }
 
