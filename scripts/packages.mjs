@@ -9,6 +9,8 @@ import { globSync } from 'tinyglobby';
  */
 const PACKS = [
   ['peaks', /^peak_/],
+  ['region', /^image_warp/],
+  ['frames', /^image_from_texture|^swap_red_blue|^heatmap\./],
   [
     'training',
     /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d|^sum_|random/,

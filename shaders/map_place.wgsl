@@ -2,13 +2,19 @@
 //
 // EXACT      cell i is centerd on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
 // otherwise  (the published code's placement) margin cells of the value around on every side, stretched over the image.
+// REGION     the input shows a part of the image: that of the points which a homography takes into the unit square. All others get
+//            the bits OUTSIDE.
 //
 // x     [N, 1, CELLS, CELLS]
 // y     [N, 1, H, W]
 // grid  one invocation per output, folded
 // reference: src/detectorOps/maps.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
+#if REGION
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+#else
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+#end
 #params
 #include grid
 
@@ -26,9 +32,8 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 #end
 }
 
-// Position in cells of the center of output pixel `p` of `size`.
-fn position(p: u32, size: u32) -> f32 {
-  let unit = (f32(p) + 0.5) / f32(size);
+// Position in cells of a place in the unit square.
+fn position(unit: f32) -> f32 {
 #if EXACT
   return clamp((unit * f32(params.side) - params.firstCell - 0.5) / params.stride, 0.0, f32(params.cells - 1u));
 #else
@@ -42,8 +47,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   if (index >= params.size) {
     return;
   }
-  let fx = position(index % params.width, params.width);
-  let fy = position(index / params.width % params.height, params.height);
+  let center = vec2f(vec2u(index % params.width, index / params.width % params.height)) + 0.5;
+#if REGION
+  let w = params.wi * center.x + params.wj * center.y + params.w1;
+  let unit = vec2f(params.xi * center.x + params.xj * center.y + params.x1, params.yi * center.x + params.yj * center.y + params.y1) / w;
+  if (w <= 0.0 || any(unit < vec2f(0.0)) || any(unit > vec2f(1.0))) {
+    y[index] = ${OUTSIDE}u;
+    return;
+  }
+#else
+  let unit = center / vec2f(vec2u(params.width, params.height));
+#end
+  let fx = position(unit.x);
+  let fy = position(unit.y);
   let base = index / (params.width * params.height) * params.cells * params.cells;
   let column = i32(floor(fx));
   let row = i32(floor(fy));
@@ -51,5 +67,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
   let ty = fy - floor(fy);
   let top = mix(cell(base, row, column), cell(base, row, column + 1), tx);
   let bottom = mix(cell(base, row + 1, column), cell(base, row + 1, column + 1), tx);
+#if REGION
+  y[index] = bitcast<u32>(mix(top, bottom, ty));
+#else
   y[index] = mix(top, bottom, ty);
+#end
 }

@@ -1,5 +1,5 @@
 // maximum: the largest value of each image, in one stage or two. Values are compared as keys, whose unsigned order is that of
-// the floats: infinities are above all of them, and NaN above these.
+// the floats: infinities are above all of them, and NaN above these. INSIDE: the NaN of the bits OUTSIDE is below all.
 //
 // x     [N, LENGTH] f32, or keys (KEYS)
 // y     [N, PARTS] keys (PARTIAL), else [N] f32
@@ -14,6 +14,11 @@ var<workgroup> keys: array<u32, ${WORKGROUP}>;
 
 #if !KEYS
 fn keyOf(bits: u32) -> u32 {
+#if INSIDE
+  if (bits == ${OUTSIDE}u) {
+    return 0u;
+  }
+#end
   let magnitude = bits & 0x7fffffffu;
   if (magnitude >= 0x7f800000u) {
     return select(0xfffffffeu, 0xffffffffu, magnitude > 0x7f800000u);

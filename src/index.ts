@@ -7,13 +7,21 @@
 
 export { type Dataset, type DefectConfig, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
+export type { AbortOptions } from './detector/abort.ts';
 export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
 export { conformalThreshold, type Threshold } from './detector/conformal.ts';
-export { Detector, type DetectorOptions, type Prediction, type RawMaps } from './detector/detector.ts';
+export {
+  Detector,
+  type DetectorOptions,
+  type Prediction,
+  type PredictOptions,
+  type RawMaps,
+} from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
+export { heatmapRange } from './detector/heatmapRange.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
-export { type EncodeBindings, type EncodeSizes, PreparedImage, type PreparedPlans } from './detector/preparedImage.ts';
+export type { EncodeBindings, EncodeSizes, PreparedImage, PreparedPlans } from './detector/preparedImage.ts';
 export {
   type ApplyPlanOptions,
   type PreparedQuantization,
@@ -24,6 +32,7 @@ export {
   quantize,
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
+export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,
@@ -75,6 +84,7 @@ export type {
 export type { Dispatch, Plan, PlanParts, Step as PlanStep, TypedArray } from './engine/plan.ts';
 export type { ShaderSource } from './engine/shaderText.ts';
 export { shippedTuning } from './engine/shippedTuning.ts';
+export type { SliceOptions } from './engine/slices.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
@@ -142,6 +152,9 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
+export type { HeatmapStyle, HeatmapTarget } from './imaging/heatmapPass.ts';
+export type { Point, RegionOfInterest } from './imaging/region.ts';
+export type { ImageFormat, TextureImage, TextureLayer } from './imaging/textures.ts';
 export { type CalibrateImportedOptions, calibrateImported } from './interchange/calibrate.ts';
 export {
   type ImportedDetector,
@@ -208,7 +221,6 @@ export {
   renderHeatmap,
   type Verdict as HeatmapVerdict,
 } from './report/heatmap.ts';
-export { heatmapRange } from './report/range.ts';
 export { type StudyContext, studyCsv, studyMarkdown } from './report/study/tables.ts';
 export { doctor } from './selfTest/doctor.ts';
 export { ARMS, type Arm, type Treatment } from './study/arms.ts';

@@ -176,7 +176,7 @@ test('the page of a card holds its figures and what follows from them', () => {
     'onnxruntime-node webgpu: no adapter.',
     'The device reported: too large',
     'With 8-bit pixels as input, as `raad predict` has them: median 2.50 ms, p95 4.00 ms, 400 images/s.',
-    'One by one with several under way (`predictEach`): 500 images/s.',
+    'One by one with several under way (`stream`): 500 images/s.',
     'With the input on the card already, and the map left there:',
     '| raad-webgpu f16 | 1.20 | 833 | 0.5 |',
     'The detector of 41 dispatches at 256 px:',

@@ -190,18 +190,18 @@ describe('prediction', () => {
     }
     for (const source of [images, arriving()]) {
       const scores = [];
-      for await (const { score } of detector.predictEach(source, { inFlight: 2 })) scores.push(score);
+      for await (const { score } of detector.stream(source, { inFlight: 2 })) scores.push(score);
       expect(scores).toEqual(alone);
     }
     const wrong = { width: 4, height: 4, data: new Uint8Array(16) };
     const seen: number[] = [];
     const failing = async () => {
-      for await (const { score } of detector.predictEach([picture, wrong, picture])) seen.push(score);
+      for await (const { score } of detector.stream([picture, wrong, picture])) seen.push(score);
     };
     await expect(failing()).rejects.toThrow('an image of 4x4');
     expect(seen).toHaveLength(1);
-    const none = detector.predictEach([], { inFlight: 0 });
-    await expect(none.next()).rejects.toThrow('0 images in flight');
+    const none = detector.stream([], { inFlight: 0 });
+    await expect(none.next()).rejects.toThrow('stream: inFlight 0 cannot be');
     detector.destroy();
   });
 
@@ -299,7 +299,9 @@ describe('in the application of somebody else', () => {
       /the buffer 'map' has 8 bytes, 147456 are needed/,
     );
     const other = device.createTexture({ size: [4, 4], format: 'rgba8unorm', usage: GPUTextureUsage.COPY_SRC });
-    expect(() => prepared.encode(encoder, { image: other, map: buffer })).toThrow(/the texture is rgba8unorm 4x4/);
+    expect(() => prepared.encode(encoder, { image: other, map: buffer })).toThrow(
+      /the texture 'image' is rgba8unorm 4x4/,
+    );
     await expect(detector.prepare({ width: 0, height: 5 })).rejects.toThrow('prepare: width 0 cannot be used.');
     detector.destroy();
     theirs.destroy();

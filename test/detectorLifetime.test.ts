@@ -138,7 +138,7 @@ test('use after destroy is a typed error and allocates nothing; runs under way e
     predict: () => detector.predict(picture),
     predictBatch: () => detector.predictBatch([picture, picture]),
     'predictBatch of nothing': () => detector.predictBatch([]),
-    predictEach: () => detector.predictEach([picture]).next(),
+    stream: () => detector.stream([picture]).next(),
     rawMaps: () => detector.rawMaps(picture),
     place: () => detector.place(new Float32Array(state.networks.cells ** 2), 9, 9),
     prepare: () => detector.prepare({ width: 9, height: 9 }),

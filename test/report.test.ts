@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../src/errors.ts';
+import { INFERNO } from '../src/math/inferno.ts';
 import { Canvas, fitText, resample } from '../src/report/canvas.ts';
-import { INFERNO, ticks } from '../src/report/colormap.ts';
+import { ticks } from '../src/report/colormap.ts';
 import { contactSheet } from '../src/report/contactSheet.ts';
 import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphInk, hasGlyph, textWidth } from '../src/report/font.ts';
 import { formatScore, heatmapLayout, overlayHeatmap, renderHeatmap } from '../src/report/heatmap.ts';

@@ -128,7 +128,7 @@ export class Inspect {
     }
     const start = performance.now();
     let done = 0;
-    for await (const prediction of detector.predictEach(images())) {
+    for await (const prediction of detector.stream(images())) {
       const { picture, image } = read.shift()!;
       scores.add(picture, prediction.score);
       this.#viewer.allow(prediction.score);

@@ -1,8 +1,8 @@
 import type { RgbImage } from '../src/data/image.ts';
 import type { Prediction } from '../src/detector/detector.ts';
 import type { DetectorState } from '../src/detector/detectorState.ts';
+import { heatmapRange } from '../src/detector/heatmapRange.ts';
 import { formatScore, overlayHeatmap, renderHeatmap } from '../src/report/heatmap.ts';
-import { heatmapRange } from '../src/report/range.ts';
 import { drawOn } from './canvas.ts';
 import { byId } from './dom.ts';
 

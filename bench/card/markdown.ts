@@ -198,7 +198,7 @@ function protocol(steps: CardFile['steps'], batch: number): string {
   const all = inFlight && number(inFlight['median']);
   if (!all) return alone;
   const images = Number.parseInt(String(inFlight['name']), 10);
-  return `${alone}\nOne by one with several under way (\`predictEach\`): ${threeDigits((1000 * images) / all)} images/s.\n`;
+  return `${alone}\nOne by one with several under way (\`stream\`): ${threeDigits((1000 * images) / all)} images/s.\n`;
 }
 
 /** Both sides without transfers where ours was measured so, else ours with its map copied to the host. */

@@ -1,9 +1,9 @@
 import type { RgbImage } from '../data/image.ts';
 import type { Detector, Prediction } from '../detector/detector.ts';
+import { heatmapRange } from '../detector/heatmapRange.ts';
 import { encodePng } from '../node/images.ts';
 import { writeAtomically } from '../node/output.ts';
 import { renderHeatmap } from '../report/heatmap.ts';
-import { heatmapRange } from '../report/range.ts';
 import { verdictOf } from './verdict.ts';
 
 /** Draws a prediction into a file. @throws UserError */

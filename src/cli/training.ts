@@ -14,6 +14,7 @@ import { type Arguments, readSeed, wholeNumber } from './arguments.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
 import { type Progress, startProgress } from './progress.ts';
+import { readCorners, regionOf } from './region.ts';
 import { notice } from './withEngine.ts';
 
 /** Steps between checkpoints. */
@@ -79,6 +80,7 @@ export async function fitOne(
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const alpha = args.number('alpha');
+  const corners = readCorners(args);
   const show = new FitReport(args.text('log'), log, dataset.name);
   try {
     const detector = await fit({
@@ -86,6 +88,7 @@ export async function fitOne(
       settings,
       dataset: dataset.name,
       ...(dataDigest !== undefined && { dataDigest }),
+      ...(corners && train.count > 0 && { region: await regionOf(corners, train) }),
       train,
       heldOut,
       penalty,

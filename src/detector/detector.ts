@@ -3,16 +3,20 @@ import type { Engine } from '../engine/engine.ts';
 import { DestroyedError } from '../engine/errors.ts';
 import { type Node, Parameter } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
+import type { SliceOptions, Slicer } from '../engine/slices.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
+import { type AbortOptions, unlessAborted } from './abort.ts';
 import type { DetectorState, MapQuantiles } from './detectorState.ts';
+import { heatmapRange } from './heatmapRange.ts';
 import { ImageChain } from './imageChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
+import type { Frames, StreamOptions } from './stream.ts';
 
 /** What a detector says of an image. */
 export interface Prediction {
@@ -22,7 +26,7 @@ export interface Prediction {
   readonly isAnomalous: boolean | undefined;
   readonly width: number;
   readonly height: number;
-  /** Anomaly map at the image's own size [height, width]. */
+  /** Anomaly map at the image's own size [height, width]; NaN outside of the detector's region. */
   readonly map: Float32Array;
   /** The same on the network's grid [cells, cells]. */
   readonly cells: Float32Array;
@@ -47,8 +51,8 @@ export interface DetectorOptions {
   readonly precision?: Precision;
 }
 
-/** Images that {@link Detector.predictEach} has under way on GPUs: one is uploaded while another is computed and a third read. */
-const IN_FLIGHT = 3;
+/** How one prediction is stopped, and how it shares the device. */
+export interface PredictOptions extends AbortOptions, SliceOptions {}
 
 /** Detectors per engine that use the same networks: the last one to be destroyed frees their weights. */
 const users = new WeakMap<Engine, Map<Networks, number>>();
@@ -85,6 +89,8 @@ export class Detector {
   readonly #scales: LearnableScales | undefined;
   readonly #precision: Precision;
   readonly #chain: ImageChain;
+  /** Plans of their own for runs in parts, which take turns. */
+  #sliced: { readonly chain: ImageChain; readonly slicer: Slicer; turn: Promise<unknown> } | undefined;
   #destroyed = false;
 
   constructor(engine: Engine, state: DetectorState, { simulate = false, precision = 'f32' }: DetectorOptions = {}) {
@@ -94,12 +100,16 @@ export class Detector {
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
     this.#precision = state.quantization ? 'f32' : precision;
-    const { side, cells, mapGeometry } = state.networks;
-    const { placement, quantiles } = state;
+    this.#chain = this.#makeChain();
+  }
+
+  #makeChain(): ImageChain {
+    const { side, cells, mapGeometry } = this.state.networks;
+    const { placement, quantiles, region } = this.state;
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
-    this.#chain = new ImageChain(
-      engine,
-      { side, cells, placement, around, ...mapGeometry },
+    return new ImageChain(
+      this.engine,
+      { side, cells, placement, around, ...mapGeometry, ...(region && { region }) },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {
@@ -144,9 +154,19 @@ export class Detector {
     return this.engine.compile({ outputs, precision: this.#precision, ...(onProgress && { onProgress }) });
   }
 
-  /** Compiles for a batch size ahead of time. @throws DestroyedError */
-  warmUp(batch = 1): Promise<void> {
-    return this.#chain.warmUp(batch);
+  /** The same detector on another engine, as after its device was lost; this one is destroyed. */
+  moveTo(engine: Engine): Detector {
+    const moved = new Detector(engine, this.state, {
+      simulate: this.#scales !== undefined,
+      precision: this.#precision,
+    });
+    this.destroy();
+    return moved;
+  }
+
+  /** Compiles for a batch size ahead of time. @throws DestroyedError @throws the reason of an aborted signal */
+  warmUp(batch = 1, { signal }: AbortOptions = {}): Promise<void> {
+    return unlessAborted(signal, this.#chain.warmUp(batch));
   }
 
   /** Bytes on the device of the weights and intermediate values of the networks for a batch. @throws DestroyedError */
@@ -158,18 +178,23 @@ export class Detector {
    * Scores one image of any size, in one round trip to the device.
    * @throws UserError for malformed pixels, or maps that are not finite
    * @throws DestroyedError
+   * @throws the reason of an aborted signal
    */
-  async predict(image: RgbImage): Promise<Prediction> {
-    return (await this.predictBatch([image]))[0]!;
+  async predict(image: RgbImage, options: PredictOptions = {}): Promise<Prediction> {
+    return (await this.predictBatch([image], options))[0]!;
   }
 
   /**
    * Scores images of any sizes in one run of the networks. Every number of images that is used compiles a plan of its own.
-   * @throws UserError for malformed pixels, or maps that are not finite
-   * @throws DestroyedError
+   * @throws as {@link predict}
    */
-  async predictBatch(images: readonly RgbImage[]): Promise<Prediction[]> {
-    const results = await this.#chain.predict(images);
+  async predictBatch(
+    images: readonly RgbImage[],
+    { signal, maxMilliseconds }: PredictOptions = {},
+  ): Promise<Prediction[]> {
+    const run =
+      maxMilliseconds === undefined ? this.#chain.predict(images) : this.#predictSlices(images, maxMilliseconds);
+    const results = await unlessAborted(signal, run);
     return results.map(({ studentTeacher, autoencoder, combined, map, score }, i) => {
       const branches = {
         studentTeacher: mapScore(studentTeacher, 'student-teacher'),
@@ -177,39 +202,40 @@ export class Detector {
       };
       // A small image may miss cells of the grid.
       checkMap(combined);
-      if (!Number.isFinite(score)) checkMap(map);
+      const { width, height } = images[i]!;
+      if (!Number.isFinite(score)) {
+        checkMap(map);
+        throw new UserError(
+          `the detector's region holds no pixel of an image of ${width}x${height}.`,
+          'Use a larger image.',
+        );
+      }
       const { threshold } = this.state;
       const isAnomalous = threshold && score > threshold.value;
-      const { width, height } = images[i]!;
       return { score, isAnomalous, width, height, map, cells: combined, branches };
     });
   }
 
   /**
-   * Scores images one by one, in their order, several of them under way at a time: the device computes one while the host reads
-   * the next.
-   * @param options `inFlight`: how many; by default 3, and 1 on CPU adapters, which compute on the host's cores
-   * @throws UserError at the first image that {@link predict} refuses
+   * Scores images in their order as they come, several under way at a time: while the device computes one, the next are read and
+   * uploaded, and results come back. No more images are taken than are under way, so a source is never ahead of its reader.
+   * @param frames images, promises of them, or functions that read one, which are called when their turn comes
+   * @throws UserError at the first image that {@link predict} refuses; of its batch there is no result then
+   * @throws the reason of an aborted signal
    */
-  async *predictEach(
-    images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
-    { inFlight = this.engine.caps.isCpu ? 1 : IN_FLIGHT }: { readonly inFlight?: number } = {},
-  ): AsyncGenerator<Prediction, void, undefined> {
-    if (!Number.isSafeInteger(inFlight) || inFlight < 1)
-      throw new UserError(`predictEach: ${inFlight} images in flight cannot be.`, 'Give a whole number from 1 on.');
-    const pending: Promise<Prediction>[] = [];
-    try {
-      for await (const image of images) {
-        const prediction = this.predict(image);
-        // It is awaited later, or not at all.
-        prediction.catch(() => {});
-        pending.push(prediction);
-        if (pending.length >= inFlight) yield await pending.shift()!;
-      }
-      while (pending.length > 0) yield await pending.shift()!;
-    } finally {
-      await Promise.allSettled(pending);
-    }
+  async *stream(frames: Frames, options: StreamOptions = {}): AsyncGenerator<Prediction, void, undefined> {
+    const { streamPredictions } = await import('./stream.ts');
+    yield* streamPredictions(this, frames, options);
+  }
+
+  async #predictSlices(images: readonly RgbImage[], most: number) {
+    const { Slicer } = await import('../engine/slices.ts');
+    this.#assertUsable();
+    this.#sliced ??= { chain: this.#makeChain(), slicer: new Slicer(this.engine), turn: Promise.resolve() };
+    const { chain, slicer, turn } = this.#sliced;
+    const run = turn.then(() => chain.predict(images, (plan, what) => slicer.run(plan, what, most)));
+    this.#sliced.turn = run.catch(() => {});
+    return run;
   }
 
   /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
@@ -230,12 +256,16 @@ export class Detector {
   }
 
   /**
-   * Compiles what records image -> map into somebody else's commands, for one size of images and maps. Sizes share the networks.
-   * @throws UserError for sizes that this device cannot hold
+   * Compiles what records image -> map into somebody else's commands, for one size and format of images and maps. Sizes share the
+   * networks.
+   * @throws UserError for sizes or formats that this device cannot hold
    * @throws DestroyedError
+   * @throws the reason of an aborted signal
    */
-  prepare(sizes: EncodeSizes): Promise<PreparedImage> {
-    return this.#chain.prepare(sizes);
+  prepare(sizes: EncodeSizes, { signal }: AbortOptions = {}): Promise<PreparedImage> {
+    const { low, high, threshold } = heatmapRange(this.state);
+    const prepared = this.#chain.prepare(sizes, { range: [low, high], threshold });
+    return unlessAborted(signal, prepared, (late) => late.destroy());
   }
 
   /**
@@ -246,6 +276,7 @@ export class Detector {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#chain.destroy();
+    this.#sliced?.chain.destroy();
     countUser(this.engine, this.state.networks, -1);
     this.#releaseParameters();
   }

@@ -1,5 +1,6 @@
 import type { Placement } from '../detectorOps/maps.ts';
 import type { TensorEntry } from '../formats/safetensors.ts';
+import type { RegionOfInterest } from '../imaging/region.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Quantization } from '../quantization/layers.ts';
 import type { Threshold } from './conformal.ts';
@@ -33,6 +34,8 @@ export interface DetectorState {
   readonly networks: Networks;
   readonly quantiles: MapQuantiles;
   readonly placement: Placement;
+  /** The part of images that it looks at; absent: all of them. Maps are NaN outside of it. */
+  readonly region?: RegionOfInterest;
   /** Absent until it has been calibrated. */
   readonly threshold?: Threshold;
   readonly provenance: Provenance;

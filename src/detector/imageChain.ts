@@ -1,4 +1,4 @@
-import type { RgbImage } from '../data/image.ts';
+import { checkedImage, type RgbImage } from '../data/image.ts';
 import { type PlaceAttrs, placeMap, placeOnHost } from '../detectorOps/maps.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
@@ -7,24 +7,28 @@ import { type Lease, Leases } from '../engine/leases.ts';
 import type { Plan } from '../engine/plan.ts';
 import { StagingPool } from '../engine/staging.ts';
 import { UserError } from '../errors.ts';
+import type { HeatmapStyle } from '../imaging/heatmapPass.ts';
 import { resizeOnHost } from '../imaging/hostResize.ts';
 import {
   bindable,
   bytesToPixels,
-  checkedImage,
   disposerWithParameters,
+  type PartOf,
   resizable,
   rowsToPixels,
   writeBytes,
 } from '../imaging/pixels.ts';
-import { maximum } from '../kernels/maximum.ts';
-import { copyOutput, describeSizes, type EncodeSizes, PreparedImage, paddedRow } from './preparedImage.ts';
-import { checkMap } from './score.ts';
+import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
+import { maximum, maximumInside } from '../kernels/maximum.ts';
+import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
+import { checkMap, firstWrong, highest } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
-export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width'> {
+export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 'region'> {
   /** Side of the maps. */
   readonly cells: number;
+  /** The part of images that is looked at; all by default. */
+  readonly region?: RegionOfInterest;
 }
 
 /** Maps of one image on the networks' grid, [cells, cells]. */
@@ -47,6 +51,9 @@ export interface NetworkSource {
   dispose(plan: Plan): void;
 }
 
+/** Runs a plan in parts. @see Slicer */
+export type RunSlices = (plan: Plan, what: string) => Promise<void>;
+
 /** In the order in which they are read back. */
 const MAPS = ['studentTeacher', 'autoencoder', 'combined'] as const;
 
@@ -56,6 +63,7 @@ const KEPT = { batches: 2, sizes: 8 } as const;
 /** An image of a run with the plans of its size. */
 interface Part {
   readonly image: RgbImage;
+  readonly view: RegionView | undefined;
   /** Absent where the host resizes. */
   readonly resize: Plan | undefined;
   /** Absent where the host places the map, or nobody does. */
@@ -81,6 +89,8 @@ export class ImageChain {
   readonly #staging: StagingPool;
   /** Bytes of the images of a batch: several may go through one plan. */
   #landing: GPUBuffer | undefined;
+  /** Loaded for detectors that have a region. */
+  #regions: typeof import('../imaging/region.ts') | undefined;
 
   constructor(engine: Engine, geometry: ChainGeometry, source: NetworkSource) {
     this.#engine = engine;
@@ -107,15 +117,16 @@ export class ImageChain {
 
   /**
    * Maps of images on the grid and at the images' sizes. Values are not checked.
+   * @param slices runs the networks in parts: nothing else may go through this chain meanwhile
    * @throws UserError for malformed pixels
    * @throws DestroyedError
    */
-  async predict(images: readonly RgbImage[]): Promise<(CellMaps & PlacedMap)[]> {
-    const results = await this.#run(images, true);
+  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
+    const results = await this.#run(images, true, slices);
     return results.map((result, i) => {
       if (result.map) return result as CellMaps & PlacedMap;
       const { width, height } = images[i]!;
-      const map = this.#placeOnHost(result.combined, width, height);
+      const map = this.#placeOnHost(result.combined, width, height, this.#view(width, height));
       return { ...result, map, score: maximumOf(map) };
     });
   }
@@ -130,8 +141,10 @@ export class ImageChain {
     this.#networks.assertUsable();
     // A small image may miss cells of the grid.
     checkMap(cells);
-    const lease = await this.#leasePlacer(width, height);
-    if (!lease) return this.#placeOnHost(cells, width, height);
+    await this.#loadRegions();
+    const view = this.#view(width, height);
+    const lease = await this.#leasePlacer(width, height, view);
+    if (!lease) return this.#placeOnHost(cells, width, height, view);
     try {
       return (await lease.value.run({ cells }, ['map']))['map'] as Float32Array;
     } finally {
@@ -139,32 +152,46 @@ export class ImageChain {
     }
   }
 
-  /** Compiles what {@link PreparedImage.encode} records. @throws DestroyedError @throws UserError for sizes that do not fit */
-  async prepare(sizes: EncodeSizes): Promise<PreparedImage> {
-    const { width, height, mapWidth = width, mapHeight = height } = sizes;
+  /**
+   * Compiles what {@link PreparedImage.encode} records.
+   * @throws DestroyedError, ShaderError
+   * @throws UserError for sizes or formats that do not fit
+   */
+  async prepare(sizes: EncodeSizes, style: HeatmapStyle): Promise<PreparedImage> {
     const [engine, { side }] = [this.#engine, this.#geometry];
-    for (const [name, value] of Object.entries({ width, height, mapWidth, mapHeight })) {
-      if (!Number.isSafeInteger(value) || value < 1)
-        throw new UserError(`prepare: ${name} ${value} cannot be used.`, 'Give whole numbers of pixels.');
-    }
+    this.#networks.assertUsable();
+    const { checkSizes, describeSizes, PreparedImage, paddedRow, pixelsOf } = await import('./preparedImage.ts');
+    checkSizes(sizes);
+    await this.#loadRegions();
+    const { width, height, mapWidth = width, mapHeight = height, format = '' } = sizes;
     const rowPixels = paddedRow(width);
-    if (!resizable(engine, rowPixels, height, side) || !bindable(engine, mapWidth * mapHeight)) {
+    const view = this.#viewOf(sizes);
+    if (!this.#resizable(rowPixels, height, view) || !bindable(engine, mapWidth * mapHeight)) {
       throw new UserError(
         `prepare: ${describeSizes(sizes)} is more than this device can bind at once.`,
         'Use a smaller image or map.',
       );
     }
     const leases = await leaseAll([
-      this.#resizers.lease(`rows ${width}x${height}`, () => rowsToPixels(engine, { width, height, rowPixels }, side)),
+      this.#resizers.lease(`${format} rows ${width}x${height}`, () =>
+        rowsToPixels(engine, { width, height, rowPixels }, side, { part: this.#partOf(view), change: pixelsOf(sizes) }),
+      ),
       this.#leaseNetworks(1),
-      this.#leasePlacer(mapWidth, mapHeight),
+      this.#leasePlacer(mapWidth, mapHeight, this.#view(mapWidth, mapHeight)),
     ]);
     const [resize, networks, place] = leases.map((lease) => lease!.value);
-    const prepared = new PreparedImage({ sizes, resize: resize!, networks: networks!, place: place! }, () => {
+    const plans = { sizes, resize: resize!, networks: networks!, place: place! };
+    const prepared = new PreparedImage(engine, plans, style, () => {
       this.#prepared.delete(prepared);
       for (const lease of leases) lease!.release();
     });
     this.#prepared.add(prepared);
+    try {
+      await prepared.compile();
+    } catch (error) {
+      prepared.destroy();
+      throw error;
+    }
     return prepared;
   }
 
@@ -177,19 +204,27 @@ export class ImageChain {
     this.#landing = undefined;
   }
 
-  async #run(given: readonly RgbImage[], places: boolean): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  async #run(
+    given: readonly RgbImage[],
+    places: boolean,
+    slices?: RunSlices,
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
     this.#networks.assertUsable();
     if (given.length === 0) return [];
     const images = given.map(checkedImage);
     const { side } = this.#geometry;
     const engine = this.#engine;
+    await this.#loadRegions();
+    const views = images.map((image) => this.#viewOf(image));
     const leases = await leaseAll([
       this.#leaseNetworks(images.length),
-      ...images.flatMap(({ width, height }) => [
-        resizable(engine, width, height, side)
-          ? this.#resizers.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side))
+      ...images.flatMap((image, i) => [
+        this.#resizable(image.width, image.height, views[i])
+          ? this.#resizers.lease(`${image.width}x${image.height}`, () =>
+              bytesToPixels(engine, image, side, this.#partOf(views[i])),
+            )
           : undefined,
-        places ? this.#leasePlacer(width, height) : undefined,
+        places ? this.#leasePlacer(image.width, image.height, views[i]) : undefined,
       ]),
     ]);
     try {
@@ -198,12 +233,15 @@ export class ImageChain {
       let mapAt = MAPS.length * images.length * this.#cellBytes;
       const parts = images.map((image, i): Part => {
         const [resize, place] = [plans[2 * i], plans[2 * i + 1]];
-        const part = { image, resize, place, bytesAt, mapAt };
+        const part = { image, view: views[i], resize, place, bytesAt, mapAt };
         bytesAt += 4 * Math.ceil(image.data.length / 4);
         if (place) mapAt += 4 * (image.width * image.height + 1);
         return part;
       });
-      return await this.#submit(networks!, parts, { bytes: bytesAt, results: mapAt });
+      const sizes = { bytes: bytesAt, results: mapAt };
+      return await (slices
+        ? this.#submitSlices(networks!, parts, sizes, slices)
+        : this.#submit(networks!, parts, sizes));
     } finally {
       for (const lease of leases) lease?.release();
     }
@@ -220,11 +258,31 @@ export class ImageChain {
       this.#upload(encoder, networks, parts, bytes);
       first!(encoder);
     };
-    const commands = [start, ...others];
-    const last = commands.pop()!;
+    return this.#read(networks, parts, results, [start, ...others]);
+  }
+
+  async #submitSlices(
+    networks: Plan,
+    parts: readonly Part[],
+    { bytes, results }: { readonly bytes: number; readonly results: number },
+    run: RunSlices,
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    await this.#engine.submit('a prediction', (encoder) => this.#upload(encoder, networks, parts, bytes));
+    await run(networks, 'a prediction');
+    return this.#read(networks, parts, results, []);
+  }
+
+  /** Submits commands and what copies the results of a run, and reads these. */
+  #read(
+    networks: Plan,
+    parts: readonly Part[],
+    results: number,
+    commands: readonly ((encoder: GPUCommandEncoder) => void)[],
+  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+    const [first, last] = [commands.slice(0, -1), commands.at(-1)];
     const submit = (staging: GPUBuffer) =>
-      this.#engine.submit('a prediction', ...commands, (encoder) => {
-        last(encoder);
+      this.#engine.submit('a prediction', ...first, (encoder) => {
+        last?.(encoder);
         this.#encodeResults(encoder, networks, parts, staging);
       });
     return this.#staging.read(results, submit, (mapped) => {
@@ -246,10 +304,11 @@ export class ImageChain {
     const { side } = this.#geometry;
     const target = networks.inputBuffer('image');
     const landing = parts.length > 1 ? this.#land(bytes) : undefined;
-    for (const [i, { image, resize, bytesAt }] of parts.entries()) {
+    for (const [i, { image, view, resize, bytesAt }] of parts.entries()) {
       const at = i * side * side * 4;
       if (!resize) {
-        device.queue.writeBuffer(target, at, resizeOnHost(image, side) as Uint32Array<ArrayBuffer>);
+        const part = view ? this.#regions!.uprightOnHost(image, view) : image;
+        device.queue.writeBuffer(target, at, resizeOnHost(part, side) as Uint32Array<ArrayBuffer>);
         continue;
       }
       const source = resize.inputBuffer('bytes');
@@ -258,22 +317,22 @@ export class ImageChain {
         encoder.copyBufferToBuffer(landing, bytesAt, source, 0, 4 * Math.ceil(image.data.length / 4));
       }
       resize.encode(encoder);
-      copyOutput(encoder, resize, 'pixels', target, at);
+      resize.copyOutput(encoder, 'pixels', target, at);
     }
   }
 
   #encodeResults(encoder: GPUCommandEncoder, networks: Plan, parts: readonly Part[], staging: GPUBuffer): void {
     const size = this.#cellBytes;
     for (const [k, name] of MAPS.entries()) {
-      copyOutput(encoder, networks, name, staging, k * parts.length * size);
+      networks.copyOutput(encoder, name, staging, k * parts.length * size);
     }
     const { buffer, offset = 0 } = networks.outputBinding('combined');
     for (const [i, { image, place, mapAt }] of parts.entries()) {
       if (!place) continue;
       encoder.copyBufferToBuffer(buffer, offset + i * size, place.inputBuffer('cells'), 0, size);
       place.encode(encoder);
-      copyOutput(encoder, place, 'map', staging, mapAt);
-      copyOutput(encoder, place, 'score', staging, mapAt + 4 * image.width * image.height);
+      place.copyOutput(encoder, 'map', staging, mapAt);
+      place.copyOutput(encoder, 'score', staging, mapAt + 4 * image.width * image.height);
     }
   }
 
@@ -296,29 +355,60 @@ export class ImageChain {
   }
 
   /** Input `cells` [1, 1, cells, cells], outputs `map` and its maximum `score`; undefined where the device cannot hold the map. */
-  #leasePlacer(width: number, height: number): Promise<Lease<Plan>> | undefined {
+  #leasePlacer(width: number, height: number, view: RegionView | undefined): Promise<Lease<Plan>> | undefined {
     const engine = this.#engine;
     if (!bindable(engine, width * height)) return undefined;
-    const { cells, ...place } = this.#geometry;
     return this.#placers.lease(`${width}x${height}`, () => {
-      const map = placeMap(input('cells', [1, 1, cells, cells]), { width, height, ...place });
-      return engine.compile({ outputs: { map, score: maximum(map) } });
+      const { cells } = this.#geometry;
+      const map = placeMap(input('cells', [1, 1, cells, cells]), this.#placeAttrs(width, height, view));
+      return engine.compile({ outputs: { map, score: view ? maximumInside(map) : maximum(map) } });
     });
   }
 
-  #placeOnHost(map: Float32Array, width: number, height: number): Float32Array {
-    const { cells, ...place } = this.#geometry;
+  #placeOnHost(map: Float32Array, width: number, height: number, view: RegionView | undefined): Float32Array {
     const placed = new Float32Array(width * height);
-    placeOnHost(map, cells, { width, height, ...place }, placed);
+    placeOnHost(map, this.#geometry.cells, this.#placeAttrs(width, height, view), placed);
     return placed;
+  }
+
+  #placeAttrs(width: number, height: number, view: RegionView | undefined): PlaceAttrs {
+    const { cells, region, ...place } = this.#geometry;
+    return { width, height, ...place, ...(view && { region: view.toUnit }) };
+  }
+
+  /** Before the first {@link #view}. */
+  async #loadRegions(): Promise<void> {
+    if (this.#geometry.region) this.#regions ??= await import('../imaging/region.ts');
+  }
+
+  /** The region in an image of that size. @throws UserError for one of another shape than the region was given in */
+  #viewOf({ width, height }: Pick<RgbImage, 'width' | 'height'>): RegionView | undefined {
+    const { region } = this.#geometry;
+    if (region) this.#regions!.checkShape(region, width, height);
+    return this.#view(width, height);
+  }
+
+  /** The region on a map of that size, of any shape. */
+  #view(width: number, height: number): RegionView | undefined {
+    const { region } = this.#geometry;
+    return region && this.#regions!.regionView(region, width, height);
+  }
+
+  #partOf(view: RegionView | undefined): PartOf | undefined {
+    return view && ((image, columns) => this.#regions!.upright(image, view, columns));
+  }
+
+  #resizable(width: number, height: number, view: RegionView | undefined): boolean {
+    const { side } = this.#geometry;
+    return [{ width, height }, ...(view ? [view] : [])].every((size) =>
+      resizable(this.#engine, size.width, size.height, side),
+    );
   }
 }
 
-/** As the kernel takes it: NaN where there is one. */
+/** As the kernel takes it: NaN where there is one inside. */
 function maximumOf(map: Float32Array): number {
-  let best = Number.NEGATIVE_INFINITY;
-  for (const value of map) best = Math.max(best, value);
-  return best;
+  return firstWrong(map) < 0 ? highest(map) : Number.NaN;
 }
 
 /** Waits for all, and gives all back where one fails. */

@@ -40,7 +40,8 @@ export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<
 }
 
 function encodeModel(state: DetectorState): Promise<Uint8Array> {
-  const { networks, quantiles, placement, threshold, provenance, quantization = new Map(), otherSections } = state;
+  const { networks, quantiles, placement, region, threshold, provenance } = state;
+  const { quantization = new Map(), otherSections } = state;
   const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
     const layer: QuantizedLayer | undefined = quantization.get(layerOfWeight(name));
@@ -63,6 +64,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
     preprocessing: PREPROCESSING,
     quantiles,
     placement,
+    ...(region && { region }),
     ...(threshold && { threshold }),
     provenance,
     ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
@@ -105,7 +107,8 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
   const file = openChecked(bytes, name);
   const { fields, others } = headerFields(file.metadata, name);
   const { header, networks } = checkModelHeader(fields, name);
-  const { quantiles, placement, threshold, provenance } = header;
+  const { quantiles, placement, region, threshold, provenance } = header;
+  if (region !== undefined) (await import('../imaging/region.ts')).checkRegion(region, `the region of ${name}`);
   const layers = new Map(Object.entries(header.layers ?? {}));
   const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '');
   const entries = new Map([...file.entries].filter(([tensor]) => !isOther(tensor)));
@@ -127,6 +130,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     quantiles,
     placement,
     provenance,
+    ...(region && { region }),
     ...(threshold && { threshold }),
     ...(quantization.size > 0 && { quantization }),
     ...(otherSections.size > 0 && { otherSections }),

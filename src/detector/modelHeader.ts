@@ -16,7 +16,8 @@ export interface HeaderLayer {
 }
 
 /** What a model file's metadata says beside the tensors. @see docs/model-format.md */
-export interface ModelHeader extends Pick<DetectorState, 'quantiles' | 'placement' | 'threshold' | 'provenance'> {
+export interface ModelHeader
+  extends Pick<DetectorState, 'quantiles' | 'placement' | 'region' | 'threshold' | 'provenance'> {
   readonly size: PdnSize;
   /** Input side in pixels. */
   readonly resolution: number;
@@ -84,6 +85,7 @@ class Checker {
 }
 
 /**
+ * All of a header but its region. @see checkRegion
  * @param parsed JSON: the fields of {@link ModelHeader}, from a file of any version
  * @param name of the file, shown in messages
  * @returns the header, and networks of the size that it names, still without any memory for weights
@@ -92,7 +94,7 @@ class Checker {
 export function checkModelHeader(parsed: unknown, name: string): { header: ModelHeader; networks: Networks } {
   const check = new Checker(name);
   const required = ['size', 'resolution', 'preprocessing', 'quantiles', 'placement', 'provenance'];
-  const header = check.record('the detector', parsed, required, ['threshold', 'layers', 'padding']);
+  const header = check.record('the detector', parsed, required, ['threshold', 'region', 'layers', 'padding']);
   const size = check.oneOf('size', header['size'], PDN_SIZES);
   const { resolution } = header;
   if (!isSide(resolution)) throw check.wrong('resolution', resolution, SIDES);

@@ -17,6 +17,7 @@ interface SectionRule {
 const SECTIONS: Readonly<Record<string, SectionRule>> = {
   networks: { version: 1, fields: ['size', 'resolution', 'padding', 'preprocessing'], required: true },
   maps: { version: 1, fields: ['quantiles', 'placement'], required: true },
+  region: { version: 1, fields: ['region'], isField: true, optional: true, required: true },
   threshold: { version: 1, fields: ['threshold'], isField: true, optional: true, required: true },
   quantization: { version: 1, fields: ['layers'], isField: true, optional: true, required: true },
   provenance: { version: 1, fields: ['provenance'], isField: true, required: false },

@@ -1,24 +1,49 @@
+import type { Engine } from '../engine/engine.ts';
 import { DestroyedError } from '../engine/errors.ts';
+import { BUFFER_USAGE, TEXTURE_USAGE } from '../engine/flags.ts';
+import type { Node } from '../engine/graph.ts';
 import type { Plan } from '../engine/plan.ts';
 import { UserError } from '../errors.ts';
+import { HeatmapPass, type HeatmapStyle, type HeatmapTarget } from '../imaging/heatmapPass.ts';
+import {
+  checkTexture,
+  IMAGE_FORMATS,
+  type ImageFormat,
+  layerOf,
+  type TextureImage,
+  TextureReader,
+} from '../imaging/textures.ts';
+import { swapRedBlue } from '../kernels/swapRedBlue.ts';
 
-/** Where {@link PreparedImage.encode} reads and writes. */
+/** Where {@link PreparedImage.encode} reads and writes. Resources are those of the engine's device, not destroyed. */
 export interface EncodeBindings {
-  /** An `rgba8unorm` texture with COPY_SRC usage, or a buffer of RGBA bytes [height, width, 4] with COPY_SRC usage. */
-  readonly image: GPUTexture | GPUBuffer;
-  /** Receives the anomaly map as f32 [mapHeight, mapWidth]; COPY_DST usage. */
-  readonly map: GPUBuffer;
+  /**
+   * A texture of the prepared format with COPY_SRC or TEXTURE_BINDING usage, or one image of it; a buffer [height, width] of its
+   * texels with COPY_SRC usage; for the format `external` a VideoFrame or a GPUExternalTexture, as it is now.
+   */
+  readonly image: TextureImage | GPUBuffer | VideoFrame | GPUExternalTexture;
+  /**
+   * Receives the anomaly map [mapHeight, mapWidth], NaN outside of the detector's region: a buffer of f32, or an `r32float`
+   * texture; COPY_DST usage.
+   */
+  readonly map?: GPUBuffer | TextureImage;
   /** Receives the score, the map's maximum, as one f32: NaN or infinite where the map is. COPY_DST usage. */
   readonly score?: GPUBuffer;
+  /** Receives the map in colors. Range and threshold are the detector's by default. */
+  readonly heatmap?: HeatmapTarget;
 }
 
-/** Sizes of the images that are encoded, in pixels. */
+/** Sizes in pixels, and formats, of what is encoded. */
 export interface EncodeSizes {
   readonly width: number;
   readonly height: number;
   /** The image's own size by default. */
   readonly mapWidth?: number;
   readonly mapHeight?: number;
+  /** Of images; `rgba8unorm` by default. */
+  readonly format?: ImageFormat;
+  /** Of the textures that heat maps are blended into; without it none can be. */
+  readonly heatmapFormat?: GPUTextureFormat;
 }
 
 export interface PreparedPlans {
@@ -33,74 +58,181 @@ export interface PreparedPlans {
  * detector is.
  */
 export class PreparedImage {
+  readonly #engine: Engine;
   readonly #plans: PreparedPlans;
+  readonly #style: HeatmapStyle;
   readonly #release: () => void;
+  #reader: TextureReader | undefined;
+  #heatmap: HeatmapPass | undefined;
   #destroyed = false;
 
   /** @internal use {@link Detector.prepare} */
-  constructor(plans: PreparedPlans, release: () => void) {
+  constructor(engine: Engine, plans: PreparedPlans, style: HeatmapStyle, release: () => void) {
+    this.#engine = engine;
     this.#plans = plans;
+    this.#style = style;
     this.#release = release;
+  }
+
+  /** @internal Compiles what textures need beside the plans. */
+  async compile(): Promise<void> {
+    const { sizes, place } = this.#plans;
+    const { width, height, mapWidth = width, mapHeight = height, format = 'rgba8unorm', heatmapFormat } = sizes;
+    const size = { width, height, stride: paddedRow(width) };
+    this.#reader = await TextureReader.make(this.#engine, size, format);
+    if (heatmapFormat === undefined) return;
+    const maps = { width: mapWidth, height: mapHeight, format: heatmapFormat };
+    this.#heatmap = await HeatmapPass.make(this.#engine, maps, place.outputBinding('map'));
   }
 
   /**
    * Records image -> map into somebody's command encoder: nothing is submitted and nothing goes through the queue, so it
-   * can stand anywhere in a frame outside of a pass. The host does not see the map: `mapScore` scores one that was read back,
-   * and refuses values that are not finite.
-   * @throws DestroyedError
-   * @throws UserError for a texture or buffers that do not have the prepared sizes
+   * can stand anywhere in a frame outside of a pass, and frames may be in flight one behind the other. The host does not see the
+   * map: `mapScore` scores one that was read back, and refuses values that are not finite.
+   * @throws DestroyedError, DeviceLostError
+   * @throws UserError for textures and buffers of other sizes, formats or usages; nothing is recorded then
    */
-  encode(encoder: GPUCommandEncoder, { image, map, score }: EncodeBindings): void {
-    const { sizes, resize, networks, place } = this.#plans;
-    const { width, height, mapWidth = width, mapHeight = height } = sizes;
+  encode(encoder: GPUCommandEncoder, bindings: EncodeBindings): void {
+    this.#engine.assertUsable();
     if (this.#destroyed) throw new DestroyedError('what was prepared for these sizes has been destroyed.');
-    checkBuffer('map', map, 4 * mapWidth * mapHeight);
-    if (score) checkBuffer('score', score, 4);
-    const source = resize.inputBuffer('image');
-    const bytesPerRow = paddedRow(width) * 4;
-    if ('createView' in image) {
-      if (image.format !== 'rgba8unorm' || image.width !== width || image.height !== height) {
-        throw new UserError(
-          `encode: the texture is ${image.format} ${image.width}x${image.height}, expected rgba8unorm ${width}x${height}.`,
-          'Render or copy into such a texture first.',
-        );
-      }
-      encoder.copyTextureToBuffer({ texture: image }, { buffer: source, bytesPerRow, rowsPerImage: height }, [
-        width,
-        height,
-      ]);
-    } else {
-      checkBuffer('image', image, 4 * width * height);
-      if (bytesPerRow === width * 4) encoder.copyBufferToBuffer(image, 0, source, 0, width * height * 4);
-      else {
-        for (let y = 0; y < height; y++)
-          encoder.copyBufferToBuffer(image, y * width * 4, source, y * bytesPerRow, width * 4);
-      }
-    }
+    const { map, score } = bindings;
+    const { resize, networks, place } = this.#plans;
+    const heatmap = bindings.heatmap && { ...this.#style, ...bindings.heatmap };
+    this.#checkResults(bindings);
+    if (heatmap) this.#pass().check(heatmap);
+    this.#encodeImage(encoder, bindings.image);
     resize.encode(encoder);
-    copyOutput(encoder, resize, 'pixels', networks.inputBuffer('image'), 0);
+    resize.copyOutput(encoder, 'pixels', networks.inputBuffer('image'));
     networks.encode(encoder);
-    copyOutput(encoder, networks, 'combined', place.inputBuffer('cells'), 0);
+    networks.copyOutput(encoder, 'combined', place.inputBuffer('cells'));
     place.encode(encoder);
-    copyOutput(encoder, place, 'map', map, 0);
-    if (score) copyOutput(encoder, place, 'score', score, 0);
+    if (map) this.#encodeMap(encoder, map);
+    if (score) place.copyOutput(encoder, 'score', score);
+    if (heatmap) this.#pass().encode(encoder, heatmap);
   }
 
   /** Frees what nobody else uses; may be called more than once. Commands that were submitted before still run. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    this.#heatmap?.destroy();
     this.#release();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
   }
+
+  get #mapSize() {
+    const { width, height, mapWidth = width, mapHeight = height } = this.#plans.sizes;
+    return { width: mapWidth, height: mapHeight };
+  }
+
+  #pass(): HeatmapPass {
+    if (!this.#heatmap)
+      throw new UserError('encode: no heat map was prepared for.', 'Give prepare the heatmapFormat of its texture.');
+    return this.#heatmap;
+  }
+
+  #checkResults({ map, score }: EncodeBindings): void {
+    const size = this.#mapSize;
+    if (map && isBuffer(map)) checkBuffer('map', map, 4 * size.width * size.height, 'COPY_DST');
+    else if (map) checkTexture('map', map, { format: 'r32float', size, usages: ['COPY_DST'] });
+    if (score) checkBuffer('score', score, 4, 'COPY_DST');
+  }
+
+  /** Into the input of the resize, rows of whole 256 bytes. */
+  #encodeImage(encoder: GPUCommandEncoder, image: EncodeBindings['image']): void {
+    const { sizes, resize } = this.#plans;
+    const { width, height, format = 'rgba8unorm' } = sizes;
+    const target = resize.inputBuffer('image');
+    const bytesPerRow = 4 * paddedRow(width);
+    if (isBuffer(image)) {
+      if (format === 'external')
+        throw new UserError("encode: 'image' is a buffer, expected a frame.", 'Prepare for the format of its texels.');
+      checkBuffer('image', image, 4 * width * height, 'COPY_SRC');
+      copyRows(encoder, { from: image, to: target, rows: height, bytes: 4 * width, stride: bytesPerRow });
+      return;
+    }
+    if (format === 'external') {
+      this.#reader!.encode(encoder, this.#external(image), target);
+      return;
+    }
+    const layer = image as TextureImage;
+    checkTexture('image', layer, { format, size: { width, height }, usages: ['COPY_SRC', 'TEXTURE_BINDING'] });
+    const { texture, mipLevel, arrayLayer } = layerOf(layer);
+    if (texture.usage & TEXTURE_USAGE.COPY_SRC) {
+      const source = { texture, mipLevel, origin: [0, 0, arrayLayer] };
+      encoder.copyTextureToBuffer(source, { buffer: target, bytesPerRow, rowsPerImage: height }, [width, height]);
+    } else this.#reader!.encode(encoder, layer, target);
+  }
+
+  #external(image: EncodeBindings['image']): GPUExternalTexture {
+    if (typeof GPUExternalTexture !== 'undefined' && image instanceof GPUExternalTexture) return image;
+    const { width, height } = this.#plans.sizes;
+    if (typeof VideoFrame === 'undefined' || !(image instanceof VideoFrame))
+      throw new UserError("encode: 'image' is no frame.", 'Pass a VideoFrame or a GPUExternalTexture.');
+    const { displayWidth, displayHeight, format } = image;
+    if (format === null && displayWidth === 0)
+      throw new UserError('encode: the frame has been closed.', 'Close it when it has been encoded.');
+    if (displayWidth !== width || displayHeight !== height)
+      throw new UserError(
+        `encode: the frame is ${displayWidth}x${displayHeight}, expected ${width}x${height}.`,
+        'Prepare for the size of the frames.',
+      );
+    return this.#engine.device.importExternalTexture({ source: image });
+  }
+
+  #encodeMap(encoder: GPUCommandEncoder, map: GPUBuffer | TextureImage): void {
+    const { place } = this.#plans;
+    if (isBuffer(map)) {
+      place.copyOutput(encoder, 'map', map);
+      return;
+    }
+    const { width, height } = this.#mapSize;
+    const { texture, mipLevel, arrayLayer } = layerOf(map);
+    const { buffer, offset = 0 } = place.outputBinding('map');
+    // Rows of several that are copied at once are whole 256 bytes.
+    const rows = paddedRow(width) === width ? height : 1;
+    for (let y = 0; y < height; y += rows) {
+      encoder.copyBufferToTexture(
+        { buffer, offset: offset + 4 * y * width, ...(rows > 1 && { bytesPerRow: 4 * width, rowsPerImage: rows }) },
+        { texture, mipLevel, origin: [0, y, arrayLayer] },
+        [width, rows],
+      );
+    }
+  }
 }
 
-function checkBuffer(name: string, { size }: GPUBuffer, bytes: number): void {
+const isBuffer = (resource: object): resource is GPUBuffer => 'mapState' in resource;
+
+function checkBuffer(name: string, buffer: GPUBuffer, bytes: number, usage: 'COPY_SRC' | 'COPY_DST'): void {
+  const { size, mapState } = buffer;
+  if (!isBuffer(buffer)) throw new UserError(`encode: '${name}' is no buffer.`, 'Pass a GPUBuffer.');
   if (size < bytes)
     throw new UserError(`encode: the buffer '${name}' has ${size} bytes, ${bytes} are needed.`, 'Make it larger.');
+  if (!(buffer.usage & BUFFER_USAGE[usage]))
+    throw new UserError(
+      `encode: the buffer '${name}' was made without ${usage}.`,
+      `Make it with usage GPUBufferUsage.${usage}.`,
+    );
+  if (mapState !== 'unmapped')
+    throw new UserError(`encode: the buffer '${name}' is mapped.`, 'Unmap it, or wait until it has been read.');
+}
+
+interface Rows {
+  readonly from: GPUBuffer;
+  readonly to: GPUBuffer;
+  readonly rows: number;
+  /** Of a row of `from`. */
+  readonly bytes: number;
+  /** From one row of `to` to the next. */
+  readonly stride: number;
+}
+
+function copyRows(encoder: GPUCommandEncoder, { from, to, rows, bytes, stride }: Rows): void {
+  if (stride === bytes) encoder.copyBufferToBuffer(from, 0, to, 0, rows * bytes);
+  else for (let y = 0; y < rows; y++) encoder.copyBufferToBuffer(from, y * bytes, to, y * stride, bytes);
 }
 
 /** Pixels per row of a texture copy: rows of buffers are multiples of 256 bytes. */
@@ -108,12 +240,22 @@ export function paddedRow(width: number): number {
   return Math.ceil(width / 64) * 64;
 }
 
-export function describeSizes({ width, height, mapWidth = width, mapHeight = height }: EncodeSizes): string {
-  return `image ${width}x${height} to map ${mapWidth}x${mapHeight}`;
+/** @throws UserError for sizes and formats that are none */
+export function checkSizes(sizes: EncodeSizes): void {
+  const { width, height, mapWidth = width, mapHeight = height, format = 'rgba8unorm' } = sizes;
+  for (const [name, value] of Object.entries({ width, height, mapWidth, mapHeight })) {
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new UserError(`prepare: ${name} ${value} cannot be used.`, 'Give whole numbers of pixels.');
+  }
+  if (!IMAGE_FORMATS.includes(format))
+    throw new UserError(`prepare: images of format ${format} cannot be read.`, `Use ${IMAGE_FORMATS.join(', ')}.`);
 }
 
-/** Records the copy of a whole output to a place of a buffer, bytes. */
-export function copyOutput(encoder: GPUCommandEncoder, plan: Plan, name: string, target: GPUBuffer, at: number): void {
-  const { buffer, offset = 0, size } = plan.outputBinding(name);
-  encoder.copyBufferToBuffer(buffer, offset, target, at, size!);
+/** What makes pixels of texels of a format, if anything has to be done. */
+export function pixelsOf({ format = 'rgba8unorm' }: EncodeSizes): ((texels: Node) => Node) | undefined {
+  return format.startsWith('bgra') ? swapRedBlue : undefined;
+}
+
+export function describeSizes({ width, height, mapWidth = width, mapHeight = height }: EncodeSizes): string {
+  return `image ${width}x${height} to map ${mapWidth}x${mapHeight}`;
 }

@@ -2,7 +2,8 @@ import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { stackedChannelDistance } from '../kernels/channelDistance.ts';
-import { foldedGrid, inputType, WORKGROUP } from '../kernels/common.ts';
+import { foldedGrid, type Homography, homographyParams, inputType, WORKGROUP } from '../kernels/common.ts';
+import { OUTSIDE } from '../kernels/maximum.ts';
 import { stackedDistance } from '../kernels/winogradMap.ts';
 
 /** Of either map in the mean of both, 0.1 of each. */
@@ -127,17 +128,20 @@ export interface PlaceAttrs {
   /** Other placements: cells around the map on every side, and their value, 0 when absent. */
   readonly margin: number;
   readonly around?: number;
+  /** Where the input shows a part of the image: from the image's points, in pixels, to those of the unit square. */
+  readonly region?: Homography;
 }
 
 /**
- * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too.
+ * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too. Outside of a region there is NaN, of
+ * the bits {@link OUTSIDE} in float32.
  * @param x [N, 1, cells, cells]
  * @param y [N, 1, height, width], receives the map
  */
 export function placeOnHost(
   x: ArrayLike<number>,
   cells: number,
-  { height, width, side, placement, firstCell, stride, margin, around = 0 }: PlaceAttrs,
+  { height, width, side, placement, firstCell, stride, margin, around = 0, region }: PlaceAttrs,
   y: Float32Array | Float64Array,
 ): void {
   const exact = placement === 'exact';
@@ -147,20 +151,27 @@ export function placeOnHost(
     const [r, c] = [row - margin, column - margin];
     return r < 0 || c < 0 || r >= cells || c >= cells ? around : x[(b * cells + r) * cells + c]!;
   };
-  const position = (p: number, extent: number): number => {
-    const unit = (p + 0.5) / extent;
+  const position = (unit: number): number => {
     const raw = exact ? (unit * side - firstCell - 0.5) / stride : unit * (cells + 2 * margin) - 0.5;
     return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 2 * margin - 1);
   };
   const images = y.length / (height * width);
+  // A number that is stored as a float need not keep the bits of a NaN.
+  const bits = y instanceof Float32Array ? new Uint32Array(y.buffer, y.byteOffset, y.length) : undefined;
   let at = 0;
   for (let b = 0; b < images; b++) {
-    for (let oy = 0; oy < height; oy++) {
-      const fy = position(oy, height);
-      const row = Math.floor(fy);
-      for (let ox = 0; ox < width; ox++) {
-        const fx = position(ox, width);
-        const column = Math.floor(fx);
+    for (let oy = 0.5; oy < height; oy++) {
+      for (let ox = 0.5; ox < width; ox++) {
+        const w = region ? region[6]! * ox + region[7]! * oy + region[8]! : 1;
+        const u = region ? (region[0]! * ox + region[1]! * oy + region[2]!) / w : ox / width;
+        const v = region ? (region[3]! * ox + region[4]! * oy + region[5]!) / w : oy / height;
+        if (w <= 0 || u < 0 || u > 1 || v < 0 || v > 1) {
+          if (bits) bits[at++] = OUTSIDE;
+          else y[at++] = Number.NaN;
+          continue;
+        }
+        const [fx, fy] = [position(u), position(v)];
+        const [row, column] = [Math.floor(fy), Math.floor(fx)];
         const tx = fx - column;
         const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
         const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
@@ -187,10 +198,10 @@ export const placeMapOp: Op<PlaceAttrs> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const { height, width, side, placement, firstCell, stride, margin, around = 0 } = node.attrs;
+        const { height, width, side, placement, firstCell, stride, margin, around = 0, region } = node.attrs;
         return {
           shader: { name: 'map_place.wgsl', source: placeShader },
-          defines: { WORKGROUP, EXACT: Number(placement === 'exact') },
+          defines: { WORKGROUP, EXACT: Number(placement === 'exact'), REGION: Number(region !== undefined), OUTSIDE },
           params: {
             size: u32(size(node.type)),
             height: u32(height),
@@ -201,6 +212,7 @@ export const placeMapOp: Op<PlaceAttrs> = {
             stride: f32(stride),
             margin: u32(margin),
             around: f32(around),
+            ...(region && homographyParams(region)),
           },
           grid: foldedGrid(size(node.type), caps),
         };

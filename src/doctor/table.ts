@@ -12,7 +12,8 @@ import { differenceWeights } from '../kernels/differenceWeights.ts';
 import { dropout } from '../kernels/dropout.ts';
 import { add, broadcast, scale, squaredDifference } from '../kernels/elementwise.ts';
 import { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from '../kernels/image.ts';
-import { maximum } from '../kernels/maximum.ts';
+import { imageWarp } from '../kernels/imageWarp.ts';
+import { maximum, maximumInside } from '../kernels/maximum.ts';
 import { pad2d } from '../kernels/pad2d.ts';
 import { quantile } from '../kernels/quantile.ts';
 import { resizeBilinear } from '../kernels/resizeBilinear.ts';
@@ -26,6 +27,9 @@ import { winogradTable } from './winogradTable.ts';
 
 /** How much larger rounding errors of Winograd's method are than those of the plain sum. */
 const WINOGRAD_ERROR = 8;
+
+/** Turns and tilts: from points of a result of 41 x 30 to those of an image of 50 x 37. */
+const PERSPECTIVE = [1.1, 0.2, 3, -0.15, 1.05, 7, 0.002, 0.003, 1];
 
 interface Conv {
   readonly stride?: number;
@@ -261,6 +265,7 @@ export const table: readonly Case[] = [
   { name: 'quantile 1', inputs: [f(2, 77)], build: ([x]) => quantile(x!, 1) },
   { name: 'quantile of one', inputs: [f(2, 1)], build: ([x]) => quantile(x!, 0.3) },
   { name: 'maximum', inputs: [f(3, 7, 41)], build: ([x]) => maximum(x!) },
+  { name: 'maximum inside', inputs: [f(3, 7, 41)], build: ([x]) => maximumInside(x!) },
   { name: 'maximum in stages', inputs: [f(2, 20_011)], build: ([x]) => maximum(x!) },
   ...[35, 36, 37, 38].map(
     (width): Case => ({
@@ -280,6 +285,14 @@ export const table: readonly Case[] = [
     reduction: 63,
   },
   { name: 'imageResize down', inputs: [pixels(2, 37, 53)], build: ([x]) => imageResize(x!, 16, 16) },
+  {
+    name: 'imageWarp in perspective',
+    inputs: [pixels(2, 37, 53)],
+    build: ([x]) => imageWarp(x!, { height: 30, width: 41, sourceWidth: 50, matrix: PERSPECTIVE }),
+    storage: 'u8',
+    // A place between two of 1/256 of a pixel may be rounded to either.
+    units: 1,
+  },
   { name: 'imageResize up', inputs: [pixels(1, 9, 5)], build: ([x]) => imageResize(x!, 16, 13) },
   {
     name: 'channelDistance',

@@ -3,12 +3,14 @@ import { assertLimits } from './adapter.ts';
 import { type Caps, detectCaps } from './caps.ts';
 import { type CompileOptions, compile } from './compile.ts';
 import { DestroyedError, DeviceLostError, ShaderError } from './errors.ts';
+import { expand } from './expand.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { type Parameter, size } from './graph.ts';
 import type { Owner } from './host.ts';
 import { PipelineCache, type RequestOptions } from './pipelines.ts';
 import type { Dispatch, Plan } from './plan.ts';
 import { scoped } from './scopes.ts';
+import { loadShader, type ShaderSource } from './shaderText.ts';
 import { shippedTuning } from './shippedTuning.ts';
 import { StagingPool } from './staging.ts';
 import { adapterIdentity, Tuning } from './tuning.ts';
@@ -119,6 +121,11 @@ export class Engine implements Owner {
   /** What shaders of kernels depend on besides the kernels. */
   get requestOptions(): RequestOptions {
     return { replacements: this.shaders, mostWorkgroups: this.caps.limits.maxComputeWorkgroupsPerDimension };
+  }
+
+  /** The WGSL of a template that includes no snippets, for pipelines that belong to no plan. */
+  async shaderCode(source: ShaderSource, defines: Readonly<Record<string, number>>): Promise<string> {
+    return expand(await loadShader(source), { defines });
   }
 
   /** Compiles a graph into a plan. @throws ShapeError, ShaderError, OutOfMemoryError, DeviceError */

@@ -106,6 +106,12 @@ export class Plan {
     return this.#output(name).binding;
   }
 
+  /** Records the copy of a whole output to a place of a buffer, bytes. */
+  copyOutput(encoder: GPUCommandEncoder, name: string, target: GPUBuffer, at = 0): void {
+    const { buffer, offset = 0, size } = this.outputBinding(name);
+    encoder.copyBufferToBuffer(buffer, offset, target, at, size!);
+  }
+
   outputType(name: string): TensorType {
     return this.#output(name).type;
   }
@@ -132,6 +138,12 @@ export class Plan {
   encodeParts(): ((encoder: GPUCommandEncoder) => void)[] {
     this.#assertUsable();
     return this.#submissions.map((steps) => (encoder) => record(encoder, steps));
+  }
+
+  /** Records the dispatches of a run from one up to another, exclusive. @throws DestroyedError */
+  encodeSome(encoder: GPUCommandEncoder, from: number, to: number): void {
+    this.#assertUsable();
+    record(encoder, this.#parts.steps.slice(from, to));
   }
 
   /** Records one dispatch of a run in a pass of its own, for profiling. */

@@ -2,6 +2,7 @@ import { checkSeed } from '../checks/numbers.ts';
 import type { ImageSource } from '../data/image.ts';
 import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
 import type { Detector } from '../detector/detector.ts';
+import { inRegion } from '../detector/region.ts';
 import { checkMap } from '../detector/score.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
@@ -71,7 +72,7 @@ export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> 
   const { engine, state } = detector;
   checkScoring(options);
   if (map === 'cka') return ckaScores(options);
-  const read = async (source: ImageSource) => resized(engine, state.networks.side, source, options);
+  const read = async (source: ImageSource) => resized(detector, source, options);
   const images = await read(normal);
   const fitImages = map === 'ridge' && reference !== normal ? await read(reference) : images;
   const reader = await LayerMapReader.open(engine, state, map, fitImages);
@@ -160,21 +161,21 @@ function summarize(layers: readonly string[], values: readonly number[][], seed:
   });
 }
 
-/** Images at the network's side, evenly spread over a source. */
+/** What a detector sees of images, at the network's side, evenly spread over a source. */
 async function resized(
-  engine: Engine,
-  side: number,
+  { engine, state }: Detector,
   source: ImageSource,
   { images = IMAGES, signal }: Pick<ScoreOptions, 'images' | 'signal'>,
 ): Promise<Uint32Array[]> {
   if (source.count === 0) throw new UserError('there are no normal images to score layers on.', 'Give the data set.');
-  const resizer = new Resizer(engine, side);
+  const seen = await inRegion(state.region, source);
+  const resizer = new Resizer(engine, state.networks.side);
   const count = Math.min(images, source.count);
   const all: Uint32Array[] = [];
   try {
     for (let i = 0; i < count; i++) {
       signal?.throwIfAborted();
-      all.push(await resizer.resize(await source.image(Math.floor((i * source.count) / count))));
+      all.push(await resizer.resize(await seen.image(Math.floor((i * source.count) / count))));
     }
   } finally {
     resizer.destroy();
@@ -212,7 +213,7 @@ async function ckaScores(options: ScoreOptions): Promise<LayerScore[]> {
   const { detector, normal, seed = 0 } = options;
   const { engine, state } = detector;
   const { side } = state.networks;
-  const images = await resized(engine, side, normal, options);
+  const images = await resized(detector, normal, options);
   if (images.length < 4)
     throw new UserError(`cka needs at least 4 images, there are ${images.length}.`, 'Use attention instead.');
   const pairs = layerPairs(state.networks, imageToTensor(input('image', [1, side, side], 'u32')));
@@ -235,8 +236,7 @@ const OMPQ_BETA = 1;
 export async function ompqScores(options: ScoreOptions): Promise<LayerScore[]> {
   const { detector, normal, seed = 0 } = options;
   const { engine, state } = detector;
-  const { side } = state.networks;
-  const images = await resized(engine, side, normal, options);
+  const images = await resized(detector, normal, options);
   if (images.length < 4)
     throw new UserError(`ompq needs at least 4 images, there are ${images.length}.`, 'Use more images.');
   const nodes = convolutionsOf(state.networks);
@@ -279,7 +279,7 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
   const { detector, normal, seed = 0 } = options;
   const { engine, state } = detector;
   const { side, cells, student } = state.networks;
-  const images = await resized(engine, side, normal, options);
+  const images = await resized(detector, normal, options);
   const geometry = student.geometry.at(-1)!;
   const whole = uniformPlan(state.networks, { weights: PROBE_BITS as LayerPlan['weights'], activations: 32 });
   const layers = Object.keys(whole.layers).filter((name) => name.startsWith('autoencoder.'));

@@ -1,9 +1,8 @@
-import type { RgbImage } from '../data/image.ts';
+import { checkedImage, type RgbImage } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { input } from '../engine/graph.ts';
+import { input, type Node } from '../engine/graph.ts';
 import { Leases } from '../engine/leases.ts';
 import type { Plan } from '../engine/plan.ts';
-import { UserError } from '../errors.ts';
 import { imageResize, rgbToPixels, rgbWords } from '../kernels/image.ts';
 import { resizeOnHost } from './hostResize.ts';
 
@@ -15,41 +14,6 @@ export function packPixels(image: RgbImage): Uint32Array {
     words[i] = (0xff000000 | (data[k + 2]! << 16) | (data[k + 1]! << 8) | data[k]!) >>> 0;
   }
   return words;
-}
-
-/**
- * An image as the kernels take it. Its bytes may lie in an ArrayBuffer, be clamped, or have an alpha channel, which is left out,
- * as those of an ImageData do.
- * @throws UserError that says what was expected
- */
-export function checkedImage(image: RgbImage): RgbImage {
-  const { width, height } = image;
-  const fix = 'Pass { width, height, data } with RGB triples in a Uint8Array, row by row.';
-  for (const side of [width, height]) {
-    if (!Number.isSafeInteger(side) || side < 1)
-      throw new UserError(`an image of ${width}x${height} cannot be used.`, fix);
-  }
-  const given: unknown = image.data;
-  const isBytes = given instanceof Uint8Array || given instanceof Uint8ClampedArray;
-  if (!isBytes && !(given instanceof ArrayBuffer)) {
-    const kind = given === null || typeof given !== 'object' ? typeof given : given.constructor?.name;
-    throw new UserError(`the data of an image of ${width}x${height} is of the kind ${kind}, not bytes.`, fix);
-  }
-  const data = isBytes ? new Uint8Array(given.buffer, given.byteOffset, given.length) : new Uint8Array(given);
-  if (data.length === width * height * 3) return { width, height, data };
-  if (data.length !== width * height * 4) {
-    throw new UserError(
-      `an image of ${width}x${height} has ${data.length} bytes, expected ${width * height * 3}.`,
-      'Pass RGB triples, row by row.',
-    );
-  }
-  const rgb = new Uint8Array(width * height * 3);
-  for (let i = 0, k = 0; i < rgb.length; i += 3, k += 4) {
-    rgb[i] = data[k]!;
-    rgb[i + 1] = data[k + 1]!;
-    rgb[i + 2] = data[k + 2]!;
-  }
-  return { width, height, data: rgb };
 }
 
 /** The image of [height, width] pixel words. */
@@ -74,20 +38,37 @@ export function resizable(engine: Engine, width: number, height: number, side: n
   return bindable(engine, height * Math.max(width, side));
 }
 
-/** The plan for images of one size on the host: input `bytes` [rgbWords], output `pixels` [1, side, side]. */
-export function bytesToPixels(engine: Engine, width: number, height: number, side: number): Promise<Plan> {
+/** Takes the part of an image that is resized, of which so many columns are its own. */
+export type PartOf = (image: Node, columns: number) => Node;
+
+/**
+ * The plan for images of one size on the host: input `bytes` [rgbWords], output `pixels` [1, side, side].
+ * @param part what is resized; the whole image by default
+ */
+export function bytesToPixels(
+  engine: Engine,
+  { width, height }: Pick<RgbImage, 'width' | 'height'>,
+  side: number,
+  part?: PartOf,
+): Promise<Plan> {
   const bytes = input('bytes', [rgbWords(width * height)], 'u32');
-  return engine.compile({ outputs: { pixels: imageResize(rgbToPixels(bytes, height, width), side, side) } });
+  const image = rgbToPixels(bytes, height, width);
+  return engine.compile({ outputs: { pixels: imageResize(part?.(image, width) ?? image, side, side) } });
 }
 
-/** The same for pixel words in rows of `rowPixels`: input `image` [1, height, rowPixels]. */
+/**
+ * The same for pixel words in rows that are longer than the image's: input `image` [1, height, rowPixels].
+ * @param change of the pixels that come out
+ */
 export function rowsToPixels(
   engine: Engine,
-  { width, height, rowPixels }: { readonly width: number; readonly height: number; readonly rowPixels: number },
+  { width, height, rowPixels }: Pick<RgbImage, 'width' | 'height'> & { readonly rowPixels: number },
   side: number,
+  { part, change }: { readonly part?: PartOf | undefined; readonly change?: ((pixels: Node) => Node) | undefined },
 ): Promise<Plan> {
   const image = input('image', [1, height, rowPixels], 'u32');
-  return engine.compile({ outputs: { pixels: imageResize(image, side, side, width) } });
+  const pixels = part ? imageResize(part(image, width), side, side) : imageResize(image, side, side, width);
+  return engine.compile({ outputs: { pixels: change?.(pixels) ?? pixels } });
 }
 
 /** What frees a plan together with its parameters, which are the filters of its image size. */
@@ -130,7 +111,7 @@ export class Resizer {
     const [engine, side] = [this.#engine, this.#side];
     if (!resizable(engine, width, height, side)) return resizeOnHost(image, side);
     if (width === side && height === side) return packPixels(image);
-    const lease = await this.#plans.lease(`${width}x${height}`, () => bytesToPixels(engine, width, height, side));
+    const lease = await this.#plans.lease(`${width}x${height}`, () => bytesToPixels(engine, image, side));
     try {
       const plan = lease.value;
       writeBytes(engine.device, plan.inputBuffer('bytes'), 0, data);

@@ -1,5 +1,5 @@
 import type { Caps } from '../engine/caps.ts';
-import type { Node, TensorType } from '../engine/graph.ts';
+import { f32, type Node, type ParamValue, type TensorType } from '../engine/graph.ts';
 
 /** Invocations per workgroup of one-invocation-per-element kernels. */
 export const WORKGROUP = 64;
@@ -48,3 +48,12 @@ export function planeGrid(type: TensorType): readonly [number, number, number] {
 export const testedThrough = (name: string, through: string) => () => {
   throw new Error(`${name} is tested through ${through}`);
 };
+
+/** Row-major 3 x 3: a point (i, j) is taken to (x / w, y / w) with (x, y, w) = M (i, j, 1). */
+export type Homography = readonly number[];
+
+/** A homography as kernels take it: `xi` to `w1`. */
+export function homographyParams(matrix: Homography): Record<string, ParamValue> {
+  const names = ['xi', 'xj', 'x1', 'yi', 'yj', 'y1', 'wi', 'wj', 'w1'];
+  return Object.fromEntries(names.map((name, i) => [name, f32(matrix[i]!)]));
+}

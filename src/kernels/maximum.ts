@@ -2,7 +2,13 @@ import shader from '../../shaders/maximum.wgsl';
 import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, testedThrough } from './common.ts';
 
-type None = Record<string, never>;
+/** Whether values outside of a region are skipped. @see OUTSIDE */
+interface InsideAttrs {
+  readonly inside?: true;
+}
+
+/** Bits of the values of a map outside of a region: a NaN of their own, so that every other one still tells of an overflow. */
+export const OUTSIDE = 0x7fc0a0a0;
 
 /**
  * The largest value of each entry of the first axis, exactly. NaN where there is one among them, else infinity where there is
@@ -14,12 +20,17 @@ export function maximum(x: Node, label?: string): Node {
   return makeNode(maximumOp, [x], {}, label);
 }
 
+/** The same of the values that are not {@link OUTSIDE}; NaN where there is none. */
+export function maximumInside(x: Node, label?: string): Node {
+  return makeNode(maximumOp, [x], { inside: true }, label);
+}
+
 const INVOCATIONS = 256;
 /** Values of a workgroup: above that one image takes several, and a second stage. */
 const SHARE = 32 * INVOCATIONS;
 const MOST_PARTS = 256;
 
-export const maximumOp: Op<None> = {
+export const maximumOp: Op<InsideAttrs> = {
   name: 'maximum',
   infer(inputs) {
     expectShapes('maximum', inputs[0]!.shape.length >= 1 && inputs[0]!.dtype === 'f32', inputs, 'x f32 [N, ...]');
@@ -31,6 +42,8 @@ export const maximumOp: Op<None> = {
       let best = Number.NEGATIVE_INFINITY;
       for (let i = n * length; i < (n + 1) * length; i++) {
         const value = x![i]!;
+        // What is NaN in float64 has no bits of its own.
+        if (node.attrs.inside && Number.isNaN(value)) continue;
         best = Math.max(best, Number.isFinite(value) ? value : Math.abs(value));
       }
       return best;
@@ -44,34 +57,45 @@ export const maximumOp: Op<None> = {
         const [x] = node.inputs as [Node];
         const parts = Math.min(MOST_PARTS, Math.ceil(size(x.type) / size(node.type) / SHARE));
         if (parts === 1) return undefined;
-        return makeNode(lastOp, [makeNode(partialOp, [x], { parts }, `${node.label}.parts`)], {}, node.label);
+        return makeNode(
+          lastOp,
+          [makeNode(partialOp, [x], { parts, ...node.attrs }, `${node.label}.parts`)],
+          {},
+          node.label,
+        );
       },
-      kernel: (node) => stage(node, 1, { KEYS: 0, PARTIAL: 0 }),
+      kernel: (node) => stage(node, 1, { KEYS: 0, PARTIAL: 0, INSIDE: Number(node.attrs.inside ?? false) }),
     },
   ],
 };
 
-function stage(node: Node, parts: number, defines: { readonly KEYS: number; readonly PARTIAL: number }): Kernel {
+function stage(node: Node, parts: number, defines: Readonly<Record<'KEYS' | 'PARTIAL' | 'INSIDE', number>>): Kernel {
   const images = node.type.shape[0]!;
   return {
     shader: { name: 'maximum.wgsl', source: shader },
-    defines: { ...defines, WORKGROUP: INVOCATIONS },
+    defines: { ...defines, OUTSIDE, WORKGROUP: INVOCATIONS },
     params: { length: u32(size(inputType(node, 0)) / images), parts: u32(parts) },
     grid: [parts, images],
   };
 }
 
 /** Keys of parts of each image, [N, parts]. */
-const partialOp: Op<{ readonly parts: number }> = {
+const partialOp: Op<InsideAttrs & { readonly parts: number }> = {
   name: 'maximumPartial',
   infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
   reference: testedThrough('maximumPartial', 'maximum'),
-  variants: [{ name: 'parts', kernel: (node) => stage(node, node.attrs.parts, { KEYS: 0, PARTIAL: 1 }) }],
+  variants: [
+    {
+      name: 'parts',
+      kernel: (node) =>
+        stage(node, node.attrs.parts, { KEYS: 0, PARTIAL: 1, INSIDE: Number(node.attrs.inside ?? false) }),
+    },
+  ],
 };
 
-const lastOp: Op<None> = {
+const lastOp: Op<Record<string, never>> = {
   name: 'maximumOfKeys',
   infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
   reference: testedThrough('maximumOfKeys', 'maximum'),
-  variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0 }) }],
+  variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0, INSIDE: 0 }) }],
 };

@@ -114,8 +114,12 @@ export class PixelPool {
     this.#scratch = new Uint32Array(block);
   }
 
-  /** Adds an image. Its map and regions are not kept. Images that are defective but have no region must be left out. */
-  add(name: string, { map, regions }: ScoredMap): void {
+  /**
+   * Adds an image. Its map and regions are not kept. Images that are defective but have no region must be left out. Pixels whose
+   * value is NaN take no part: defects end where they begin.
+   */
+  add(name: string, scored: ScoredMap): void {
+    const { map, regions } = scored.map.some(Number.isNaN) ? withoutNaN(scored) : scored;
     let group = this.#groups.get(name);
     if (!group) {
       group = new Group(this.#scratch.length);
@@ -228,6 +232,20 @@ export class PixelPool {
     point(1, 1);
     return { fpr, overlap };
   }
+}
+
+/** The pixels that have a value, and what is left of the defects. */
+function withoutNaN({ map, regions }: ScoredMap): Pick<ScoredMap, 'map' | 'regions'> {
+  const places = new Int32Array(map.length).fill(-1);
+  let count = 0;
+  for (let i = 0; i < map.length; i++) if (!Number.isNaN(map[i])) places[i] = count++;
+  return {
+    map: map.filter((value) => !Number.isNaN(value)),
+    regions: regions.flatMap(({ pixels, saturation }) => {
+      const left = pixels.filter((pixel) => places[pixel]! >= 0).map((pixel) => places[pixel]!);
+      return left.length > 0 ? [{ pixels: left, saturation: Math.min(saturation, left.length) }] : [];
+    }),
+  };
 }
 
 /** Pixels of defects by their different scores, highest first. */

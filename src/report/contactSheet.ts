@@ -1,7 +1,8 @@
 import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
+import { INFERNO } from '../math/inferno.ts';
 import { Canvas, fitText, resizeImage, THEME } from './canvas.ts';
-import { INFERNO, ticks } from './colormap.ts';
+import { ticks } from './colormap.ts';
 import { textWidth } from './font.ts';
 import { drawResult, formatScore, overlayHeatmap, resizeHeatmap, resultParts, type Verdict } from './heatmap.ts';
 

@@ -1,7 +1,8 @@
 import type { RgbImage } from '../data/image.ts';
 import { UserError } from '../errors.ts';
+import { INFERNO } from '../math/inferno.ts';
 import { Canvas, fitText, type Rgb, resample, resizeImage, THEME } from './canvas.ts';
-import { INFERNO, ticks } from './colormap.ts';
+import { ticks } from './colormap.ts';
 import { BASELINE, textWidth } from './font.ts';
 
 /** What a score says of an image, by the detector's threshold. */
@@ -10,7 +11,7 @@ export type Verdict = 'normal' | 'anomalous';
 /** An anomaly map and the picture it belongs to. */
 export interface HeatmapInput {
   readonly image: RgbImage;
-  /** Anomaly map of the picture's own size, height x width. */
+  /** Anomaly map of the picture's own size, height x width; NaN where nothing was looked at. */
   readonly map: Float32Array;
   /** Where the contour is drawn, in the map's units. */
   readonly threshold: number;
@@ -25,9 +26,14 @@ export interface HeatmapInput {
 /** Width of the drawn lines, pixels. */
 const LINE = 1.8;
 
+/** What is left of the picture's brightness where nothing was looked at, off the hatching and on it. */
+const UNSEEN = [0.3, 0.45] as const;
+/** From one line of the hatching to the next, and the width of one, pixels along a row. */
+const HATCHING = { period: 12, width: 2 } as const;
+
 /**
  * The anomaly map laid over its picture, at the picture's size: colors grow more opaque with the anomaly, a white contour
- * follows the threshold and a cyan one the ground truth.
+ * follows the threshold and a cyan one the ground truth. What was not looked at is dimmed and hatched.
  *
  * @throws UserError when the map or mask does not fit the picture, or the color range is empty or not finite.
  */
@@ -38,6 +44,11 @@ export function overlayHeatmap(input: HeatmapInput): RgbImage {
   const canvas = new Canvas(width, height, THEME.ground);
   for (let i = 0; i < map.length; i++) {
     const luma = 0.299 * image.data[3 * i]! + 0.587 * image.data[3 * i + 1]! + 0.114 * image.data[3 * i + 2]!;
+    if (Number.isNaN(map[i])) {
+      const isLine = ((i % width) + Math.floor(i / width)) % HATCHING.period < HATCHING.width;
+      canvas.data.fill(Math.round(UNSEEN[isLine ? 1 : 0] * luma), 3 * i, 3 * i + 3);
+      continue;
+    }
     const t = unit((map[i]! - low) / (high - low));
     const opacity = 0.12 + 0.7 * t;
     const color = 3 * Math.round(255 * t);
@@ -80,7 +91,9 @@ function checkHeatmap({ image, map, mask, threshold, low, high }: HeatmapInput):
 function drawContour(canvas: Canvas, field: (pixel: number) => number, color: Rgb): void {
   const { width, height } = canvas;
   const crossing = (here: number, there: number) =>
-    here > 0 === there > 0 ? Number.POSITIVE_INFINITY : Math.abs(here) / Math.max(Math.abs(here - there), 1e-30);
+    here > 0 === there > 0 || Number.isNaN(here) || Number.isNaN(there)
+      ? Number.POSITIVE_INFINITY
+      : Math.abs(here) / Math.max(Math.abs(here - there), 1e-30);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const i = y * width + x;

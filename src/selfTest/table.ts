@@ -13,6 +13,9 @@ import { standardize } from '../kernels/standardize.ts';
 const STACKED = { op: 'winogradMeanDistance', variant: 'stacked', plain: 'workgroup' } as const;
 const quantiles = () => new Parameter('q', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 1.5, 0.1, 3)).node;
 
+/** From points of a map of 60 x 45 into the unit square, turned and in perspective. */
+const INSIDE = [0.012, -0.004, 0.2, 0.003, 0.014, 0.05, 0.001, 0.002, 1];
+
 /**
  * Both maps over one trunk, the second one to a target, and their mean.
  * @param x [N, C, H, W] @param w output channels, kernel size, and the first channel that the second map reads
@@ -112,6 +115,13 @@ export const detectorTable: readonly Case[] = [
     inputs: [f(1, 1, 32, 32)],
     build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, firstCell: 0 }),
     reduction: 32,
+  },
+  {
+    name: 'placeMap in a region',
+    inputs: [f(1, 1, 24, 24)],
+    // All of the map lies inside: what lies outside is no number.
+    build: ([x]) => placeMap(x!, { height: 45, width: 60, side: 128, placement: 'exact', ...PDN, region: INSIDE }),
+    reduction: 24,
   },
   {
     name: 'placeMap among values',

@@ -5,10 +5,13 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
+import { inRegion } from '../detector/region.ts';
 import type { Engine } from '../engine/engine.ts';
+import { DeviceLostError } from '../engine/errors.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
+import type { RegionOfInterest } from '../imaging/region.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, imageToTensor } from '../kernels/image.ts';
 import { Networks } from '../networks/networks.ts';
@@ -54,6 +57,8 @@ export interface FitOptions extends TrainingControl {
   readonly dataset: string;
   /** Stands for the data set's good images, whatever the split: 64 hexadecimal digits, kept in the model file. */
   readonly dataDigest?: string;
+  /** The part of all images that the detector looks at; all of them by default. */
+  readonly region?: RegionOfInterest;
   /** Good images to train on. */
   readonly train: ImageSource;
   /** Good images kept apart, for map quantiles and threshold. */
@@ -66,23 +71,56 @@ export interface FitOptions extends TrainingControl {
   readonly alpha?: number;
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
+  /**
+   * Asked for another engine when the device is lost: training goes on there from its last checkpoint, as after a process that
+   * was killed, and ends with the same values. Penalty images that lay on the device come anew, too.
+   */
+  readonly recover?: (
+    lost: DeviceLostError,
+  ) => Promise<Pick<FitOptions, 'engine'> & Partial<Pick<FitOptions, 'penalty'>>>;
   readonly onProgress?: (progress: FitProgress) => void;
   /** Called with one sentence for everything that is left out. */
   readonly onNotice?: (message: string) => void;
 }
+
+/** Steps between checkpoints that only a lost device needs. */
+const RECOVERY_STEPS = 100;
 
 /**
  * Trains a detector from images of good parts (RAAD step 1: EfficientAD, section 3).
  * @throws UserError for unusable settings or data, DeviceLostError, OutOfMemoryError
  */
 export async function fit(options: FitOptions): Promise<Detector> {
-  const { engine, settings, train, heldOut, signal } = options;
+  const { recover, checkpoint } = options;
+  if (!recover) return fitOn(options);
+  let { engine, penalty, resume } = options;
+  const kept = {
+    every: checkpoint?.every ?? RECOVERY_STEPS,
+    async save(bytes: Uint8Array) {
+      await checkpoint?.save(bytes);
+      resume = bytes;
+    },
+  };
+  for (;;) {
+    try {
+      return await fitOn({ ...options, engine, penalty, checkpoint: kept, ...(resume && { resume }) });
+    } catch (error) {
+      if (!(error instanceof DeviceLostError)) throw error;
+      options.signal?.throwIfAborted();
+      ({ engine, penalty = penalty } = await recover(error));
+    }
+  }
+}
+
+async function fitOn(options: FitOptions): Promise<Detector> {
+  const { engine, settings, region, train, heldOut, signal } = options;
   checkFitSettings(settings);
   checkAlpha(options.alpha);
   if (train.count === 0)
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
   if (heldOut.count === 0)
     throw new UserError('there are no held-out good images for the threshold.', 'Keep some good images apart.');
+  if (region) (await import('../imaging/region.ts')).checkRegion(region);
   await checkHeldOut(heldOut, train);
   const networks = new Networks(settings.size, settings.resolution);
   loadTeacher(networks, options.teacher, options.teacher.name);
@@ -91,6 +129,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
   const session = new TrainingSession({
     ...options,
     ...settings,
+    train: await inRegion(region, train),
     networks,
     trained: networks.trained,
     graph: trainingGraph(networks, settings, { cachesFeatures: cachesFeatures(engine) }),
@@ -110,6 +149,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
     networks,
     quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
     placement: 'exact',
+    ...(region && { region }),
     provenance: provenance(options),
   });
   const { alpha, onNotice } = options;

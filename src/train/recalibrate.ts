@@ -10,6 +10,7 @@ import {
   type QuantizeOptions,
   type QuantizeProgress,
 } from '../detector/quantize.ts';
+import { inRegion } from '../detector/region.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -170,6 +171,7 @@ async function trainLatent(
   const session = new TrainingSession({
     ...options,
     ...settings,
+    train: await inRegion(state.region, train),
     engine,
     networks,
     seed: provenance.seed,

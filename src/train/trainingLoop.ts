@@ -2,7 +2,8 @@ import { firstNotFinite } from '../checks/numbers.ts';
 import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, Parameter } from '../engine/graph.ts';
-import type { Plan } from '../engine/plan.ts';
+import type { Plan, TypedArray } from '../engine/plan.ts';
+import type { SliceOptions } from '../engine/slices.ts';
 import type { Tuning } from '../engine/tuning.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
@@ -25,7 +26,7 @@ export interface TrainingProgress {
 }
 
 /** How a run is watched, kept and stopped. */
-export interface TrainingControl {
+export interface TrainingControl extends SliceOptions {
   /** Bound on the host memory for teacher features and resized images; 1 GiB. */
   readonly cacheBytes?: number;
   readonly checkpoint?: {
@@ -185,6 +186,9 @@ export class TrainingSession {
       await engine.download(parts.parameters);
       await checkpoint?.save(await writeCheckpoint(parts, this.#fingerprint(), step));
     };
+    const submit = await this.#submission();
+    // Steps in parts share the buffers of one plan.
+    const stepsInFlight = this.#run.maxMilliseconds === undefined ? STEPS_IN_FLIGHT : 1;
     const inFlight: Promise<unknown>[] = [];
     let reported = start;
     let reportedAt = performance.now();
@@ -199,14 +203,10 @@ export class TrainingSession {
           await save(step);
           throw signal.reason;
         }
-        const accepted = engine.submit('a training step', (encoder) => {
-          for (const [name, values] of data) plan.write(name, values);
-          plan.encode(encoder);
-        });
-        const finished = Promise.all([accepted, engine.device.queue.onSubmittedWorkDone()]);
+        const finished = Promise.all([submit(plan, data), engine.device.queue.onSubmittedWorkDone()]);
         finished.catch(() => {});
         inFlight.push(finished);
-        if (inFlight.length >= STEPS_IN_FLIGHT) await inFlight.shift();
+        if (inFlight.length >= stepsInFlight) await inFlight.shift();
         engine.assertUsable();
         const done = step + 1;
         // The ring holds RING_ROWS steps; a slow adapter is reported on every second.
@@ -231,6 +231,27 @@ export class TrainingSession {
     this.#teacherPlan?.destroy();
     this.#resizer.destroy();
     engine.release(this.#temporary);
+  }
+
+  /** What submits a step, at once or in parts. */
+  async #submission(): Promise<(plan: Plan, data: readonly (readonly [string, TypedArray])[]) => Promise<void>> {
+    const { engine, maxMilliseconds } = this.#run;
+    const what = 'a training step';
+    const write = (plan: Plan, data: readonly (readonly [string, TypedArray])[]) => {
+      for (const [name, values] of data) plan.write(name, values);
+    };
+    if (maxMilliseconds === undefined)
+      return (plan, data) =>
+        engine.submit(what, (encoder) => {
+          write(plan, data);
+          plan.encode(encoder);
+        });
+    const { Slicer } = await import('../engine/slices.ts');
+    const slicer = new Slicer(engine);
+    return (plan, data) => {
+      write(plan, data);
+      return slicer.run(plan, what, maxMilliseconds);
+    };
   }
 
   /** What has to be equal for a checkpoint to continue this run. */

@@ -1,10 +1,12 @@
 import { basename } from 'node:path';
+import type { ImageSource, RgbImage } from '../../data/image.ts';
 import { safeFileName } from '../../data/names.ts';
 import { Detector } from '../../detector/detector.ts';
+import { inRegion } from '../../detector/region.ts';
 import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
 import { separability } from '../../hqs/scores.ts';
 import { Resizer, unpackPixels } from '../../imaging/pixels.ts';
-import { encodePng, readImage, readMask } from '../../node/images.ts';
+import { encodePng, type Mask, readImage, readMask } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
 import { resample } from '../../report/canvas.ts';
 import { colorMap, type Panel, renderPanels } from '../../report/panels.ts';
@@ -29,12 +31,14 @@ export async function run(args: Arguments): Promise<void> {
     const detector = new Detector(engine, state);
     const { side } = detector.state.networks;
     const resizer = new Resizer(engine, side);
-    const pixels = await resizer.resize(image);
-    const reader = await LayerMapReader.open(engine, detector.state, kind, [await resizer.resize(reference)]);
+    const look = async (picture: RgbImage) => (await inRegion(state.region, oneImage(picture))).image(0);
+    const pixels = await resizer.resize(await look(image));
+    const seen = await look(reference);
+    const reader = await LayerMapReader.open(engine, state, kind, [await resizer.resize(seen)]);
     const maps = await reader.read(pixels);
     reader.destroy();
     resizer.destroy();
-    const truth = mask && Uint8Array.from(resizedMask(mask, side));
+    const truth = mask && Uint8Array.from(resizedMask(await look(presence(mask)), side));
     const panels: Panel[] = [{ title: 'input', note: `${side} px`, picture: unpackPixels(pixels, side, side) }];
     if (truth) {
       panels.push({ title: 'ground truth', picture: colorMap(truth, side, side, { low: 0, high: 1 }) });
@@ -59,8 +63,17 @@ export async function run(args: Arguments): Promise<void> {
   });
 }
 
+const oneImage = (image: RgbImage): ImageSource => ({ count: 1, image: async () => image });
+
+/** A mask as a picture: white on any defect. */
+function presence({ width, height, data }: Mask): RgbImage {
+  const bytes = new Uint8Array(3 * data.length);
+  for (const [i, value] of data.entries()) bytes.fill(value === 0 ? 0 : 255, 3 * i, 3 * i + 3);
+  return { width, height, data: bytes };
+}
+
 /** 1 where at least half of a pixel of the network's input is defective. */
-function resizedMask({ width, height, data }: Awaited<ReturnType<typeof readMask>>, side: number): number[] {
-  const presence = Float32Array.from(data, (value) => (value === 0 ? 0 : 1));
-  return Array.from(resample(presence, width, height, 1, side, side), (share) => (share >= 0.5 ? 1 : 0));
+function resizedMask({ width, height, data }: RgbImage, side: number): number[] {
+  const share = Float32Array.from({ length: width * height }, (_, i) => data[3 * i]! / 255);
+  return Array.from(resample(share, width, height, 1, side, side), (value) => (value >= 0.5 ? 1 : 0));
 }

@@ -93,7 +93,7 @@ async function protocol(
       name: `${PROTOCOL_BATCH} images to maps, one by one, several in flight`,
       run: async () => {
         let last: Prediction | undefined;
-        for await (const prediction of detector.predictEach(Array(PROTOCOL_BATCH).fill(image))) last = prediction;
+        for await (const prediction of detector.stream(Array(PROTOCOL_BATCH).fill(image))) last = prediction;
         return last;
       },
     };

@@ -16,6 +16,7 @@ import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
 import { findPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
+import { readCorners } from '../region.ts';
 import { CHECKPOINT_EVERY, checkpointOf, fitOne, readSettings, trainingOutputs } from '../training.ts';
 import { inputFiles, withEngine } from '../withEngine.ts';
 
@@ -32,6 +33,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (isDry || !output) return printDatasets(args, sets, between, signal);
   checkFitSettings(settings);
   checkAlpha(args.number('alpha'));
+  readCorners(args);
   wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
   // What one of several would be refused for is found before the first is trained.
   for (const dataset of chosen) splitHeldOut(dataset, settings.seed);

@@ -14,7 +14,7 @@ export async function run(args: Arguments): Promise<void> {
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
-  const { networks, quantiles, placement, threshold, provenance, quantization } = state;
+  const { networks, quantiles, placement, region, threshold, provenance, quantization } = state;
   const { size, side, padding, cells, channels } = networks;
   const parts = { teacher: networks.teacher, student: networks.student, autoencoder: networks.autoencoder };
   const parameters = Object.fromEntries(
@@ -24,7 +24,11 @@ export async function run(args: Arguments): Promise<void> {
     const all = { file: path, bytes: bytes.length, size, resolution: side, padding, cells, channels, parameters };
     const layers = layerRows(state);
     printText(
-      JSON.stringify({ ...all, quantiles, placement, threshold: threshold ?? null, provenance, layers }, null, 2),
+      JSON.stringify(
+        { ...all, quantiles, placement, region, threshold: threshold ?? null, provenance, layers },
+        null,
+        2,
+      ),
     );
     return;
   }
@@ -32,6 +36,10 @@ export async function run(args: Arguments): Promise<void> {
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
   const around = padding === 'none' ? '' : `, padded with ${padding}`;
   printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}${around}`);
+  if (region) {
+    const corners = region.corners.map((corner) => corner.join(',')).join(' ');
+    printLine(`  looks at ${corners} of images of ${region.width}x${region.height} px`);
+  }
   if (threshold) {
     const { value, promised, images } = threshold;
     printLine(

@@ -9,11 +9,19 @@ import { type Arguments, readPrecision, UsageError } from '../arguments.ts';
 import { drawHeatmap } from '../heatmap.ts';
 import { readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
+import { rawFrames, readFrameSize } from '../rawFrames.ts';
 import { verdictOf } from '../verdict.ts';
+import { watchFolder } from '../watch.ts';
 import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [modelFile, ...patterns] = args.positionals;
+  const [folder, frames] = [args.text('watch'), args.text('frames')];
+  if (folder !== undefined || frames !== undefined) {
+    if (!modelFile || patterns.length > 0 || (folder !== undefined && frames !== undefined))
+      throw new UsageError('predict takes one of images, --watch and --frames.', 'raad predict MODEL --watch DIR');
+    return folder !== undefined ? watch(args, modelFile, folder, signal) : stream(args, modelFile, frames!, signal);
+  }
   if (!modelFile || patterns.length === 0)
     throw new UsageError('predict needs a model and images.', 'raad predict MODEL IMAGE...');
   const precision = readPrecision(args);
@@ -53,6 +61,53 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         `${failed} of ${paths.length} images were left out.`,
         'They are named above; all others are done.',
       );
+  });
+}
+
+/** Ends when it is stopped, which is no failure. */
+async function watch(args: Arguments, modelFile: string, folder: string, signal: AbortSignal): Promise<void> {
+  const precision = readPrecision(args);
+  const state = await readModelFile(modelFile);
+  const list = args.text('scores') ?? `${folder.replace(/[\\/]+$/, '')}.scores.csv`;
+  await assertOutputs([list], [modelFile, ...inputFiles(args)]);
+  await withEngine(args, async (engine) => {
+    const detector = new Detector(engine, state, { precision });
+    try {
+      await watchFolder({
+        detector,
+        folder,
+        list,
+        signal,
+        onImage({ image, score, anomalous, error }) {
+          if (args.flag('json'))
+            printText(
+              JSON.stringify({
+                image,
+                ...(error ? { error } : { score: Number(score), anomalous: anomalous === 'true' }),
+              }),
+            );
+          else printLine(error ? `${image}  left out: ${error}` : `${image}  score ${Number(score).toFixed(4)}`);
+        },
+      });
+    } finally {
+      detector.destroy();
+    }
+  });
+}
+
+async function stream(args: Arguments, modelFile: string, size: string, signal: AbortSignal): Promise<void> {
+  const { width, height } = readFrameSize(size);
+  const precision = readPrecision(args);
+  const state = await readModelFile(modelFile);
+  await withEngine(args, async (engine) => {
+    const detector = new Detector(engine, state, { precision });
+    let frame = 0;
+    try {
+      for await (const prediction of detector.stream(rawFrames(process.stdin, width, height), { signal }))
+        print(args.flag('json'), `frame ${++frame}`, prediction, undefined);
+    } finally {
+      detector.destroy();
+    }
   });
 }
 

@@ -5,7 +5,7 @@ const predict: Command = {
   name: 'predict',
   purpose: 'inspect',
   summary: 'score images and draw where the defects are',
-  synopsis: 'MODEL IMAGE...',
+  synopsis: 'MODEL IMAGE... | MODEL --watch DIR | MODEL --frames WxH',
   about: [
     'Scores images, files or folders or patterns, and draws where the defects are. Folders and patterns leave out heat maps that were written before. An image that fails is named; all others are scored, and the exit code is 1.',
   ],
@@ -17,6 +17,15 @@ const predict: Command = {
     'no-heatmap': { text: 'scores only' },
     precision: PRECISION,
     json: { text: 'a JSON line per image' },
+    watch: {
+      value: 'DIR',
+      text: 'score the images of a folder and those that come, until stopped; no heat maps. What --scores lists is not scored again',
+    },
+    scores: { value: 'FILE.csv', text: 'of --watch: the list of all images so far', fallback: 'DIR.scores.csv' },
+    frames: {
+      value: 'WxH',
+      text: 'score frames of RGB triples from the standard input, as of ffmpeg -i CAMERA -f rawvideo -pix_fmt rgb24 -; no heat maps',
+    },
   },
 };
 

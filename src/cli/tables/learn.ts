@@ -59,6 +59,10 @@ const fit: Command = {
     seed: { value: 'N', text: 'of weights, order and split of the images', fallback: '0' },
     teacher: { value: 'FILE', text: 'PDN weights as safetensors; those of the package by default' },
     alpha: ALPHA,
+    region: {
+      value: '"X,Y X,Y X,Y X,Y"',
+      text: "look at this part of all images alone: where the networks' square has its upper left, upper right, lower right and lower left, in pixels of the first image; it may be turned and in perspective",
+    },
     ...checkpointOptions('MODEL.safetensors'),
     log: { value: 'FILE', text: 'losses as JSON lines' },
     ...DRY_RUN,

@@ -1,4 +1,4 @@
-import type { DetectorState } from '../detector/detectorState.ts';
+import type { DetectorState } from './detectorState.ts';
 
 /**
  * Color range of a detector's heat maps, the same for all its images so that they can be compared: the threshold lies in

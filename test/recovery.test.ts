@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { Detector } from '../src/detector/detector.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { DeviceLostError } from '../src/engine/errors.ts';
+import { randomUniform } from '../src/kernels/random.ts';
+import { type OpenDevice, openDevice } from '../src/node/device.ts';
+import { fit } from '../src/train/fit.ts';
+import { engine } from './support/gpu.ts';
+import { savedImage, savedRun } from './support/savedFiles.ts';
+import { untrainedDetector } from './support/untrained.ts';
+
+const gpu = await engine();
+const isFull = process.env['RAAD_TEST'] === 'full';
+const LOSSES = isFull ? 10 : 1;
+
+function values({ state }: Detector) {
+  const { networks, quantiles, threshold } = state;
+  return { quantiles, threshold, weights: networks.parameters.map(({ data }) => data) };
+}
+
+test('training goes on from its last snapshot on another device, and ends with the values of an undisturbed one', async () => {
+  const { settings, ...run } = savedRun();
+  const steps = { ...settings, iterations: isFull ? 24 : 6 };
+  const undisturbed = await fit({ ...run, engine: gpu, settings: steps });
+  const devices: OpenDevice[] = [];
+  const open = async () => {
+    devices.push(await openDevice());
+    return new Engine({ device: devices.at(-1)!.device });
+  };
+  const lost: string[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const saved: number[] = [];
+  const detector = await fit({
+    ...run,
+    engine: await open(),
+    settings: steps,
+    checkpoint: { every: 2, save: async ({ length }) => void saved.push(length) },
+    onProgress({ phase, done }) {
+      // A moment of any phase of this attempt; the first step of the next one is always reached.
+      if (lost.length >= LOSSES || timer || (phase !== 'train' && lost.length % 2 === 0) || done === 0) return;
+      const { close } = devices.at(-1)!;
+      timer = setTimeout(close, 1500 * randomUniform(lost.length, 1, 2, 3));
+    },
+    async recover(error) {
+      expect(error).toBeInstanceOf(DeviceLostError);
+      lost.push(error.message);
+      timer = undefined;
+      return { engine: await open() };
+    },
+  });
+  clearTimeout(timer);
+  expect(saved.length).toBeGreaterThan(1);
+  expect(lost.length).toBeGreaterThan(0);
+  expect(values(detector)).toEqual(values(undisturbed));
+  for (const each of [detector, undisturbed]) each.destroy();
+  for (const { close } of devices) close();
+});
+
+test('what is no loss of the device is not recovered from', async () => {
+  const { settings, ...run } = savedRun();
+  const recover = () => expect.fail('asked for another engine');
+  await expect(fit({ ...run, engine: gpu, settings: { ...settings, batch: 0 }, recover })).rejects.toThrow('batch 0');
+});
+
+test('a detector moves to another engine and gives the same maps; late answers of the dead one change nothing', async () => {
+  const state = await untrainedDetector();
+  const first = await openDevice();
+  const old = new Detector(new Engine({ device: first.device }), state);
+  const expected = await old.predict(savedImage(0));
+  const late = [old.predict(savedImage(1)), old.predict(savedImage(2)), old.warmUp(3)];
+  first.close();
+  const ends = Promise.allSettled(late);
+  const moved = old.moveTo(gpu);
+  const again = await moved.predict(savedImage(0));
+  await ends;
+  expect(again).toEqual(expected);
+  expect(await moved.predict(savedImage(0))).toEqual(expected);
+  expect(moved.state).toBe(state);
+  await expect(old.predict(savedImage(0))).rejects.toThrow();
+  moved.destroy();
+});
