@@ -33,6 +33,12 @@ export function layerOf(node: Node): LayerUse | undefined {
   return parameter && { name: layerOfWeight(parameter.name), ...(slice && { slice }) };
 }
 
+/** The layer whose packed weights a node of {@link integerGraph} reads. */
+export function packedLayerOf(node: Node): string | undefined {
+  const weights = node.inputs[1] && parameterOf(node.inputs[1]);
+  return weights?.name.endsWith('.packed') ? weights.name.replace(/(\[\d+:\d+\])?\.packed$/, '') : undefined;
+}
+
 const STORAGE: Readonly<Record<number, ActivationStorage>> = { 8: 'u8', 16: 'f16', 32: 'f32' };
 
 /**

@@ -2,7 +2,7 @@ import { jsonText } from '../checks/shape.ts';
 import type { Detector } from '../detector/detector.ts';
 import { loadDetector, saveDetector } from '../detector/modelFile.ts';
 import { type PreparedQuantization, prepareQuantization } from '../detector/quantize.ts';
-import { type RoundingErrors, roundingErrors } from '../hqs/allocate.ts';
+import { type RoundingErrors, roundingErrors } from '../hqs/leastError.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
 import type { BitPlan } from '../quantization/bitPlan.ts';
 import { fit } from '../train/fit.ts';

@@ -67,8 +67,19 @@ const allocating: Command = {
     },
     thresholds: { value: 'LIST', text: 'of psi', fallback: '0.333,0.667' },
     bits: { value: 'LIST', text: 'widths: 4,6,8 for psi' },
-    'average-bits': { value: 'N', text: 'limit on all weights; budget and the controls need this or --bytes' },
+    'average-bits': {
+      value: 'N',
+      text: 'limit on all weights; budget needs this, --bytes or a time, the controls this or --bytes',
+    },
     bytes: { value: 'N', text: 'the same in bytes' },
+    'budget-ms': {
+      value: 'N',
+      text: 'least weighted rounding error such that inference takes at most so many milliseconds here: layers are timed at every width, plans as a whole in turns with float; let nothing else run meanwhile',
+    },
+    'budget-time': {
+      value: 'SHARE|fastest|midway',
+      text: "the same as a share of float's time such as 0.8, what the fastest widths take, or midway between those and float",
+    },
     method: { value: 'hqs|uniform|reversed|ompq|random', text: 'hqs (default) or one of its controls' },
     autoencoder: {
       value: 'fixed|own',
