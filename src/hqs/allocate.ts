@@ -77,6 +77,13 @@ export interface Allocation {
   readonly error?: number;
 }
 
+/** A plan that was allocated before, with the scores that it came from. */
+export function allocationOf(options: Pick<AllocateOptions, 'networks' | 'scores'>, plan: BitPlan): Allocation {
+  const items = itemsOf(options);
+  const bits = items.map(({ names }) => plan.layers[names[0]!]?.weights ?? 32);
+  return { ...result(options, items, bits), plan };
+}
+
 /** The widths of least time, whatever they do to errors. @param latencies of all layers */
 export function fastestAllocation(options: Omit<AllocateOptions, 'limit'>, latencies: Latencies): Allocation {
   const items = itemsOf(options);
@@ -247,7 +254,7 @@ function fitted(
 }
 
 function result(
-  { networks, activations = 8 }: AllocateOptions,
+  { networks, activations = 8 }: Pick<AllocateOptions, 'networks' | 'activations'>,
   items: readonly Item[],
   bits: readonly LayerPlan['weights'][],
 ): Allocation {

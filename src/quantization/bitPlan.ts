@@ -54,7 +54,17 @@ const FIELDS: readonly string[] = ['format', 'version', 'layers', '$schema'];
  * @throws UserError naming the layer or field and what is wrong with it; a layer may stand there once
  */
 export function parseBitPlan(text: string, networks: Networks): BitPlan {
-  const plan = parseJson(text, 'the bit plan', FIX);
+  const { layers } = checkPlanDocument(text);
+  checkLayerPlans(layers, networks);
+  return { format: FORMAT, version: VERSION, layers };
+}
+
+/** What can be told of a plan without networks. @returns its layers, which are not checked yet @throws UserError */
+export function checkPlanDocument(
+  text: string,
+  name = 'the bit plan',
+): { readonly layers: Readonly<Record<string, unknown>> } {
+  const plan = parseJson(text, name, FIX);
   if (!isRecord(plan) || plan['format'] !== FORMAT)
     throw new UserError(`this is not a bit plan (format ${FORMAT}).`, FIX);
   const { version, layers } = plan;
@@ -65,8 +75,7 @@ export function parseBitPlan(text: string, networks: Networks): BitPlan {
   if (!isRecord(layers)) throw new UserError(`the bit plan has layers ${quote(layers)}, which is no object.`, FIX);
   if (Object.keys(layers).length === 0)
     throw new UserError('the bit plan names no layer.', 'Give at least one a width: without a plan all stay float.');
-  checkLayerPlans(layers, networks);
-  return { format: FORMAT, version: VERSION, layers };
+  return { layers };
 }
 
 /** A plan as text that {@link parseBitPlan} takes. @throws UserError as it does */

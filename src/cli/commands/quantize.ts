@@ -18,6 +18,7 @@ import {
 } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
+import { printGains } from '../gains.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
@@ -60,6 +61,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       report.stop();
       const { threshold } = quantized.state;
       printLine(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
+      await printGains(quantized, detector, { isTimed: args.flag('time'), signal });
       const kind = args.text('plan') ? 'w8a8' : `w${args.text('bits')}a${args.text('activations') ?? 8}`;
       adviseOnSpeed(engine, detector.state.networks, kind);
     } finally {

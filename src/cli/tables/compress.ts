@@ -34,7 +34,7 @@ const quantize: Command = {
   summary: 'give the weights of a model fewer bits',
   synopsis: 'MODEL --bits N --calibrate DATA -o OUT',
   about: [
-    'Quantizes a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and threshold are taken anew. DATA is the data set that the model was trained on.',
+    'Quantizes a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and threshold are taken anew. Says which kernels run on this adapter and what they gain. DATA is the data set that the model was trained on.',
   ],
   options: {
     output: { short: 'o', value: 'OUT', text: 'where the model goes' },
@@ -45,6 +45,7 @@ const quantize: Command = {
     dynamic: { text: 'ranges of activations from each input instead of calibration' },
     range: RANGE,
     calibrate: { value: 'DATA', text: 'the data set that the model was trained on' },
+    time: { text: 'times the result in turns with the float model; let nothing else run meanwhile' },
     ...DATASET,
     alpha: OWN_ALPHA,
   },
