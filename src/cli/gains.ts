@@ -1,5 +1,6 @@
 import { timeDetectors } from '../bench/detectors.ts';
 import type { Detector } from '../detector/detector.ts';
+import { withModules } from '../engine/deferred.ts';
 import { deviceBytes } from '../engine/deviceBytes.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type Node, topologicalOrder } from '../engine/graph.ts';
@@ -35,10 +36,11 @@ export async function printGains(
   const { engine } = quantized;
   const kernels = kernelsText(engine, mapsOf(quantized));
   if (kernels) printLine(`kernels here: ${kernels}`);
-  const [ours, theirs] = [quantized, float].map((each) => deviceBytes({ outputs: mapsOf(each) }, engine) / 1e6);
+  const bytes = (of: Detector) => withModules(() => deviceBytes({ outputs: mapsOf(of) }, engine) / 1e6);
+  const [ours, theirs] = [await bytes(quantized), await bytes(float)];
   const megabytes = (value: number) => `${value.toPrecision(3)} MB`;
   const ratio = (value: number, of: number) => `${(value / of).toPrecision(3)} of float's`;
-  printLine(`on the device: ${megabytes(ours!)}, ${ratio(ours!, theirs!)} ${megabytes(theirs!)}`);
+  printLine(`on the device: ${megabytes(ours)}, ${ratio(ours, theirs)} ${megabytes(theirs)}`);
   if (!isTimed) return;
   const detectors = [
     { name: 'quantized', detector: quantized },

@@ -18,10 +18,18 @@ import { allocateByTime, type PlanTimer, type TimedAllocation } from '../../hqs/
 import { extent } from '../../math/extent.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { bitPlanText, type LayerPlan } from '../../quantization/bitPlan.ts';
+import { bitPlanText, CODE_BITS, type CodeBits, type LayerPlan } from '../../quantization/bitPlan.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, readSeed, readWidths, seedOf, UsageError, wholeNumber } from '../arguments.ts';
+import {
+  type Arguments,
+  readActivations,
+  readSeed,
+  readWidths,
+  seedOf,
+  UsageError,
+  wholeNumber,
+} from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
 import { type Progress, startProgress } from '../progress.ts';
@@ -34,6 +42,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !output || (!folder && !args.text('good')))
     throw new UsageError('allocate needs a model, a data set and -o.', 'raad allocate MODEL DATA -o plan.json');
   const method: AllocationMethod = args.choice('method', ALLOCATIONS) ?? 'hqs';
+  const activations = readActivations(args, CODE_BITS);
   const limit = readLimit(args);
   const budget = readTimeBudget(args);
   const choices = { ...readChoices(args), ...(budget !== undefined && { mode: 'budget' as const }) };
@@ -70,8 +79,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       };
       const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
       if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
-      const options = { networks: detector.state.networks, scores, method, seed };
-      if (budget !== undefined) return allocateByTime(options, budget, timerOf(detector, signal));
+      const options = { networks: detector.state.networks, scores, method, activations, seed };
+      if (budget !== undefined) return allocateByTime(options, budget, timerOf(detector, activations, signal));
       return allocate({ ...options, ...choices, ...(limit && { limit }) });
     };
     const allocation = await allocateFor(which, scoring.seed);
@@ -102,10 +111,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   await withEngine(args, work, budget === undefined ? {} : { toggles: MEASURING });
 }
 
-function timerOf({ engine, state }: Detector, signal: AbortSignal): PlanTimer {
+function timerOf({ engine, state }: Detector, activations: CodeBits, signal: AbortSignal): PlanTimer {
   let progress: Progress | undefined;
   return planTimer(engine, {
     state,
+    activations,
     onMeasured: (done, total) => {
       progress ??= startProgress('latencies', total, 'convolutions');
       progress.update(done);

@@ -93,8 +93,8 @@ async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
   const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
   if (!widths.includes(weights))
     throw new UsageError(`--bits ${weights} does not exist.`, `Use one of ${widths.join(', ')}.`);
-  if (!ACTIVATION_BITS.includes(activations as ActivationBits) || activations === 4)
-    throw new UsageError(`--activations ${activations} cannot be run.`, 'Use 8, 16 or 32.');
+  if (!ACTIVATION_BITS.includes(activations as ActivationBits))
+    throw new UsageError(`--activations ${activations} does not exist.`, `Use one of ${ACTIVATION_BITS.join(', ')}.`);
   const group = args.number('group');
   const layer = {
     weights: weights as LayerPlan['weights'],

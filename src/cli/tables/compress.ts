@@ -34,12 +34,12 @@ const quantize: Command = {
   summary: 'give the weights of a model fewer bits',
   synopsis: 'MODEL --bits N --calibrate DATA -o OUT',
   about: [
-    'Quantizes a trained detector: weights in 2 to 8 bits, 8-bit activations, on integer kernels. Statistics, map quantiles and threshold are taken anew. Says which kernels run on this adapter and what they gain. DATA is the data set that the model was trained on.',
+    'Quantizes a trained detector: weights in 2 to 8 bits, activations in 8, 6 or 4, on integer kernels. Statistics, map quantiles and threshold are taken anew. Says which kernels run on this adapter and what they gain. DATA is the data set that the model was trained on.',
   ],
   options: {
     output: { short: 'o', value: 'OUT', text: 'where the model goes' },
     bits: { value: 'N', text: 'width of all weights: 2 to 8, 16 or 32' },
-    activations: { value: '8|16|32', text: 'width of all activations', fallback: '8' },
+    activations: { value: '4|6|8|16|32', text: 'width of all activations', fallback: '8' },
     plan: { value: 'FILE', text: 'a width per layer instead; see docs/bit-plan.schema.json' },
     group: { value: 'N', text: 'input channels that share a scale, a multiple of 4', fallback: 'all' },
     dynamic: { text: 'ranges of activations from each input instead of calibration' },
@@ -81,6 +81,7 @@ const allocating: Command = {
       value: 'SHARE|fastest|midway',
       text: "the same as a share of float's time such as 0.8, what the fastest widths take, or midway between those and float",
     },
+    activations: { value: '4|6|8', text: 'width of all activations in the plan', fallback: '8' },
     method: { value: 'hqs|uniform|reversed|ompq|random', text: 'hqs (default) or one of its controls' },
     autoencoder: {
       value: 'fixed|own',
@@ -137,7 +138,7 @@ const sensitivity: Command = {
       text: 'these layers, comma separated, or "every": all of them at once; one at a time by default',
     },
     bits: { value: 'LIST', text: 'widths of the weights, such as 2..8 or 4,8', fallback: '8,7,6,5,4,3,2' },
-    activations: { value: '8|16|32', text: "width of the quantized layers' inputs", fallback: '8' },
+    activations: { value: '4|6|8|16|32', text: "width of the quantized layers' inputs", fallback: '8' },
     range: RANGE,
     csv: { value: 'FILE', text: 'the table; rows that it holds already are not computed again' },
     chart: { value: 'FILE.svg', text: 'image AUROC as bars' },
