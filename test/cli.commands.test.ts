@@ -107,7 +107,7 @@ describe('the main job', () => {
     expect(json.data.auroc).toBeGreaterThanOrEqual(0);
     expectRefusal(['quantize', ...args, '--bits', '9'], /--bits 9 does not exist. Use one of 2, 3, 4/, 2);
     expectRefusal(['quantize', ...args], /either --bits or --plan/, 2);
-    expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
+    expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '5'], /--activations 5 does not exist/, 2);
     expectRefusal(
       ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
       /is quantized already. Give the float model/,
