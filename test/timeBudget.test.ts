@@ -8,7 +8,7 @@ import type { Latencies } from '../src/hqs/limits.ts';
 import type { LayerScore } from '../src/hqs/scores.ts';
 import { allocateByTime, type PlanTimer, type TimeBudget } from '../src/hqs/timeBudget.ts';
 import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
-import { layerNodes, randomWeights, rangeNode } from '../src/measure/kernels.ts';
+import { quantizedLayerNodes, randomWeights, rangeNode } from '../src/measure/kernels.ts';
 import type { BitPlan } from '../src/quantization/bitPlan.ts';
 import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { engine } from './support/gpu.ts';
@@ -123,7 +123,7 @@ describe('on an adapter', () => {
       qconv2d(
         {
           x: input('x', [1, channels / 4, 8, 8], 'u32'),
-          ...layerNodes(randomWeights([channels, channels, side, side], 8)),
+          ...quantizedLayerNodes(randomWeights([channels, channels, side, side], 8)),
           inRange,
         },
         {
