@@ -1,8 +1,8 @@
-// Range of u8 activations (qstore) from the smallest and largest value, zero included: one subtotal per workgroup in the
+// Range of codes of activations (qstore) from the smallest and largest value, zero included: one subtotal per workgroup in the
 // first pass (PARTIAL), the range in the second.
 //
 // PARTIAL  x [size] -> y [WORKGROUPS, 2]
-// else     x [count, 2] -> y (scale, zero point, reciprocal of the scale, 0)
+// else     x [count, 2] -> y (scale, zero point, reciprocal of the scale, largest code)
 // grid     PARTIAL: WORKGROUPS, else 1
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -40,11 +40,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
 #else
     let span = high - low;
     let isFlat = span < ${SMALLEST_SPAN};
-    let reciprocal = select(255.0 / span, 1.0, isFlat);
-    y[0] = select(span / 255.0, 1.0, isFlat);
-    y[1] = clamp(round(-low * reciprocal), 0.0, 255.0);
+    let reciprocal = select(${MOST}.0 / span, 1.0, isFlat);
+    y[0] = select(span / ${MOST}.0, 1.0, isFlat);
+    y[1] = clamp(round(-low * reciprocal), 0.0, ${MOST}.0);
     y[2] = reciprocal;
-    y[3] = 0.0;
+    y[3] = ${MOST}.0;
 #end
   }
 }

@@ -1,13 +1,13 @@
-// Rows and columns around planes of stored activations: the zero point's code for u8, zeros for f16.
+// Rows and columns around planes of stored activations: the zero point's code in every channel of a word (CODES), zeros for f16.
 //
 // x     [planes, H, W] words
 // y     [planes, H + 2 padding, W + 2 padding] words
 // grid  x: columns / 8, y: rows / 8, z: planes
 @group(0) @binding(0) var<storage, read> x: array<u32>;
-#if U8
+#if CODES
 @group(0) @binding(1) var<storage, read> range: vec4f;
 #end
-@group(0) @binding(${1 + U8}) var<storage, read_write> y: array<u32>;
+@group(0) @binding(${1 + (CODES > 0)}) var<storage, read_write> y: array<u32>;
 #params
 
 @compute @workgroup_size(8, 8)
@@ -19,8 +19,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   if (id.x >= outWidth || id.y >= outHeight) {
     return;
   }
-#if U8
-  var value = u32(range.y) * 0x01010101u;
+#if CODES
+  var value = u32(range.y) * ${CODES}u;
 #else
   var value = 0u;
 #end

@@ -8,6 +8,9 @@
 #include qconv2d
 #include grid
 #include qweights
+#if U8
+#include qload
+#end
 
 // The sum of products of channel m at one place of the convolution, scaled, with bias and rectifier.
 fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
@@ -28,7 +31,7 @@ fn convolved(image: u32, m: u32, row: u32, column: u32) -> f32 {
 #if U8
         var v = u32(inRange.y) * 0x01010101u;
         if (inside) {
-          v = x[at + c * plane];
+          v = codeWord(at, c, plane);
         }
         sum += dot(codes, vec4i(vec4u(v & 255u, (v >> 8u) & 255u, (v >> 16u) & 255u, v >> 24u)));
 #else
@@ -85,7 +88,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
 #if OUT == 16
   y[index] = pack2x16float(vec2f(output(image, m, row, column), output(image, m + 1u, row, column)));
 #end
+#if OUT <= 8
+  let lower = vec4f(output(image, m, row, column), output(image, m + 1u, row, column), output(image, m + 2u, row, column), output(image, m + 3u, row, column));
+#end
 #if OUT == 8
-  y[index] = codesOf(vec4f(output(image, m, row, column), output(image, m + 1u, row, column), output(image, m + 2u, row, column), output(image, m + 3u, row, column)), outRange);
+  y[index] = codesOf(lower, outRange);
+#end
+#if OUT == 4
+  let upper = vec4f(output(image, m + 4u, row, column), output(image, m + 5u, row, column), output(image, m + 6u, row, column), output(image, m + 7u, row, column));
+  y[index] = codesOf(lower, outRange) | (codesOf(upper, outRange) << 4u);
 #end
 }

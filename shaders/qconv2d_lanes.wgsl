@@ -13,6 +13,9 @@ enable subgroups;
 
 #include qconv2d
 #include qweights
+#if U8
+#include qload
+#end
 
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -50,7 +53,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if RAGGED
           let v${j} = select(0u, x[at${j} + min(c * ${PARTS}u + ${e}u, params.xWords - 1u) * plane + ky * params.width + ${kx}u], c * ${PARTS}u + ${e}u < params.xWords);
 #else
+#if U8
+          let v${j} = codeWord(at${j} + ky * params.width + ${kx}u, c, plane);
+#else
           let v${j} = x[at${j} + (c * ${PARTS}u + ${e}u) * plane + ky * params.width + ${kx}u];
+#end
 #end
 #for u in 0..4 / PARTS
 #if PARTS == 1
@@ -110,9 +117,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #end i
 #for j in 0..NT
   if (p${j} < pixels) {
-#for q in 0..2
-    storeChannels(n${j}, m + ${4 * q}u, q${j}, vec4f(o${4 * q}_${j}, o${4 * q + 1}_${j}, o${4 * q + 2}_${j}, o${4 * q + 3}_${j}));
-#end q
+    storeEight(n${j}, m, q${j}, vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}), vec4f(o4_${j}, o5_${j}, o6_${j}, o7_${j}));
   }
 #end j
 }

@@ -13,6 +13,9 @@ enable subgroups;
 
 #include qconv2d
 #include qweights
+#if U8
+#include qload
+#end
 
 @compute @workgroup_size(${S})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -54,7 +57,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #if RAGGED
       let v${r}_${g}_0 = select(0u, x[image + min(word, params.xWords - 1u) * plane + at${r}_${g}], word < params.xWords);
 #else
+#if U8
+      let v${r}_${g}_0 = codeWord(image + at${r}_${g}, word, plane);
+#else
       let v${r}_${g}_0 = x[image + word * plane + at${r}_${g}];
+#end
 #end
 #end g
 #for t in 1..KW
@@ -182,9 +189,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
     let column = (ox + ${j * S}u) / ${1 + POOL}u;
     if (row < params.outHeight && column < params.outWidth && ox % ${1 + POOL}u == 0u) {
       let place = row * params.outWidth + column;
-#for q in 0..2
-      storeChannels(group.z, m + ${4 * q}u, place, vec4f(o${4 * q}_${j}_${r}, o${4 * q + 1}_${j}_${r}, o${4 * q + 2}_${j}_${r}, o${4 * q + 3}_${j}_${r}));
-#end q
+      storeEight(group.z, m, place, vec4f(o0_${j}_${r}, o1_${j}_${r}, o2_${j}_${r}, o3_${j}_${r}), vec4f(o4_${j}_${r}, o5_${j}_${r}, o6_${j}_${r}, o7_${j}_${r}));
     }
   }
 #end r, j

@@ -11,6 +11,9 @@
 // reference: qconv2dReference in src/kernels/qconv2d.ts
 #include qconv2d
 #include qweights
+#if U8
+#include qload
+#end
 
 // [step][channel] and [step][pixel]; a step is four input channels at one tap.
 #if U8
@@ -80,7 +83,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
       let at = image * params.xWords * plane + u32(clamp(iy, 0, i32(params.height) - 1)) * params.width + u32(clamp(ix, 0, i32(params.width) - 1));
 #if U8
       wTile[slot] = select(0u, weightBytes(bits), k < depth);
-      xTile[slot] = select(empty, x[at + c * plane], inside) ^ 0x80808080u;
+      xTile[slot] = select(empty, codeWord(at, c, plane), inside) ^ 0x80808080u;
 #else
       wTile[slot] = select(vec4f(), vec4f(weightCodes(bits)), k < depth);
 #for e in 0..PARTS
@@ -147,11 +150,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #end j
 #end
 #end i
+#if OUT == 4
+  // A word holds the channels of two invocations: those of the upper four go through workgroup memory, which is free by now.
+#for j in 0..4 / (1 + 3 * POOL)
+  let codes${j} = channelCodes(m, vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}));
+  if (local.y % 2u == 1u) {
+    wTile[(local.y / 2u * 16u + local.x) * 4u + ${j}u] = codes${j};
+  }
+#end j
+  workgroupBarrier();
+#end
 #for j in 0..4 / (1 + 3 * POOL)
   {
     let pixel = (group.x * 64u + local.x * 4u) / ${1 + 3 * POOL}u + ${j}u;
     if (pixel < params.batch * outPlane) {
+#if OUT == 4
+      if (local.y % 2u == 0u) {
+        storeHalves(pixel / outPlane, m, pixel % outPlane, codes${j}, wTile[(local.y / 2u * 16u + local.x) * 4u + ${j}u]);
+      }
+#else
       storeChannels(pixel / outPlane, m, pixel % outPlane, vec4f(o0_${j}, o1_${j}, o2_${j}, o3_${j}));
+#end
     }
   }
 #end j

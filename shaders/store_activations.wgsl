@@ -8,13 +8,13 @@
 #else
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 #end
-#if BITS == 8
+#if BITS <= 8
 @group(0) @binding(1) var<storage, read> range: vec4f;
 #end
 #if TO_WORDS
-@group(0) @binding(${1 + (BITS == 8)}) var<storage, read_write> y: array<u32>;
+@group(0) @binding(${1 + (BITS <= 8)}) var<storage, read_write> y: array<u32>;
 #else
-@group(0) @binding(${1 + (BITS == 8)}) var<storage, read_write> y: array<f32>;
+@group(0) @binding(${1 + (BITS <= 8)}) var<storage, read_write> y: array<f32>;
 #end
 #params
 #include qstore
@@ -35,17 +35,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
 #for k in 0..32 / BITS
   let v${k} = select(0.0, x[base + min(${k}u, params.channels - 1u - first) * plane], first + ${k}u < params.channels);
 #end k
+#if BITS == 4
+  y[id.z * plane + place] = codesOf(vec4f(v0, v1, v2, v3), range) | (codesOf(vec4f(v4, v5, v6, v7), range) << 4u);
+#end
 #if BITS == 8
   y[id.z * plane + place] = codesOf(vec4f(v0, v1, v2, v3), range);
-#else
+#end
+#if BITS == 16
   y[id.z * plane + place] = pack2x16float(vec2f(v0, v1));
 #end
 #else
   let channel = id.z % params.channels;
   let word = x[(id.z / params.channels * words + channel / ${32 / BITS}u) * plane + place];
+#if BITS == 4
+  y[id.z * plane + place] = (f32((word >> (channel % 4u * 8u + channel / 4u % 2u * 4u)) & 15u) - range.y) * range.x;
+#end
 #if BITS == 8
   y[id.z * plane + place] = (f32((word >> (channel % 4u * 8u)) & 255u) - range.y) * range.x;
-#else
+#end
+#if BITS == 16
   let pair = unpack2x16float(word);
   y[id.z * plane + place] = select(pair.x, pair.y, channel % 2u == 1u);
 #end

@@ -5,10 +5,10 @@
 // grid   x: columns / 8, y: rows / 8, z: N * ceil(C / PER)
 // reference: resizeBilinear, then storeOp in src/kernels/storage.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-#if BITS == 8
+#if BITS <= 8
 @group(0) @binding(1) var<storage, read> range: vec4f;
 #end
-@group(0) @binding(${1 + (BITS == 8)}) var<storage, read_write> y: array<u32>;
+@group(0) @binding(${1 + (BITS <= 8)}) var<storage, read_write> y: array<u32>;
 #params
 #include qstore
 
@@ -37,9 +37,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let v${k} = select(0.0, (1.0 - ty) * top${k} + ty * bottom${k}, first + ${k}u < params.channels);
 #end k
   let at = (id.z * params.outHeight + id.y) * params.outWidth + id.x;
+#if BITS == 4
+  y[at] = codesOf(vec4f(v0, v1, v2, v3), range) | (codesOf(vec4f(v4, v5, v6, v7), range) << 4u);
+#end
 #if BITS == 8
   y[at] = codesOf(vec4f(v0, v1, v2, v3), range);
-#else
+#end
+#if BITS == 16
   y[at] = pack2x16float(vec2f(v0, v1));
 #end
 }

@@ -11,8 +11,8 @@
 // v         [DEPTH, A * A, vPitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through
 //           the batch
 // table     [CO] of (scale, sum of the weights' codes)
-// inRange   of u8 activations (U8)
-// outRange  of a u8 result
+// inRange   of codes (U8)
+// outRange  of codes as a result
 // y         as OUT says; with POOL the pooled size
 // grid      x: ceil(CO / MT), y: ceil(T / (NT * S));  workgroup: one subgroup of S lanes
 // reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
@@ -25,10 +25,10 @@ enable subgroups;
 #if U8
 @group(0) @binding(4) var<storage, read> inRange: vec4f;
 #end
-#if OUT == 8
+#if OUT <= 8
 @group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
 #end
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<${STORED}>;
+@group(0) @binding(${4 + U8 + (OUT <= 8)}) var<storage, read_write> y: array<${STORED}>;
 #params
 #if PAIRS
 #include winogradIntegers
@@ -124,8 +124,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #end i
     if (tileRow${j} < params.rows && oy${j} + s < params.outHeight && ox${j} + r < params.outWidth) {
       let place = (oy${j} + s) * params.outWidth + ox${j} + r;
-#for q in 0..MT / 4
-      storeChannels(row${j} / params.tilesY, m + ${4 * q}u, place, vec4f(value${4 * q}_${j}, value${4 * q + 1}_${j}, value${4 * q + 2}_${j}, value${4 * q + 3}_${j}));
+#for q in 0..MT / 8
+      storeEight(row${j} / params.tilesY, m + ${8 * q}u, place, vec4f(value${8 * q}_${j}, value${8 * q + 1}_${j}, value${8 * q + 2}_${j}, value${8 * q + 3}_${j}), vec4f(value${8 * q + 4}_${j}, value${8 * q + 5}_${j}, value${8 * q + 6}_${j}, value${8 * q + 7}_${j}));
 #end q
     }
 #end j

@@ -1,13 +1,13 @@
 // Winograd input transform of stored activations: every A x A tile of x, M apart, into A * A points.
 //
-// A word is gathered once for all its channels. With INTEGERS, codes less 128 of channels c and c + 2 are transformed together
+// A word of four codes, half of one of eight (U4), or of two floats is gathered once for all its channels. With INTEGERS, codes less 128 of channels c and c + 2 are transformed together
 // as the number a + 2^16 b modulo 2^32: a linear map treats both alike. With floats a code counts less its zero point.
 //
 // x        words of activations (qstore)
-// inRange  of u8 activations (U8)
-// v        INTEGERS: [2 * xWords, A * A, pitch], 16-bit halves of channels 4 w + u and 4 w + u + 2 in row 2 w + u; else f32
+// inRange  of codes (U8)
+// v        INTEGERS: [2 * words, A * A, pitch], 16-bit halves of channels 4 w + u and 4 w + u + 2 in row 2 w + u; else f32
 //          [CI, A * A, pitch]; T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
-// grid     x: ceil(T / WORKGROUP), y: ceil(xWords / WORDS); one invocation per tile and WORDS words
+// grid     x: ceil(T / WORKGROUP), y: ceil(words / WORDS); one invocation per tile and WORDS words
 // reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 #if U8
@@ -38,12 +38,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   let last = min((group.y + 1u) * ${WORDS}u, params.words);
   for (var word = group.y * ${WORDS}u; word < last; word++) {
-    let base = (image * params.words + word) * plane;
-#for i in 0..A, j in 0..A
-#if PADDED
-    let d${i}_${j} = select(empty, x[base + y${i} + x${j}], insideY${i} && insideX${j});
+#if U4
+    let base = (image * params.xWords + word / 2u) * plane;
+    let half = word % 2u * 4u;
 #else
-    let d${i}_${j} = x[base + y${i} + x${j}];
+    let base = (image * params.words + word) * plane;
+#end
+#for i in 0..A, j in 0..A
+#if U4
+    let w${i}_${j} = (x[base + y${i} + x${j}] >> half) & 0x0f0f0f0fu;
+#else
+    let w${i}_${j} = x[base + y${i} + x${j}];
+#end
+#if PADDED
+    let d${i}_${j} = select(empty, w${i}_${j}, insideY${i} && insideX${j});
+#else
+    let d${i}_${j} = w${i}_${j};
 #end
 #end i, j
 #if INTEGERS

@@ -6,8 +6,8 @@
 // m         [CO, A * A, pitch], T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the
 //           batch. INTEGERS: sums modulo 2^32 of codes less 128; else of floats
 // table     [CO] of (scale, sum of the weights' codes)
-// inRange   of u8 activations (U8)
-// outRange  of a u8 result
+// inRange   of codes (U8)
+// outRange  of codes as a result
 // y         as OUT says; with POOL the pooled size
 // grid      x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(words of CO / WORDS)
 // reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
@@ -17,10 +17,10 @@
 #if U8
 @group(0) @binding(3) var<storage, read> inRange: vec4f;
 #end
-#if OUT == 8
+#if OUT <= 8
 @group(0) @binding(${3 + U8}) var<storage, read> outRange: vec4f;
 #end
-@group(0) @binding(${3 + U8 + (OUT == 8)}) var<storage, read_write> y: array<${STORED}>;
+@group(0) @binding(${3 + U8 + (OUT <= 8)}) var<storage, read_write> y: array<${STORED}>;
 #params
 #if INTEGERS
 #include winogradIntegers
@@ -91,6 +91,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let o${i}_${j} = 0.25 * ((value${2 * i}_${2 * j} + value${2 * i + 1}_${2 * j}) + (value${2 * i}_${2 * j + 1} + value${2 * i + 1}_${2 * j + 1}));
 #else
       let o${i}_${j} = value${i}_${j};
+#end
+#if OUT == 4
+      y${i}_${j} |= codeOf(select(0.0, o${i}_${j}, real), outRange) << (c % 4u * 8u + c / 4u * 4u);
 #end
 #if OUT == 8
       y${i}_${j} |= codeOf(select(0.0, o${i}_${j}, real), outRange) << (8u * c);

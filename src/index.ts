@@ -131,10 +131,8 @@ export {
   type AllocationMethod,
   type AllocationRow,
   allocate,
-  type RoundingErrors,
-  roundingErrors,
-  type SizeLimit,
 } from './hqs/allocate.ts';
+export { layerLatencies, type PlanTimerOptions, planTimer } from './hqs/latencies.ts';
 export {
   type LayerMap,
   type LayerMapKind,
@@ -143,6 +141,8 @@ export {
   layerPairs,
   placeLayerMap,
 } from './hqs/layerMaps.ts';
+export { type RoundingErrors, roundingErrors } from './hqs/leastError.ts';
+export type { Latencies, Limit, SizeLimit, TimeLimit } from './hqs/limits.ts';
 export {
   autoencoderScores,
   type Contribution,
@@ -152,6 +152,13 @@ export {
   type ScoreOptions,
 } from './hqs/scores.ts';
 export { type RepeatedAllocation, type WidthDifference, widthDifferences } from './hqs/stability.ts';
+export {
+  allocateByTime,
+  type PlanTimer,
+  type PlanTiming,
+  type TimeBudget,
+  type TimedAllocation,
+} from './hqs/timeBudget.ts';
 export type { HeatmapStyle, HeatmapTarget } from './imaging/heatmapPass.ts';
 export type { Point, RegionOfInterest } from './imaging/region.ts';
 export type { ImageFormat, TextureImage, TextureLayer } from './imaging/textures.ts';

@@ -9,7 +9,7 @@ import { loadImages } from '../src/node/datasets.ts';
 import { readImage } from '../src/node/images.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
-import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { type CodeBits, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { inputRanges } from '../src/quantization/layerInputs.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { fit, PRESETS } from '../src/train/fit.ts';
@@ -22,6 +22,15 @@ import { realDataset } from './support/realImages.ts';
 const gpu = await engine();
 const opened = await realDataset('dobot_cubes/cubes');
 const IMAGES = 20;
+
+/** Of weights and activations. */
+type Widths = readonly [8 | 4, CodeBits];
+const WIDTHS: readonly Widths[] = [
+  [8, 8],
+  [4, 8],
+  [8, 6],
+  [4, 4],
+];
 
 /** A detector that has been trained for a moment, so that its activations are like a real one's. */
 const STEPS = { xs: 100, s: 30 } as const;
@@ -59,9 +68,9 @@ describe.skipIf(!opened)('on 20 real images', () => {
           { length: 3 * plane },
           (_, i) => ((pixels[i % plane]! >>> (8 * Math.floor(i / plane))) & 255) / 255,
         );
-      const plan = (weights: 8 | 4) => uniformPlan(networks, { weights, activations: 8 });
+      const plan = ([weights, activations]: Widths) => uniformPlan(networks, { weights, activations });
       const layers = [...quantizableLayers(networks).keys()];
-      const ranges = await inputRanges({ engine: gpu, networks, train }, layers);
+      const ranges = await inputRanges({ engine: gpu, networks, train }, layers, undefined, [8, 6, 4]);
 
       test('float features agree with onnxruntime', async () => {
         const shape = [1, 3, networks.side, networks.side];
@@ -93,26 +102,27 @@ describe.skipIf(!opened)('on 20 real images', () => {
         expect(worst).toBeLessThan(1e-4);
       });
 
-      for (const weights of [8, 4] as const) {
-        test(`QDQ w${weights}a8 agrees with onnxruntime`, async () => {
-          const state = { ...detector.state, ...quantizeNetworks(networks, plan(weights), ranges) };
+      for (const widths of WIDTHS) {
+        const name = `w${widths[0]}a${widths[1]}`;
+        test(`QDQ ${name} agrees with onnxruntime`, async () => {
+          const state = { ...detector.state, ...quantizeNetworks(networks, plan(widths), ranges.get(widths[1])!) };
           const { layers, correlation } = await compareWithOnnx(gpu, state, pictures.map(unit));
           const shares = [...layers.values()].map(({ different, positions }) => different / positions);
           console.log(
-            `${size} w${weights}a8 in onnxruntime: at most ${(100 * Math.max(...shares)).toFixed(4)} % of a layer's codes differ, map correlation ${correlation.toFixed(7)}`,
+            `${size} ${name} in onnxruntime: at most ${(100 * Math.max(...shares)).toFixed(4)} % of a layer's codes differ, map correlation ${correlation.toFixed(7)}`,
           );
           for (const [layer, { worst }] of layers) expect(worst, layer).toBeLessThanOrEqual(1);
           for (const share of shares) expect(share).toBeLessThan(1e-3);
           expect(correlation).toBeGreaterThan(0.999);
         });
 
-        test(`integers agree with the fake-quantized network, w${weights}a8`, async () => {
-          const { layers } = await compareNetworks(gpu, networks, plan(weights), ranges, pictures);
+        test(`integers agree with the fake-quantized network, ${name}`, async () => {
+          const { layers } = await compareNetworks(gpu, networks, plan(widths), ranges.get(widths[1])!, pictures);
           const sum = (key: 'different' | 'accumulated' | 'positions') =>
             layers.reduce((all, layer) => all + layer[key], 0);
           const most = Math.max(...layers.map(({ different, positions }) => different / positions));
           console.log(
-            `${size} w${weights}a8 against fake-quantized: ${sum('different')} of ${sum('positions')} codes differ layer by layer (at most ${(100 * most).toFixed(4)} % of a layer's), ${sum('accumulated')} when differences go on`,
+            `${size} ${name} against fake-quantized: ${sum('different')} of ${sum('positions')} codes differ layer by layer (at most ${(100 * most).toFixed(4)} % of a layer's), ${sum('accumulated')} when differences go on`,
           );
           for (const { layer, positions, different, worst } of layers) {
             expect(worst, layer).toBeLessThanOrEqual(1);

@@ -5,6 +5,7 @@ import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { planRepeats, repeatsFor, sampleSize, spin, stampedTime, stopwatch, timeRuns } from '../src/engine/sample.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
+import { isCodes } from '../src/kernels/storage.ts';
 import { sampleQuantile } from '../src/math/statistics.ts';
 import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/measure/kernels.ts';
 import { summarize } from '../src/measure/measure.ts';
@@ -19,24 +20,24 @@ const options: KernelBenchOptions = {
   kernels: ['conv2d', 'qconv2d'],
   shapes: [odd],
   bits: [3],
-  activations: ['u8', 'f16', 'f32'],
+  activations: ['u8', 'u4', 'f16', 'f32'],
   rounds: 2,
   warmUp: 0,
 };
 
 /** One step of a half float at most, and what Winograd's method loses. */
-const TOLERANCE = { u8: 0, f16: 2 ** -10, f32: 5e-5 } as const;
-/** One code of a zero point's 128, where codes are computed in floats. */
-const ONE_CODE = 1 / 128;
+const TOLERANCE = { u8: 0, u4: 0, f16: 2 ** -10, f32: 5e-5 } as const;
+/** One code of the largest distance from the zero point, where codes are computed in floats. */
+const ONE_CODE = { u8: 1 / 128, u4: 1 / 7 } as const;
 
 describe('variants on shapes of one’s own', () => {
   test('all that are supported, each with its error against the reference', async () => {
     const results = await benchKernel(gpu, options);
     for (const { kernel, bits, activations, variant, error, isExact, ...result } of results) {
       const name = `${kernel} w${bits} ${activations} ${variant}`;
-      const isRounded = activations === 'u8' && variant.endsWith('Floats');
-      expect(error, name).toBeLessThanOrEqual(isRounded ? ONE_CODE : TOLERANCE[activations]);
-      if (!isRounded) expect(isExact, name).toBe(activations === 'u8' ? true : undefined);
+      const isRounded = isCodes(activations) && variant.endsWith('Floats');
+      expect(error, name).toBeLessThanOrEqual(isRounded ? ONE_CODE[activations] : TOLERANCE[activations]);
+      if (!isRounded) expect(isExact, name).toBe(isCodes(activations) ? true : undefined);
       expect(result.checkedChannels).toBe(10);
       expect(result.flops).toBe(2 * 2 * 10 * 9 * 11 * 7 * 9);
       expect(result.runs).toBe(2);
@@ -47,7 +48,8 @@ describe('variants on shapes of one’s own', () => {
     for (const variant of new Set(rows('qconv2d').map((row) => row.variant))) {
       const stored = rows('qconv2d').filter((row) => row.variant === variant);
       // Products of packed words and of pairs need codes.
-      const expected = /^words|Integers$/.test(variant) ? ['u8'] : options.activations;
+      const ofCodes = variant.startsWith('words') ? ['u8'] : ['u8', 'u4'];
+      const expected = /^words|Integers$/.test(variant) ? ofCodes : options.activations;
       expect(
         stored.map((row) => row.activations),
         variant,

@@ -91,9 +91,12 @@ describe('the main job', () => {
 
   test('quantize: a smaller model with what eval, predict and info need', () => {
     const args = ['models/biscuit.safetensors', '--calibrate', 'data', '-o', 'models/small.safetensors'];
-    const { status, stdout, stderr } = raad('quantize', ...args, '--bits', '3');
+    const { status, stdout, stderr } = raad('quantize', ...args, '--bits', '3', '--time');
     expect(status, stderr).toBe(0);
     expect(stdout).toMatch(/^models\/small.safetensors: \d+ bytes, threshold \d/);
+    expect(stdout).toMatch(/^kernels here: .*\w+ for (?:[\w.]+, )*teacher\.conv2,/m);
+    expect(stdout).toMatch(/^on the device: [\d.]+ MB, [\d.]+ of float's [\d.]+ MB$/m);
+    expect(stdout).toMatch(/^an image: [\d.]+ ms, [\d.]+ of float's [\d.]+ ms$/m);
     const [floats, small] = ['biscuit', 'small'].map((name) => readFileSync(at(`models/${name}.safetensors`)).length);
     expect(small! / floats!).toBeLessThan(3 / 32 + 0.03);
     const info = raad('info', 'models/small.safetensors').stdout;
@@ -104,7 +107,7 @@ describe('the main job', () => {
     expect(json.data.auroc).toBeGreaterThanOrEqual(0);
     expectRefusal(['quantize', ...args, '--bits', '9'], /--bits 9 does not exist. Use one of 2, 3, 4/, 2);
     expectRefusal(['quantize', ...args], /either --bits or --plan/, 2);
-    expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '4'], /--activations 4 cannot be run/, 2);
+    expectRefusal(['quantize', ...args, '--bits', '8', '--activations', '5'], /--activations 5 does not exist/, 2);
     expectRefusal(
       ['quantize', 'models/small.safetensors', ...args.slice(1), '--bits', '8'],
       /is quantized already. Give the float model/,

@@ -38,6 +38,17 @@ test('an op of one’s own: both variants give its value and its gradient', () =
   for (const [what, error] of errors) expect(Number(error), what).toBeLessThan(1e-6);
 });
 
+test('a packing of one’s own: the kernel gives the integers of its definition', () => {
+  const [kernel, bits, weights] = run('own-packing.mjs').map((line) =>
+    Number(/([\d.e+-]+)(?: %.*| of the .*)?$/.exec(line)![1]),
+  );
+  expect(kernel).toBeLessThan(1e-6);
+  // 1.6 where the last words are full.
+  expect(bits).toBe(1.92);
+  expect(weights).toBeGreaterThan(5);
+  expect(weights).toBeLessThan(40);
+});
+
 test('train, predict, quantize', async () => {
   const set = { part: 'biscuit', seed: 2, size: 96, train: 6, testGood: 2, testPerDefect: 1 } as const;
   await writeInspectionSet(at('data'), set);
@@ -58,5 +69,5 @@ test('the page names every program', () => {
   const page = readFileSync(join(examples, 'README.md'), 'utf8');
   const programs = readdirSync(examples).filter((file) => file.endsWith('.mjs'));
   for (const program of programs) expect(page).toContain(`node examples/${program}`);
-  expect(programs).toHaveLength(5);
+  expect(programs).toHaveLength(6);
 });

@@ -8,7 +8,7 @@ import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
-import { type BitPlan, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
+import { type BitPlan, CODE_BITS, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { compareNetworks, correlation, rangesOf } from './support/agreement.ts';
@@ -18,7 +18,7 @@ import { untrainedDetector } from './support/untrained.ts';
 const gpu = await engine();
 const { networks } = await untrainedDetector();
 const picture = (seed: number) => packPixels(renderSpecimen('bracket', 'scratch', seed, networks.side).image);
-const ranges = await rangesOf(gpu, networks, [picture(1), picture(2)]);
+const calibration = [picture(1), picture(2)];
 
 /** Every width somewhere, a layer in groups, and float layers between. */
 function mixedPlan(): BitPlan {
@@ -32,12 +32,24 @@ function mixedPlan(): BitPlan {
   return { ...plan, layers: rest };
 }
 
+/** Activations of 4, 6 and 8 bits in turn, so that layers which read the same values may read them by other codes. */
+function mixedActivations(): BitPlan {
+  const plan = uniformPlan(networks, { weights: 8, activations: 8 });
+  const layers = Object.entries(plan.layers).map(([name, layer], i) => {
+    return [name, { ...layer, activations: CODE_BITS[i % CODE_BITS.length]! }] as const;
+  });
+  return { ...plan, layers: Object.fromEntries(layers) };
+}
+
 describe('the integer network does what the fake-quantized one promises', () => {
   for (const [name, plan] of [
     ['w8a8', uniformPlan(networks, { weights: 8, activations: 8 })],
     ['every width', mixedPlan()],
+    ['w4a4', uniformPlan(networks, { weights: 4, activations: 4 })],
+    ['mixed activations', mixedActivations()],
   ] as const) {
     test(name, async () => {
+      const ranges = await rangesOf(gpu, networks, calibration, plan);
       const { layers, maps } = await compareNetworks(gpu, networks, plan, ranges, [picture(3)]);
       expect(layers.length).toBe(Object.keys(plan.layers).length);
       const total = layers.reduce((sum, { positions }) => sum + positions, 0);
@@ -55,19 +67,23 @@ describe('the integer network does what the fake-quantized one promises', () => 
     });
   }
 
-  test('activations stay 8-bit between layers, and first layers share their input', async () => {
-    const plan = uniformPlan(networks, { weights: 4, activations: 8 });
-    const { dispatches } = await dispatchesOf(plan);
-    const stores = dispatches.filter(({ node }) => node.op.name === 'storeActivations');
-    // The image, the autoencoder's seven resized maps: everything else is stored by the convolution that computes it.
-    expect(stores.map(({ label }) => label).sort()).toEqual(
-      ['teacher.conv1', ...[1, 2, 3, 4, 5, 6, 7].map((i) => `autoencoder.dec${i}`)].map((n) => `${n}.input`).sort(),
-    );
-    expect(dispatches.some(({ node }) => node.op.name === 'avgPool2d')).toBe(false);
-  });
+  test.each([8, 4] as const)(
+    'activations stay codes of %i bits between layers, and first layers share their input',
+    async (activations) => {
+      const plan = uniformPlan(networks, { weights: 4, activations });
+      const { dispatches } = await dispatchesOf(plan);
+      const stores = dispatches.filter(({ node }) => node.op.name === 'storeActivations');
+      // The image, the autoencoder's seven resized maps: everything else is stored by the convolution that computes it.
+      expect(stores.map(({ label }) => label).sort()).toEqual(
+        ['teacher.conv1', ...[1, 2, 3, 4, 5, 6, 7].map((i) => `autoencoder.dec${i}`)].map((n) => `${n}.input`).sort(),
+      );
+      expect(dispatches.some(({ node }) => node.op.name === 'avgPool2d')).toBe(false);
+    },
+  );
 });
 
 async function dispatchesOf(plan: BitPlan) {
+  const ranges = await rangesOf(gpu, networks, calibration, plan);
   const { networks: quantized, quantization } = quantizeNetworks(networks, plan, ranges);
   const maps = anomalyMaps(quantized, input('q', [4]), input('x', [1, 3, networks.side, networks.side]));
   const [combined] = integerGraph([maps.combined], quantization);

@@ -388,6 +388,15 @@ describe('contents that are refused under a right checksum', () => {
       `m gives layers.${layer}.input.zeroPoint as 256.`,
     ],
     [
+      'a zero point beyond 4 bits',
+      (d) => {
+        d.layers[layer].plan.activations = 4;
+        d.layers[layer].input = { scale: 1, zeroPoint: 16 };
+      },
+      `m gives layers.${layer}.input.zeroPoint as 16.`,
+      '15',
+    ],
+    [
       'half a zero point',
       (d) => (d.layers[layer].input = { scale: 1, zeroPoint: 0.5 }),
       `m gives layers.${layer}.input.zeroPoint as 0.5.`,

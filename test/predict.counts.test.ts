@@ -20,7 +20,15 @@ import { packedWords, type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.
 import { resizeBilinear } from '../src/kernels/resizeBilinear.ts';
 import { sliceOuter } from '../src/kernels/slice.ts';
 import { standardize } from '../src/kernels/standardize.ts';
-import { loadActivations, padWords, poolWords, rangeOf, storeActivations } from '../src/kernels/storage.ts';
+import {
+  CHANNELS_PER_WORD,
+  isCodes,
+  loadActivations,
+  padWords,
+  poolWords,
+  rangeOf,
+  storeActivations,
+} from '../src/kernels/storage.ts';
 import { channelSum, mean } from '../src/kernels/sum.ts';
 import { BLOCKS, blockName } from '../src/kernels/winogradBlock.ts';
 import { COUNTED, countOperations, type OperationCounts } from '../src/measure/count.ts';
@@ -48,15 +56,15 @@ function quantized(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
     pool: false,
     ...attrs,
   };
-  const per = { u8: 4, f16: 2, f32: 1 }[full.input];
+  const per = CHANNELS_PER_WORD[full.input];
   return qconv2d(
     {
       x: input('x', [2, Math.ceil(channels / per), 9, 11], full.input === 'f32' ? 'f32' : 'u32'),
       weights: input('w', [packedWords(weights, full.bits)], 'u32'),
       table: named('t', 13, channels / full.groupSize, 2),
       bias: named('b', 13),
-      ...(full.input === 'u8' && { inRange: range('in') }),
-      ...(full.output === 'u8' && { outRange: range('out') }),
+      ...(isCodes(full.input) && { inRange: range('in') }),
+      ...(isCodes(full.output) && { outRange: range('out') }),
     },
     full,
   );
@@ -381,7 +389,7 @@ const ELEMENTS: readonly Case[] = [
   { name: 'storeActivations u8', root: storeActivations(x(2, 5, 9, 7), 'u8', range('r')) },
   { name: 'storeActivations f16', root: storeActivations(x(2, 5, 9, 7), 'f16') },
   { name: 'loadActivations', root: loadActivations(input('x', [1, 2, 9, 7], 'u32'), 5, 'u8', range('r')) },
-  { name: 'padWords', root: padWords(input('x', [1, 2, 9, 7], 'u32'), 1, range('r')) },
+  { name: 'padWords', root: padWords(input('x', [1, 2, 9, 7], 'u32'), 1, 'u8', range('r')) },
   { name: 'poolWords', root: poolWords(input('x', [1, 2, 9, 7], 'u32'), range('r'), range('s')) },
 ];
 

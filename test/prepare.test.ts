@@ -60,10 +60,12 @@ test('plans tell what they have to be prepared for', () => {
   });
   expect(preparationFor(only(['student.conv2']), networks)).toEqual({
     activations: 'integer',
+    widths: [8],
     layers: ['student.conv2'],
   });
   expect(preparationFor(uniformPlan(networks, { weights: 4, activations: 16 }), networks)).toEqual({
     activations: 'float',
+    widths: [],
     layers: Object.keys(plan!.layers),
   });
 });
@@ -71,12 +73,16 @@ test('plans tell what they have to be prepared for', () => {
 test('plans that were not prepared for, and detectors that are quantized, are refused', async () => {
   const layers = ['student.conv2'];
   const prepared = await prepareQuantization({ detector, train, activations: 'float', layers });
-  const attempt = (name: string, activations: 4 | 8 | 16) => {
+  const bytes = await prepareQuantization({ detector, train, activations: 'integer', layers });
+  const attempt = (name: string, activations: 4 | 8 | 16, by = prepared) => {
     const plan = uniformPlan(networks, { weights: 4, activations });
-    return prepared.quantize({ ...plan, layers: { [name]: plan.layers[name]! } }, { heldOut });
+    return by.quantize({ ...plan, layers: { [name]: plan.layers[name]! } }, { heldOut });
   };
   await expect(attempt('student.conv2', 8)).rejects.toThrow('prepared for float ones');
-  await expect(attempt('student.conv2', 4)).rejects.toThrow('activations of 4 bits, which are only simulated');
+  await expect(attempt('student.conv2', 4)).rejects.toThrow('prepared for float ones');
+  await expect(attempt('student.conv2', 4, bytes)).rejects.toThrow(
+    'activations of 4 bits, and quantization was prepared for 8 bits',
+  );
   await expect(attempt('student.conv3', 16)).rejects.toThrow('the layer "student.conv3" was not prepared');
   const quantized = await attempt('student.conv2', 16);
   await expect(prepareQuantization({ detector: quantized, train, activations: 'float' })).rejects.toThrow(

@@ -101,6 +101,19 @@ describe('from scores to a recalibrated model', () => {
     );
   });
 
+  test('allocate within a share of the time that float takes here', () => {
+    const { stdout } = ok('allocate', model, 'biscuit', '-o', 'timed.json', '--budget-time', 'fastest');
+    expect(stdout).toMatch(/^timed\.json: \d+ bytes/m);
+    expect(stdout).toMatch(
+      /^[\d.]+ % of float's [\d.]+ ms on this adapter, allowed [\d.]+ %; the fastest widths take [\d.]+ % \(\d plans timed/m,
+    );
+    expect(Object.keys(JSON.parse(readFileSync(at('timed.json'), 'utf8')).layers).length).toBe(22);
+    const { status, stderr } = raad('allocate', model, 'biscuit', '-o', 'never.json', '--budget-ms', '0.001');
+    expect(stderr).toMatch(/no widths bring the networks under 0\.00100 ms.*The fastest take .* bits\./);
+    expect(status).toBe(1);
+    expect(existsSync(at('never.json'))).toBe(false);
+  });
+
   test('bench times model files in turns', () => {
     const { stdout } = ok('bench', '--model', model, '--model', 'run/quantized.safetensors', '--rounds', '2');
     expect(stdout).toMatch(/run\/float.safetensors +(?:[\d.]+ +){3}1.00 +\d+ +\d+/);
@@ -159,6 +172,17 @@ describe('from scores to a recalibrated model', () => {
   test('mistakes', () => {
     const refusals: [readonly string[], RegExp, number][] = [
       [['allocate', model, 'biscuit', '-o', 'p.json', '--mode', 'budget'], /needs a limit/, 1],
+      [['allocate', model, 'biscuit', '-o', 'p.json', '--budget-time=-1'], /a budget of -1 of float/, 1],
+      [
+        ['allocate', model, 'biscuit', '-o', 'p.json', '--budget-ms', '9', '--budget-time', 'midway'],
+        /both --budget-ms and --budget-time/,
+        2,
+      ],
+      [
+        ['allocate', model, 'biscuit', '-o', 'p.json', '--budget-ms', '9', '--bytes', '100'],
+        /--bytes does not go with --budget-ms/,
+        2,
+      ],
       [['allocate', model, 'biscuit', '-o', 'p.json', '--bits', '4,9'], /--bits 9 does not exist/, 2],
       [
         ['allocate', model, 'biscuit', '-o', 'p.json', '--map', 'cka', '--contribution', 'separability'],

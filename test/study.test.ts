@@ -1,13 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { PLANTED_DEFECTS, plantDefect } from '../src/data/plantedDefects.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import type { Detector } from '../src/detector/detector.ts';
 import { gaussianBlur, MapStatistics, normalizeLocations } from '../src/evaluation/bias.ts';
+import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
+import type { PlanTimer } from '../src/hqs/timeBudget.ts';
 import { componentRegions } from '../src/metrics/overlap.ts';
 import { readTeacher } from '../src/node/teachers.ts';
+import { quantizableLayers } from '../src/quantization/bitPlan.ts';
 import { ARMS, type Arm, armName, CONTROLS, isQuantizedArm, scoresOf, treatmentsOf } from '../src/study/arms.ts';
 import { studyBudget } from '../src/study/budget.ts';
 import { type CellResult, cellId, type StudyCell, studyCells } from '../src/study/cells.ts';
-import type { StudyData, StudyStore } from '../src/study/options.ts';
+import type { StudyData, StudyOptions, StudyStore } from '../src/study/options.ts';
 import { StudyRunner } from '../src/study/runner.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
@@ -52,11 +56,20 @@ const settings = {
   scoring: { images: 4, plantings: 1 },
 };
 
-function runner(store: StudyStore) {
-  return readTeacher('xs').then(
-    (teacher) =>
-      new StudyRunner({ engine: gpu, settings, open: async () => data, penalty: generatedPenalty, teacher, store }),
-  );
+/** A millisecond a bit in every layer. */
+const timer = ({ state: { networks } }: Detector): PlanTimer => ({
+  latencies: async () =>
+    new Map([...quantizableLayers(networks).keys()].map((name) => [name, new Map(WEIGHT_BITS.map((b) => [b, b]))])),
+  time: async ({ layers }) => {
+    const milliseconds = Object.values(layers).reduce((sum, { weights }) => sum + weights, 0);
+    return { milliseconds, floatMilliseconds: 8 * Object.keys(layers).length };
+  },
+});
+
+async function runner(store: StudyStore, change: Partial<StudyOptions> = {}) {
+  const teacher = await readTeacher('xs');
+  const options = { engine: gpu, settings, open: async () => data, penalty: generatedPenalty, teacher, store, timer };
+  return new StudyRunner({ ...options, ...change });
 }
 
 test('the budget of a study counts what its cells train and run', () => {
@@ -94,16 +107,17 @@ test('cells of one set and seed follow each other and have names of their own', 
   const cells = studyCells(['a', 'b'], [0, 1]);
   const ids = cells.map(cellId);
   expect(new Set(ids).size).toBe(ids.length);
-  expect(cells.length).toBe(4 * (ARMS.length + 7));
+  expect(cells.length).toBe(4 * (ARMS.length + 8));
   const groups = cells.map(({ set, seed }) => `${set}${seed}`);
   expect(groups.filter((group, i) => group !== groups[i - 1]).length).toBe(4);
 });
 
 describe('a study', () => {
   const chosen = studyCells(['parts'], [3]).filter(({ arm, recalibrated }) =>
-    (recalibrated ? ['float', 'hqs'] : ['float', 'uniform', 'hqs', 'ompq', 'budget', 'blur', 'locations']).includes(
-      arm,
-    ),
+    (recalibrated
+      ? ['float', 'hqs']
+      : ['float', 'uniform', 'hqs', 'ompq', 'budget', 'time', 'blur', 'locations']
+    ).includes(arm),
   );
   const results: CellResult[] = [];
   const store = memoryStore();
@@ -125,6 +139,10 @@ describe('a study', () => {
     expect(by('float').size.averageBits).toBe(32);
     expect(by('budget').size.averageBits).toBeLessThanOrEqual(5);
     expect(by('budget').size.averageBits).toBeGreaterThan(4.9);
+    // Midway between 2 bits, a quarter of float's time, and float.
+    expect(by('time').size.averageBits).toBeGreaterThan(3);
+    const time = Object.values(by('time').bits);
+    expect(time.reduce((sum, bits) => sum + bits, 0) / (8 * time.length)).toBeCloseTo(0.625, 1);
     const { weightBytes } = by('hqs').size;
     for (const control of ['uniform', 'ompq'])
       expect(by(control).size.weightBytes, control).toBeLessThanOrEqual(weightBytes);
@@ -137,8 +155,9 @@ describe('a study', () => {
 
   test('another runner with the same store gives the same metrics', async () => {
     expect(store.names()).toContain('parts-3.safetensors');
-    const study = await runner(store);
-    for (const id of ['parts/3/ompq', 'parts/3/hqs+recalibrated']) {
+    // Plans that were timed are not timed again.
+    const study = await runner(store, { timer: () => expect.unreachable() });
+    for (const id of ['parts/3/ompq', 'parts/3/time', 'parts/3/hqs+recalibrated']) {
       const known = results.find((result) => result.id === id)!;
       const again = await study.run(known);
       expect(again.metrics).toEqual(known.metrics);

@@ -7,7 +7,7 @@ import { writeInspectionSet } from '../src/node/generated.ts';
 import { openStudySets, ResultLog } from '../src/node/study.ts';
 import { studyCharts } from '../src/report/study/charts.ts';
 import { studyCsv, studyMarkdown } from '../src/report/study/tables.ts';
-import type { Arm } from '../src/study/arms.ts';
+import { ARMS, type Arm } from '../src/study/arms.ts';
 import { type CellResult, cellId, studyCells } from '../src/study/cells.ts';
 import { compareArms, summarizeArms, verdict } from '../src/study/comparisons.ts';
 import { checkTask, parseResult, resultText } from '../src/study/tasks.ts';
@@ -241,7 +241,9 @@ test('a study goes on from committed cells, in their order and without changing 
   const path = join(folder, 'kept', 'cells.jsonl');
   writeTree(join(folder, 'kept'), { 'cells.jsonl': `${lines.slice(0, 5).join('\n')}\n` });
   const log = await ResultLog.open(path);
-  const cells = studyCells(['biscuit'], [3]);
+  // Those of the version that committed them.
+  const arms = ARMS.filter((arm) => results.some((result) => result.arm === arm));
+  const cells = studyCells(['biscuit'], [3], arms);
   expect(cells.map(cellId)).toEqual(results.map(({ id }) => id));
   expect(cells.map((cell) => log.has(cellId(cell)))).toEqual(cells.map((_, i) => i < 5));
   for (const result of results) await log.add(result);

@@ -11,9 +11,9 @@
 #if U8
 @group(0) @binding(4) var<storage, read> inRange: vec4f;
 #end
-#if OUT == 8
+#if OUT <= 8
 @group(0) @binding(${4 + U8}) var<storage, read> outRange: vec4f;
 #end
-@group(0) @binding(${4 + U8 + (OUT == 8)}) var<storage, read_write> y: array<${STORED}>;
+@group(0) @binding(${4 + U8 + (OUT <= 8)}) var<storage, read_write> y: array<${STORED}>;
 #params
 #include qresult

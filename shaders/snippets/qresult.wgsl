@@ -24,6 +24,22 @@ fn rectified(value: f32) -> f32 {
 #end
 }
 
+#if OUT <= 8
+// Codes of channels m to m + 3 of the result, the zero point's of those that do not exist.
+fn channelCodes(m: u32, values: vec4f) -> u32 {
+  return codesOf(select(vec4f(), values, vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels)), outRange);
+}
+#end
+
+#if OUT == 4
+// Stores the codes of channels m to m + 7 of a place of the result, if there are any. m: a multiple of 8
+fn storeHalves(image: u32, m: u32, place: u32, lower: u32, upper: u32) {
+  if (m < params.outChannels) {
+    let words = (params.outChannels + 7u) / 8u;
+    y[(image * words + m / 8u) * params.outHeight * params.outWidth + place] = lower | (upper << 4u);
+  }
+}
+#else
 // Stores channels m to m + 3 of a place of the result, those that there are. m: a multiple of 4
 fn storeChannels(image: u32, m: u32, place: u32, values: vec4f) {
   let plane = params.outHeight * params.outWidth;
@@ -33,10 +49,9 @@ fn storeChannels(image: u32, m: u32, place: u32, values: vec4f) {
     y[(image * params.outChannels + m + ${i}u) * plane + place] = values[${i}];
   }
 #end i
-#else
-  let real = select(vec4f(), values, vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels));
 #end
 #if OUT == 16
+  let real = select(vec4f(), values, vec4u(0u, 1u, 2u, 3u) + m < vec4u(params.outChannels));
   let pairs = (params.outChannels + 1u) / 2u;
   if (m < params.outChannels) {
     y[(image * pairs + m / 2u) * plane + place] = pack2x16float(real.xy);
@@ -47,7 +62,18 @@ fn storeChannels(image: u32, m: u32, place: u32, values: vec4f) {
 #end
 #if OUT == 8
   if (m < params.outChannels) {
-    y[(image * ((params.outChannels + 3u) / 4u) + m / 4u) * plane + place] = codesOf(real, outRange);
+    y[(image * ((params.outChannels + 3u) / 4u) + m / 4u) * plane + place] = channelCodes(m, values);
   }
+#end
+}
+#end
+
+// The same of channels m to m + 7. m: a multiple of 8
+fn storeEight(image: u32, m: u32, place: u32, lower: vec4f, upper: vec4f) {
+#if OUT == 4
+  storeHalves(image, m, place, channelCodes(m, lower), channelCodes(m + 4u, upper));
+#else
+  storeChannels(image, m, place, lower);
+  storeChannels(image, m + 4u, place, upper);
 #end
 }

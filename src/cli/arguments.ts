@@ -104,6 +104,12 @@ export function readWidths<T extends number>(name: string, text: string, known: 
   return [...new Set(widths)];
 }
 
+/** The option --activations, 8 by default. @throws UsageError */
+export function readActivations<T extends number>(args: Arguments, known: readonly T[]): T {
+  const text = args.choice('activations', known.map(String)) ?? '8';
+  return known.find((bits) => String(bits) === text)!;
+}
+
 /** The option --precision. @throws UsageError */
 export function readPrecision(args: Arguments): Precision {
   return args.choice('precision', PRECISIONS) ?? 'f32';

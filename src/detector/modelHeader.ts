@@ -169,7 +169,7 @@ function checkLayers(check: Checker, value: unknown, networks: Networks, name: s
     if (input !== undefined) {
       const { scale, zeroPoint } = check.record(`${path}.input`, input, ['scale', 'zeroPoint']);
       check.number(`${path}.input.scale`, scale, SMALLEST_SCALE, LARGEST_FLOAT);
-      check.whole(`${path}.input.zeroPoint`, zeroPoint, 0, plan.activations === 4 ? 15 : 255);
+      check.whole(`${path}.input.zeroPoint`, zeroPoint, 0, 2 ** plan.activations - 1);
     } else if (needsRange(plan)) throw new UserError(`${name} lacks input in ${path}.`, FIX);
   }
 }

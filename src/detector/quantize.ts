@@ -47,7 +47,7 @@ export interface PrepareQuantizationOptions extends PreparationSettings {
 
 export interface QuantizeOptions
   extends ApplyPlanOptions,
-    Omit<PrepareQuantizationOptions, keyof ApplyPlanOptions | 'activations' | 'layers'> {
+    Omit<PrepareQuantizationOptions, keyof ApplyPlanOptions | 'activations' | 'widths' | 'layers'> {
   /** Width of every layer. @see uniformPlan, parseBitPlan */
   readonly plan: BitPlan;
 }

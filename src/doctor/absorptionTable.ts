@@ -113,12 +113,16 @@ export const absorptionTable: readonly Case[] = [
     reduction: 7,
     absorbs: { ...distances, steps: ['channelDistance/shared'] },
   },
-  ...(['u8', 'f16'] as const).map((storage): Case => {
-    const range = new Parameter('range', { shape: [4], dtype: 'f32' }, rangeOf(0.0371, 117)).node;
+  ...(['u8', 'u4', 'f16'] as const).map((storage): Case => {
+    const range = new Parameter(
+      'range',
+      { shape: [4], dtype: 'f32' },
+      storage === 'u4' ? rangeOf(0.371, 7, 15) : rangeOf(0.0371, 117),
+    ).node;
     return {
       name: `storeActivations ${storage} of what is resized`,
       inputs: [f(2, 7, 5, 9)],
-      build: ([x]) => storeActivations(resizeBilinear(x!, 8, 7), storage, storage === 'u8' ? range : undefined),
+      build: ([x]) => storeActivations(resizeBilinear(x!, 8, 7), storage, storage === 'f16' ? undefined : range),
       storage,
       // A sum of four may be rounded to the neighboring code or half.
       units: 1,

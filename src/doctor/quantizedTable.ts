@@ -2,7 +2,17 @@ import { makeNode } from '../engine/graph.ts';
 import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { fakeQuantizeGradOp, fakeQuantizeOp, fakeQuantizeScaleGradOp } from '../kernels/fakeQuantize.ts';
 import { type Qconv2dAttrs, qconv2d, qmatmul } from '../kernels/qconv2d.ts';
-import { activationRange, loadActivations, padWords, poolWords, storeActivations } from '../kernels/storage.ts';
+import {
+  activationRange,
+  type CodeStorage,
+  isCodes,
+  largestCode,
+  loadActivations,
+  padWords,
+  poolWords,
+  storeActivations,
+  type WordStorage,
+} from '../kernels/storage.ts';
 import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../measure/kernels.ts';
 import type { Case, InputSpec } from './cases.ts';
 
@@ -13,15 +23,18 @@ interface Row extends Partial<Omit<Qconv2dAttrs, 'weights' | 'bits'>> {
   readonly perf?: boolean;
   readonly full?: boolean;
   readonly fill?: InputSpec['fill'];
-  /** Of u8 activations; powers of two by default, so that nothing depends on the order of rounding. */
+  /** Of codes; powers of two by default, so that nothing depends on the order of rounding. */
   readonly ranges?: { readonly input: Affine; readonly output: Affine };
 }
 
-const EXACT = { input: [1, 100], output: [64, 30] } as const;
+const EXACT = {
+  u8: { input: [1, 100], output: [64, 30] },
+  u4: { input: [16, 6], output: [512, 7] },
+} as const;
 
 /** @param x [N, CI, H, W] @param w [CO, KH, KW] */
 function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, number, number], row: Row = {}): Case {
-  const { perf, full, fill = 'bytes', ranges = EXACT, ...given } = row;
+  const { perf, full, fill = 'bytes', ranges, ...given } = row;
   const shape = [w[0], x[1]!, w[1], w[2]];
   const attrs: Qconv2dAttrs = {
     weights: shape,
@@ -35,11 +48,14 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
     pool: false,
     ...given,
   };
-  const isExact = ranges === EXACT;
+  const rangeOf = (side: 'input' | 'output') => {
+    const storage = attrs[side];
+    return isCodes(storage) ? range(...(ranges ?? EXACT[storage])[side], largestCode(storage)) : undefined;
+  };
   const shown = Object.entries({
     ...given,
     ...(fill !== 'bytes' && { fill }),
-    ...(!isExact && { scales: `${ranges.input[0]},${ranges.output[0]}` }),
+    ...(ranges && { scales: `${ranges.input[0]},${ranges.output[0]}` }),
   }).map(([key, value]) => `${key} ${value}`);
   return {
     name: `qconv2d w${bits} ${x.join('x')} * ${w.join('x')} ${shown.join(' ')}`,
@@ -47,18 +63,18 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
     reduction: x[1]! * w[1] * w[2],
     bits,
     ...(attrs.output !== 'f32' && { storage: attrs.output }),
-    ...((attrs.output === 'f16' || !isExact) && { units: 1 }),
+    ...((attrs.output === 'f16' || ranges) && { units: 1 }),
     ...(perf && { perf }),
     ...(full && { full }),
     build: ([floats]) => {
-      const inRange = attrs.input === 'u8' ? range(...ranges.input) : undefined;
+      const inRange = rangeOf('input');
       const stored = attrs.input === 'f32' ? floats! : storeActivations(floats!, attrs.input, inRange);
       return qconv2d(
         {
           x: stored,
           ...quantizedLayerNodes(randomWeights(shape, bits, attrs.groupSize)),
           inRange,
-          outRange: attrs.output === 'u8' ? range(...ranges.output) : undefined,
+          outRange: rangeOf('output'),
         },
         attrs,
       );
@@ -95,9 +111,20 @@ const x: InputSpec = { shape: [2, 7, 5, 9], fill: 'bytes' };
 const anyValues: InputSpec = { shape: [2, 7, 5, 9] };
 
 /** Values between stores: those that the storage holds exactly, and any, with a scale that is no power of two. */
-const stores: readonly { name: string; stored: 'u8' | 'f16'; affine?: Affine; values: InputSpec; units: number }[] = [
+const stores: readonly {
+  readonly name: string;
+  readonly stored: WordStorage;
+  readonly affine?: Affine;
+  /** Largest code, of widths that do not fill the storage. */
+  readonly most?: number;
+  readonly values: InputSpec;
+  readonly units: number;
+}[] = [
   { name: 'u8', stored: 'u8', affine: [2, 50], values: x, units: 0 },
   { name: 'u8 of any scale', stored: 'u8', affine: [0.0371, 117], values: anyValues, units: 0 },
+  { name: '6 bits', stored: 'u8', affine: [0.0871, 29], most: 63, values: anyValues, units: 0 },
+  { name: 'u4', stored: 'u4', affine: [16, 6], values: x, units: 0 },
+  { name: 'u4 of any scale', stored: 'u4', affine: [0.371, 7], values: anyValues, units: 0 },
   { name: 'f16', stored: 'f16', values: x, units: 1 },
   { name: 'f16 of any values', stored: 'f16', values: anyValues, units: 1 },
 ];
@@ -113,6 +140,16 @@ const inexact = [
     ...{ input: 'f32', fill: 'normal', output: 'u8' },
     ranges: { input: [1, 0], output: [0.123, 120] },
   }),
+];
+
+/** Activations of 4 bits, eight to a word, on either side. */
+const nibbles = [
+  qconv(4, [1, 12, 9, 11], [10, 3, 3], { input: 'u4', output: 'u4', padding: 1, relu: true }),
+  qconv(8, [2, 37, 15, 19], [35, 4, 4], { input: 'u4', output: 'u4', relu: true, pool: true }),
+  qconv(5, [1, 20, 10, 10], [9, 4, 4], { input: 'u4', stride: 2, padding: 1 }),
+  qconv(3, [1, 16, 6, 21], [10, 3, 3], { input: 'u4', output: 'u8', groupSize: 8 }),
+  qconv(6, [1, 8, 7, 13], [12, 3, 3], { output: 'u4', padding: 2 }),
+  qconv(2, [1, 7, 8, 9], [6, 4, 4], { input: 'f32', output: 'u4' }),
 ];
 
 /** Several blocks of channels and pixels, whole steps of 32 input channels and parts of one. */
@@ -131,6 +168,7 @@ const tiles = [
 export const quantizedTable: readonly Case[] = [
   ...convolutions,
   ...inexact,
+  ...nibbles,
   ...blocks,
   ...tiles,
   qconv(8, [1, 128, 62, 62], [256, 4, 4], { perf: true, relu: true, pool: true, output: 'u8' }),
@@ -146,8 +184,8 @@ export const quantizedTable: readonly Case[] = [
       return qmatmul(inputs, { weights: weights.shape, bits: 5, groupSize: 10, input: 'u8', output: 'f32' });
     },
   },
-  ...stores.flatMap(({ name, stored, affine, values, units }): Case[] => {
-    const r = affine && range(...affine);
+  ...stores.flatMap(({ name, stored, affine, most, values, units }): Case[] => {
+    const r = affine && range(...affine, most ?? largestCode(stored as CodeStorage));
     const words = { inputs: [values], storage: stored, units };
     return [
       { name: `storeActivations ${name}`, ...words, build: ([a]) => storeActivations(a!, stored, r) },
@@ -157,7 +195,7 @@ export const quantizedTable: readonly Case[] = [
         inputs: [stored === 'f16' ? x : values],
         build: ([a]) => loadActivations(storeActivations(a!, stored, r), 7, stored, r),
       },
-      { name: `padWords ${name}`, ...words, build: ([a]) => padWords(storeActivations(a!, stored, r), 3, r) },
+      { name: `padWords ${name}`, ...words, build: ([a]) => padWords(storeActivations(a!, stored, r), 3, stored, r) },
     ];
   }),
   {
@@ -191,6 +229,7 @@ export const quantizedTable: readonly Case[] = [
     }),
   ),
   { name: 'activationRange', inputs: [{ shape: [3, 1111] }], build: ([a]) => activationRange(a!) },
+  { name: 'activationRange of 4 bits', inputs: [{ shape: [3, 1111] }], build: ([a]) => activationRange(a!, 15) },
   {
     name: 'activationRange of zeros and positives',
     inputs: [{ shape: [5], fill: 'positive' }],

@@ -3,6 +3,7 @@ import grid from '../../shaders/snippets/grid.wgsl';
 import halves from '../../shaders/snippets/halves.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
 import qconv2d from '../../shaders/snippets/qconv2d.wgsl';
+import qload from '../../shaders/snippets/qload.wgsl';
 import qresult from '../../shaders/snippets/qresult.wgsl';
 import qstore from '../../shaders/snippets/qstore.wgsl';
 import qweights from '../../shaders/snippets/qweights.wgsl';
@@ -24,6 +25,7 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   halves,
   pixel,
   qconv2d,
+  qload,
   qresult,
   qstore,
   qweights,

@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/image.ts';
 import type { Detector } from '../detector/detector.ts';
 import { prepareQuantization } from '../detector/quantize.ts';
-import { type BitPlan, type LayerPlan, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { type BitPlan, isCodeBits, type LayerPlan, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
 import type { RangeMethod } from '../quantization/ranges.ts';
 import { evaluate, type TestSource } from './evaluate.ts';
 
@@ -58,7 +58,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
   const prepared = await prepareQuantization({
     detector,
     train,
-    activations: activations <= 8 ? 'integer' : 'float',
+    ...(isCodeBits(activations) ? { activations: 'integer', widths: [activations] } : { activations: 'float' }),
     ...(method && { method }),
     ...(signal && { signal }),
   });

@@ -1,10 +1,22 @@
 import { checkSeed } from '../checks/numbers.ts';
 import { UserError } from '../errors.ts';
-import { dequantizeWeights, quantizeWeights, WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
+import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
 import { extent } from '../math/extent.ts';
 import { Random } from '../math/random.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type BitPlan, type LayerPlan, layerBytes, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
+import { leastError, type RoundingErrors, roundingErrors, totalError } from './leastError.ts';
+import {
+  allowed,
+  type Item,
+  isTimeLimit,
+  type Latencies,
+  type Limit,
+  leanestWidths,
+  totalShare,
+  unreachable,
+  weightCount,
+} from './limits.ts';
 import type { LayerScore } from './scores.ts';
 
 /**
@@ -14,13 +26,6 @@ import type { LayerScore } from './scores.ts';
 export const ALLOCATIONS = ['hqs', 'uniform', 'reversed', 'ompq', 'random'] as const;
 /** HQS, or one of the controls that it is compared with at equal size. */
 export type AllocationMethod = (typeof ALLOCATIONS)[number];
-
-/** A bound on the weights of all layers together, without biases. */
-export type SizeLimit =
-  /** With scales, as stored. */
-  | { readonly bytes: number }
-  /** Mean width of a weight. */
-  | { readonly averageBits: number };
 
 /** How widths are chosen. */
 export const ALLOCATION_MODES = ['psi', 'budget'] as const;
@@ -46,7 +51,7 @@ export interface AllocateOptions {
   /** Width of layers without a score under `psi`; 8. */
   readonly otherBits?: LayerPlan['weights'];
   /** Needed by `budget`; widths of `psi` and the controls are raised and lowered by rank to meet it. */
-  readonly limit?: SizeLimit;
+  readonly limit?: Limit;
   readonly activations?: LayerPlan['activations'];
   readonly seed?: number;
   /** What `budget` weighs; computed when absent. @see roundingErrors */
@@ -68,14 +73,22 @@ export interface Allocation {
   /** Of all weights and scales. */
   readonly bytes: number;
   readonly averageBits: number;
+  /** Sum of score x relative squared rounding error, of the mode `budget`. */
+  readonly error?: number;
 }
 
-/** Layers that get one width together. */
-interface Item {
-  readonly layer: string;
-  readonly names: readonly string[];
-  readonly shapes: readonly (readonly number[])[];
-  readonly score: LayerScore | undefined;
+/** A plan that was allocated before, with the scores that it came from. */
+export function allocationOf(options: Pick<AllocateOptions, 'networks' | 'scores'>, plan: BitPlan): Allocation {
+  const items = itemsOf(options);
+  const bits = items.map(({ names }) => plan.layers[names[0]!]?.weights ?? 32);
+  return { ...result(options, items, bits), plan };
+}
+
+/** The widths of least time, whatever they do to errors. @param latencies of all layers */
+export function fastestAllocation(options: Omit<AllocateOptions, 'limit'>, latencies: Latencies): Allocation {
+  const items = itemsOf(options);
+  const bits = leanestWidths(items, { milliseconds: Number.POSITIVE_INFINITY, latencies }, WEIGHT_BITS);
+  return result(options, items, bits);
 }
 
 const THRESHOLDS = [1 / 3, 2 / 3];
@@ -98,11 +111,10 @@ export function allocate(options: AllocateOptions): Allocation {
   const items = itemsOf(options);
   if (method === 'uniform') return result(options, items, uniform(items, limit!));
   const scores = rankedScores(items, method, seed);
-  const bits =
-    mode === 'budget'
-      ? cheapest(options, items, scores, limit!)
-      : fitted(items, scores, psi(items, scores, options), limit);
-  return result(options, items, bits);
+  if (mode === 'psi') return result(options, items, fitted(items, scores, psi(items, scores, options), limit));
+  const { errors = roundingErrors(options.networks) } = options;
+  const bits = leastError(items, scores, limit!, errors);
+  return { ...result(options, items, bits), error: totalError(items, scores, bits, errors) };
 }
 
 /** What can be told before there are scores. @throws UserError for choices that no allocation can follow */
@@ -115,9 +127,16 @@ export function checkAllocation({
   bits = PSI_BITS,
 }: Omit<AllocateOptions, 'scores'>): void {
   if (mode === 'budget' && !limit)
-    throw new UserError('the mode budget needs a limit.', 'Give bytes or an average of bits.');
+    throw new UserError('the mode budget needs a limit.', 'Give bytes, an average of bits, or a time.');
   const items = itemsOf({ networks, scores: [] });
-  if (limit && smallest(items, limit) > allowed(items, limit)) throw impossible(items, limit);
+  if (method === 'uniform' && isTimeLimit(limit))
+    throw new UserError('uniform widths follow no time.', 'Limit bytes or the average of bits.');
+  if (mode === 'psi' && isTimeLimit(limit))
+    throw new UserError('the mode psi follows no time.', 'Use the mode budget.');
+  if (limit) {
+    const least = totalShare(items, leanestWidths(items, limit, WEIGHT_BITS), limit);
+    if (least > allowed(items, limit)) throw unreachable(limit, least);
+  }
   if (method === 'uniform' && !limit)
     throw new UserError('uniform widths need a limit.', 'Give bytes or an average of bits.');
   if (method === 'uniform' || mode === 'budget') return;
@@ -184,65 +203,23 @@ function psi(
   });
 }
 
-function sizeOf({ shapes }: Item, weights: LayerPlan['weights'], limit: SizeLimit): number {
-  return shapes.reduce(
-    (sum, shape) =>
-      sum +
-      ('bytes' in limit
-        ? layerBytes(shape, { weights, activations: 8, granularity: 'channel' })
-        : weights * count(shape)),
-    0,
-  );
-}
-
-function count(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
-}
-
-function allowed(items: readonly Item[], limit: SizeLimit): number {
-  if ('bytes' in limit) return limit.bytes;
-  return (
-    limit.averageBits * items.reduce((sum, { shapes }) => sum + shapes.reduce((all, shape) => all + count(shape), 0), 0)
-  );
-}
-
-function totalSize(items: readonly Item[], bits: readonly LayerPlan['weights'][], limit: SizeLimit): number {
-  return items.reduce((sum, item, i) => sum + sizeOf(item, bits[i]!, limit), 0);
-}
-
-function smallest(items: readonly Item[], limit: SizeLimit): number {
-  return totalSize(
-    items,
-    items.map(() => 2),
-    limit,
-  );
-}
-
-function impossible(items: readonly Item[], limit: SizeLimit): UserError {
-  const text = 'bytes' in limit ? `${limit.bytes} bytes` : `an average of ${limit.averageBits} bits`;
-  return new UserError(
-    `the layers cannot be brought under ${text}.`,
-    'bytes' in limit ? `2 bits for all take ${smallest(items, limit)} bytes.` : 'An average of 2 bits is the least.',
-  );
-}
-
 /** Widths b and b + 1, as many of the wider as fit, from the first layer on. */
-function uniform(items: readonly Item[], limit: SizeLimit): LayerPlan['weights'][] {
+function uniform(items: readonly Item[], limit: Limit): LayerPlan['weights'][] {
   const most = allowed(items, limit);
   const base = [...WEIGHT_BITS].reverse().find(
     (b) =>
-      totalSize(
+      totalShare(
         items,
         items.map(() => b),
         limit,
       ) <= most,
   );
-  if (!base) throw impossible(items, limit);
+  if (!base) throw unreachable(limit, totalShare(items, leanestWidths(items, limit, WEIGHT_BITS), limit));
   const bits: LayerPlan['weights'][] = items.map(() => base);
   if (base === 8) return bits;
   for (let i = 0; i < items.length; i++) {
     bits[i] = (base + 1) as WeightBits;
-    if (totalSize(items, bits, limit) > most) bits[i] = base;
+    if (totalShare(items, bits, limit) > most) bits[i] = base;
   }
   return bits;
 }
@@ -252,23 +229,23 @@ function fitted(
   items: readonly Item[],
   scores: readonly (number | undefined)[],
   start: readonly LayerPlan['weights'][],
-  limit: SizeLimit | undefined,
+  limit: Limit | undefined,
 ): LayerPlan['weights'][] {
   if (!limit) return [...start];
   const most = allowed(items, limit);
   const bits = [...start];
   const value = (i: number) => scores[i] ?? Number.POSITIVE_INFINITY;
   const ascending = items.map((_, i) => i).sort((a, b) => value(a) - value(b) || a - b);
-  while (totalSize(items, bits, limit) > most) {
+  while (totalShare(items, bits, limit) > most) {
     for (const i of ascending) {
-      if (bits[i]! > 2 && totalSize(items, bits, limit) > most) bits[i] = Math.min(8, bits[i]! - 1) as WeightBits;
+      if (bits[i]! > 2 && totalShare(items, bits, limit) > most) bits[i] = Math.min(8, bits[i]! - 1) as WeightBits;
     }
   }
   for (const i of ascending.toReversed()) {
     while (bits[i]! < 8) {
       const before = bits[i]!;
       bits[i] = (before + 1) as WeightBits;
-      if (totalSize(items, bits, limit) <= most) continue;
+      if (totalShare(items, bits, limit) <= most) continue;
       bits[i] = before;
       break;
     }
@@ -276,71 +253,8 @@ function fitted(
   return bits;
 }
 
-/** Steps that a budget is divided into: sizes are rounded up to them, so that the limit holds. */
-const BUDGET_STEPS = 20_000;
-
-/** Least sum of score x relative squared error under the limit, by dynamic programming over sizes. */
-function cheapest(
-  { networks, errors = roundingErrors(networks) }: AllocateOptions,
-  items: readonly Item[],
-  scores: readonly (number | undefined)[],
-  limit: SizeLimit,
-): LayerPlan['weights'][] {
-  const given = scores.filter((score) => score !== undefined);
-  const mean = given.length > 0 ? given.reduce((a, b) => a + b, 0) / given.length : 1;
-  const unit = allowed(items, limit) / BUDGET_STEPS;
-  let costs = new Float64Array(BUDGET_STEPS + 1);
-  const choices: Uint8Array[] = [];
-  items.forEach((item, i) => {
-    const next = new Float64Array(BUDGET_STEPS + 1).fill(Number.POSITIVE_INFINITY);
-    const choice = new Uint8Array(BUDGET_STEPS + 1);
-    for (const b of WEIGHT_BITS) {
-      const steps = Math.ceil(sizeOf(item, b, limit) / unit);
-      const error = item.names.reduce((sum, name) => sum + errors.get(name)!.get(b)!, 0);
-      const cost = Math.max(scores[i] ?? mean, 0) * error;
-      for (let used = steps; used <= BUDGET_STEPS; used++) {
-        const total = costs[used - steps]! + cost;
-        if (total < next[used]!) {
-          next[used] = total;
-          choice[used] = b;
-        }
-      }
-    }
-    costs = next;
-    choices.push(choice);
-  });
-  let left = BUDGET_STEPS;
-  if (costs[left] === Number.POSITIVE_INFINITY) throw impossible(items, limit);
-  const bits: LayerPlan['weights'][] = [];
-  for (let i = items.length - 1; i >= 0; i--) {
-    const b = choices[i]![left]! as WeightBits;
-    bits[i] = b;
-    left -= Math.ceil(sizeOf(items[i]!, b, limit) / unit);
-  }
-  return bits;
-}
-
-/** Squared error of a layer's weights at a width, as a share of their squares, by layer and width. */
-export type RoundingErrors = ReadonlyMap<string, ReadonlyMap<WeightBits, number>>;
-
-/** Rounding errors of all layers at all widths. */
-export function roundingErrors(networks: Networks): RoundingErrors {
-  const errors = new Map<string, Map<WeightBits, number>>();
-  for (const [name, { weight }] of quantizableLayers(networks)) {
-    const values = weight.data as Float32Array;
-    const power = values.reduce((sum, value) => sum + value * value, 0) || 1;
-    const widths = new Map<WeightBits, number>();
-    for (const bits of WEIGHT_BITS) {
-      const rounded = dequantizeWeights(quantizeWeights(values, weight.type.shape, { bits, rounding: 'nearest' }));
-      widths.set(bits, rounded.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power);
-    }
-    errors.set(name, widths);
-  }
-  return errors;
-}
-
 function result(
-  { networks, activations = 8 }: AllocateOptions,
+  { networks, activations = 8 }: Pick<AllocateOptions, 'networks' | 'activations'>,
   items: readonly Item[],
   bits: readonly LayerPlan['weights'][],
 ): Allocation {
@@ -360,11 +274,10 @@ function result(
     }, 0);
     return { ...(score ?? missing), names, bits: bits[i]!, bytes };
   });
-  const weights = items.reduce((sum, { shapes }) => sum + shapes.reduce((all, shape) => all + count(shape), 0), 0);
   return {
     plan: { ...everywhere, layers },
     rows,
     bytes: rows.reduce((sum, row) => sum + row.bytes, 0),
-    averageBits: totalSize(items, bits, { averageBits: 0 }) / weights,
+    averageBits: totalShare(items, bits, { averageBits: 0 }) / weightCount(items),
   };
 }

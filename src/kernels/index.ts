@@ -24,9 +24,12 @@ export { standardize } from './standardize.ts';
 export {
   type ActivationStorage,
   activationRange,
+  type CodeStorage,
   loadActivations,
   padWords,
   poolWords,
+  rangeOf,
   storeActivations,
+  type WordStorage,
 } from './storage.ts';
 export { channelSum, mean } from './sum.ts';

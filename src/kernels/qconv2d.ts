@@ -35,6 +35,7 @@ import { winogradVariants } from './qconv2dWinograd.ts';
 import { largeWordVariants, smallWordVariants } from './qconv2dWords.ts';
 import {
   CHANNELS_PER_WORD,
+  isCodes,
   padWords,
   RANGE_LENGTH,
   reader,
@@ -111,14 +112,14 @@ export interface Qconv2dInputs {
   readonly table: Node;
   /** [CO] */
   readonly bias: Node;
-  /** Of `x` when it is u8, four numbers. @see rangeOf */
+  /** Of `x` when it is codes, four numbers. @see rangeOf */
   readonly inRange?: Node | undefined;
-  /** Of the result when it is u8, four numbers. @see rangeOf */
+  /** Of the result when it is codes, four numbers. @see rangeOf */
   readonly outRange?: Node | undefined;
 }
 
 /**
- * 2-D convolution with weights of 2 to 8 bits. u8 activations are multiplied and summed as integers, exactly; bias,
+ * 2-D convolution with weights of 2 to 8 bits. Activations of codes are multiplied and summed as integers, exactly; bias,
  * rectifier, 2x2 mean and the storing of the result are part of the same dispatch.
  * @returns the stored result, [N, CO, OH, OW] or with `pool` [N, CO, floor(OH / 2), floor(OW / 2)] @see ActivationStorage
  * @throws ShapeError
@@ -156,9 +157,9 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       (groupSize === ci || groupSize % BLOCK_IN === 0) &&
       size(table) === (2 * co * ci) / groupSize &&
       size(bias) === co &&
-      inputs.length === 4 + Number(input === 'u8') + Number(output === 'u8') &&
+      inputs.length === 4 + Number(isCodes(input)) + Number(isCodes(output)) &&
       inputs.slice(4).every((range) => size(range) === RANGE_LENGTH);
-    const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[4] for each u8 side, and groups of a multiple of 4`;
+    const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[4] for each side of codes, and groups of a multiple of 4`;
     expectShapes('qconv2d', ok, inputs, expected);
     const shape = outputShape(attrs, x);
     expectShapes('qconv2d', shape[2]! >= 1 && shape[3]! >= 1, inputs, 'an input of at least the size of the kernel');
@@ -168,7 +169,8 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     const { pool, output } = node.attrs;
     if (output !== 'f32') return undefined;
     if (isPlainPool(user) && !pool) return makeNode(qconv2dOp, node.inputs, { ...node.attrs, pool: true }, node.label);
-    if (user.op === storeOp)
+    // Kernels of float inputs compute four channels at a time, half a word of u4.
+    if (user.op === storeOp && (user.attrs.storage !== 'u4' || isCodes(node.attrs.input)))
       return makeNode(
         qconv2dOp,
         [...node.inputs, ...user.inputs.slice(1)],
@@ -212,11 +214,16 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     {
       name: 'tile',
       supports(caps, node) {
-        const { groupSize, weights } = node.attrs;
+        const { groupSize, weights, input, output } = node.attrs;
         const [, ci, kh, kw] = weights as [number, number, number, number];
         const whole = groupSize === ci || ((groupSize / BLOCK_IN) * kh * kw) % TILE_STEP === 0;
+        // Halves of a word of codes go through the tile of codes.
+        const isPacked = output !== 'u4' || isCodes(input);
         return (
-          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 && whole && !(node.attrs.pool && node.attrs.stride > 1)
+          caps.limits.maxComputeInvocationsPerWorkgroup >= 256 &&
+          whole &&
+          isPacked &&
+          !(node.attrs.pool && node.attrs.stride > 1)
         );
       },
       madeFor: 'gpu',
@@ -250,7 +257,7 @@ function prepadded(node: Node<Qconv2dAttrs>): Node | undefined {
   const padded =
     input === 'f32'
       ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding })
-      : padWords(x, padding, input === 'u8' ? rest[3] : undefined, `${node.label}.pad`);
+      : padWords(x, padding, input, isCodes(input) ? rest[3] : undefined, `${node.label}.pad`);
   return makeNode(qconv2dOp, [padded, ...rest], { ...node.attrs, padding: 0 }, node.label);
 }
 
@@ -258,10 +265,10 @@ function prepadded(node: Node<Qconv2dAttrs>): Node | undefined {
 function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
   const { pool, output } = node.attrs;
   if (!pool) return undefined;
-  const inputs = output === 'u8' ? node.inputs.slice(0, -1) : node.inputs;
+  const inputs = isCodes(output) ? node.inputs.slice(0, -1) : node.inputs;
   const conv = makeNode(qconv2dOp, inputs, { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
   const pooled = avgPool2d(conv, { padding: 0 });
-  return output === 'f32' ? pooled : storeActivations(pooled, output, output === 'u8' ? node.inputs.at(-1) : undefined);
+  return output === 'f32' ? pooled : storeActivations(pooled, output, isCodes(output) ? node.inputs.at(-1) : undefined);
 }
 
 function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
@@ -287,12 +294,12 @@ function directKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   };
 }
 
-/** The definition: integers for u8 activations, float64 for others. @see Op.reference */
+/** The definition: integers for activations of codes, float64 for others. @see Op.reference */
 export function qconv2dReference(inputs: readonly Values[], node: Node<Qconv2dAttrs>): Values {
   const { weights, bits, groupSize, input, output, stride, padding, relu, pool } = node.attrs;
   const [x, words, table, bias] = inputs as [Values, Values, Values, Values];
-  const inRange = input === 'u8' ? inputs[4] : undefined;
-  const outRange = output === 'u8' ? inputs[input === 'u8' ? 5 : 4] : undefined;
+  const inRange = isCodes(input) ? inputs[4] : undefined;
+  const outRange = isCodes(output) ? inputs.at(-1) : undefined;
   const g = geometry(node);
   const value = unpackBlocks(words, weights, bits);
   const groups = g.inChannels / groupSize;

@@ -23,9 +23,9 @@ const byMatrices = deferred(() => import('./matrixKernels.ts'));
 /** Variants of qconv2d, a block each. */
 export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((block) => ({
   name: `matrix${block.staged ? '' : 'Stored'}${block.rows}x${block.columns}`,
-  supports(caps, { attrs: { input, weights, groupSize, pool, stride } }) {
+  supports(caps, { attrs: { input, output, weights, groupSize, pool, stride } }) {
     const isWhole = groupSize === weights[1];
-    return input === 'u8' && isWhole && !(pool && stride > 1) && tilingOf(caps, block) !== undefined;
+    return input === 'u8' && output !== 'u4' && isWhole && !(pool && stride > 1) && tilingOf(caps, block) !== undefined;
   },
   madeFor: 'gpu',
   suits(caps, node) {

@@ -2,7 +2,7 @@ import { type Cost, type Node, size, type TensorType, u32 } from '../engine/grap
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { nchw } from './common.ts';
 import { convOutput } from './conv2dShape.ts';
-import { type ActivationStorage, CHANNELS_PER_WORD } from './storage.ts';
+import { type ActivationStorage, CHANNELS_PER_WORD, isCodes, storedBits } from './storage.ts';
 
 /* What the kernels of qconv2d share: attributes, shapes and their parameters. */
 
@@ -22,7 +22,7 @@ export interface Qconv2dAttrs {
   readonly input: ActivationStorage;
   readonly output: ActivationStorage;
   readonly stride: number;
-  /** Zeros on all four sides: in u8 the zero point's code. */
+  /** Zeros on all four sides: of codes the zero point's. */
   readonly padding: number;
   readonly relu: boolean;
   /** Then take the mean over 2x2 windows with stride 2. */
@@ -81,7 +81,7 @@ export function blockPixels(node: Node<Qconv2dAttrs>): number {
 /**
  * Defines of the snippet `qresult`.
  * @param isIntegers whether sums are
- * @param center what integers take from the codes of u8 activations
+ * @param center what integers take from the codes of activations
  */
 export function resultDefines(
   { input, output, relu }: Pick<Qconv2dAttrs, 'input' | 'output' | 'relu'>,
@@ -89,12 +89,12 @@ export function resultDefines(
   center: number,
 ) {
   return {
-    U8: Number(input === 'u8'),
+    U8: Number(isCodes(input)),
     INTEGERS: Number(isIntegers),
     SUM: isIntegers ? 'i32' : 'f32',
     CENTER: center,
     RELU: Number(relu),
-    OUT: 32 / CHANNELS_PER_WORD[output],
+    OUT: storedBits(output),
     STORED: output === 'f32' ? 'f32' : 'u32',
   };
 }
@@ -102,16 +102,15 @@ export function resultDefines(
 /**
  * Defines and parameters that every kernel takes.
  * @param weights type of what it reads weights in
- * @param center what it takes from the codes of u8 activations
+ * @param center what it takes from the codes of activations
  */
 export function common(node: Node<Qconv2dAttrs>, { weights: weightType = 'u32', center = 0 } = {}) {
   const { weights, bits, groupSize, input, pool } = node.attrs;
   const g = geometry(node);
   const [, , outHeight, outWidth] = nchw(node.type);
   const groups = g.inChannels / groupSize;
-  const parts = BLOCK_IN / CHANNELS_PER_WORD[input];
-  const isIntegers = input === 'u8';
-  const ends = { WEIGHTS: weightType, ...resultDefines(node.attrs, isIntegers, center) };
+  const parts = Math.max(1, BLOCK_IN / CHANNELS_PER_WORD[input]);
+  const ends = { WEIGHTS: weightType, ...resultDefines(node.attrs, isCodes(input), center) };
   return {
     g,
     /** Those of the snippet `qconv2d`. */
@@ -120,6 +119,7 @@ export function common(node: Node<Qconv2dAttrs>, { weights: weightType = 'u32', 
       ...ends,
       BITS: bits,
       JUSTIFIED: (0xff << (8 - bits)) & 0xff,
+      U4: Number(input === 'u4'),
       PARTS: parts,
       GROUPS: groups,
       POOL: Number(pool),

@@ -2,6 +2,7 @@ import { deferred } from '../engine/deferred.ts';
 import type { Node, Variant } from '../engine/graph.ts';
 import { lanes } from './common.ts';
 import { CODE_CENTER, largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { isCodes } from './storage.ts';
 import type { Between } from './winogradStored.ts';
 import { WINOGRAD_TILES } from './winogradTiles.ts';
 
@@ -40,9 +41,10 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
   const isIntegers = between === 'integers';
   return {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
-    supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (attrs.input === 'u8' && isExact(attrs))),
+    supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (isCodes(attrs.input) && isExact(attrs))),
     ...(!isIntegers && { error: () => FLOATS_ERROR }),
-    suits: (caps, node) => caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || node.attrs.input !== 'u8'),
+    suits: (caps, node) =>
+      caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || !isCodes(node.attrs.input)),
     lower: (node, caps) => onCpus().quantizedWinograd(node, between, m, caps),
   };
 }

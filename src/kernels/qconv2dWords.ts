@@ -83,11 +83,11 @@ function fitting(block: Block, depth: number): Block {
 function wordVariant(block: Block, suits: (caps: Caps, node: Node<Qconv2dAttrs>) => boolean): Variant<Qconv2dAttrs> {
   return {
     name: `words${block.channels}x${block.pixels}`,
-    supports({ limits }, { attrs: { input, weights, groupSize, pool, stride, padding } }) {
+    supports({ limits }, { attrs: { input, output, weights, groupSize, pool, stride, padding } }) {
       const [, ci, kh, kw] = weights as [number, number, number, number];
       const fits = limits.maxComputeInvocationsPerWorkgroup >= 256 && limits.maxComputeWorkgroupStorageSize >= 16384;
       const hasWindow = padding === 0 || Math.max(kh, kw) <= MOST_PADDED_TAPS;
-      return fits && hasWindow && input === 'u8' && groupSize === ci && !(pool && stride > 1);
+      return fits && hasWindow && input === 'u8' && output !== 'u4' && groupSize === ci && !(pool && stride > 1);
     },
     madeFor: 'gpu',
     suits,

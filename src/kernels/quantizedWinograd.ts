@@ -3,6 +3,7 @@ import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 import { geometry, outputShape, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { isCodes } from './storage.ts';
 import { winogradInputOp } from './winograd.ts';
 import { type StoredConvAttrs, winogradStoredConvOp } from './winogradFused.ts';
 import { type Between, winogradStoredInputOp } from './winogradStored.ts';
@@ -27,7 +28,7 @@ export function quantizedWinograd(node: Node<Qconv2dAttrs>, between: Between, m:
         ? makeNode(winogradInputOp, [x], { ...place, padding }, `${label}.input`)
         : makeNode(
             winogradStoredInputOp,
-            input === 'u8' ? [x, ranges[0]!] : [x],
+            isCodes(input) ? [x, ranges[0]!] : [x],
             { ...place, padding, between, storage: input, channels: g.inChannels },
             `${label}.input`,
           );

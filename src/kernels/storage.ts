@@ -20,13 +20,41 @@ import { resizeBilinearOp } from './resizeBilinear.ts';
 
 /**
  * How activations lie in memory. `f32`: [N, C, H, W]. `f16`: pairs of channels in a 32-bit word, [N, ceil(C / 2), H, W].
- * `u8`: four channels in a word, [N, ceil(C / 4), H, W], lowest byte first; value = scale * (code - zero point). Channels
- * that do not exist hold zeros, in u8 the zero point's code.
+ * `u8`: four channels in a word, [N, ceil(C / 4), H, W], lowest byte first; value = scale * (code - zero point). `u4`: eight
+ * channels in a word, [N, ceil(C / 8), H, W]; byte i holds channel i in its low half and channel i + 4 in its high half, so that
+ * a shift and a mask make words of u8 of it. Channels that do not exist hold zeros, in u8 and u4 the zero point's code.
  */
-export type ActivationStorage = 'f32' | 'f16' | 'u8';
+export type ActivationStorage = 'f32' | 'f16' | 'u8' | 'u4';
+
+/** Storages of whole numbers. */
+export type CodeStorage = 'u8' | 'u4';
 
 /** Channels in a 32-bit word. */
-export const CHANNELS_PER_WORD: Readonly<Record<ActivationStorage, number>> = { f32: 1, f16: 2, u8: 4 };
+export const CHANNELS_PER_WORD: Readonly<Record<ActivationStorage, number>> = { f32: 1, f16: 2, u8: 4, u4: 8 };
+
+/** Whether activations are whole numbers, which have a range. @see rangeOf */
+export function isCodes(storage: ActivationStorage): storage is CodeStorage {
+  return storage === 'u8' || storage === 'u4';
+}
+
+/** Largest code that a storage holds. */
+export function largestCode(storage: CodeStorage): number {
+  return storage === 'u8' ? 255 : 15;
+}
+
+/** Bits of a stored value. */
+export function storedBits(storage: ActivationStorage): number {
+  return 32 / CHANNELS_PER_WORD[storage];
+}
+
+/** The zero point's code in every channel of a word, as a factor of that code. */
+const EVERY_CHANNEL: Readonly<Record<CodeStorage, number>> = { u8: 0x01010101, u4: 0x11111111 };
+
+/** Where a channel's bits begin in its word. */
+function bitOf(channel: number, storage: ActivationStorage): number {
+  if (storage === 'u4') return 8 * (channel % 4) + 4 * (Math.floor(channel / 4) % 2);
+  return storedBits(storage) * (channel % CHANNELS_PER_WORD[storage]);
+}
 
 /** The type of stored feature maps [N, C, H, W]. */
 export function storedType(shape: readonly number[], storage: ActivationStorage): TensorType {
@@ -34,25 +62,27 @@ export function storedType(shape: readonly number[], storage: ActivationStorage)
   return { shape: [n, Math.ceil(c / CHANNELS_PER_WORD[storage]), h, w], dtype: storage === 'f32' ? 'f32' : 'u32' };
 }
 
-/** Numbers that describe the codes of u8 activations. @see rangeOf */
+/** Numbers that describe the codes of activations. @see rangeOf */
 export const RANGE_LENGTH = 4;
 
 /**
- * The range of u8 activations: scale, zero point, reciprocal of the scale and 0. Kernels multiply by the reciprocal as it is
- * stored here, since division is not exactly rounded on GPUs: codes are the same on every device.
+ * The range of codes: scale, zero point, reciprocal of the scale and the largest code, which is what a width below that of the
+ * storage limits. Kernels multiply by the reciprocal as it is stored here, since division is not exactly rounded on GPUs: codes
+ * are the same on every device.
  * @param scale at least 2^-126, so that its reciprocal is a float
+ * @param most 255 for 8 bits, 63 for 6, 15 for 4
  */
-export function rangeOf(scale: number, zeroPoint: number): Float32Array<ArrayBuffer> {
-  return Float32Array.of(scale, zeroPoint, 1 / Math.fround(scale), 0);
+export function rangeOf(scale: number, zeroPoint: number, most = 255): Float32Array<ArrayBuffer> {
+  return Float32Array.of(scale, zeroPoint, 1 / Math.fround(scale), most);
 }
 
 /** Code of a value, as the kernels compute it. @param range its float32 numbers @see rangeOf */
-export function activationCode(value: number, range: ArrayLike<number>, most = 255): number {
+export function activationCode(value: number, range: ArrayLike<number>): number {
   const steps = Math.fround(Math.fround(value) * range[2]!);
-  return Math.min(Math.max(roundHalfEven(steps) + range[1]!, 0), most);
+  return Math.min(Math.max(roundHalfEven(steps) + range[1]!, 0), range[3]!);
 }
 
-/** Reads stored activations as numbers; u8 as codes. @param shape [N, C, H, W] */
+/** Reads stored activations as numbers; u8 and u4 as codes. @param shape [N, C, H, W] */
 export function reader(values: ArrayLike<number>, shape: readonly number[], storage: ActivationStorage) {
   const [, channels, height, width] = shape as [number, number, number, number];
   const per = CHANNELS_PER_WORD[storage];
@@ -61,7 +91,8 @@ export function reader(values: ArrayLike<number>, shape: readonly number[], stor
   return (n: number, c: number, place: number): number => {
     const value = values[(n * words + Math.floor(c / per)) * plane + place]!;
     if (storage === 'f32') return value;
-    return storage === 'u8' ? (value >>> (8 * (c % 4))) & 255 : halfToFloat((value >>> (16 * (c % 2))) & 0xffff);
+    const bits = value >>> bitOf(c, storage);
+    return isCodes(storage) ? bits & largestCode(storage) : halfToFloat(bits & 0xffff);
   };
 }
 
@@ -82,36 +113,40 @@ export function store(
     for (let c = 0; c < words * per; c++) {
       for (let place = 0; place < plane; place++) {
         const value = c < channels ? values[(image * channels + c) * plane + place]! : 0;
-        const bits = storage === 'u8' ? activationCode(value, range!) : floatToHalf(value);
-        out[(image * words + Math.floor(c / per)) * plane + place]! |= bits << ((32 / per) * (c % per));
+        const bits = isCodes(storage) ? activationCode(value, range!) : floatToHalf(value);
+        out[(image * words + Math.floor(c / per)) * plane + place]! |= bits << bitOf(c, storage);
       }
     }
   }
   return out;
 }
 
+/** Storages in 32-bit words of several channels. */
+export type WordStorage = 'f16' | CodeStorage;
+
 interface StoreAttrs {
-  readonly storage: 'f16' | 'u8';
+  readonly storage: WordStorage;
 }
 
 /**
- * Float feature maps as f16 or u8 ones. @see ActivationStorage
+ * Float feature maps as f16, u8 or u4 ones. @see ActivationStorage
  * @param x [N, C, H, W]
- * @param range [4], for u8 @see rangeOf
- * @returns u32 [N, ceil(C / 2 or 4), H, W]
+ * @param range [4], for u8 and u4 @see rangeOf
+ * @returns u32 [N, ceil(C / 2, 4 or 8), H, W]
  */
-export function storeActivations(x: Node, storage: 'f16' | 'u8', range?: Node, label?: string): Node {
+export function storeActivations(x: Node, storage: WordStorage, range?: Node, label?: string): Node {
   return makeNode(storeOp, range ? [x, range] : [x], { storage }, label);
 }
 
 function expectRange(op: string, inputs: readonly TensorType[], storage: ActivationStorage, at: number): void {
-  const ok =
-    storage === 'u8' ? inputs[at] !== undefined && size(inputs[at]) === RANGE_LENGTH : inputs[at] === undefined;
+  const ok = isCodes(storage)
+    ? inputs[at] !== undefined && size(inputs[at]) === RANGE_LENGTH
+    : inputs[at] === undefined;
   expectShapes(
     op,
     ok,
     inputs,
-    storage === 'u8' ? 'a range f32[4] (scale, zero point, reciprocal of the scale, 0)' : 'no range',
+    isCodes(storage) ? 'a range f32[4] (scale, zero point, reciprocal of the scale, largest code)' : 'no range',
   );
 }
 
@@ -147,7 +182,7 @@ export const storeOp: Op<ResizedStoreAttrs> = {
         const [, channels, height, width] = nchw(inputType(node, 0));
         return {
           shader: { name: 'store_activations.wgsl', source: storeShader },
-          defines: { TO_WORDS: 1, BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          defines: { TO_WORDS: 1, BITS: storedBits(node.attrs.storage) },
           params: { channels: u32(channels), height: u32(height), width: u32(width) },
           grid: planeGrid(node.type),
         };
@@ -162,7 +197,7 @@ export const storeOp: Op<ResizedStoreAttrs> = {
         const [outHeight, outWidth] = node.attrs.resized!;
         return {
           shader: { name: 'store_resized.wgsl', source: storeResizedShader },
-          defines: { BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          defines: { BITS: storedBits(node.attrs.storage) },
           params: {
             channels: u32(channels),
             height: u32(height),
@@ -187,7 +222,7 @@ interface LoadAttrs extends StoreAttrs {
 export function loadActivations(
   words: Node,
   channels: number,
-  storage: 'f16' | 'u8',
+  storage: WordStorage,
   range?: Node,
   label?: string,
 ): Node {
@@ -225,7 +260,7 @@ export const loadOp: Op<LoadAttrs> = {
         const [, channels, height, width] = nchw(node.type);
         return {
           shader: { name: 'store_activations.wgsl', source: storeShader },
-          defines: { TO_WORDS: 0, BITS: node.attrs.storage === 'u8' ? 8 : 16 },
+          defines: { TO_WORDS: 0, BITS: storedBits(node.attrs.storage) },
           params: { channels: u32(channels), height: u32(height), width: u32(width) },
           grid: planeGrid(node.type),
         };
@@ -236,25 +271,31 @@ export const loadOp: Op<LoadAttrs> = {
 
 interface PadAttrs {
   readonly padding: number;
+  readonly storage: WordStorage;
 }
 
-/** Rows and columns of zeros around stored activations: in u8 of the zero point's code. @param words [N, C', H, W] */
-export function padWords(words: Node, padding: number, range?: Node, label?: string): Node {
-  return makeNode(padWordsOp, range ? [words, range] : [words], { padding }, label);
+/**
+ * Rows and columns of zeros around stored activations: in u8 and u4 of the zero point's code.
+ * @param words [N, C', H, W]
+ * @param range [4], for u8 and u4 @see rangeOf
+ */
+export function padWords(words: Node, padding: number, storage: WordStorage, range?: Node, label?: string): Node {
+  return makeNode(padWordsOp, range ? [words, range] : [words], { padding, storage }, label);
 }
 
 export const padWordsOp: Op<PadAttrs> = {
   name: 'padWords',
-  infer(inputs, { padding }) {
+  infer(inputs, { padding, storage }) {
     expectShapes('padWords', inputs[0]!.shape.length === 4 && inputs[0]!.dtype === 'u32', inputs, 'words [N, C, H, W]');
+    expectRange('padWords', inputs, storage, 1);
     const [n, c, h, w] = nchw(inputs[0]!);
     return { shape: [n, c, h + 2 * padding, w + 2 * padding], dtype: 'u32' };
   },
   reference([words, range], node) {
-    const { padding } = node.attrs;
+    const { padding, storage } = node.attrs;
     const [n, c, h, w] = nchw(inputType(node, 0));
     const [, , oh, ow] = nchw(node.type);
-    const y = new Uint32Array(size(node.type)).fill(range ? range[1]! * 0x01010101 : 0);
+    const y = new Uint32Array(size(node.type)).fill(isCodes(storage) ? range![1]! * EVERY_CHANNEL[storage] : 0);
     for (let plane = 0; plane < n * c; plane++) {
       for (let iy = 0; iy < h; iy++) {
         for (let ix = 0; ix < w; ix++) {
@@ -268,11 +309,12 @@ export const padWordsOp: Op<PadAttrs> = {
     {
       name: 'copy',
       kernel(node) {
+        const { padding, storage } = node.attrs;
         const [, , height, width] = nchw(inputType(node, 0));
         return {
           shader: { name: 'pad_words.wgsl', source: padShader },
-          defines: { U8: node.inputs.length - 1 },
-          params: { height: u32(height), width: u32(width), padding: u32(node.attrs.padding) },
+          defines: { CODES: isCodes(storage) ? EVERY_CHANNEL[storage] : 0 },
+          params: { height: u32(height), width: u32(width), padding: u32(padding) },
           grid: planeGrid(node.type),
         };
       },
@@ -334,24 +376,27 @@ const RANGE_WORKGROUP = 64;
 
 interface RangeAttrs {
   readonly partial: boolean;
+  /** Largest code. */
+  readonly most: number;
 }
 
 /** The smallest distance of two values that gets a scale of its own: below, its reciprocal nears the largest float. */
 export const SMALLEST_SPAN = 2 ** -100;
 
 /**
- * The range of u8 activations from their own smallest and largest value, zero included: quantization that needs no
+ * The range of codes of activations from their own smallest and largest value, zero included: quantization that needs no
  * calibration and costs a pass over the data.
+ * @param most largest code
  * @returns [4] @see rangeOf
  */
-export function activationRange(x: Node, label?: string): Node {
-  return makeNode(activationRangeOp, [x], { partial: false }, label);
+export function activationRange(x: Node, most = 255, label?: string): Node {
+  return makeNode(activationRangeOp, [x], { partial: false, most }, label);
 }
 
 export const activationRangeOp: Op<RangeAttrs> = {
   name: 'activationRange',
   infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [RANGE_LENGTH], dtype: 'f32' }),
-  reference([x]) {
+  reference([x], { attrs: { most } }) {
     let [low, high] = [0, 0];
     for (let i = 0; i < x!.length; i++) {
       low = Math.min(low, x![i]!);
@@ -359,21 +404,27 @@ export const activationRangeOp: Op<RangeAttrs> = {
     }
     const span = Math.fround(high - low);
     const isFlat = span < SMALLEST_SPAN;
-    const reciprocal = isFlat ? 1 : Math.fround(255 / span);
-    const zeroPoint = Math.min(Math.max(roundHalfEven(Math.fround(-low * reciprocal)), 0), 255);
-    return Float64Array.of(isFlat ? 1 : Math.fround(span / 255), zeroPoint, reciprocal, 0);
+    const reciprocal = isFlat ? 1 : Math.fround(most / span);
+    const zeroPoint = Math.min(Math.max(roundHalfEven(Math.fround(-low * reciprocal)), 0), most);
+    return Float64Array.of(isFlat ? 1 : Math.fround(span / most), zeroPoint, reciprocal, most);
   },
   variants: [
     {
       name: 'twoPasses',
       lower(node) {
-        if (node.attrs.partial || node.inputs[0]!.op === activationRangeOp) return undefined;
-        const parts = makeNode(activationRangeOp, node.inputs, { partial: true }, `${node.label}.parts`);
-        return makeNode(activationRangeOp, [parts], { partial: false }, node.label);
+        const { partial, most } = node.attrs;
+        if (partial || node.inputs[0]!.op === activationRangeOp) return undefined;
+        const parts = makeNode(activationRangeOp, node.inputs, { partial: true, most }, `${node.label}.parts`);
+        return makeNode(activationRangeOp, [parts], { partial: false, most }, node.label);
       },
       kernel: (node) => ({
         shader: { name: 'activation_range.wgsl', source: rangeShader },
-        defines: { PARTIAL: Number(node.attrs.partial), WORKGROUP: RANGE_WORKGROUP, SMALLEST_SPAN },
+        defines: {
+          PARTIAL: Number(node.attrs.partial),
+          WORKGROUP: RANGE_WORKGROUP,
+          SMALLEST_SPAN,
+          MOST: node.attrs.most,
+        },
         params: { size: u32(node.attrs.partial ? size(inputType(node, 0)) : RANGE_GROUPS) },
         grid: [node.attrs.partial ? RANGE_GROUPS : 1],
       }),

@@ -4,7 +4,7 @@ import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { inputType, lanes, nchw, testedThrough } from './common.ts';
 import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
-import { storedType } from './storage.ts';
+import { isCodes, storedType } from './storage.ts';
 import { winogradProductOp, winogradWeightsOp } from './winograd.ts';
 import { valueTypes } from './winogradBlock.ts';
 import { winogradIntegerProductOp, winogradIntegerWeightsOp } from './winogradIntegers.ts';
@@ -41,7 +41,7 @@ function sumBytes({ rows, columns }: Lanes, m: number, caps: Caps): number {
 
 /**
  * Products and output transform. Inputs: packed weights, or their integers as floats [CO, CI, k, k]; the transformed input; table,
- * bias, a range for each u8 side, and, but for the first chunk, the output that earlier chunks wrote.
+ * bias, a range for each side of codes, and, but for the first chunk, the output that earlier chunks wrote.
  * @returns the stored result @see ActivationStorage
  */
 export const winogradStoredConvOp: Op<StoredConvAttrs> = {
@@ -67,7 +67,7 @@ export const winogradStoredConvOp: Op<StoredConvAttrs> = {
 
 /** Inputs before what a chunk continues: weights or products with them, the transformed input, and the epilogue's. */
 function continued(inputs: readonly Node[], { input, output }: StoredOutputAttrs): number | undefined {
-  const operands = 4 + Number(input === 'u8') + Number(output === 'u8');
+  const operands = 4 + Number(isCodes(input)) + Number(isCodes(output));
   return inputs.length > operands ? operands : undefined;
 }
 

@@ -3,8 +3,8 @@ import outputShader from '../../shaders/winograd_stored_output.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
-import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
-import { type ActivationStorage, CHANNELS_PER_WORD, storedType } from './storage.ts';
+import { BLOCK_IN, CODE_CENTER, resultDefines } from './qconv2dShape.ts';
+import { type ActivationStorage, CHANNELS_PER_WORD, isCodes, storedType, type WordStorage } from './storage.ts';
 import {
   channelsPerInvocation,
   type InputAttrs,
@@ -24,25 +24,25 @@ const PAIRS = 2;
 
 export interface StoredInputAttrs extends InputAttrs {
   readonly between: Between;
-  readonly storage: 'u8' | 'f16';
+  readonly storage: WordStorage;
   readonly channels: number;
 }
 
-/** Words of activations that an invocation takes in turn. */
+/** Words of activations, halves of them for u4, that an invocation takes in turn. */
 function wordsPerInvocation(caps: Caps, across: number, words: number, perWord: number): number {
   return Math.max(1, channelsPerInvocation(caps, across, words * perWord) / perWord);
 }
 
 /**
- * Stored x, range of u8 -> floats [CI, (m + k - 1)^2, pitch(rows * tilesX)], or words of pairs of channels
+ * Stored x, range of codes -> floats [CI, (m + k - 1)^2, pitch(rows * tilesX)], or words of pairs of channels
  * [2 ceil(CI / 4), (m + k - 1)^2, pitch(rows * tilesX)].
  */
 export const winogradStoredInputOp: Op<StoredInputAttrs> = {
   name: 'winogradStoredInput',
-  infer([x], { m, k, rows, tilesX, between, channels }) {
+  infer(_, { m, k, rows, tilesX, between, channels }) {
     const points = [(m + k - 1) ** 2, pitch(rows * tilesX)];
     return between === 'integers'
-      ? { shape: [PAIRS * x!.shape[1]!, ...points], dtype: 'u32' }
+      ? { shape: [PAIRS * Math.ceil(channels / BLOCK_IN), ...points], dtype: 'u32' }
       : { shape: [channels, ...points], dtype: 'f32' };
   },
   reference: testedThrough('winogradStoredInput', 'qconv2d'),
@@ -52,10 +52,12 @@ export const winogradStoredInputOp: Op<StoredInputAttrs> = {
       name: 'tile',
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX, between, storage, channels } = node.attrs;
-        const [, words, height, width] = nchw(inputType(node, 0));
+        const [, xWords, height, width] = nchw(inputType(node, 0));
+        const perWord = Math.min(BLOCK_IN, CHANNELS_PER_WORD[storage]);
+        const words = Math.ceil(channels / perWord);
         const workgroup = transformWorkgroup(caps);
         const across = Math.ceil((rows * tilesX) / workgroup);
-        const each = wordsPerInvocation(caps, across, words, CHANNELS_PER_WORD[storage]);
+        const each = wordsPerInvocation(caps, across, words, perWord);
         return {
           shader: { name: 'winograd_stored_input.wgsl', source: inputShader },
           defines: {
@@ -63,14 +65,16 @@ export const winogradStoredInputOp: Op<StoredInputAttrs> = {
             K: k,
             M: m,
             INTEGERS: Number(between === 'integers'),
-            U8: Number(storage === 'u8'),
-            CHANNELS: CHANNELS_PER_WORD[storage],
+            U8: Number(isCodes(storage)),
+            U4: Number(storage === 'u4'),
+            CHANNELS: perWord,
             PADDED: Number(padding > 0),
             WORDS: each,
             WORKGROUP: workgroup,
           },
           params: {
             words: u32(words),
+            xWords: u32(xWords),
             channels: u32(channels),
             height: i32(height),
             width: i32(width),
@@ -104,7 +108,7 @@ export interface StoredOutputAttrs extends TileAttrs {
 }
 
 /**
- * Inputs: the products [CO, (m + k - 1)^2, pitch], table, bias, a range for each u8 side, and, but for the first chunk, the
+ * Inputs: the products [CO, (m + k - 1)^2, pitch], table, bias, a range for each side of codes, and, but for the first chunk, the
  * output that earlier chunks wrote.
  * @returns the stored result @see ActivationStorage
  */
@@ -112,7 +116,7 @@ export const winogradStoredOutputOp: Op<StoredOutputAttrs> = {
   name: 'winogradStoredOutput',
   infer: (_, { shape, output }) => storedType(shape, output),
   continues({ inputs, attrs: { input, output } }) {
-    const operands = 3 + Number(input === 'u8') + Number(output === 'u8');
+    const operands = 3 + Number(isCodes(input)) + Number(isCodes(output));
     return inputs.length > operands ? operands : undefined;
   },
   reference: testedThrough('winogradStoredOutput', 'qconv2d'),

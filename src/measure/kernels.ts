@@ -1,7 +1,16 @@
 import type { Caps } from '../engine/caps.ts';
 import type { Engine } from '../engine/engine.ts';
 import { isRefusal, ShapeError } from '../engine/errors.ts';
-import { evaluateReference, input, type Node, type Op, Parameter, size, type Values } from '../engine/graph.ts';
+import {
+  evaluateReference,
+  input,
+  type Node,
+  type Op,
+  Parameter,
+  parameterOf,
+  size,
+  type Values,
+} from '../engine/graph.ts';
 import type { Plan, TypedArray } from '../engine/plan.ts';
 import { firstRun, planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { isConstant } from '../engine/tuning.ts';
@@ -10,7 +19,17 @@ import { UserError } from '../errors.ts';
 import { codeRange, dequantizeWeights, type QuantizedWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
 import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
-import { type ActivationStorage, RANGE_LENGTH, rangeOf, reader, store, storedType } from '../kernels/storage.ts';
+import {
+  type ActivationStorage,
+  type CodeStorage,
+  isCodes,
+  largestCode,
+  RANGE_LENGTH,
+  rangeOf,
+  reader,
+  store,
+  storedType,
+} from '../kernels/storage.ts';
 import { Random } from '../math/random.ts';
 import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
 import { type Arithmetic, arithmeticOf, workOf } from './roofline.ts';
@@ -78,7 +97,7 @@ export interface KernelBenchResult extends Timing {
   readonly bytes: number;
   /** max |y - reference| / max |reference| against the op's float64 reference, over {@link checkedChannels}. */
   readonly error: number;
-  /** Whether all codes of a u8 result equal those of the reference; undefined for floats. */
+  /** Whether all codes of a result equal those of the reference; undefined for floats. */
   readonly isExact: boolean | undefined;
   /** Output channels that were compared: all, or of large shapes some from the first to the last. */
   readonly checkedChannels: number;
@@ -127,7 +146,7 @@ interface Problem {
   readonly x: Node;
   /** Values of `x`. */
   readonly values: Values;
-  /** What stands for zero in the result: its zero point where it is u8. */
+  /** What stands for zero in the result: its zero point where it is codes. */
   readonly zero: number;
   readonly y: Node;
   /** The same with some of the output channels. */
@@ -290,7 +309,7 @@ function comparison({ x, values, y, part, activations, zero }: Problem, { kernel
         }
       });
     }
-    const isExact = activations === 'u8' ? worst === 0 : undefined;
+    const isExact = isCodes(activations) ? worst === 0 : undefined;
     return { error: worst / (largest || 1), isExact, checkedChannels: checked.length };
   };
 }
@@ -302,9 +321,9 @@ const SEED = 5;
 const floats = (name: string, shape: readonly number[], data: Float32Array) =>
   new Parameter(name, { shape, dtype: 'f32' }, data).node;
 
-/** The range of u8 activations, as a node. @see rangeOf */
-export function rangeNode(scale: number, zeroPoint: number): Node {
-  return floats(RANGE, [RANGE_LENGTH], rangeOf(scale, zeroPoint));
+/** The range of codes, as a node. @see rangeOf */
+export function rangeNode(scale: number, zeroPoint: number, most?: number): Node {
+  return floats(RANGE, [RANGE_LENGTH], rangeOf(scale, zeroPoint, most));
 }
 
 /** Small whole numbers, one per output channel. @returns [CO] */
@@ -358,23 +377,36 @@ export function quantizedLayerNodes(weights: QuantizedWeights, channels: readonl
   };
 }
 
-/** Range of u8 inputs: a power of two, so that what they are multiplied with decides about rounding. */
-const INPUT = { scale: 2 ** -6, zeroPoint: 128 } as const;
+/** Width of the interval around zero that inputs fill. */
+const SPAN = 4;
 
-/** Numbers in [-2, 2): for u8 those that {@link INPUT} holds, else any. */
+/** The range of codes that fill it: scales are powers of two, so that what codes are multiplied with decides about rounding. */
+function inputRange(storage: CodeStorage): {
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly most: number;
+} {
+  const most = largestCode(storage);
+  return { scale: SPAN / (most + 1), zeroPoint: (most + 1) / 2, most };
+}
+
+/** Numbers in [-2, 2): those that codes stand for, or any. */
 function randomInput(length: number, storage: ActivationStorage): Float64Array {
   const random = new Random(SEED);
-  const { scale, zeroPoint } = INPUT;
-  const draw = () => (storage === 'u8' ? (random.integer(256) - zeroPoint) * scale : 4 * random.uniform() - 2);
+  const draw = (): number => {
+    if (!isCodes(storage)) return SPAN * (random.uniform() - 0.5);
+    const { scale, zeroPoint, most } = inputRange(storage);
+    return (random.integer(most + 1) - zeroPoint) * scale;
+  };
   return Float64Array.from({ length }, () => Math.fround(draw()));
 }
 
-/** A power of two such that four standard deviations of the sums fit into 7 bits. */
-function outputScale(weights: QuantizedWeights): number {
+/** A power of two such that four standard deviations of the sums fit into half of the codes. */
+function outputScale(weights: QuantizedWeights, storage: CodeStorage): number {
   const values = dequantizeWeights(weights);
   const energy = values.reduce((sum, value) => sum + value * value, 0) / weights.shape[0]!;
-  const deviation = Math.sqrt((energy * (256 * INPUT.scale) ** 2) / 12);
-  return 2 ** Math.ceil(Math.log2((4 * deviation) / 127));
+  const deviation = Math.sqrt((energy * SPAN ** 2) / 12);
+  return 2 ** Math.ceil(Math.log2((4 * deviation) / Math.floor(largestCode(storage) / 2)));
 }
 
 function floatProblem({ input: shape, kernel: [co, kh, kw], stride, padding }: ConvShape): Problem {
@@ -409,13 +441,14 @@ function quantizedProblem(
       `qconv2d: ${shape[1]} input channels do not fall into groups of ${groupSize}, a multiple of 4.`,
     );
   const weights = randomWeights([co, shape[1], kh, kw], bits, groupSize);
-  const { scale, zeroPoint } = INPUT;
-  const inRange = storage === 'u8' ? rangeNode(scale, zeroPoint) : undefined;
+  const codes = isCodes(storage) ? inputRange(storage) : undefined;
+  const inRange = codes && rangeNode(codes.scale, codes.zeroPoint, codes.most);
   const stored = storedType(shape, storage);
   const x = input('x', stored.shape, stored.dtype);
-  const values = store(randomInput(size({ shape, dtype: 'f32' }), storage), shape, storage, rangeOf(scale, zeroPoint));
-  const zero = storage === 'u8' ? 128 : 0;
-  const outRange = storage === 'u8' ? rangeNode(outputScale(weights), zero) : undefined;
+  const numbers = randomInput(size({ shape, dtype: 'f32' }), storage);
+  const values = store(numbers, shape, storage, inRange && (parameterOf(inRange)!.data as Float32Array));
+  const zero = codes?.zeroPoint ?? 0;
+  const outRange = isCodes(storage) ? rangeNode(outputScale(weights, storage), zero, largestCode(storage)) : undefined;
   const part = (channels: readonly number[]) => {
     const chosen = {
       ...weights,

@@ -39,7 +39,10 @@ function convolution(node: Node<Conv2dAttrs>, inputs: readonly string[], writer:
 /** ONNX's numbers of data types, for Cast. */
 const TYPE = { float: 1, half: 10 } as const;
 
-/** A layer's input as its integers and back (QDQ), or through half floats. @returns the names of the values and of the codes */
+/**
+ * A layer's input as its integers and back (QDQ), or through half floats. Operators store codes as bytes: those of fewer bits are
+ * clipped behind them. @returns the names of the values and of the codes
+ */
 function quantizedInput(x: string, { plan, input: quantizer }: QuantizedLayer, writer: Writer) {
   if (plan.activations === 32) return { values: x };
   if (plan.activations === 16) {
@@ -49,15 +52,20 @@ function quantizedInput(x: string, { plan, input: quantizer }: QuantizedLayer, w
   let scale: string;
   let zeroPoint: string;
   let codes: string;
+  const most = 2 ** plan.activations - 1;
   if (plan.range === 'dynamic') {
+    if (plan.activations !== 8)
+      throw new ShapeError(
+        `onnx: no operator takes ranges of ${plan.activations} bits from each input; use static ones.`,
+      );
     codes = writer.node('DynamicQuantizeLinear', [x]);
     [scale, zeroPoint] = [`${codes}_scale`, `${codes}_zero_point`];
   } else {
-    if (!quantizer || plan.activations === 4)
-      throw new ShapeError('onnx: activations of 4 bits exist fake-quantized only; use 8, 16 or 32.');
+    if (!quantizer) throw new ShapeError('onnx: the input of a layer has no quantizer; calibrate the detector.');
     scale = writer.constant([], [quantizer.scale]);
     zeroPoint = writer.bytes([], Uint8Array.of(quantizer.zeroPoint));
     codes = writer.node('QuantizeLinear', [x, scale, zeroPoint]);
+    if (most < 255) codes = writer.node('Clip', [codes, '', writer.bytes([], Uint8Array.of(most))]);
   }
   return { codes, values: writer.node('DequantizeLinear', [codes, scale, zeroPoint]) };
 }

@@ -1,14 +1,14 @@
 import { convOutput } from '../kernels/conv2dShape.ts';
 import { activationCode, rangeOf } from '../kernels/storage.ts';
 import type { Networks } from '../networks/networks.ts';
-import { quantizableLayers } from './bitPlan.ts';
+import { type CodeBits, quantizableLayers } from './bitPlan.ts';
 import type { ActivationQuantizer, Quantization } from './layers.ts';
 
 /** Means over images and output positions of what every tap of a convolution reads, [CI, KH, KW]; padding reads zero. */
 export interface TapMeans {
   readonly float: Float64Array;
-  /** After the quantizer of the layer's input. */
-  readonly quantized: Float64Array;
+  /** After a quantizer of the layer's input, by its width. */
+  readonly quantized: ReadonlyMap<CodeBits, Float64Array>;
 }
 
 /** How a convolution walks over its input. */
@@ -19,43 +19,46 @@ export interface ConvWindow {
   readonly padding: number;
 }
 
+/** Values as a quantizer leaves them. */
+function rounded(values: Float32Array, { scale, zeroPoint }: ActivationQuantizer, bits: CodeBits): Float32Array {
+  const range = rangeOf(scale, zeroPoint, 2 ** bits - 1);
+  return values.map((value) => scale * (activationCode(value, range) - zeroPoint));
+}
+
 /** Gathers {@link TapMeans} of a layer's input over images. */
 export class TapObserver {
   readonly #window: ConvWindow;
-  readonly #quantizer: (ActivationQuantizer & { readonly most: number }) | undefined;
+  readonly #quantizers: ReadonlyMap<CodeBits, ActivationQuantizer>;
   readonly #sums: TapMeans;
   #count = 0;
 
-  /** @param quantizer of the layer's input, with its largest code; none for a float input */
-  constructor(window: ConvWindow, quantizer?: ActivationQuantizer & { readonly most: number }) {
+  /** @param quantizers of the layer's input by their widths; none for a float input */
+  constructor(window: ConvWindow, quantizers: ReadonlyMap<CodeBits, ActivationQuantizer> = new Map()) {
     this.#window = window;
-    this.#quantizer = quantizer;
+    this.#quantizers = quantizers;
     const taps = window.weights.slice(1).reduce((a, b) => a * b, 1);
-    this.#sums = { float: new Float64Array(taps), quantized: new Float64Array(taps) };
+    const sums = () => new Float64Array(taps);
+    this.#sums = { float: sums(), quantized: new Map([...quantizers.keys()].map((bits) => [bits, sums()])) };
   }
 
   /** @param values one image's input [CI, height, width] */
   add(values: Float32Array, height: number, width: number): void {
     this.#addTo(this.#sums.float, values, height, width);
-    this.#addTo(this.#sums.quantized, this.#quantized(values), height, width);
+    for (const [bits, quantizer] of this.#quantizers) {
+      this.#addTo(this.#sums.quantized.get(bits)!, rounded(values, quantizer, bits), height, width);
+    }
     this.#count += this.#outputs(height, 2) * this.#outputs(width, 3);
   }
 
   means(): TapMeans {
     const mean = (sums: Float64Array) => sums.map((sum) => sum / Math.max(1, this.#count));
-    return { float: mean(this.#sums.float), quantized: mean(this.#sums.quantized) };
+    const { float, quantized } = this.#sums;
+    return { float: mean(float), quantized: new Map([...quantized].map(([bits, sums]) => [bits, mean(sums)])) };
   }
 
   #outputs(size: number, dimension: 2 | 3): number {
     const { weights, stride, padding } = this.#window;
     return convOutput(size, weights[dimension]!, stride, padding);
-  }
-
-  #quantized(values: Float32Array): Float32Array {
-    if (!this.#quantizer) return values;
-    const { scale, zeroPoint, most } = this.#quantizer;
-    const range = rangeOf(scale, zeroPoint);
-    return values.map((value) => scale * (activationCode(value, range, most) - zeroPoint));
   }
 
   /** Sums along rows first: what a tap reads of a row does not depend on the tap's own row. */
@@ -107,7 +110,7 @@ export function correctBiases(
     const means = taps.get(name);
     const layer = quantization.get(name);
     if (!means || !layer) continue;
-    const after = layer.input ? means.quantized : means.float;
+    const after = layer.input ? means.quantized.get(layer.plan.activations as CodeBits)! : means.float;
     const exact = before.get(name)!.weight.data;
     const rounded = weight.data;
     const row = means.float.length;

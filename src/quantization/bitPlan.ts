@@ -7,8 +7,12 @@ import { type ConvParameters, layerOfWeight } from '../networks/pdn.ts';
 const FORMAT = 'raad-bit-plan';
 const VERSION = 1;
 
-/** Bit-widths of activations: 32 is float, 16 half floats, 8 integers; 4 exists fake-quantized only. */
-export const ACTIVATION_BITS = [4, 8, 16, 32] as const;
+/** Widths of activations that are integers: 4 bits lie eight to a word, 6 and 8 four to a word. */
+export const CODE_BITS = [4, 6, 8] as const;
+export type CodeBits = (typeof CODE_BITS)[number];
+
+/** Bit-widths of activations: 32 is float, 16 half floats, the others integers. */
+export const ACTIVATION_BITS = [...CODE_BITS, 16, 32] as const;
 export type ActivationBits = (typeof ACTIVATION_BITS)[number];
 
 /** How one convolution is stored and computed. */
@@ -19,8 +23,13 @@ export interface LayerPlan {
   readonly activations: ActivationBits;
   /** What shares a scale: an output channel, or a group of so many input channels of one. */
   readonly granularity: 'channel' | { readonly groupSize: number };
-  /** Where the range of 8-bit activations comes from: calibration (the default), or each input anew. */
+  /** Where the range of integer activations comes from: calibration (the default), or each input anew. */
   readonly range?: 'static' | 'dynamic';
+}
+
+/** Whether activations of a width are integers. */
+export function isCodeBits(bits: ActivationBits): bits is CodeBits {
+  return bits <= 8;
 }
 
 /** A bit-width for every layer, as plain JSON. Layers that are not named stay float. @see docs/bit-plan.schema.json */
@@ -54,7 +63,17 @@ const FIELDS: readonly string[] = ['format', 'version', 'layers', '$schema'];
  * @throws UserError naming the layer or field and what is wrong with it; a layer may stand there once
  */
 export function parseBitPlan(text: string, networks: Networks): BitPlan {
-  const plan = parseJson(text, 'the bit plan', FIX);
+  const { layers } = checkPlanDocument(text);
+  checkLayerPlans(layers, networks);
+  return { format: FORMAT, version: VERSION, layers };
+}
+
+/** What can be told of a plan without networks. @returns its layers, which are not checked yet @throws UserError */
+export function checkPlanDocument(
+  text: string,
+  name = 'the bit plan',
+): { readonly layers: Readonly<Record<string, unknown>> } {
+  const plan = parseJson(text, name, FIX);
   if (!isRecord(plan) || plan['format'] !== FORMAT)
     throw new UserError(`this is not a bit plan (format ${FORMAT}).`, FIX);
   const { version, layers } = plan;
@@ -65,8 +84,7 @@ export function parseBitPlan(text: string, networks: Networks): BitPlan {
   if (!isRecord(layers)) throw new UserError(`the bit plan has layers ${quote(layers)}, which is no object.`, FIX);
   if (Object.keys(layers).length === 0)
     throw new UserError('the bit plan names no layer.', 'Give at least one a width: without a plan all stay float.');
-  checkLayerPlans(layers, networks);
-  return { format: FORMAT, version: VERSION, layers };
+  return { layers };
 }
 
 /** A plan as text that {@link parseBitPlan} takes. @throws UserError as it does */

@@ -13,6 +13,7 @@ import {
   storeActivations,
 } from '../kernels/storage.ts';
 import { layerOfWeight } from '../networks/pdn.ts';
+import { type ActivationBits, isCodeBits } from './bitPlan.ts';
 import { type Quantization, type QuantizedLayer, sliceWeights } from './layers.ts';
 
 /** A layer's constants on the device, by its name; kept so that graphs of other batch sizes share them. */
@@ -33,14 +34,26 @@ export function layerOf(node: Node): LayerUse | undefined {
   return parameter && { name: layerOfWeight(parameter.name), ...(slice && { slice }) };
 }
 
-const STORAGE: Readonly<Record<number, ActivationStorage>> = { 8: 'u8', 16: 'f16', 32: 'f32' };
+/** The layer whose packed weights a node of {@link integerGraph} reads. */
+export function packedLayerOf(node: Node): string | undefined {
+  const weights = node.inputs[1] && parameterOf(node.inputs[1]);
+  return weights?.name.endsWith('.packed') ? weights.name.replace(/(\[\d+:\d+\])?\.packed$/, '') : undefined;
+}
+
+const STORAGE: Readonly<Record<ActivationBits, ActivationStorage>> = {
+  4: 'u4',
+  6: 'u8',
+  8: 'u8',
+  16: 'f16',
+  32: 'f32',
+};
 
 /**
  * The graph that runs on packed weights: every convolution of a quantized layer becomes a {@link qconv2d}, its input is
  * stored at the planned width, and compiling fuses rectifier, pooling and storing into it, so that activations between
- * quantized layers stay 8-bit (RAAD, section on decomposition).
+ * quantized layers stay codes (RAAD, section on decomposition).
  * @param cache keeps the constants; free its parameters with `engine.release`
- * @throws ShapeError for 4-bit activations, which exist fake-quantized only
+ * @throws ShapeError for a layer whose input has no quantizer
  */
 export function integerGraph(
   roots: readonly Node[],
@@ -54,19 +67,20 @@ export function integerGraph(
   };
 
   const rangeNode = (x: Node, name: string, { plan, input }: QuantizedLayer): Node | undefined => {
-    if (plan.activations !== 8) return undefined;
-    if (plan.range === 'dynamic') return activationRange(x, `${name}.range`);
+    if (!isCodeBits(plan.activations)) return undefined;
+    const most = 2 ** plan.activations - 1;
+    if (plan.range === 'dynamic') return activationRange(x, most, `${name}.range`);
     if (!input) throw new ShapeError(`${name}: its input has no quantizer; calibrate the detector.`);
     const { scale, zeroPoint } = input;
-    return constant(`range ${scale} ${zeroPoint}`, () => {
-      return new Parameter(`${name}.range`, { shape: [RANGE_LENGTH], dtype: 'f32' }, rangeOf(scale, zeroPoint));
+    return constant(`range ${scale} ${zeroPoint} ${most}`, () => {
+      return new Parameter(`${name}.range`, { shape: [RANGE_LENGTH], dtype: 'f32' }, rangeOf(scale, zeroPoint, most));
     });
   };
 
   /** One stored copy for all layers that read the same values in the same way. */
   const storeOnce = (x: Node, storage: ActivationStorage, range: Node | undefined, label: string): Node => {
     if (storage === 'f32') return x;
-    const key = range?.op === undefined ? storage : (parameterOf(range)?.name ?? 'dynamic');
+    const key = range === undefined ? storage : (parameterOf(range)?.name ?? `dynamic ${storage} ${range.attrs.most}`);
     const copies = stored.get(x) ?? new Map<string, Node>();
     stored.set(x, copies);
     if (!copies.has(key)) copies.set(key, storeActivations(x, storage, range, label));
@@ -79,9 +93,7 @@ export function integerGraph(
     if (!layer) return node;
     const { plan, weights } = layer;
     const { name, slice } = use;
-    if (plan.activations === 4)
-      throw new ShapeError(`${name}: activations of 4 bits exist fake-quantized only; use 8, 16 or 32.`);
-    const storage = STORAGE[plan.activations]!;
+    const storage = STORAGE[plan.activations];
     const [x, w, bias] = node.inputs as [Node, Node, Node];
     const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;
     const range = rangeNode(x, name, layer);

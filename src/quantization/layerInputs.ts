@@ -9,7 +9,7 @@ import { imageToTensor } from '../kernels/image.ts';
 import { anomalyMaps } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type TapMeans, TapObserver } from './biases.ts';
-import { quantizableLayers } from './bitPlan.ts';
+import { type CodeBits, quantizableLayers } from './bitPlan.ts';
 import { layerOf } from './integerGraph.ts';
 import type { ActivationQuantizer } from './layers.ts';
 import { type RangeMethod, RangeObserver } from './ranges.ts';
@@ -34,8 +34,6 @@ export interface CalibrationProgress {
 }
 
 const RANGE_IMAGES = 32;
-/** Largest code of an 8-bit activation. */
-const LARGEST_CODE = 255;
 
 type Shape = readonly [batch: number, channels: number, height: number, width: number];
 
@@ -76,12 +74,16 @@ export async function channelMaxima(
   return maxima;
 }
 
-/** 8-bit quantizers of the inputs of some layers, by layer. */
+/** Quantizers of layers' inputs, by width and layer. */
+export type InputRanges = ReadonlyMap<CodeBits, ReadonlyMap<string, ActivationQuantizer>>;
+
+/** Quantizers of the inputs of some layers. @param widths of their codes */
 export async function inputRanges(
   run: CalibrationRun,
   layers: readonly string[],
   method?: RangeMethod,
-): Promise<Map<string, ActivationQuantizer>> {
+  widths: readonly CodeBits[] = [8],
+): Promise<InputRanges> {
   const observers = new Map<string, RangeObserver>();
   await readInputs(run, 'ranges', layers, (readers, values) => {
     // Layers that read the same values share an observer.
@@ -89,14 +91,20 @@ export async function inputRanges(
     for (const layer of readers) observers.set(layer, observer);
     observer.add(values);
   });
-  return new Map([...observers].map(([name, observer]) => [name, observer.quantizer(8, method)]));
+  // Layers of one observer share its search.
+  return new Map(
+    widths.map((bits) => {
+      const known = new Map([...new Set(observers.values())].map((each) => [each, each.quantizer(bits, method)]));
+      return [bits, new Map([...observers].map(([name, observer]) => [name, known.get(observer)!]))];
+    }),
+  );
 }
 
 /** What every tap of some layers reads on average, before and after the quantizers of their inputs; float ones have none. */
 export async function inputMeans(
   run: CalibrationRun,
   layers: readonly string[],
-  ranges: ReadonlyMap<string, ActivationQuantizer>,
+  ranges: InputRanges,
 ): Promise<Map<string, TapMeans>> {
   const { networks } = run;
   const parameters = quantizableLayers(networks);
@@ -104,10 +112,10 @@ export async function inputMeans(
   const observers = new Map<string, TapObserver>();
   for (const [name, { attrs }] of convolutionNodes(networks, imageToTensor(image))) {
     if (!layers.includes(name)) continue;
-    const range = ranges.get(name);
+    const quantizers = new Map([...ranges].map(([bits, own]) => [bits, own.get(name)!]));
     const { stride, padding } = attrs as Conv2dAttrs;
     const window = { weights: parameters.get(name)!.weight.type.shape, stride, padding };
-    observers.set(name, new TapObserver(window, range && { ...range, most: LARGEST_CODE }));
+    observers.set(name, new TapObserver(window, quantizers));
   }
   await readInputs(run, 'means', [...observers.keys()], (readers, values, [, , height, width]) => {
     for (const layer of readers) observers.get(layer)!.add(values, height, width);

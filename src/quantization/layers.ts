@@ -3,7 +3,7 @@ import { UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../formats/half.ts';
 import { dequantizeWeights, type QuantizedWeights, quantizeWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { Networks } from '../networks/networks.ts';
-import { type BitPlan, type LayerPlan, quantizableLayers } from './bitPlan.ts';
+import { type BitPlan, isCodeBits, type LayerPlan, quantizableLayers } from './bitPlan.ts';
 
 /** An affine quantizer of activations: value = scale * (code - zeroPoint), codes from 0 on. */
 export interface ActivationQuantizer {
@@ -30,7 +30,7 @@ export function isQuantized({ weights, activations }: LayerPlan): boolean {
 
 /** Whether a layer's input needs a quantizer from calibration. */
 export function needsRange({ activations, range }: LayerPlan): boolean {
-  return activations <= 8 && range !== 'dynamic';
+  return isCodeBits(activations) && range !== 'dynamic';
 }
 
 /** Another set of networks with equal values. */

@@ -5,23 +5,25 @@ import { imageToTensor } from '../kernels/image.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import type { Networks } from '../networks/networks.ts';
 import { correctBiases, type TapMeans } from './biases.ts';
-import { type BitPlan, checkLayerPlans, quantizableLayers } from './bitPlan.ts';
+import { type BitPlan, CODE_BITS, type CodeBits, checkLayerPlans, isCodeBits, quantizableLayers } from './bitPlan.ts';
 import { equalizableLayers, equalizeNetworks } from './equalize.ts';
 import { integerGraph, type LayerCache } from './integerGraph.ts';
-import { type CalibrationRun, channelMaxima, inputMeans, inputRanges } from './layerInputs.ts';
+import { type CalibrationRun, channelMaxima, type InputRanges, inputMeans, inputRanges } from './layerInputs.ts';
 import { type ActivationQuantizer, type Quantization, quantizeNetworks } from './layers.ts';
 import type { RangeMethod } from './ranges.ts';
 
 /** What the plans to come are prepared for. */
 export interface PreparationSettings {
   /**
-   * `integer`: activations may have 8 bits, so channels are equalized and ranges taken. `float`: they have 16 or 32, and the
-   * networks stay as they are.
+   * `integer`: activations may be integers, so channels are equalized and ranges taken. `float`: they have 16 or 32 bits, and
+   * the networks stay as they are.
    */
   readonly activations: 'integer' | 'float';
+  /** Widths of integer activations that plans may have; 8 by default. */
+  readonly widths?: readonly CodeBits[];
   /** Layers that plans may name; all by default. */
   readonly layers?: readonly string[];
-  /** How the ranges of activations are chosen; `minmax` by default. */
+  /** How the ranges of activations are chosen; by default `minmax` for 8 bits, `mse` below. */
   readonly method?: RangeMethod;
 }
 
@@ -34,8 +36,8 @@ export interface PreparedNetworks {
   readonly layers: ReadonlySet<string>;
   /** The float networks; of equal function and more equal channels for integer activations. */
   readonly networks: Networks;
-  /** 8-bit quantizers of the layers' inputs; none for float activations. */
-  readonly ranges: ReadonlyMap<string, ActivationQuantizer>;
+  /** Quantizers of the layers' inputs; none for float activations. */
+  readonly ranges: InputRanges;
   readonly means: ReadonlyMap<string, TapMeans>;
 }
 
@@ -43,10 +45,10 @@ export interface PreparedNetworks {
 export function preparationFor(
   { layers }: BitPlan,
   networks: Networks,
-): Required<Pick<PreparationSettings, 'activations' | 'layers'>> {
+): Required<Pick<PreparationSettings, 'activations' | 'widths' | 'layers'>> {
   checkLayerPlans(layers, networks);
-  const isInteger = Object.values(layers).some(({ activations }) => activations <= 8);
-  return { activations: isInteger ? 'integer' : 'float', layers: Object.keys(layers) };
+  const widths = CODE_BITS.filter((bits) => Object.values(layers).some(({ activations }) => activations === bits));
+  return { activations: widths.length > 0 ? 'integer' : 'float', widths, layers: Object.keys(layers) };
 }
 
 /**
@@ -55,7 +57,7 @@ export function preparationFor(
  */
 export async function prepareNetworks(run: CalibrationRun, settings: PreparationSettings): Promise<PreparedNetworks> {
   const known = quantizableLayers(run.networks);
-  const { activations, method, layers = [...known.keys()] } = settings;
+  const { activations, widths = [8], method, layers = [...known.keys()] } = settings;
   const unknown = layers.find((name) => !known.has(name));
   if (unknown !== undefined)
     throw new UserError(
@@ -65,13 +67,13 @@ export async function prepareNetworks(run: CalibrationRun, settings: Preparation
   if (run.train.count === 0) throw new UserError('there are no good images to take ranges from.', 'Give the data set.');
   const common = { activations, layers: new Set(layers) };
   if (activations === 'float') {
-    const ranges = new Map();
+    const ranges: InputRanges = new Map();
     return { ...common, networks: run.networks, ranges, means: await inputMeans(run, layers, ranges) };
   }
   const networks = await equalize(run);
   try {
     const equal = { ...run, networks };
-    const ranges = await inputRanges(equal, layers, method);
+    const ranges = await inputRanges(equal, layers, method, widths);
     return { ...common, networks, ranges, means: await inputMeans(equal, layers, ranges) };
   } finally {
     run.engine.release(networks.parameters);
@@ -94,26 +96,32 @@ export function quantizePrepared(
   plan: BitPlan,
 ): { readonly networks: Networks; readonly quantization: Quantization } {
   checkPrepared(prepared, plan);
-  const { networks, quantization } = quantizeNetworks(prepared.networks, plan, prepared.ranges);
+  const { networks, quantization } = quantizeNetworks(prepared.networks, plan, rangesFor(prepared.ranges, plan));
   correctBiases(prepared.networks, networks, quantization, prepared.means);
   return { networks, quantization };
 }
 
-function checkPrepared({ networks, activations: kind, layers }: PreparedNetworks, plan: BitPlan): void {
+/** The quantizers of a plan's widths, by layer. */
+export function rangesFor(ranges: InputRanges, { layers }: BitPlan): ReadonlyMap<string, ActivationQuantizer> {
+  return new Map(
+    Object.entries(layers).flatMap(([name, { activations }]) => {
+      const own = isCodeBits(activations) ? ranges.get(activations)?.get(name) : undefined;
+      return own ? [[name, own] as const] : [];
+    }),
+  );
+}
+
+function checkPrepared({ networks, activations: kind, layers, ranges }: PreparedNetworks, plan: BitPlan): void {
   checkLayerPlans(plan.layers, networks);
   for (const [name, { activations }] of Object.entries(plan.layers)) {
-    if (activations === 4)
-      throw new UserError(
-        `the bit plan gives ${name} activations of 4 bits, which are only simulated.`,
-        'Use 8, 16 or 32.',
-      );
     if (!layers.has(name))
       throw new UserError(`the layer ${quote(name)} was not prepared.`, 'Name it when quantization is prepared.');
-    if (activations === 8 && kind === 'float')
-      throw new UserError(
-        `the bit plan gives ${name} activations of 8 bits, and quantization was prepared for float ones.`,
-        "Prepare it for 'integer' activations.",
-      );
+    if (!isCodeBits(activations) || ranges.has(activations)) continue;
+    const known = kind === 'float' ? 'float ones' : `${[...ranges.keys()].join(', ')} bits`;
+    throw new UserError(
+      `the bit plan gives ${name} activations of ${activations} bits, and quantization was prepared for ${known}.`,
+      "Prepare it for 'integer' activations of these widths.",
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 import { roundHalfEven } from '../formats/half.ts';
 import { SMALLEST_SPAN } from '../kernels/storage.ts';
+import type { CodeBits } from './bitPlan.ts';
 import type { ActivationQuantizer } from './layers.ts';
 
 /** How the range of an activation quantizer is chosen. */
@@ -32,9 +33,9 @@ export class RangeObserver {
 
   /**
    * @param bits width of the codes
-   * @param method what is rare decides about anomalies, so 8 bits clip nothing by default; 4 bits have to (`mse`)
+   * @param method what is rare decides about anomalies, so 8 bits clip nothing by default; fewer have to (`mse`)
    */
-  quantizer(bits: 4 | 8, method: RangeMethod = bits === 8 ? 'minmax' : 'mse'): ActivationQuantizer {
+  quantizer(bits: CodeBits, method: RangeMethod = bits === 8 ? 'minmax' : 'mse'): ActivationQuantizer {
     const widest = affine(this.#low, this.#high, bits);
     if (method === 'minmax') return widest;
     const all = new Float32Array(this.#samples.reduce((sum, part) => sum + part.length, 0));
@@ -64,14 +65,14 @@ export class RangeObserver {
 }
 
 /** The quantizer whose codes cover [low, high], which includes zero exactly. */
-function affine(low: number, high: number, bits: 4 | 8): ActivationQuantizer {
+function affine(low: number, high: number, bits: CodeBits): ActivationQuantizer {
   const most = 2 ** bits - 1;
   if (!(high - low >= SMALLEST_SPAN)) return { scale: 1, zeroPoint: 0 };
   const scale = Math.fround((high - low) / most);
   return { scale, zeroPoint: Math.min(Math.max(roundHalfEven(-low / scale), 0), most) };
 }
 
-function squaredError(values: Float32Array, { scale, zeroPoint }: ActivationQuantizer, bits: 4 | 8): number {
+function squaredError(values: Float32Array, { scale, zeroPoint }: ActivationQuantizer, bits: CodeBits): number {
   const low = -zeroPoint;
   const high = 2 ** bits - 1 - zeroPoint;
   let sum = 0;

@@ -8,8 +8,11 @@ export type ScoreKind = (typeof SCORE_KINDS)[number];
 export interface PlanRule {
   readonly scores: ScoreKind;
   readonly method: AllocationMethod;
-  /** `settings`: that of the study's allocation. `hqs`: at most the bytes of the arm `hqs`. `average`: the study's mean width. */
-  readonly size: 'settings' | 'hqs' | 'average';
+  /**
+   * `settings`: that of the study's allocation. `hqs`: at most the bytes of the arm `hqs`. `average`: the study's mean width.
+   * `time`: the study's share of float's time.
+   */
+  readonly size: 'settings' | 'hqs' | 'average' | 'time';
 }
 
 /** What an arm of the experiment does to the float detector of a set and seed (RAAD, experiments). */
@@ -34,6 +37,7 @@ const RULES = {
   ompq: { plan: { scores: 'ompq', method: 'ompq', size: 'hqs' }, isControl: true, isTrainedOn: true },
   random: { plan: { scores: 'hqs', method: 'random', size: 'hqs' }, isControl: true, isTrainedOn: true },
   budget: { plan: { scores: 'hqs', method: 'hqs', size: 'average' }, isTrainedOn: true, isSimulated: true },
+  time: { plan: { scores: 'hqs', method: 'hqs', size: 'time' }, isTrainedOn: true },
   blur: { postprocess: 'blur' },
   locations: { postprocess: 'locations' },
 } as const satisfies Readonly<Record<string, ArmRule>>;

@@ -1,8 +1,10 @@
 import type { Dataset } from '../data/dataset.ts';
 import type { ImageSource } from '../data/image.ts';
+import type { Detector } from '../detector/detector.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { TestSource } from '../evaluation/evaluate.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
+import type { PlanTimer } from '../hqs/timeBudget.ts';
 import type { PenaltySource } from '../train/penalty.ts';
 import type { StudySettings } from './settings.ts';
 
@@ -31,6 +33,8 @@ export interface StudyOptions {
   readonly penalty: (seed: number) => PenaltySource;
   readonly teacher: TensorFile & { readonly name: string };
   readonly store: StudyStore;
+  /** Times layers and plans of the arm `time`; the engine's adapter by default. */
+  readonly timer?: (float: Detector) => PlanTimer;
   /** Told what is being done: training takes long. */
   readonly onProgress?: (phase: string, done: number, total: number) => void;
   /** Told of test images and held-out images that are left out. */

@@ -85,10 +85,11 @@ export class StudyRunner {
     }
   }
 
-  /** What arms of a set and seed share, the float detector and scores of its layers: computed, or read from the store. */
+  /** What arms of a set and seed share, the float detector, scores of its layers and plans that were timed: computed, or read from the store. */
   async prepare(set: string, seed: number, arms: readonly Arm[]): Promise<void> {
-    const { shared } = await this.#open(set, seed);
+    const { shared, allocations } = await this.#open(set, seed);
     for (const kind of scoresOf(arms)) await shared.scores(kind);
+    for (const arm of arms) if (armRule(arm).plan?.size === 'time') await allocations.of(arm);
   }
 
   /** The bit plan of a cell with the scores that it came from. @throws UserError for an arm that has none */

@@ -1,5 +1,7 @@
 import { type AllocateOptions, allocate } from '../hqs/allocate.ts';
+import type { SizeLimit } from '../hqs/limits.ts';
 import { checkScoring, type ScoreOptions } from '../hqs/scores.ts';
+import { checkTimeBudget } from '../hqs/timeBudget.ts';
 import { Networks } from '../networks/networks.ts';
 import { checkFitSettings, type FitSettings } from '../train/fit.ts';
 import { type RecalibrateSettings, recalibrateSettings } from '../train/recalibrate.ts';
@@ -10,9 +12,13 @@ export interface StudySettings {
   readonly recalibration?: Partial<RecalibrateSettings>;
   /** How `hqs` and its controls score layers and choose widths. */
   readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
-  readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits' | 'limit'>;
+  readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits'> & {
+    readonly limit?: SizeLimit;
+  };
   /** Mean width of the arm `budget`; 5 by default. */
   readonly averageBits?: number;
+  /** Time of the arm `time` as a share of float's; midway between the fastest widths and float by default. */
+  readonly timeShare?: number;
 }
 
 /** Mean width of the arm `budget` by default. */
@@ -23,7 +29,7 @@ export const AVERAGE_BITS = 5;
  * @throws UserError for settings that no study can be run with
  */
 export function checkStudySettings(settings: StudySettings): void {
-  const { fit, recalibration, scoring = {}, allocation, averageBits = AVERAGE_BITS } = settings;
+  const { fit, recalibration, scoring = {}, allocation, averageBits = AVERAGE_BITS, timeShare } = settings;
   checkFitSettings({ ...fit, seed: 0 });
   recalibrateSettings(fit, recalibration);
   checkScoring(scoring);
@@ -31,4 +37,5 @@ export function checkStudySettings(settings: StudySettings): void {
   // Thresholds, widths and limits are judged by shapes alone; scores and rounding errors come with trained weights.
   allocate({ networks, scores: [], ...allocation, mode: 'psi' });
   allocate({ networks, scores: [], limit: { averageBits } });
+  if (timeShare !== undefined) checkTimeBudget({ share: timeShare });
 }

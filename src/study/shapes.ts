@@ -127,6 +127,7 @@ export const SETTINGS_FIELDS = {
     },
   },
   averageBits: { optional: AT_LEAST_ZERO },
+  timeShare: { optional: AT_LEAST_ZERO },
 } as const satisfies Record<string, Shape>;
 
 /** `settings.json` of a study or a run. Fields of other versions differ from this one's, which is said when they are compared. */

@@ -2,14 +2,16 @@ import { jsonText } from '../checks/shape.ts';
 import type { Detector } from '../detector/detector.ts';
 import { loadDetector, saveDetector } from '../detector/modelFile.ts';
 import { type PreparedQuantization, prepareQuantization } from '../detector/quantize.ts';
-import { type RoundingErrors, roundingErrors } from '../hqs/allocate.ts';
+import { planTimer } from '../hqs/latencies.ts';
+import { type RoundingErrors, roundingErrors } from '../hqs/leastError.ts';
 import { type LayerScore, layerScores, ompqScores } from '../hqs/scores.ts';
-import type { BitPlan } from '../quantization/bitPlan.ts';
+import type { PlanTimer } from '../hqs/timeBudget.ts';
+import { type BitPlan, bitPlanText, parseBitPlan } from '../quantization/bitPlan.ts';
 import { fit } from '../train/fit.ts';
 import type { Arm, ScoreKind } from './arms.ts';
 import type { StudyData, StudyOptions } from './options.ts';
 import { LAYER_SCORES } from './shapes.ts';
-import { checkpointFile, checkShared, modelFile, parseScores, scoresFile } from './sharedFiles.ts';
+import { checkpointFile, checkShared, modelFile, parseScores, scoresFile, timedPlanFile } from './sharedFiles.ts';
 
 /** Steps between checkpoints. */
 const CHECKPOINT_EVERY = 100;
@@ -60,6 +62,19 @@ export class SharedArtifacts {
         : await ompqScores({ ...options, normal: data.train });
     await store.save(name, new TextEncoder().encode(jsonText(scores, LAYER_SCORES, name)));
     return scores;
+  }
+
+  /** The bit plan of the arm `time`: allocated when it is first asked for, then read from the store. */
+  async timedPlan(make: (timer: PlanTimer) => Promise<BitPlan>): Promise<BitPlan> {
+    const { engine, store, timer, signal } = this.#options;
+    const { set, seed, float } = this;
+    const { networks } = float.state;
+    const name = timedPlanFile(set, seed);
+    const known = await store.load(name);
+    if (known) return parseBitPlan(new TextDecoder().decode(known), networks);
+    const plan = await make(timer?.(float) ?? planTimer(engine, { state: float.state, ...(signal && { signal }) }));
+    await store.save(name, new TextEncoder().encode(bitPlanText(plan, networks)));
+    return plan;
   }
 
   /** Rounding errors of the float detector's weights. */

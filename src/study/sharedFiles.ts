@@ -1,6 +1,7 @@
 import { parseShape } from '../checks/shape.ts';
 import { readModel } from '../detector/modelFile.ts';
 import type { LayerScore } from '../hqs/scores.ts';
+import { checkPlanDocument } from '../quantization/bitPlan.ts';
 import { readCheckpoint } from '../train/checkpoint.ts';
 import type { ScoreKind } from './arms.ts';
 import { LAYER_SCORES } from './shapes.ts';
@@ -8,6 +9,7 @@ import { LAYER_SCORES } from './shapes.ts';
 /** How the names of files in the store end. */
 const MODEL = '.safetensors';
 const CHECKPOINT = '.checkpoint';
+const TIMED_PLAN = '.time.json';
 const SCORES: Readonly<Record<ScoreKind, string>> = { hqs: '.hqs.json', ompq: '.ompq.json' };
 
 function sharedKey(set: string, seed: number): string {
@@ -29,9 +31,14 @@ export function scoresFile(set: string, seed: number, kind: ScoreKind): string {
   return sharedKey(set, seed) + SCORES[kind];
 }
 
+/** Name in the store of the bit plan of the arm `time`: what is measured once holds for all its cells. */
+export function timedPlanFile(set: string, seed: number): string {
+  return sharedKey(set, seed) + TIMED_PLAN;
+}
+
 /** Names in the store of everything that the cells of a set and seed share. */
 export function sharedFiles(set: string, seed: number): readonly string[] {
-  return [MODEL, CHECKPOINT, ...Object.values(SCORES)].map((end) => sharedKey(set, seed) + end);
+  return [MODEL, CHECKPOINT, ...Object.values(SCORES), TIMED_PLAN].map((end) => sharedKey(set, seed) + end);
 }
 
 /** Whether a name in the store is that of unfinished training, which is replaced often. */
@@ -42,6 +49,7 @@ export function isCheckpoint(name: string): boolean {
 /** @throws UserError for contents of {@link sharedFiles} that no runner would take */
 export async function checkShared(name: string, bytes: Uint8Array): Promise<void> {
   if (name.endsWith(MODEL)) await readModel(bytes, name);
+  else if (name.endsWith(TIMED_PLAN)) checkPlanDocument(new TextDecoder().decode(bytes), name);
   // One without bytes says that training has ended.
   else if (!isCheckpoint(name)) parseScores(bytes, name);
   else if (bytes.length > 0) await readCheckpoint(bytes, name);

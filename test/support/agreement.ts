@@ -6,7 +6,7 @@ import { imageToTensor } from '../../src/kernels/image.ts';
 import { loadActivations, storeOp } from '../../src/kernels/storage.ts';
 import { anomalyMaps } from '../../src/networks/inference.ts';
 import type { Networks } from '../../src/networks/networks.ts';
-import type { BitPlan } from '../../src/quantization/bitPlan.ts';
+import { type BitPlan, isCodeBits } from '../../src/quantization/bitPlan.ts';
 import { fakeQuantizeGraph, learnableScales } from '../../src/quantization/fakeGraph.ts';
 import { integerGraph } from '../../src/quantization/integerGraph.ts';
 import { layerInputs } from '../../src/quantization/layerInputs.ts';
@@ -16,19 +16,22 @@ import { RangeObserver } from '../../src/quantization/ranges.ts';
 /** All of them read the image. */
 const FIRST_LAYERS: ReadonlySet<string> = new Set(['student.conv1', 'autoencoder.enc1']);
 
-/** Quantizers of all layers' inputs from some images' pixels. */
-export async function rangesOf(engine: Engine, networks: Networks, images: readonly Uint32Array[]) {
+/** Quantizers of all layers' inputs from some images' pixels, of the widths of a plan or of 8 bits. */
+export async function rangesOf(engine: Engine, networks: Networks, images: readonly Uint32Array[], plan?: BitPlan) {
   const image = input('image', [1, networks.side, networks.side], 'u32');
   const inputs = layerInputs(networks, imageToTensor(image));
-  const plan = await engine.compile({ outputs: Object.fromEntries(inputs) });
+  const run = await engine.compile({ outputs: Object.fromEntries(inputs) });
   const observers = new Map([...inputs.keys()].map((name) => [name, new RangeObserver()]));
   for (const pixels of images) {
-    const values = await plan.run({ image: pixels }, [...inputs.keys()]);
+    const values = await run.run({ image: pixels }, [...inputs.keys()]);
     for (const [name, observer] of observers) observer.add(values[name] as Float32Array);
   }
-  plan.destroy();
+  run.destroy();
   const quantizers = new Map<string, ActivationQuantizer>();
-  for (const [name, observer] of observers) quantizers.set(name, observer.quantizer(8));
+  for (const [name, observer] of observers) {
+    const bits = plan?.layers[name]?.activations ?? 8;
+    quantizers.set(name, observer.quantizer(isCodeBits(bits) ? bits : 8));
+  }
   return quantizers;
 }
 
@@ -68,13 +71,14 @@ export async function compareNetworks(
   const stores = topologicalOrder(integer).filter((node) => node.op === storeOp);
   const stored = new Map<string, Node>();
   for (const [layer, node] of fakes) {
-    const store = stores.find(
-      (each) =>
-        each.label === `${layer}.input` ||
-        // Layers that read the same values share what is stored for the first of them.
-        (FIRST_LAYERS.has(layer) && each.label === 'teacher.conv1.input'),
-    );
-    if (store) stored.set(layer, loadActivations(store, node.type.shape[1]!, 'u8', store.inputs[1], `${layer}.codes`));
+    // Layers that read the same values by the same codes share what is stored for the first of them.
+    const of = (name: string) => stores.find((each) => each.label === `${name}.input`);
+    const store = of(layer) ?? (FIRST_LAYERS.has(layer) ? of('teacher.conv1') : undefined);
+    if (store)
+      stored.set(
+        layer,
+        loadActivations(store, node.type.shape[1]!, store.attrs.storage, store.inputs[1], `${layer}.codes`),
+      );
   }
   // Each layer by itself: it gets the integer network's codes. Otherwise one value that two orders of summation round to
   // different sides would go on to change its successors, layer after layer.

@@ -5,7 +5,7 @@ import type { Engine } from '../../src/engine/engine.ts';
 import { input, type Node, Parameter, topologicalOrder } from '../../src/engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../../src/kernels/image.ts';
 import { standardize } from '../../src/kernels/standardize.ts';
-import { loadActivations, rangeOf, storeOp } from '../../src/kernels/storage.ts';
+import { isCodes, loadActivations, rangeOf, storeOp } from '../../src/kernels/storage.ts';
 import { anomalyMaps } from '../../src/networks/inference.ts';
 import { exportDetector } from '../../src/onnx/detector.ts';
 import { integerGraph } from '../../src/quantization/integerGraph.ts';
@@ -37,9 +37,9 @@ export async function compareWithOnnx(
   const identity = perChannel('identity', [...rangeOf(1, 0)]);
   const outputs: Record<string, Node> = { map: combined! };
   for (const node of topologicalOrder([combined!])) {
-    if (node.op !== storeOp || node.attrs.storage !== 'u8') continue;
+    if (node.op !== storeOp || !isCodes(node.attrs.storage)) continue;
     const channels = node.inputs[0]!.type.shape[1]!;
-    outputs[node.label.replace(/\.input$/, '.codes')] = loadActivations(node, channels, 'u8', identity);
+    outputs[node.label.replace(/\.input$/, '.codes')] = loadActivations(node, channels, node.attrs.storage, identity);
   }
   const plan = await engine.compile({ outputs });
   const session = await InferenceSession.create(exportDetector(state, 1, true), {

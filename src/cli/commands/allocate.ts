@@ -1,13 +1,10 @@
 import type { ImageSource } from '../../data/image.ts';
+import type { Detector } from '../../detector/detector.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
-import {
-  ALLOCATIONS,
-  type Allocation,
-  type AllocationMethod,
-  allocate,
-  checkAllocation,
-  type SizeLimit,
-} from '../../hqs/allocate.ts';
+import { ALLOCATIONS, type Allocation, type AllocationMethod, allocate, checkAllocation } from '../../hqs/allocate.ts';
+import { planTimer } from '../../hqs/latencies.ts';
+import type { SizeLimit } from '../../hqs/limits.ts';
 import {
   autoencoderScores,
   CONTRIBUTIONS,
@@ -17,16 +14,27 @@ import {
   ompqScores,
 } from '../../hqs/scores.ts';
 import { type RepeatedAllocation, widthDifferences } from '../../hqs/stability.ts';
+import { allocateByTime, type PlanTimer, type TimedAllocation } from '../../hqs/timeBudget.ts';
 import { extent } from '../../math/extent.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
-import { bitPlanText, type LayerPlan } from '../../quantization/bitPlan.ts';
+import { bitPlanText, CODE_BITS, type CodeBits, type LayerPlan } from '../../quantization/bitPlan.ts';
 import { barChart } from '../../report/barChart.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, readSeed, readWidths, seedOf, UsageError, wholeNumber } from '../arguments.ts';
+import {
+  type Arguments,
+  readActivations,
+  readSeed,
+  readWidths,
+  seedOf,
+  UsageError,
+  wholeNumber,
+} from '../arguments.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine, printText } from '../print.ts';
-import { inputFiles, withEngine } from '../withEngine.ts';
+import { type Progress, startProgress } from '../progress.ts';
+import { checkTimedOptions, readTimeBudget, timeText } from '../timeBudget.ts';
+import { inputFiles, MEASURING, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const [model, folder] = args.positionals;
@@ -34,8 +42,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !output || (!folder && !args.text('good')))
     throw new UsageError('allocate needs a model, a data set and -o.', 'raad allocate MODEL DATA -o plan.json');
   const method: AllocationMethod = args.choice('method', ALLOCATIONS) ?? 'hqs';
-  const choices = readChoices(args);
+  const activations = readActivations(args, CODE_BITS);
   const limit = readLimit(args);
+  const budget = readTimeBudget(args);
+  const choices = { ...readChoices(args), ...(budget !== undefined && { mode: 'budget' as const }) };
   const scoring = {
     map: args.choice('map', ['attention', 'ridge', 'cka']) ?? 'attention',
     seed: readSeed(args),
@@ -47,16 +57,17 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const which: ImageChoice = args.choice('images', IMAGE_CHOICES) ?? 'held-out';
   const repeats = wholeNumber(args, 'repeats', 0, 0);
   seedOf('seed', scoring.seed + 2 * repeats);
+  if (budget !== undefined) checkTimedOptions(args, method, repeats);
   const chart = args.text('chart');
   checkScoring({ map: scoring.map, ...(contribution && { contribution }) });
   const state = await readModelFile(model);
   assertFloat(state, model);
-  checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
+  if (budget === undefined) checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
   const set = await openModelDataset(args, folder, state, signal);
   await assertOutputs([output, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
-  await withEngine(args, async (engine) => {
+  const work = async (engine: Engine) => {
     const { detector, data } = await openModel(engine, state, set);
-    const allocateFor = async (images: ImageChoice, seed: number): Promise<Allocation> => {
+    const allocateFor = async (images: ImageChoice, seed: number): Promise<Allocation | TimedAllocation> => {
       const common = {
         detector,
         normal: chosenImages(images, data),
@@ -68,13 +79,15 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       };
       const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
       if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
-      const { networks } = detector.state;
-      return allocate({ networks, scores, method, ...choices, ...(limit && { limit }), seed });
+      const options = { networks: detector.state.networks, scores, method, activations, seed };
+      if (budget !== undefined) return allocateByTime(options, budget, timerOf(detector, activations, signal));
+      return allocate({ ...options, ...choices, ...(limit && { limit }) });
     };
     const allocation = await allocateFor(which, scoring.seed);
     await writeAtomically(output, bitPlanText(allocation.plan, detector.state.networks));
     printText(table(allocation));
     printLine(`${output}: ${allocation.bytes} bytes, ${allocation.averageBits.toFixed(3)} bits on average`);
+    if ('allowed' in allocation) printLine(timeText(allocation));
     if (chart) {
       const bars = allocation.rows.flatMap(({ layer, score, low, high, bits }) =>
         Number.isNaN(score) ? [] : [{ label: `${layer}: ${bits} bits`, value: score, low, high }],
@@ -94,6 +107,21 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     if (repeats > 0) printText(stability(repeated));
     detector.destroy();
+  };
+  await withEngine(args, work, budget === undefined ? {} : { toggles: MEASURING });
+}
+
+function timerOf({ engine, state }: Detector, activations: CodeBits, signal: AbortSignal): PlanTimer {
+  let progress: Progress | undefined;
+  return planTimer(engine, {
+    state,
+    activations,
+    onMeasured: (done, total) => {
+      progress ??= startProgress('latencies', total, 'convolutions');
+      progress.update(done);
+      if (done === total) progress.stop();
+    },
+    signal,
   });
 }
 

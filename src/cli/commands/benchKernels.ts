@@ -23,7 +23,7 @@ import { gigas, peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printText } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
-const STORAGES = ['u8', 'f16', 'f32'] as const;
+const STORAGES = ['u8', 'u4', 'f16', 'f32'] as const;
 /** The largest layers of PDN-S and PDN-XS at 128 px. */
 const DEFAULT_SHAPES = ['1,128,62,62:256,4,4', '1,32,62,62:64,4,4'];
 

@@ -18,6 +18,7 @@ import {
 } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
+import { printGains } from '../gains.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { PhaseReport } from '../phaseReport.ts';
 import { printLine } from '../print.ts';
@@ -60,6 +61,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       report.stop();
       const { threshold } = quantized.state;
       printLine(`${output}: ${bytes.length} bytes, threshold ${threshold!.value.toFixed(4)}`);
+      await printGains(quantized, detector, { isTimed: args.flag('time'), signal });
       const kind = args.text('plan') ? 'w8a8' : `w${args.text('bits')}a${args.text('activations') ?? 8}`;
       adviseOnSpeed(engine, detector.state.networks, kind);
     } finally {
@@ -91,8 +93,8 @@ async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
   const widths: readonly number[] = [...WEIGHT_BITS, 16, 32];
   if (!widths.includes(weights))
     throw new UsageError(`--bits ${weights} does not exist.`, `Use one of ${widths.join(', ')}.`);
-  if (!ACTIVATION_BITS.includes(activations as ActivationBits) || activations === 4)
-    throw new UsageError(`--activations ${activations} cannot be run.`, 'Use 8, 16 or 32.');
+  if (!ACTIVATION_BITS.includes(activations as ActivationBits))
+    throw new UsageError(`--activations ${activations} does not exist.`, `Use one of ${ACTIVATION_BITS.join(', ')}.`);
   const group = args.number('group');
   const layer = {
     weights: weights as LayerPlan['weights'],

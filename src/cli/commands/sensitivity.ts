@@ -8,12 +8,12 @@ import { datasetFiles } from '../../node/datasets.ts';
 import { readBytes, readText } from '../../node/files.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
 import { studyDigest } from '../../node/study.ts';
-import { type LayerPlan, quantizableLayers } from '../../quantization/bitPlan.ts';
+import { ACTIVATION_BITS, type LayerPlan, quantizableLayers } from '../../quantization/bitPlan.ts';
 import { RANGE_METHODS } from '../../quantization/ranges.ts';
 import { barChart } from '../../report/barChart.ts';
 import { toCsv } from '../../report/csv.ts';
 import { metricsTable } from '../../report/table.ts';
-import { type Arguments, readWidths, UsageError } from '../arguments.ts';
+import { type Arguments, readActivations, readWidths, UsageError } from '../arguments.ts';
 import type { PlacedDataset } from '../datasets.ts';
 import { assertFloat, openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printText, say } from '../print.ts';
@@ -29,7 +29,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (!model || !folder)
     throw new UsageError('sensitivity needs a model and a data set.', 'raad sensitivity MODEL DATA');
   const bits = readWidths<LayerPlan['weights']>('bits', args.text('bits') ?? '8,7,6,5,4,3,2', [...WEIGHT_BITS, 16, 32]);
-  const activations = Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32;
+  const activations = readActivations(args, ACTIVATION_BITS);
   const method = args.choice('range', RANGE_METHODS);
   const state = await readModelFile(model);
   assertFloat(state, model);

@@ -61,7 +61,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const url = args.text('redis');
   if (!url && (args.text('name') || args.flag('clear')))
     throw new UsageError('--name and --clear go with --redis.', 'Add --redis redis://host:port.');
-  const settings = { ...studySettings(args, 'quick'), averageBits: args.number('average-bits') ?? AVERAGE_BITS };
+  const timeShare = args.number('budget-time');
+  const settings = {
+    ...studySettings(args, 'quick'),
+    averageBits: args.number('average-bits') ?? AVERAGE_BITS,
+    ...(timeShare !== undefined && { timeShare }),
+  };
   checkStudySettings(settings);
   const between: LeftOut[] = [];
   const sets = await openStudySets(args.positionals, between);

@@ -14,8 +14,9 @@ import { PDN_SIZES } from '../../networks/pdn.ts';
 import { readText } from '../../node/files.ts';
 import { assertOutputs, assertWritable, writeAtomically } from '../../node/output.ts';
 import { loadTuning, saveTuning, tuningFile } from '../../node/tuning.ts';
+import { ACTIVATION_BITS } from '../../quantization/bitPlan.ts';
 import { cachesFeatures, PRESETS, trainingGraph } from '../../train/fit.ts';
-import { type Arguments, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
+import { type Arguments, readActivations, readPrecision, readWidths, wholeNumber } from '../arguments.ts';
 import { printLine } from '../print.ts';
 import { inputFiles, MEASURING, notice, withEngine } from '../withEngine.ts';
 
@@ -38,7 +39,7 @@ function readChoices(args: Arguments) {
     networks: new Networks(args.choice('size', PDN_SIZES) ?? 'xs', args.number('resolution') ?? 128),
     batch: args.text('batch') === undefined ? undefined : wholeNumber(args, 'batch', 1, 1),
     widths: bits === 'none' ? [] : readWidths('bits', bits, WEIGHT_BITS),
-    activations: Number(args.choice('activations', ['8', '16', '32']) ?? 8) as 8 | 16 | 32,
+    activations: readActivations(args, ACTIVATION_BITS),
     precision: readPrecision(args),
     optimize: args.choice('optimize', OBJECTIVES) ?? args.choice('optimise', OBJECTIVES) ?? 'speed',
     training: args.flag('training'),

@@ -43,7 +43,7 @@ const tune: Command = {
       value: 'LIST',
       text: 'detectors with weights of these widths too, such as 2..8; 8,4 by default, "none" for float alone',
     },
-    activations: { value: '8|16|32', text: 'width of their activations', fallback: '8' },
+    activations: { value: '4|6|8|16|32', text: 'width of their activations', fallback: '8' },
     precision: {
       value: 'f32|f16',
       text: "what the float detector and the teacher keep between Winograd's transforms; choices for both are kept",
@@ -122,7 +122,7 @@ const benchKernels: Command = {
       text: 'may be repeated; large layers of PDN-S and PDN-XS by default',
     },
     bits: { value: 'LIST', text: "widths of qconv2d's weights, such as 2..8 or 4,8", fallback: '8,4' },
-    activations: { value: 'LIST', text: "u8, f16, f32: how qconv2d's input and result are stored", fallback: 'u8' },
+    activations: { value: 'LIST', text: "u8, u4, f16, f32: how qconv2d's input and result are stored", fallback: 'u8' },
     'group-size': { value: 'N', text: 'input channels that share a scale, a multiple of 4', fallback: 'all' },
     variants: { value: 'LIST', text: 'some of those of the package and of --variant-module', fallback: 'all' },
     precision: { value: 'f32|f16', text: 'f16: those that round to halves, too', fallback: 'f32' },

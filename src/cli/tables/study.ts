@@ -10,13 +10,17 @@ const study: Command = {
   summary: 'compare every arm of the experiment over data sets and seeds',
   synopsis: 'DATA... --out DIR',
   about: [
-    'Runs every arm of the experiment on every data set and seed: float, the bit plans of HQS and of its controls at equal size, a budget, each before and after recalibration, and two filters of the float map. All arms of a set and seed start from one checkpoint and one data order. DATA are data sets or collections of them. What is finished is in DIR/cells.jsonl and is not run again; study.md, study.csv and charts are written from it.',
+    'Runs every arm of the experiment on every data set and seed: float, the bit plans of HQS and of its controls at equal size, budgets of bits and of time, each before and after recalibration, and two filters of the float map. All arms of a set and seed start from one checkpoint and one data order. DATA are data sets or collections of them. What is finished is in DIR/cells.jsonl and is not run again; study.md, study.csv and charts are written from it.',
   ],
   options: {
     out: { value: 'DIR', text: 'the folder of the study' },
     seeds: { value: 'LIST', text: '0,1,2 by default' },
     arms: { value: 'LIST', text: `some of ${ARMS.join(', ')}; all by default` },
     'average-bits': { value: 'N', text: 'mean width of the arm budget', fallback: '5' },
+    'budget-time': {
+      value: 'SHARE',
+      text: "time of the arm time as a share of float's, midway between the fastest widths and float by default",
+    },
     ...studyOptions('quick'),
     tables: { text: 'only write the tables anew' },
     markdown: { value: 'FILE', text: 'where the text goes, DIR/study.md' },

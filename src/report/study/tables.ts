@@ -63,7 +63,7 @@ export function studyMarkdown(cells: readonly CellResult[], { settings, charts =
   const parts = [
     '# Study: bit plans and recalibration',
     `${results.length} cells: ${sets.length} data sets (${sets.join(', ')}), seeds ${seeds.join(', ')}; adapter ${distinct(results.map(({ adapter }) => adapter)).join(', ')}. All arms of a data set and seed start from one float checkpoint and one order of images. Means are over data sets of means over seeds.`,
-    ...(settings ? [settingsSentence(settings)] : []),
+    ...(settings ? [settingsSentence(settings, results)] : []),
     '## In short',
     'Differences in points of image AUROC, means over data sets of means over seeds, in brackets the 95 % paired bootstrap interval over test images; "beats" means that the interval lies above zero.',
     studyAnswers(results)
@@ -114,18 +114,20 @@ function basename(address: string): string {
   return address.replace(/^.*\//, '').replace(/\.\w+$/, '');
 }
 
-function settingsSentence({
-  fit,
-  recalibration,
-  scoring = {},
-  averageBits,
-  penalty,
-}: NonNullable<StudyContext['settings']>): string {
+function settingsSentence(
+  { fit, recalibration, scoring = {}, averageBits, timeShare, penalty }: NonNullable<StudyContext['settings']>,
+  results: readonly CellResult[],
+): string {
   const { size, resolution, iterations, batch, learningRate } = fit;
   const recalibrated = recalibrateSettings(fit, recalibration);
   return [
     `PDN-${size.toUpperCase()} at ${resolution} px, trained for ${iterations} steps of ${batch} images at ${learningRate}, recalibrated for ${recalibrated.iterations} of ${recalibrated.batch} at ${recalibrated.learningRate}; penalty images: ${markdown(penalty)}.`,
     `HQS scores layers by ${scoring.map ?? 'attention'} and ${scoring.contribution ?? 'separability'}; the arm budget has ${averageBits ?? AVERAGE_BITS} bits on average; activations have 8.`,
+    ...(results.some(({ arm }) => arm === 'time')
+      ? [
+          `The arm time ${timeShare === undefined ? 'lies midway between the fastest widths and float' : `has ${(100 * timeShare).toFixed(0)} % of float's time`} on the adapter.`,
+        ]
+      : []),
   ].join(' ');
 }
 
