@@ -76,6 +76,8 @@ function commandLine() {
     entryPoints: { cli: 'src/cli/main.ts' },
     outdir: 'dist',
     chunkNames: 'cli/[name]-[hash]',
+    // Names stay: they tell where an error comes from.
+    minifyWhitespace: true,
     plugins: [shaderPacks, optionalPeers],
   });
 }
