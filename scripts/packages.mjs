@@ -15,6 +15,8 @@ const PACKS = [
     'training',
     /_grad|^adam|^hard_|^dropout|^fake_quantize|^flip_|^quantile_|^record_losses|^winograd_dy|^image_luma|^avg_pool2d|^sum_|random/,
   ],
+  ['filters', /^map_(blur|location)/],
+  ['bank', /^nearest_/],
   ['matrix', /matrix/],
   ['halves', /^winograd_halves|^halves_/],
   ['fallback', /_direct\.|^qconv2d_tile|^activation_range/],

@@ -1,4 +1,5 @@
-// pad2d: zeros around every plane (a negative amount crops), and DILATION - 1 zeros between neighbors.
+// pad2d: zeros around every plane (a negative amount crops), and DILATION - 1 zeros between neighbors. MIRRORED: the plane itself
+// around it, mirrored at its border.
 //
 // x     [N, C, H, W]
 // y     [N, C, OH, OW],  OH = (H - 1) * dilation + 1 + top + bottom
@@ -18,6 +19,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let iy = i32(id.y) - params.top;
   let ix = i32(id.x) - params.left;
   var value = 0.0;
+#if MIRRORED
+  let my = min(abs(iy), 2 * (i32(params.height) - 1) - abs(iy));
+  let mx = min(abs(ix), 2 * (i32(params.width) - 1) - abs(ix));
+  value = x[(id.z * params.height + u32(my)) * params.width + u32(mx)];
+#else
 #if DILATION == 1
   if (iy >= 0 && ix >= 0 && iy < i32(params.height) && ix < i32(params.width)) {
     value = x[(id.z * params.height + u32(iy)) * params.width + u32(ix)];
@@ -26,6 +32,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   if (iy >= 0 && ix >= 0 && iy % ${DILATION} == 0 && ix % ${DILATION} == 0 && iy / ${DILATION} < i32(params.height) && ix / ${DILATION} < i32(params.width)) {
     value = x[(id.z * params.height + u32(iy / ${DILATION})) * params.width + u32(ix / ${DILATION})];
   }
+#end
 #end
   y[index] = value;
 }

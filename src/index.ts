@@ -8,8 +8,8 @@
 export { type Dataset, type DefectConfig, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
 export type { AbortOptions } from './detector/abort.ts';
-export { type CalibrateOptions, calibrate } from './detector/calibrate.ts';
-export { conformalThreshold, type Threshold } from './detector/conformal.ts';
+export { type CalibrateOptions, calibrate, type Judge, judge, newFilter, withFilter } from './detector/calibrate.ts';
+export { type Calibration, conformalThreshold, judged, type Threshold } from './detector/conformal.ts';
 export {
   Detector,
   type DetectorOptions,
@@ -19,6 +19,7 @@ export {
 } from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { heatmapRange } from './detector/heatmapRange.ts';
+export type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './detector/mapFilter.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
 export type { EncodeBindings, EncodeSizes, PreparedImage, PreparedPlans } from './detector/preparedImage.ts';
@@ -88,7 +89,14 @@ export type { SliceOptions } from './engine/slices.ts';
 export { adapterIdentity, Tuning, type TuningTable } from './engine/tuning.ts';
 export type { AddedVariants, ExcludedVariants, Precision, VariantTarget } from './engine/variants.ts';
 export { UserError } from './errors.ts';
-export { gaussianBlur, MapStatistics, normalizeLocations } from './evaluation/bias.ts';
+export { MapStatistics } from './evaluation/bias.ts';
+export {
+  type ChooseFilterOptions,
+  chooseFilter,
+  type FilterChoice,
+  type FilterRow,
+} from './evaluation/chooseFilter.ts';
+export { type Drift, DriftWatch } from './evaluation/drift.ts';
 export {
   type DefectMetrics,
   type EvaluatedImage,
@@ -102,7 +110,9 @@ export {
   type Overlap,
   type TestSource,
   UnreadableImageError,
+  type Verdicts,
 } from './evaluation/evaluate.ts';
+export { type PlantedFigureOptions, plantedFigure } from './evaluation/plantedFigure.ts';
 export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
 export {
   readSafetensors,
@@ -185,6 +195,7 @@ export {
 } from './metrics/overlap.ts';
 export { auroc, type BinaryMetrics, binaryMetrics, type Labels } from './metrics/ranking.ts';
 export { Autoencoder, type DropoutSource } from './networks/autoencoder.ts';
+export type { Bank } from './networks/bank.ts';
 export type { AnomalyMaps, InferenceGraph } from './networks/inference.ts';
 export { type MapGeometry, Networks, parameterCount } from './networks/networks.ts';
 export {
@@ -246,7 +257,9 @@ export { checkStudySettings, type StudySettings } from './study/settings.ts';
 export { readTorch, type TorchFile } from './torch/file.ts';
 export type { Setting, StoredTensorRecord, TensorRecord } from './torch/records.ts';
 export { type TorchTensor, writeTorch } from './torch/write.ts';
+export type { EarlyStop } from './train/earlyStop.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
+export { type FitNearestOptions, fitNearest, type NearestProgress, type NearestSettings } from './train/nearest.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export {
   type RecalibrateOptions,

@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { GaussianFilter, LocationFilter } from '../src/detector/mapFilters.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { packPixels } from '../src/imaging/pixels.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
@@ -14,6 +15,8 @@ const gpu = await engine();
 const { networks } = await untrainedDetector();
 const shape = [1, 3, networks.side, networks.side];
 const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 2, 0.01, 0.5)).node;
+
+const usual = Float32Array.from({ length: 2 * networks.cells ** 2 }, (_, i) => 1 + 0.5 * Math.sin(i));
 
 /** A normalized image [1, 3, side, side], as the networks see it. */
 async function image(): Promise<Float32Array> {
@@ -32,6 +35,8 @@ describe('onnxruntime runs the exported networks and agrees', () => {
     teacher: { teacher: networks.teacher.forward(x) },
     student: { student: networks.student.forward(x) },
     autoencoder: { autoencoder: networks.autoencoder.forward(x) },
+    blurred: { map: new GaussianFilter().graph().apply(maps.combined, 1) },
+    'relative to what is usual': { map: new LocationFilter(usual, 4).graph().apply(maps.combined, 1) },
     detector: { studentTeacher: maps.studentTeacher, autoencoderMap: maps.autoencoder, combined: maps.combined },
   };
   for (const [name, outputs] of Object.entries(cases)) {

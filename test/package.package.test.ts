@@ -212,7 +212,7 @@ describe('what a page fetches, kB of gzip', () => {
       'a float and a quantized detector',
       "export { Engine, imageFrom, loadDetector, openBrowserDevice } from 'raad-webgpu/browser';",
       [...GPU, 'integers', 'gpu-integers'],
-      72.5,
+      74.5,
     ],
     [
       'engine, graph and conv2d',

@@ -17,6 +17,8 @@ export const LOADERS: Readonly<Record<string, () => Promise<Runnable>>> = {
   attention: () => import('./commands/attention.ts'),
   bias: () => import('./commands/bias.ts'),
   info: () => import('./commands/info.ts'),
+  maps: () => import('./commands/maps.ts'),
+  threshold: () => import('./commands/threshold.ts'),
   report: () => import('./commands/report.ts'),
   web: () => import('./commands/web.ts'),
   run: () => import('./commands/run.ts'),

@@ -1,8 +1,13 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../data/dataset.ts';
+import type { ImageSource } from '../data/image.ts';
+import type { Detector } from '../detector/detector.ts';
+import type { DetectorState } from '../detector/detectorState.ts';
 import { saveDetector } from '../detector/modelFile.ts';
+import { inRegion } from '../detector/region.ts';
 import type { Engine } from '../engine/engine.ts';
+import { plantedFigure } from '../evaluation/plantedFigure.ts';
 import { PDN_SIZES } from '../networks/pdn.ts';
 import { loadImages, trainingDigest } from '../node/datasets.ts';
 import { readCheckpoint, removeFile } from '../node/files.ts';
@@ -10,11 +15,14 @@ import { lockOf } from '../node/lock.ts';
 import { writeAtomically } from '../node/output.ts';
 import type { readTeacher } from '../node/teachers.ts';
 import { type FitProgress, type FitSettings, fit, PRESETS } from '../train/fit.ts';
-import { type Arguments, readSeed, wholeNumber } from './arguments.ts';
+import { fitNearest, type NearestProgress } from '../train/nearest.ts';
+import { type Arguments, readSeed, UsageError, wholeNumber } from './arguments.ts';
+import { applyMaps, readMaps } from './mapFilter.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { readCorners, regionOf } from './region.ts';
+import { thresholdText } from './verdict.ts';
 import { notice } from './withEngine.ts';
 
 /** Steps between checkpoints. */
@@ -31,6 +39,7 @@ export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = '
     learningRate: args.number('lr') ?? preset.learningRate,
     weightDecay: preset.weightDecay,
     seed: readSeed(args, preset.seed),
+    ...(args.choice('border', ['nearest', 'reflect']) === 'reflect' && { padding: 'reflect' }),
   };
 }
 
@@ -41,6 +50,8 @@ export interface FitJob {
   readonly dataset: Dataset;
   readonly output: string;
   readonly photographs?: Photographs | undefined;
+  /** What training starts from. */
+  readonly from?: DetectorState | undefined;
   readonly teacher: Awaited<ReturnType<typeof readTeacher>>;
   /** Lines of `--log` from the data sets before; takes further ones. */
   readonly log?: string[];
@@ -53,10 +64,45 @@ export const checkpointOf = (output: string) => `${output}.checkpoint`;
 /** What a training that leaves checkpoints writes. */
 export const trainingOutputs = (output: string) => [output, checkpointOf(output), lockOf(output)];
 
+/** How often a training with --patience is judged. */
+const LOOKS = 20;
+
+/** The option --patience. @throws UsageError */
+export function readPatience(args: Arguments): number | undefined {
+  return args.text('patience') === undefined ? undefined : wholeNumber(args, 'patience', 1, 1);
+}
+
+/** Options of `fit` that a method without training does not have. */
+const OF_TRAINING = [
+  'iterations',
+  'batch',
+  'lr',
+  'penalty',
+  'from',
+  'patience',
+  'checkpoint-every',
+  'resume',
+  'log',
+] as const;
+
+/** The options --method and --vectors. @throws UsageError for options that do not go together */
+export function readMethod(args: Arguments): { readonly method: 'student' | 'nearest'; readonly vectors?: number } {
+  const method = args.choice('method', ['student', 'nearest']) ?? 'student';
+  const given = (name: string) => args.flag(name) || args.text(name) !== undefined;
+  const stray = method === 'nearest' ? OF_TRAINING.find(given) : given('vectors') ? 'vectors' : undefined;
+  if (stray !== undefined)
+    throw new UsageError(
+      `--${stray} does not go with --method ${method}.`,
+      method === 'nearest' ? 'Nothing is trained: leave it out.' : 'It is for --method nearest.',
+    );
+  const vectors = args.number('vectors');
+  return { method, ...(vectors !== undefined && { vectors }) };
+}
+
 /** Trains on one data set, with the options of `fit`, and writes the model file, whose lock the caller holds. */
 export async function fitOne(
   args: Arguments,
-  { engine, settings, root, dataset, output, photographs, teacher, log = [], signal }: FitJob,
+  { engine, settings, root, dataset, output, photographs, from, teacher, log = [], signal }: FitJob,
 ): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
@@ -73,46 +119,60 @@ export async function fitOne(
   const train = await load(split.train);
   const heldOut = await load(split.heldOut);
   const dataDigest = await trainingDigest({ root, dataset }, signal);
-  const penalty = await openPenalty(photographs, engine, settings.seed);
   if (skipped.length > 0) notice(`${skipped.length} ${skipped.length === 1 ? 'image was' : 'images were'} left out.`);
   say(`${dataset.name}: ${train.count} good images to train on, ${heldOut.count} held out`);
-
-  const checkpointFile = checkpointOf(output);
-  const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const alpha = args.number('alpha');
   const corners = readCorners(args);
+  const region = corners && train.count > 0 ? await regionOf(corners, train) : undefined;
+  const data = {
+    dataset: dataset.name,
+    ...(dataDigest !== undefined && { dataDigest }),
+    ...(region && { region }),
+    train,
+    heldOut,
+    teacher,
+  };
+  const common = { engine, ...data, ...(alpha !== undefined && { alpha }), onNotice: notice, signal };
+  const { method, ...bank } = readMethod(args);
+  if (method === 'nearest') {
+    const phases = new FitReport(undefined, [], dataset.name);
+    const fitted = await fitNearest({
+      ...common,
+      settings: { ...settings, ...bank },
+      onProgress: (progress) => phases.report(progress),
+    }).finally(() => phases.endPhase());
+    return finish(args, fitted, heldOut, output, signal);
+  }
+  const penalty = await openPenalty(photographs, engine, settings.seed);
+
+  const every = Math.max(1, Math.round(settings.iterations / LOOKS));
+  const patience = readPatience(args);
+  const checkpointFile = checkpointOf(output);
+  const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const show = new FitReport(args.text('log'), log, dataset.name);
   try {
-    const detector = await fit({
-      engine,
+    const fitted = await fit({
+      ...common,
       settings,
-      dataset: dataset.name,
-      ...(dataDigest !== undefined && { dataDigest }),
-      ...(corners && train.count > 0 && { region: await regionOf(corners, train) }),
-      train,
-      heldOut,
       penalty,
-      teacher,
-      ...(alpha !== undefined && { alpha }),
       checkpoint: {
         every: wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1),
         save: (bytes) => writeAtomically(checkpointFile, bytes),
       },
       ...(resume && { resume }),
+      ...(from && { from }),
+      ...(patience !== undefined && {
+        stop: {
+          every,
+          patience,
+          judge: plantedFigure({ heldOut: await inRegion(region, heldOut), seed: settings.seed }),
+        },
+      }),
       onProgress: (progress) => show.report(progress),
-      onNotice: notice,
-      signal,
     });
-    await writeAtomically(output, await saveDetector(detector));
+    show.endPhase();
+    await finish(args, fitted, heldOut, output, signal);
     await removeFile(checkpointFile);
-    const { threshold } = detector.state;
-    if (threshold && threshold.promised > threshold.alpha) {
-      notice(
-        `${threshold.images} held-out images can promise a false-alarm rate of ${(threshold.promised * 100).toFixed(1)} %, not ${threshold.alpha * 100} %.`,
-      );
-    }
-    detector.destroy();
-    printLine(`${output}: threshold ${threshold?.value.toFixed(4)}`);
   } catch (error) {
     if (signal.aborted) {
       const saved = existsSync(checkpointFile);
@@ -125,10 +185,37 @@ export async function fitOne(
   }
 }
 
-const LABELS: Record<FitProgress['phase'], readonly [string, string]> = {
+/** Gives a detector the filter of its map that was asked for, and writes it. */
+async function finish(
+  args: Arguments,
+  fitted: Detector,
+  heldOut: ImageSource,
+  output: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const maps = readMaps(args) ?? 'none';
+  const detector =
+    maps === 'none' ? fitted : await applyMaps(fitted, maps, heldOut, { alpha: args.number('alpha'), signal });
+  await writeAtomically(output, await saveDetector(detector));
+  const { threshold } = detector.state;
+  if (threshold && threshold.promised > threshold.alpha) {
+    notice(
+      `${threshold.images} held-out images can promise a false-alarm rate of ${(threshold.promised * 100).toFixed(1)} %, not ${threshold.alpha * 100} %.`,
+    );
+  }
+  printLine(`${output}: ${thresholdText(detector.state)}`);
+  if (detector !== fitted) fitted.destroy();
+  detector.destroy();
+}
+
+type Phase = FitProgress['phase'] | NearestProgress['phase'];
+
+const LABELS: Record<Phase, readonly [string, string]> = {
   compile: ['compiling', 'kernels'],
   statistics: ['teacher statistics', 'images'],
   train: ['training', 'steps'],
+  features: ['features', 'images'],
+  coreset: ['choosing features', 'parts'],
   calibrate: ['calibrating', 'passes'],
 };
 
@@ -137,7 +224,7 @@ class FitReport {
   readonly #log: string | undefined;
   readonly #lines: string[];
   readonly #set: string;
-  #phase: FitProgress['phase'] | undefined;
+  #phase: Phase | undefined;
   #progress: Progress | undefined;
 
   constructor(log: string | undefined, lines: string[], set: string) {
@@ -146,7 +233,7 @@ class FitReport {
     this.#set = set;
   }
 
-  report({ phase, done, total, losses }: FitProgress): void {
+  report({ phase, done, total, losses }: Omit<FitProgress, 'phase'> & { readonly phase: Phase }): void {
     if (phase !== this.#phase) {
       this.#progress?.stop();
       this.#phase = phase;
@@ -161,8 +248,14 @@ class FitReport {
     this.#progress!.update(done, note);
   }
 
-  async stop(): Promise<void> {
+  endPhase(): void {
     this.#progress?.stop();
+    this.#progress = undefined;
+    this.#phase = undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.endPhase();
     if (this.#log) await writeAtomically(this.#log, `${this.#lines.join('\n')}\n`);
   }
 }

@@ -1,14 +1,29 @@
 import type { ImageSource } from '../data/image.ts';
+import { combineOnHost } from '../detectorOps/maps.ts';
 import { UserError } from '../errors.ts';
-import { conformalThreshold, type Threshold } from './conformal.ts';
-import type { Detector, RawMaps } from './detector.ts';
+import { judged } from './conformal.ts';
+import { Detector, mapQuantilesParameter, type RawMaps } from './detector.ts';
 import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
+import type { MapFilter } from './mapFilter.ts';
+import { mapScore } from './score.ts';
+
+/** A detector, and images that it has not seen: the one to calibrate, or one like it that was trained on others. */
+export interface Judge {
+  readonly detector: Detector;
+  /** Indices of the held-out images. */
+  readonly images: readonly number[];
+}
 
 /** How a detector is calibrated on held-out images. */
 export interface CalibrateOptions {
   /** Wanted false-alarm rate of the threshold. */
   readonly alpha?: number | undefined;
+  /**
+   * Who judges which image (cross-fitting): images that the detector itself has seen are judged by others of the same making. By
+   * default it judges all.
+   */
+  readonly judges?: readonly Judge[];
   /** Good images that were trained on: they tell what is usual where held-out images are few. */
   readonly train?: ImageSource;
   /** Called with one sentence for every image that is left out. */
@@ -21,26 +36,31 @@ const ENOUGH = 8;
 const MAPS = ['studentTeacher', 'autoencoder'] as const satisfies readonly (keyof RawMaps)[];
 const MAP_NAMES = { studentTeacher: 'student-teacher', autoencoder: 'autoencoder-student' } as const;
 
-/** @throws UserError naming the image whose maps are not finite */
-async function rawMapsOf(detector: Detector, source: ImageSource, index: number): Promise<RawMaps> {
+/** @throws UserError naming the image of which it is */
+async function named<T>(source: ImageSource, index: number, work: () => Promise<T>): Promise<T> {
   try {
-    return await detector.rawMaps(await source.image(index));
+    return await work();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${imageNames(source, [index])[0]}: ${error.message}`, error.fix);
   }
 }
 
+/** @throws UserError naming the image whose maps are not finite */
+function rawMapsOf(detector: Detector, source: ImageSource, index: number): Promise<RawMaps> {
+  return named(source, index, async () => detector.rawMaps(await source.image(index)));
+}
+
 /**
- * Takes map quantiles and the conformal threshold from held-out normal images, which must not have been trained on. Images far
- * outside the others, such as blank frames, are left out and named.
+ * Takes map quantiles and the conformal threshold from held-out normal images, which whoever judges them must not have been trained
+ * on, and what the detector's map filter learns. Images far outside the others, such as blank frames, are left out and named.
  * @returns the detector with both
  * @throws UserError when no image is left, or their maps are constant
  */
 export async function calibrate(
   detector: Detector,
   heldOut: ImageSource,
-  { alpha, train, onNotice, signal }: CalibrateOptions = {},
+  { alpha, judges = [{ detector, images: allOf(heldOut) }], train, onNotice, signal }: CalibrateOptions = {},
 ): Promise<Detector> {
   const { cells } = detector.state.networks;
   const plane = cells * cells;
@@ -49,14 +69,15 @@ export async function calibrate(
     autoencoder: new Float32Array(plane * heldOut.count),
   };
   const levels = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
-  for (let i = 0; i < heldOut.count; i++) {
-    signal?.throwIfAborted();
-    const maps = await rawMapsOf(detector, heldOut, i);
-    for (const map of MAPS) {
-      planes[map].set(maps[map], i * plane);
-      levels[map].push(mapLevel(maps[map]));
+  for (const { detector: judge, images } of judges)
+    for (const i of images) {
+      signal?.throwIfAborted();
+      const maps = await rawMapsOf(judge, heldOut, i);
+      for (const map of MAPS) {
+        planes[map].set(maps[map], i * plane);
+        levels[map][i] = mapLevel(maps[map]);
+      }
     }
-  }
   const usual = { studentTeacher: [] as MapLevel[], autoencoder: [] as MapLevel[] };
   for (let i = 0; train && i < Math.min(train.count, ENOUGH - heldOut.count); i++) {
     signal?.throwIfAborted();
@@ -88,25 +109,115 @@ export async function calibrate(
     return mapRange(planes[map].subarray(0, kept.length * plane), MAP_NAMES[map], imageNames(heldOut, kept));
   };
   const quantiles: MapQuantiles = { studentTeacher: range('studentTeacher'), autoencoder: range('autoencoder') };
-  const normalized = detector.with({ quantiles });
+  const { filter } = detector.state;
+  const combined = () =>
+    kept.map((_, k) => {
+      const [st, ae] = MAPS.map((map) => planes[map].subarray(k * plane, (k + 1) * plane));
+      return combineOnHost(st!, ae!, mapQuantilesParameter(quantiles).data);
+    });
+  const refit = filter?.refit?.(combined());
+  const normalized = { quantiles, ...(refit && { filter: refit.filter }) };
+  const result = detector.with(normalized);
   try {
-    return normalized.with({ threshold: await thresholdOf(normalized, heldOut, kept, { alpha, signal }) });
+    const scores = refit ? await scoresOf(result, heldOut, kept, refit.unseen, signal) : [];
+    for (const { detector: judge, images } of refit ? [] : judges) {
+      const own = judge.with(normalized);
+      try {
+        scores.push(
+          ...(await scoresOfImages(
+            own,
+            heldOut,
+            images.filter((i) => !left.has(i)),
+            signal,
+          )),
+        );
+      } finally {
+        own.destroy();
+      }
+    }
+    return result.with(judged(scores, alpha));
   } finally {
-    normalized.destroy();
+    result.destroy();
   }
 }
 
-/** The conformal threshold from a detector's scores of some of the images. */
-export async function thresholdOf(
+const allOf = ({ count }: ImageSource) => Array.from({ length: count }, (_, i) => i);
+
+/**
+ * Threshold and calibration from a detector's own scores of normal images that it was not trained on.
+ * @throws UserError without images, or naming the one that cannot be scored
+ */
+export async function judge(
   detector: Detector,
-  heldOut: ImageSource,
+  good: ImageSource,
+  { alpha, signal }: Pick<CalibrateOptions, 'alpha' | 'signal'> = {},
+): Promise<ReturnType<typeof judged>> {
+  return judged(await scoresOfImages(detector, good, allOf(good), signal), alpha);
+}
+
+/** A detector's own scores of some of the images. @throws UserError naming the image that cannot be scored */
+async function scoresOfImages(
+  detector: Detector,
+  source: ImageSource,
   images: Iterable<number>,
-  { alpha, signal }: Pick<CalibrateOptions, 'alpha' | 'signal'>,
-): Promise<Threshold> {
+  signal?: AbortSignal,
+): Promise<number[]> {
   const scores: number[] = [];
   for (const i of images) {
     signal?.throwIfAborted();
-    scores.push((await detector.predict(await heldOut.image(i))).score);
+    scores.push((await named(source, i, async () => detector.predict(await source.image(i)))).score);
   }
-  return conformalThreshold(scores, alpha);
+  return scores;
+}
+
+/** Scores of combined maps of some of the images. */
+async function scoresOf(
+  detector: Detector,
+  source: ImageSource,
+  images: readonly number[],
+  maps: readonly Float32Array[],
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const scores: number[] = [];
+  for (const [k, i] of images.entries()) {
+    signal?.throwIfAborted();
+    const { width, height } = await source.image(i);
+    scores.push(mapScore(await detector.place(maps[k]!, width, height)));
+  }
+  return scores;
+}
+
+/**
+ * The same detector with another filter of its map, and the threshold that belongs to it.
+ * @param filter undefined: none
+ * @param heldOut normal images that the detector was not trained on
+ * @throws UserError for fewer images than the filter takes
+ */
+export async function withFilter(
+  detector: Detector,
+  filter: MapFilter | undefined,
+  heldOut: ImageSource,
+  options: CalibrateOptions = {},
+): Promise<Detector> {
+  const { filter: _, threshold, calibration: __, ...state } = detector.state;
+  if (filter?.kind === 'location' && state.placement === 'anomalib')
+    throw new UserError(
+      'maps cannot be normalized per location where values are placed around them, as with the placement anomalib.',
+      'Choose the filter gaussian or none, or import the detector with --placement exact.',
+    );
+  const filtered = new Detector(detector.engine, { ...state, ...(filter && { filter }) });
+  try {
+    return await calibrate(filtered, heldOut, { alpha: threshold?.alpha, ...options });
+  } finally {
+    filtered.destroy();
+  }
+}
+
+/**
+ * A filter of a kind, whose code is loaded; one that learns says nothing before a detector is calibrated with it.
+ * @param cells side of the maps @see withFilter
+ */
+export async function newFilter(kind: MapFilter['kind'], cells: number): Promise<MapFilter> {
+  const { filterOfKind } = await import('./mapFilters.ts');
+  return filterOfKind(kind, cells);
 }

@@ -29,6 +29,31 @@ export function conformalThreshold(scores: readonly number[], alpha = DEFAULT_AL
   return { value: sorted[Math.min(rank, n) - 1]!, alpha, promised: rank <= n ? alpha : 1 / (n + 1), images: n };
 }
 
+/** Scores of normal images that a threshold was taken from, ascending: what later scores are compared with. */
+export interface Calibration {
+  readonly scores: readonly number[];
+}
+
+/** Scores that a model file keeps, at most: evenly spread over the ranks of all. */
+export const KEPT_SCORES = 512;
+
+/**
+ * What a detector says of scores: the threshold of {@link conformalThreshold}, and the scores themselves.
+ * @param scores of normal images that the detector has not seen
+ */
+export function judged(
+  scores: readonly number[],
+  alpha?: number,
+): { readonly threshold: Threshold; readonly calibration: Calibration } {
+  const sorted = [...scores].sort((a, b) => a - b);
+  const kept = Math.min(KEPT_SCORES, sorted.length);
+  const place = (i: number) => (kept === 1 ? 0 : Math.round((i * (sorted.length - 1)) / (kept - 1)));
+  return {
+    threshold: conformalThreshold(scores, alpha),
+    calibration: { scores: Array.from({ length: kept }, (_, i) => sorted[place(i)]!) },
+  };
+}
+
 /** @throws UserError for a rate of false alarms that no threshold can have */
 export function checkAlpha(alpha = DEFAULT_ALPHA): void {
   if (!(alpha > 0 && alpha < 1))

@@ -14,6 +14,7 @@ import { type AbortOptions, unlessAborted } from './abort.ts';
 import type { DetectorState, MapQuantiles } from './detectorState.ts';
 import { heatmapRange } from './heatmapRange.ts';
 import { ImageChain } from './imageChain.ts';
+import type { FilterGraph } from './mapFilter.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
 import type { Frames, StreamOptions } from './stream.ts';
@@ -30,7 +31,7 @@ export interface Prediction {
   readonly map: Float32Array;
   /** The same on the network's grid [cells, cells]. */
   readonly cells: Float32Array;
-  /** Maximum of each raw map on the network's grid, to compare the two branches. */
+  /** Maximum of each raw map on the network's grid, to compare the two branches; both are the distance of a memory bank. */
   readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
 }
 
@@ -84,6 +85,7 @@ export class Detector {
   readonly engine: Engine;
   readonly state: DetectorState;
   readonly #quantiles: Parameter;
+  readonly #filter: FilterGraph | undefined;
   readonly #layers: LayerCache = new Map();
   /** Of a simulated detector. */
   readonly #scales: LearnableScales | undefined;
@@ -98,6 +100,7 @@ export class Detector {
     this.state = state;
     countUser(engine, state.networks, 1);
     this.#quantiles = mapQuantilesParameter(state.quantiles);
+    this.#filter = state.filter?.graph();
     this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
     this.#precision = state.quantization ? 'f32' : precision;
     this.#chain = this.#makeChain();
@@ -129,7 +132,7 @@ export class Detector {
 
   /** The definition of inference for a batch: input `image` and the three maps, layer by layer. */
   graph(batch: number): InferenceGraph {
-    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#quantized());
+    return inferenceGraph(this.state.networks, this.#quantiles.node, batch, this.#graphOptions());
   }
 
   /** The same values by less work: what this detector runs. */
@@ -138,7 +141,7 @@ export class Detector {
     return inferenceGraph(this.state.networks, this.#quantiles.node, batch, {
       bindable,
       maps: this.state.quantization ? anomalyMaps : fusedAnomalyMaps,
-      ...this.#quantized(),
+      ...this.#graphOptions(),
     });
   }
 
@@ -285,18 +288,19 @@ export class Detector {
   #releaseParameters(): void {
     const { weights = [], inputs = [] } = this.#scales ?? {};
     const scales = [...weights, ...inputs].map(([, parameter]) => parameter);
-    this.engine.release([this.#quantiles, ...this.#layers.values(), ...scales]);
+    this.engine.release([this.#quantiles, ...(this.#filter?.parameters ?? []), ...this.#layers.values(), ...scales]);
     const { networks } = this.state;
     if (!users.get(this.engine)?.has(networks)) this.engine.release(networks.parameters);
   }
 
-  #quantized() {
+  #graphOptions() {
     const { quantization } = this.state;
-    if (!quantization) return {};
+    const filter = this.#filter?.apply;
+    if (!quantization) return { filter };
     const scales = this.#scales;
     const rewrite = (roots: readonly Node[]) =>
       scales ? fakeQuantizeGraph(roots, quantization, scales) : integerGraph(roots, quantization, this.#layers);
-    return { rewrite };
+    return { filter, rewrite };
   }
 
   #assertUsable(): void {

@@ -3,7 +3,8 @@ import type { TensorEntry } from '../formats/safetensors.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Quantization } from '../quantization/layers.ts';
-import type { Threshold } from './conformal.ts';
+import type { Calibration, Threshold } from './conformal.ts';
+import type { MapFilter } from './mapFilter.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
@@ -36,8 +37,12 @@ export interface DetectorState {
   readonly placement: Placement;
   /** The part of images that it looks at; absent: all of them. Maps are NaN outside of it. */
   readonly region?: RegionOfInterest;
+  /** What the combined map passes before it is placed; absent: nothing. */
+  readonly filter?: MapFilter;
   /** Absent until it has been calibrated. */
   readonly threshold?: Threshold;
+  /** The scores that the threshold comes from; absent in files of earlier programs. */
+  readonly calibration?: Calibration;
   readonly provenance: Provenance;
   /** Codes and scales of a quantized detector; the networks hold the values that they stand for. */
   readonly quantization?: Quantization;

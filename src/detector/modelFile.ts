@@ -1,4 +1,4 @@
-import { parseJson } from '../checks/json.ts';
+import { isRecord, parseJson } from '../checks/json.ts';
 import type { Engine } from '../engine/engine.ts';
 import { size } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
@@ -11,7 +11,8 @@ import { layerOfWeight } from '../networks/pdn.ts';
 import type { Quantization, QuantizedLayer } from '../quantization/layers.ts';
 import { Detector, type DetectorOptions } from './detector.ts';
 import type { DetectorState, OtherSection } from './detectorState.ts';
-import { checkModelHeader, type HeaderLayer, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
+import type { MapFilter } from './mapFilter.ts';
+import { checkModelHeader, type HeaderLayer, type MakeBank, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
 import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
 import { type ModelSource, type ReadOptions, readSource } from './modelSource.ts';
 
@@ -40,8 +41,8 @@ export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<
 }
 
 function encodeModel(state: DetectorState): Promise<Uint8Array> {
-  const { networks, quantiles, placement, region, threshold, provenance } = state;
-  const { quantization = new Map(), otherSections } = state;
+  const { networks, quantiles, placement, region, filter, threshold, calibration, provenance } = state;
+  const { quantization = new Map() } = state;
   const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
     const layer: QuantizedLayer | undefined = quantization.get(layerOfWeight(name));
@@ -61,17 +62,21 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
     size: networks.size,
     resolution: networks.side,
     ...(networks.padding !== 'none' && { padding: networks.padding }),
+    ...(networks.bank && { bank: { vectors: networks.bank.size } }),
     preprocessing: PREPROCESSING,
     quantiles,
     placement,
     ...(region && { region }),
+    ...(filter && { filter: filter.value }),
     ...(threshold && { threshold }),
+    ...(calibration && { calibration }),
     provenance,
     ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
   };
-  for (const { tensors: own } of otherSections?.values() ?? [])
+  for (const [name, tensor] of filter?.tensors ?? []) tensors.set(`filter/${name}`, tensor);
+  for (const { tensors: own } of state.otherSections?.values() ?? [])
     for (const [name, entry] of own) tensors.set(name, entry);
-  const sections = sectionsText(header, otherSections);
+  const sections = sectionsText(header, state.otherSections);
   return writeChecked(tensors, { format: DETECTOR_FORMAT, version: String(MODEL_VERSION), sections });
 }
 
@@ -106,15 +111,17 @@ export async function loadDetector(
 export async function readModel(bytes: Uint8Array, name = 'the model file'): Promise<DetectorState> {
   const file = openChecked(bytes, name);
   const { fields, others } = headerFields(file.metadata, name);
-  const { header, networks } = checkModelHeader(fields, name);
-  const { quantiles, placement, region, threshold, provenance } = header;
+  const { header, networks } = checkModelHeader(fields, name, await bankMaker(fields));
+  const { quantiles, placement, region, threshold, calibration, provenance } = header;
   if (region !== undefined) (await import('../imaging/region.ts')).checkRegion(region, `the region of ${name}`);
   const layers = new Map(Object.entries(header.layers ?? {}));
-  const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '');
+  const isFilters = (tensor: string) => header.filter !== undefined && sectionOf(tensor) === 'filter';
+  const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '') || isFilters(tensor);
   const entries = new Map([...file.entries].filter(([tensor]) => !isOther(tensor)));
   checkTensors(entries, storedTensors(networks, layers), name);
   await file.verify();
   const quantization = decodeTensors(entries, networks, layers, name);
+  const filter = header.filter === undefined ? undefined : await filterOf(header.filter, file.entries, networks, name);
   const otherSections = new Map(
     [...others].map(([section, other]): [string, OtherSection] => {
       const tensors = [...file.entries].filter(([tensor]) => sectionOf(tensor) === section);
@@ -131,10 +138,33 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     placement,
     provenance,
     ...(region && { region }),
+    ...(filter && { filter }),
     ...(threshold && { threshold }),
+    ...(calibration && { calibration }),
     ...(quantization.size > 0 && { quantization }),
     ...(otherSections.size > 0 && { otherSections }),
   };
+}
+
+/** Few detectors have a memory bank: the others do not fetch what runs it. */
+async function bankMaker(fields: unknown): Promise<MakeBank | undefined> {
+  if (!isRecord(fields) || fields['bank'] === undefined) return undefined;
+  const { MemoryBank, MOST_VECTORS } = await import('../networks/memoryBank.ts');
+  return { most: MOST_VECTORS, of: (vectors, channels) => new MemoryBank(vectors, channels) };
+}
+
+async function filterOf(
+  value: unknown,
+  entries: ReadonlyMap<string, TensorEntry>,
+  { cells }: Networks,
+  name: string,
+): Promise<MapFilter> {
+  const own = [...entries]
+    .filter(([tensor]) => sectionOf(tensor) === 'filter')
+    .map(([tensor, entry]) => [tensor.slice('filter/'.length), { ...entry, data: decodeTensor(entry) }] as const);
+  // Few detectors have one: the others do not fetch what runs it.
+  const { readFilter } = await import('./mapFilters.ts');
+  return readFilter(value, new Map(own), cells, name);
 }
 
 /** What a file of any version says beside its tensors. @throws UserError for another format, or a newer version */

@@ -3,10 +3,12 @@ import type { Placement } from '../detectorOps/maps.ts';
 import { quote, UserError } from '../errors.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { isSide, SIDES } from '../networks/autoencoder.ts';
+import type { Bank } from '../networks/bank.ts';
 import { Networks } from '../networks/networks.ts';
 import { PADDINGS, type Padding, PDN_SIZES, type PdnSize } from '../networks/pdn.ts';
 import { checkLayerPlan, type LayerPlan, quantizableLayers } from '../quantization/bitPlan.ts';
 import { type ActivationQuantizer, needsRange } from '../quantization/layers.ts';
+import { KEPT_SCORES } from './conformal.ts';
 import type { DetectorState } from './detectorState.ts';
 
 /** A quantized layer without its weights. */
@@ -17,15 +19,25 @@ export interface HeaderLayer {
 
 /** What a model file's metadata says beside the tensors. @see docs/model-format.md */
 export interface ModelHeader
-  extends Pick<DetectorState, 'quantiles' | 'placement' | 'region' | 'threshold' | 'provenance'> {
+  extends Pick<DetectorState, 'quantiles' | 'placement' | 'region' | 'threshold' | 'calibration' | 'provenance'> {
   readonly size: PdnSize;
   /** Input side in pixels. */
   readonly resolution: number;
   /** Of teacher and student; absent: none. */
   readonly padding?: Padding;
   readonly preprocessing: typeof PREPROCESSING;
+  /** Of detectors that remember normal features. */
+  readonly bank?: BankHeader;
+  /** Of the combined map; checked by the code that runs it, which is loaded when there is one. */
+  readonly filter?: unknown;
   /** Of quantized detectors: the plan and the quantizer of the input, by layer. */
   readonly layers?: Readonly<Record<string, HeaderLayer>>;
+}
+
+/** What a file says of a memory bank. */
+export interface BankHeader {
+  /** Vectors in it. */
+  readonly vectors: number;
 }
 
 /** How pixels become the networks' input; the only way that there is. */
@@ -88,13 +100,26 @@ class Checker {
  * All of a header but its region. @see checkRegion
  * @param parsed JSON: the fields of {@link ModelHeader}, from a file of any version
  * @param name of the file, shown in messages
+ * @param makeBank is there where the header says that there is a memory bank
  * @returns the header, and networks of the size that it names, still without any memory for weights
  * @throws UserError naming the first value that is missing, unknown, of another type or out of its range
  */
-export function checkModelHeader(parsed: unknown, name: string): { header: ModelHeader; networks: Networks } {
+export function checkModelHeader(
+  parsed: unknown,
+  name: string,
+  makeBank?: MakeBank,
+): { header: ModelHeader; networks: Networks } {
   const check = new Checker(name);
   const required = ['size', 'resolution', 'preprocessing', 'quantiles', 'placement', 'provenance'];
-  const header = check.record('the detector', parsed, required, ['threshold', 'region', 'layers', 'padding']);
+  const header = check.record('the detector', parsed, required, [
+    'threshold',
+    'calibration',
+    'filter',
+    'region',
+    'bank',
+    'layers',
+    'padding',
+  ]);
   const size = check.oneOf('size', header['size'], PDN_SIZES);
   const { resolution } = header;
   if (!isSide(resolution)) throw check.wrong('resolution', resolution, SIDES);
@@ -102,11 +127,23 @@ export function checkModelHeader(parsed: unknown, name: string): { header: Model
   checkQuantiles(check, header['quantiles']);
   check.oneOf('placement', header['placement'], PLACEMENTS);
   if (header['threshold'] !== undefined) checkThreshold(check, header['threshold']);
+  if (header['calibration'] !== undefined) checkCalibration(check, header['calibration']);
   checkProvenance(check, header['provenance']);
   const padding = check.oneOf('padding', header['padding'] ?? 'none', PADDINGS);
-  const networks = new Networks(size, resolution, padding);
+  const vectors = makeBank && checkBank(check, header['bank'], makeBank);
+  const networks = new Networks(size, resolution, padding, makeBank && ((channels) => makeBank.of(vectors!, channels)));
   if (header['layers'] !== undefined) checkLayers(check, header['layers'], networks, name);
   return { header: header as unknown as ModelHeader, networks };
+}
+
+/** Makes the banks of files, and says how large they may be. */
+export interface MakeBank {
+  readonly most: number;
+  of(vectors: number, channels: number): Bank;
+}
+
+function checkBank(check: Checker, value: unknown, { most }: MakeBank): number {
+  return check.whole('bank.vectors', check.record('bank', value, ['vectors'])['vectors'], 1, most);
 }
 
 function checkPreprocessing(check: Checker, value: unknown): void {
@@ -133,6 +170,15 @@ function checkThreshold(check: Checker, value: unknown): void {
   check.number('threshold.alpha', threshold['alpha'], 0, 1);
   check.number('threshold.promised', threshold['promised'], 0, 1);
   check.whole('threshold.images', threshold['images'], 1);
+}
+
+function checkCalibration(check: Checker, value: unknown): void {
+  const { scores } = check.record('calibration', value, ['scores']);
+  if (!Array.isArray(scores) || scores.length === 0 || scores.length > KEPT_SCORES)
+    throw check.wrong('calibration.scores', scores, `1 to ${KEPT_SCORES} numbers`);
+  scores.forEach((score, i) => {
+    check.number(`calibration.scores[${i}]`, score, i > 0 ? scores[i - 1] : -LARGEST_FLOAT, LARGEST_FLOAT);
+  });
 }
 
 function checkProvenance(check: Checker, value: unknown): void {

@@ -16,9 +16,12 @@ interface SectionRule {
 
 const SECTIONS: Readonly<Record<string, SectionRule>> = {
   networks: { version: 1, fields: ['size', 'resolution', 'padding', 'preprocessing'], required: true },
+  bank: { version: 1, fields: ['bank'], isField: true, optional: true, required: true },
   maps: { version: 1, fields: ['quantiles', 'placement'], required: true },
   region: { version: 1, fields: ['region'], isField: true, optional: true, required: true },
+  filter: { version: 1, fields: ['filter'], isField: true, optional: true, required: true },
   threshold: { version: 1, fields: ['threshold'], isField: true, optional: true, required: true },
+  calibration: { version: 1, fields: ['calibration'], isField: true, optional: true, required: false },
   quantization: { version: 1, fields: ['layers'], isField: true, optional: true, required: true },
   provenance: { version: 1, fields: ['provenance'], isField: true, required: false },
 };

@@ -34,6 +34,12 @@ export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
   return makeNode(placeMapOp, [x], attrs, label);
 }
 
+/** What {@link combineMaps} computes, on the host. @param st @param ae [cells, cells] @param quantiles [4] */
+export function combineOnHost(st: Float32Array, ae: Float32Array, quantiles: ArrayLike<number>): Float32Array {
+  const [sa, sb, aa, ab] = quantiles as unknown as readonly [number, number, number, number];
+  return st.map((value, i) => MAP_WEIGHT * ((value - sa) / (sb - sa) + (ae[i]! - aa) / (ab - aa)));
+}
+
 /** The weight of either map in their sum. */
 interface WeightAttrs {
   readonly weight: number;

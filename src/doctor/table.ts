@@ -256,6 +256,16 @@ export const table: readonly Case[] = [
     inputs: [f(1, 2, 6, 7)],
     build: ([x]) => pad2d(x!, { top: -1, bottom: -2, left: 1, right: -3 }),
   },
+  {
+    name: 'pad2d mirrored',
+    inputs: [f(2, 3, 5, 8)],
+    build: ([x]) => pad2d(x!, { top: 2, bottom: 4, left: 7, right: 1, mirrored: true }),
+  },
+  {
+    name: 'pad2d mirrored on one side',
+    inputs: [f(1, 2, 9, 7)],
+    build: ([x]) => pad2d(x!, { bottom: 8, right: 6, mirrored: true }),
+  },
   { name: 'pad2d dilated', inputs: [f(1, 2, 3, 4)], build: ([x]) => pad2d(x!, { top: 1, left: 2, dilation: 2 }) },
   { name: 'sliceOuter', inputs: [f(8, 3, 2)], build: ([x]) => sliceOuter(x!, 3, 4), gradient: [0] },
   { name: 'quantile 0.999', inputs: [f(3, 5000)], build: ([x]) => quantile(x!, 0.999) },

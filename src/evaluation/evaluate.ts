@@ -3,7 +3,9 @@ import type { RgbImage } from '../data/image.ts';
 import type { Detector, Prediction } from '../detector/detector.ts';
 import { mapScore } from '../detector/score.ts';
 import { UserError } from '../errors.ts';
+import type { Interval } from '../metrics/bootstrap.ts';
 import { type OverlapCurve, type PixelMetrics, PixelPool, type Region } from '../metrics/overlap.ts';
+import { wilsonInterval } from '../metrics/proportion.ts';
 import { auroc, type BinaryMetrics, binaryMetrics } from '../metrics/ranking.ts';
 
 /** Limits of the false-positive rate for the overlap metrics: MVTec AD's, and LOCO's stricter one. */
@@ -69,8 +71,18 @@ export interface Metrics {
   /** AUROC of each map alone, by its maximum. */
   readonly branches: { readonly studentTeacher: number | undefined; readonly autoencoder: number | undefined };
   /** How the detector's own threshold, which has seen no test image, does. */
-  readonly verdicts: { readonly falseAlarms: number | undefined; readonly missed: number | undefined } | undefined;
+  readonly verdicts: Verdicts | undefined;
   readonly defects: readonly DefectMetrics[];
+}
+
+/** How a threshold does on test images. */
+export interface Verdicts {
+  readonly falseAlarms: number | undefined;
+  /** 95 % interval of the rate of false alarms, by the number of good images. */
+  readonly falseAlarmInterval: Interval | undefined;
+  /** Rate that the threshold promises. */
+  readonly promised: number | undefined;
+  readonly missed: number | undefined;
 }
 
 /** Metrics over a set of images, and the result of each. */
@@ -155,7 +167,8 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     throw new UserError('there are no test images that could be scored.', 'Give a data set with a test folder.');
   }
   if (leftOut.length > 0) onNotice?.(`${leftOut.length} of ${source.count} images were left out.`);
-  return { ...summarize(results, pool, source, detail !== 'pixels' || source.averageKinds), leftOut };
+  const promised = detector.state.threshold?.promised;
+  return { ...summarize(results, pool, source, detail !== 'pixels' || source.averageKinds, promised), leftOut };
 }
 
 type LoadedImage = Omit<EvaluatedImage, 'prediction'> & { readonly index: number };
@@ -233,6 +246,7 @@ function summarize(
   pool: PixelPool,
   source: TestSource,
   byDefect: boolean,
+  promised: number | undefined,
 ): Omit<Evaluation, 'leftOut'> {
   const isBad = ({ defect }: { defect: string }) => defect !== GOOD;
   const labels = results.map(isBad);
@@ -285,7 +299,14 @@ function summarize(
       pixel: pixels?.pixel,
       overlap: averaged,
       branches: { studentTeacher: branch('studentTeacher'), autoencoder: branch('autoencoder') },
-      verdicts: judged ? { falseAlarms: rate(good, true), missed: rate(bad, false) } : undefined,
+      verdicts: judged
+        ? {
+            falseAlarms: rate(good, true),
+            falseAlarmInterval: wilsonInterval(good.filter(({ isAnomalous }) => isAnomalous).length, good.length),
+            promised,
+            missed: rate(bad, false),
+          }
+        : undefined,
       defects,
     },
   };

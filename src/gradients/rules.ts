@@ -36,8 +36,8 @@ export const GRADIENT_RULES: GradientRules = new Map([
     return [broadcast(dy, inputType(node, 0).shape, factor)];
   }),
   rule(pad2dOp, (node, dy) => {
-    const { top, bottom, left, right, dilation } = node.attrs;
-    expectShapes('pad2d gradient', dilation === 1, [node.type], 'dilation 1');
+    const { top, bottom, left, right, dilation, mirrored } = node.attrs;
+    expectShapes('pad2d gradient', dilation === 1 && !mirrored, [node.type], 'zeros around it, and dilation 1');
     return [pad2d(dy, { top: -top, bottom: -bottom, left: -left, right: -right })];
   }),
   rule(sliceOuterOp, (node, dy) => {

@@ -1,5 +1,5 @@
 import type { ImageSource } from '../data/image.ts';
-import { type CalibrateOptions, calibrate, thresholdOf } from '../detector/calibrate.ts';
+import { type CalibrateOptions, calibrate, judge } from '../detector/calibrate.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import type { QuantizeProgress } from '../detector/quantize.ts';
@@ -49,8 +49,7 @@ export async function calibrateImported(options: CalibrateImportedOptions): Prom
       calibrated.destroy();
       return calibrated.state;
     }
-    const all = Array.from({ length: heldOut.count }, (_, i) => i);
-    return { ...detector.state, threshold: await thresholdOf(detector, heldOut, all, { alpha, signal }) };
+    return { ...detector.state, ...(await judge(detector, heldOut, { alpha, signal })) };
   } finally {
     detector.destroy();
     onProgress?.({ phase: 'calibrate', done: 1, total: 1 });

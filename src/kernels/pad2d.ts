@@ -9,30 +9,49 @@ export interface Pad2dAttrs {
   readonly right: number;
   /** Distance between neighboring input values in the output; 1 = contiguous. */
   readonly dilation: number;
+  /** The plane mirrored at its border, which is not repeated, instead of zeros; without a gradient, and for dilation 1. */
+  readonly mirrored: boolean;
 }
 
 /**
- * Zeros around every plane (negative amounts crop) and, for `dilation` > 1, between neighbors.
+ * Zeros, or the mirrored plane itself, around every plane (negative amounts crop) and, for `dilation` > 1, zeros between neighbors.
  * @param x [N, C, H, W]
  */
 export function pad2d(x: Node, attrs: Partial<Pad2dAttrs>, label?: string): Node {
-  return makeNode(pad2dOp, [x], { top: 0, bottom: 0, left: 0, right: 0, dilation: 1, ...attrs }, label);
+  return makeNode(
+    pad2dOp,
+    [x],
+    { top: 0, bottom: 0, left: 0, right: 0, dilation: 1, mirrored: false, ...attrs },
+    label,
+  );
 }
 
 export const pad2dOp: Op<Pad2dAttrs> = {
   name: 'pad2d',
-  infer(inputs, { top, bottom, left, right, dilation }) {
+  infer(inputs, { top, bottom, left, right, dilation, mirrored }) {
     expectShapes('pad2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
     const [n, c, h, w] = nchw(inputs[0]!);
+    const fits = h > Math.max(top, bottom) && w > Math.max(left, right) && dilation === 1;
+    expectShapes('pad2d', !mirrored || fits, inputs, 'planes larger than what is mirrored around them');
     return {
       shape: [n, c, (h - 1) * dilation + 1 + top + bottom, (w - 1) * dilation + 1 + left + right],
       dtype: 'f32',
     };
   },
   reference(inputs, node) {
-    const { top, left, dilation } = node.attrs;
+    const { top, left, dilation, mirrored } = node.attrs;
     const [n, c, h, w] = nchw(inputType(node, 0));
     const [, , oh, ow] = nchw(node.type);
+    if (mirrored) {
+      const at = (i: number, before: number, length: number) => {
+        const distance = Math.abs(i - before);
+        return Math.min(distance, 2 * (length - 1) - distance);
+      };
+      return Float64Array.from({ length: size(node.type) }, (_, i) => {
+        const row = Math.floor(i / ow);
+        return inputs[0]![(Math.floor(row / oh) * h + at(row % oh, top, h)) * w + at(i % ow, left, w)]!;
+      });
+    }
     const y = new Float64Array(size(node.type));
     for (let plane = 0; plane < n * c; plane++) {
       for (let iy = 0; iy < h; iy++) {
@@ -50,13 +69,12 @@ export const pad2dOp: Op<Pad2dAttrs> = {
     {
       name: 'copy',
       kernel(node) {
-        const { top, left, dilation } = node.attrs;
+        const { top, left, dilation, mirrored } = node.attrs;
         const [, , height, width] = nchw(inputType(node, 0));
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'pad2d.wgsl', source: shader },
-          defines: { DILATION: dilation },
-
+          defines: { DILATION: dilation, MIRRORED: Number(mirrored) },
           params: {
             height: u32(height),
             width: u32(width),

@@ -31,6 +31,12 @@ export function isSide(side: unknown): side is number {
   return typeof side === 'number' && side >= 128 && side <= MAX_SIDE && side % 64 === 0;
 }
 
+/** @throws UserError for an input side that no autoencoder exists for */
+export function checkSide(side: number): void {
+  if (!isSide(side))
+    throw new UserError(`resolution ${side} cannot be used.`, `It has to be ${SIDES}: 128, 192, 256, 320, ...`);
+}
+
 /** Convolutional autoencoder that predicts the teacher's features through a 1 x 1 bottleneck; its weights belong to one side. */
 export class Autoencoder {
   readonly size: PdnSize;
@@ -43,8 +49,7 @@ export class Autoencoder {
 
   /** @param side input side in pixels @throws UserError unless it is a multiple of 64 from 128 to 4096 */
   constructor(size: PdnSize, side: number, cells = pdnOutputSide(side), name = 'autoencoder') {
-    if (!isSide(side))
-      throw new UserError(`resolution ${side} cannot be used.`, `It has to be ${SIDES}: 128, 192, 256, 320, ...`);
+    checkSide(side);
     this.size = size;
     this.side = side;
     this.cells = cells;

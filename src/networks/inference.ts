@@ -27,6 +27,8 @@ export interface InferenceOptions {
   readonly maps?: typeof anomalyMaps;
   /** Bytes that a device can bind at once: larger batches run in parts. */
   readonly bindable?: number;
+  /** What the combined map passes. @param x [..., cells, cells], whose last `maps` maps it is @returns [maps, 1, cells, cells] */
+  readonly filter?: ((x: Node, maps: number) => Node) | undefined;
   /** Changes the maps' graph, such as into the one that runs on packed weights. @see integerGraph */
   readonly rewrite?: (roots: readonly Node[]) => Node[];
 }
@@ -36,7 +38,7 @@ export function inferenceGraph(
   networks: Networks,
   quantiles: Node,
   batch: number,
-  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, rewrite }: InferenceOptions = {},
+  { maps: float = anomalyMaps, bindable = Number.POSITIVE_INFINITY, filter, rewrite }: InferenceOptions = {},
 ): InferenceGraph {
   const maps: typeof anomalyMaps = (...given) => {
     const result = float(...given);
@@ -66,7 +68,7 @@ export function inferenceGraph(
       image,
       studentTeacher: map('studentTeacher', 0),
       autoencoder: map('autoencoder', 1),
-      combined: map('combined', 2),
+      combined: filter ? filter(all, batch) : map('combined', 2),
     };
   }
   const parts: AnomalyMaps[] = [];
@@ -75,11 +77,12 @@ export function inferenceGraph(
   }
   const joined = (key: keyof AnomalyMaps) =>
     parts.map((part) => part[key]).reduce((all, part) => concatOuter(all, part, `map.${key}`));
+  const combined = joined('combined');
   return {
     image,
     studentTeacher: joined('studentTeacher'),
     autoencoder: joined('autoencoder'),
-    combined: joined('combined'),
+    combined: filter ? filter(combined, batch) : combined,
   };
 }
 
@@ -88,12 +91,20 @@ function bytesOf(node: Node): number {
 }
 
 /**
- * The definition: three networks side by side, then distances (EfficientAD, section 3.3).
+ * The definition: three networks side by side, then distances (EfficientAD, section 3.3). Of a memory bank both raw maps are the
+ * distance to the nearest of its vectors.
  * @param x [N, 3, side, side], ImageNet-normalized
  */
 export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
-  const { teacher, student, autoencoder, channels } = networks;
+  const { teacher, bank } = networks;
   const features = standardize(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
+  if (bank) {
+    const { weight, bias } = bank.convolution;
+    const distance = bank.distance(features, conv2d(features, weight.node, bias.node, {}, 'memory'));
+    const combined = combineMaps(distance, distance, quantiles, 'map.combined');
+    return { studentTeacher: distance, autoencoder: distance, combined };
+  }
+  const { student, autoencoder, channels } = networks;
   const trunk = student.trunk(x);
   const first = student.head(trunk, { channels: { start: 0, count: channels } });
   const second = student.head(trunk, { channels: { start: channels, count: channels } });
@@ -109,6 +120,7 @@ export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): Anoma
  * convolution over both trunks, and both distances are taken where the last convolutions end.
  */
 export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
+  if (networks.bank) return anomalyMaps(networks, quantiles, x);
   const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
   const last = teacher.convolutions.length - 1;
   const pairs = teacher.convolutions.map((ours, i) => [ours, student.convolutions[i]!] as const);

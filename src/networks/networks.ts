@@ -1,5 +1,7 @@
 import { size as elements, Parameter } from '../engine/graph.ts';
-import { Autoencoder } from './autoencoder.ts';
+import { UserError } from '../errors.ts';
+import { Autoencoder, checkSide } from './autoencoder.ts';
+import type { Bank } from './bank.ts';
 import { initialize } from './initialize.ts';
 import { type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
 
@@ -27,24 +29,43 @@ export class Networks {
   /** Side of the feature maps. */
   readonly cells: number;
   readonly teacher: Pdn;
-  readonly student: Pdn;
-  readonly autoencoder: Autoencoder;
+  /** Of detectors that remember normal features instead of training on them. */
+  readonly bank: Bank | undefined;
+  readonly #student: Pdn | undefined;
+  readonly #autoencoder: Autoencoder | undefined;
   readonly teacherMean: Parameter;
   readonly teacherStd: Parameter;
 
-  /** @throws UserError for an unusable side */
-  constructor(size: PdnSize, side: number, padding: Padding = 'none') {
+  /**
+   * @param bank makes the bank that stands in place of student and autoencoder, for a number of feature channels
+   * @throws UserError for an unusable side
+   */
+  constructor(size: PdnSize, side: number, padding: Padding = 'none', bank?: (channels: number) => Bank) {
+    checkSide(side);
     this.size = size;
     this.side = side;
     this.padding = padding;
     this.channels = PDN_CHANNELS[size];
     this.cells = pdnOutputSide(side, padding);
-    this.autoencoder = new Autoencoder(size, side, this.cells);
     this.teacher = new Pdn(size, 'teacher', this.channels, padding);
-    this.student = new Pdn(size, 'student', 2 * this.channels, padding);
+    this.bank = bank?.(this.channels);
+    if (!bank) {
+      this.#autoencoder = new Autoencoder(size, side, this.cells);
+      this.#student = new Pdn(size, 'student', 2 * this.channels, padding);
+    }
     const type = { shape: [this.channels], dtype: 'f32' } as const;
     this.teacherMean = new Parameter('teacher.mean', type);
     this.teacherStd = new Parameter('teacher.std', type, new Float32Array(this.channels).fill(1));
+  }
+
+  /** @throws UserError for a memory bank, which has none */
+  get student(): Pdn {
+    return this.#student ?? without('student');
+  }
+
+  /** @throws UserError for a memory bank, which has none */
+  get autoencoder(): Autoencoder {
+    return this.#autoencoder ?? without('autoencoder');
   }
 
   /** Where maps lie on the input. */
@@ -60,13 +81,20 @@ export class Networks {
 
   /** Everything a model file holds. */
   get parameters(): readonly Parameter[] {
-    return [...this.teacher.parameters, this.teacherMean, this.teacherStd, ...this.trained];
+    return [...this.teacher.parameters, this.teacherMean, this.teacherStd, ...(this.bank?.parameters ?? this.trained)];
   }
 
   /** Random weights for student and autoencoder, as PyTorch initializes them. */
   initialize(seed: number): void {
     initialize([...this.student.convolutions, ...this.autoencoder.encoder, ...this.autoencoder.decoder], seed);
   }
+}
+
+function without(network: string): never {
+  throw new UserError(
+    `the detector is a memory bank, which has no ${network}.`,
+    'Give one that was trained: `raad fit` without --method nearest.',
+  );
 }
 
 /** The number of values in some parameters. */

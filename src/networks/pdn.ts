@@ -3,6 +3,7 @@ import { UserError } from '../errors.ts';
 import { avgPool2d } from '../kernels/avgPool2d.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
+import { pad2d } from '../kernels/pad2d.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 
 /** PDN-S and PDN-M are EfficientAD's; PDN-XS is ours, for phones, browsers and machines without a GPU. */
@@ -10,9 +11,15 @@ export type PdnSize = 'xs' | 's' | 'm';
 /** The sizes that a PDN has. */
 export const PDN_SIZES: readonly PdnSize[] = ['xs', 's', 'm'];
 
-/** What lies around the input of a PDN's layers: nothing, or zeros that keep a cell for every 4 pixels up to the border. */
-export type Padding = 'none' | 'zeros';
-export const PADDINGS: readonly Padding[] = ['none', 'zeros'];
+/**
+ * What lies around the input: nothing; zeros around that of every layer, as published code has them; or the image itself, mirrored at
+ * its border (`reflect`). Both keep a cell for every 4 pixels up to the border.
+ */
+export type Padding = 'none' | 'zeros' | 'reflect';
+export const PADDINGS: readonly Padding[] = ['none', 'zeros', 'reflect'];
+
+/** Mirrored pixels around an image: the centers of the cells, 4 px apart, then lie 2 px from its borders. */
+const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
 
 interface Layer {
   readonly outputs: number | 'out';
@@ -52,14 +59,14 @@ const POOL_PADDING = 1;
 
 /**
  * Output side of a PDN for an input side: floor((side - 33) / 4) + 1 without padding, up to the pools' rounding, and a quarter
- * of a side that is a multiple of 4 with it.
+ * of a side that is a multiple of 4 with either kind of it.
  */
 export function pdnOutputSide(side: number, padding: Padding = 'none'): number {
   if (padding === 'zeros') {
     const pooled = (n: number) => Math.floor((n + 3 + 2 * POOL_PADDING) / 2);
     return pooled(pooled(side)) - 3;
   }
-  let n = side - 3;
+  let n = side + (padding === 'reflect' ? MIRRORED.top + MIRRORED.bottom : 0) - 3;
   n = Math.floor(n / 2) - 3;
   n = Math.floor(n / 2) - 2;
   return n - 3;
@@ -120,7 +127,7 @@ export class Pdn {
 
   /** Where each convolution's output positions lie. */
   get geometry(): readonly LayerGeometry[] {
-    let offset = 0;
+    let offset = this.padding === 'reflect' ? -MIRRORED.top : 0;
     let stride = 1;
     return LAYERS[this.size].map((spec) => {
       offset += ((spec.kernel - 1) / 2 - this.#around(spec.padding)) * stride;
@@ -137,7 +144,7 @@ export class Pdn {
     return this.convolutions.flatMap(({ weight, bias }) => [weight, bias]);
   }
 
-  /** A layer's padding, as this network runs. */
+  /** A layer's own padding, as this network runs. */
   #around(padding: number): number {
     return this.padding === 'zeros' ? padding : 0;
   }
@@ -153,7 +160,7 @@ export class Pdn {
 
   /** The sequence of layers before the last one, with convolutions of the caller's. */
   layers(x: Node, convolution: (y: Node, index: number, attrs: Partial<Conv2dAttrs>) => Node): Node {
-    let y = x;
+    let y = this.padding === 'reflect' ? pad2d(x, MIRRORED, 'image.mirrored') : x;
     LAYERS[this.size].slice(0, -1).forEach((spec, i) => {
       y = convolution(y, i, { padding: this.#around(spec.padding), relu: spec.relu });
       if (spec.pool) y = avgPool2d(y, { padding: this.#around(POOL_PADDING) }, `${this.name}.pool${i + 1}`);

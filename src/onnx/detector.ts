@@ -20,7 +20,7 @@ function perChannel(name: string, values: readonly number[]): Parameter {
  * @returns the bytes of a `.onnx` file
  */
 export function exportDetector(
-  { networks, quantiles, threshold, placement, quantization }: DetectorState,
+  { networks, quantiles, threshold, placement, filter, quantization }: DetectorState,
   batch = 1,
   inspect = false,
 ): Uint8Array {
@@ -29,7 +29,11 @@ export function exportDetector(
   const std = perChannel('image.std', IMAGE_STD);
   const maps = anomalyMaps(networks, mapQuantilesParameter(quantiles).node, standardize(image, mean.node, std.node));
   return exportOnnx(
-    { map: maps.combined, student_teacher: maps.studentTeacher, autoencoder: maps.autoencoder },
+    {
+      map: filter ? filter.graph().apply(maps.combined, batch) : maps.combined,
+      student_teacher: maps.studentTeacher,
+      autoencoder: maps.autoencoder,
+    },
     {
       format: 'raad-detector',
       size: networks.size,

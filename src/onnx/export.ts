@@ -1,5 +1,13 @@
 import { ShapeError } from '../engine/errors.ts';
-import { evaluateReference, inputName, isInput, type Node, parameterOf, topologicalOrder } from '../engine/graph.ts';
+import {
+  evaluateReference,
+  inputName,
+  isInput,
+  type Node,
+  parameterOf,
+  size,
+  topologicalOrder,
+} from '../engine/graph.ts';
 import type { QuantizedWeights } from '../formats/weightCodes.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { codeStep, codeValue } from '../kernels/qconv2d.ts';
@@ -94,6 +102,11 @@ const RULES: Readonly<Record<string, Rule>> = {
       count_include_pad: 1,
     });
   },
+  pad2d({ attrs: { top, bottom, left, right, dilation, mirrored } }, [x], writer) {
+    if (dilation !== 1) throw new ShapeError('onnx: zeros between neighbors have no translation.');
+    const amounts = writer.integers([0, 0, top, left, 0, 0, bottom, right]);
+    return writer.node('Pad', [x!, amounts], { mode: mirrored ? 'reflect' : 'constant' });
+  },
   resizeBilinear(node, [x], writer) {
     const sizes = writer.integers(node.type.shape);
     return writer.node('Resize', [x!, '', '', sizes], {
@@ -110,6 +123,31 @@ const RULES: Readonly<Record<string, Rule>> = {
     const difference = b ? writer.node('Sub', [a!, b]) : a!;
     const squared = writer.node('Mul', [difference, difference]);
     return writer.node('ReduceMean', [squared], { axes: [1], keepdims: 1 });
+  },
+  nearestDistance({ inputs: [features] }, [x, products], writer) {
+    const squared = writer.node('ReduceSum', [writer.node('Mul', [x!, x!]), writer.integers([1])], { keepdims: 1 });
+    const best = writer.node('ReduceMax', [products!], { axes: [1], keepdims: 1 });
+    const twice = writer.node('Mul', [best, writer.constant([], [2])]);
+    const distance = writer.node('Relu', [writer.node('Sub', [squared, twice])]);
+    return writer.node('Div', [distance, writer.constant([], [features!.type.shape[1]!])]);
+  },
+  mapBlur({ inputs }, [x, taps], writer) {
+    const length = size(inputs[1]!.type);
+    const radius = (length - 1) / 2;
+    const padded = writer.node('Pad', [x!, writer.integers([0, 0, radius, radius, 0, 0, radius, radius])], {
+      mode: 'edge',
+    });
+    const filter = (y: string, shape: readonly [number, number]) =>
+      writer.node('Conv', [y, writer.node('Reshape', [taps!, writer.integers([1, 1, ...shape])])], {
+        kernel_shape: shape,
+      });
+    return filter(filter(padded, [1, length]), [length, 1]);
+  },
+  mapLocation({ inputs: [maps] }, [x, usual], writer) {
+    const shape = writer.integers([1, 1, ...maps!.type.shape.slice(2)]);
+    const part = (i: number) =>
+      writer.node('Reshape', [writer.node('Gather', [usual!, writer.integers([i])], { axis: 0 }), shape]);
+    return writer.node('Mul', [writer.node('Sub', [x!, part(0)]), part(1)]);
   },
   mapCombine({ attrs }, [st, ae, quantiles], writer) {
     const quantile = (i: number) => writer.node('Gather', [quantiles!, writer.integers([i])], { axis: 0 });

@@ -41,8 +41,14 @@ export interface BitPlan {
 }
 
 /** All convolutions of a detector, by the name that bit plans use. */
-export function quantizableLayers({ teacher, student, autoencoder }: Networks): ReadonlyMap<string, ConvParameters> {
-  const all = [...teacher.convolutions, ...student.convolutions, ...autoencoder.encoder, ...autoencoder.decoder];
+export function quantizableLayers(networks: Networks): ReadonlyMap<string, ConvParameters> {
+  const { teacher, bank } = networks;
+  const all = [...teacher.convolutions];
+  if (bank) all.push(bank.convolution);
+  else {
+    const { student, autoencoder } = networks;
+    all.push(...student.convolutions, ...autoencoder.encoder, ...autoencoder.decoder);
+  }
   return new Map(all.map((convolution) => [layerOfWeight(convolution.weight.name), convolution]));
 }
 

@@ -8,7 +8,10 @@ const MIGRATION = 0.75;
 const LEAST_SHARE = 1 / 1024;
 
 /** Layers that feed each other, each channel through a rectifier, a mean or a resize at most: all of these keep a factor. */
-function chains({ teacher, student, autoencoder }: Networks): (readonly ConvParameters[])[] {
+function chains(networks: Networks): (readonly ConvParameters[])[] {
+  // What a memory bank reads is standardized first.
+  if (networks.bank) return [networks.teacher.convolutions];
+  const { teacher, student, autoencoder } = networks;
   return [teacher.convolutions, student.convolutions, [...autoencoder.encoder, ...autoencoder.decoder]];
 }
 

@@ -4,7 +4,7 @@ import { conv2dOp } from '../kernels/conv2d.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { fakeQuantize } from '../kernels/fakeQuantize.ts';
 import { sliceOuter } from '../kernels/slice.ts';
-import { layerOf } from './integerGraph.ts';
+import { layerOf, readLike } from './integerGraph.ts';
 import type { Quantization, QuantizedLayer } from './layers.ts';
 
 /** The scales that fake-quantized training learns, as logarithms. */
@@ -44,7 +44,7 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantiza
   const weights = new Map<string, Node>();
   const inputs = new Map<Node, Map<string, Node>>();
   return rewriteGraph(roots, (node, original) => {
-    const use = layerOf(original);
+    const use = layerOf(original) ?? readLike(original);
     const layer = use && quantization.get(use.name);
     if (!layer) return node;
     const { name, slice } = use;
@@ -57,6 +57,7 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantiza
         known.set(name, fakeQuantize(x, inputScale.node, activationCodes(layer), `${name}.input.fake`));
       x = known.get(name)!;
     }
+    if (node.op !== conv2dOp) return makeNode(node.op, [x, ...node.inputs.slice(1)], node.attrs, node.label);
     const weightScale = scales.weights.get(name);
     if (weightScale && layer.weights) {
       const { bits } = layer.weights;

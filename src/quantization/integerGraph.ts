@@ -34,6 +34,12 @@ export function layerOf(node: Node): LayerUse | undefined {
   return parameter && { name: layerOfWeight(parameter.name), ...(slice && { slice }) };
 }
 
+/** The layer whose input an op reads, too, and as that layer does: as it is stored. */
+export function readLike({ attrs }: Node): LayerUse | undefined {
+  const { readsLike } = attrs as { readonly readsLike?: string };
+  return readsLike === undefined ? undefined : { name: readsLike };
+}
+
 /** The layer whose packed weights a node of {@link integerGraph} reads. */
 export function packedLayerOf(node: Node): string | undefined {
   const weights = node.inputs[1] && parameterOf(node.inputs[1]);
@@ -88,19 +94,20 @@ export function integerGraph(
   };
 
   return rewriteGraph(roots, (node, original) => {
-    const use = layerOf(original);
+    const use = layerOf(original) ?? readLike(original);
     const layer = use && quantization.get(use.name);
     if (!layer) return node;
     const { plan, weights } = layer;
     const { name, slice } = use;
     const storage = STORAGE[plan.activations];
-    const [x, w, bias] = node.inputs as [Node, Node, Node];
+    const [x, , bias] = node.inputs as [Node, Node, Node];
     const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;
     const range = rangeNode(x, name, layer);
     const input = storeOnce(x, storage, range, `${name}.input`);
-    if (!weights) {
+    const isLayer = node.op === conv2dOp;
+    if (!weights || !isLayer) {
       const floats = storage === 'f32' ? x : loadActivations(input, x.type.shape[1]!, storage, range, `${name}.values`);
-      return makeNode(conv2dOp, [floats, w, bias], node.attrs as Conv2dAttrs, node.label);
+      return makeNode(node.op, [floats, ...node.inputs.slice(1)], node.attrs, node.label);
     }
     const part = slice ? sliceWeights(weights, slice.start, slice.count) : weights;
     const key = slice ? `${name}[${slice.start}:${slice.start + slice.count}]` : name;

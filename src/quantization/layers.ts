@@ -35,7 +35,8 @@ export function needsRange({ activations, range }: LayerPlan): boolean {
 
 /** Another set of networks with equal values. */
 export function copyNetworks(networks: Networks): Networks {
-  const copy = new Networks(networks.size, networks.side, networks.padding);
+  const { size, side, padding, bank } = networks;
+  const copy = new Networks(size, side, padding, bank && (() => bank.empty()));
   copy.parameters.forEach((parameter, i) => {
     parameter.data = networks.parameters[i]!.data.slice();
   });

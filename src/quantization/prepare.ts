@@ -98,6 +98,8 @@ export function quantizePrepared(
   checkPrepared(prepared, plan);
   const { networks, quantization } = quantizeNetworks(prepared.networks, plan, rangesFor(prepared.ranges, plan));
   correctBiases(prepared.networks, networks, quantization, prepared.means);
+  // Distances are to the vectors as they are now.
+  networks.bank?.settle();
   return { networks, quantization };
 }
 

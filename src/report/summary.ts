@@ -1,4 +1,4 @@
-import { type Evaluation, FPR_LIMITS, type ImageResult, type Metrics } from '../evaluation/evaluate.ts';
+import { type Evaluation, FPR_LIMITS, type ImageResult, type Metrics, type Verdicts } from '../evaluation/evaluate.ts';
 import { toCsv } from './csv.ts';
 import { listedKinds } from './kinds.ts';
 import { type Cell, metricsTable } from './table.ts';
@@ -35,10 +35,15 @@ export function evaluationNotes({ metrics }: Evaluation): string[] {
       : []),
     ...(pixel ? [`pixel AUROC ${show(pixel.auroc)}, pixel AP ${show(pixel.ap)}`] : []),
     `AUROC of the maps alone: student ${show(branches.studentTeacher)}, autoencoder ${show(branches.autoencoder)}`,
-    ...(verdicts
-      ? [`own threshold: ${show(verdicts.falseAlarms)} % false alarms, ${show(verdicts.missed)} % of defects missed`]
-      : []),
+    ...(verdicts ? [`own threshold: ${falseAlarmText(verdicts)}, ${show(verdicts.missed)} % of defects missed`] : []),
   ];
+}
+
+function falseAlarmText({ falseAlarms, falseAlarmInterval: interval, promised }: Verdicts): string {
+  const show = (value: number | undefined) => (value === undefined ? '-' : (100 * value).toFixed(2));
+  const seen = interval && `95 % interval ${show(interval.low)} .. ${show(interval.high)}`;
+  const told = [seen, promised !== undefined && `at most ${show(promised)} promised`].filter(Boolean).join('; ');
+  return `${show(falseAlarms)} % false alarms${told ? ` (${told})` : ''}`;
 }
 
 /** A row per data set, and their mean. */

@@ -1,11 +1,14 @@
 import { hardMean } from '../detectorOps/hardMean.ts';
+import { blurMaps, normalizeMaps } from '../detectorOps/mapFilters.ts';
 import { combineMaps, placeMap, stackMaps } from '../detectorOps/maps.ts';
+import { nearestDistance } from '../detectorOps/nearest.ts';
 import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { distances, type Shape4, WINOGRAD_ERROR } from '../doctor/absorptionTable.ts';
 import { type Case, normal as f, type InputSpec, positive } from '../doctor/cases.ts';
 import { table } from '../doctor/table.ts';
 import { Parameter } from '../engine/graph.ts';
 import { channelDistance } from '../kernels/channelDistance.ts';
+import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
 import { halvesError } from '../kernels/halves.ts';
 import { standardize } from '../kernels/standardize.ts';
@@ -91,6 +94,46 @@ export const detectorTable: readonly Case[] = [
     name: 'combineMaps',
     inputs: [f(2, 1, 5, 6), f(2, 1, 5, 6)],
     build: ([a, b]) => combineMaps(a!, b!, quantiles()),
+  },
+  {
+    name: 'placeMap exact, mirrored',
+    inputs: [f(1, 1, 32, 32)],
+    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, firstCell: 2 }),
+    reduction: 32,
+  },
+  {
+    name: 'nearestDistance',
+    inputs: [f(2, 7, 5, 6), f(2, 9, 5, 6)],
+    build: ([x, products]) => nearestDistance(x!, products!),
+    reduction: 7,
+  },
+  {
+    name: 'nearestDistance to a bank',
+    inputs: [f(1, 12, 9, 8), f(17, 12, 1, 1), f(17)],
+    build: ([x, vectors, bias]) => nearestDistance(x!, conv2d(x!, vectors!, bias!)),
+    reduction: 24,
+  },
+  {
+    name: 'blurMaps',
+    inputs: [f(2, 1, 5, 6), positive(5)],
+    build: ([x, taps]) => blurMaps(x!, taps!, 2),
+    reduction: 25,
+  },
+  {
+    name: 'blurMaps, the last of six',
+    inputs: [f(3, 2, 1, 4, 3), positive(7)],
+    build: ([x, taps]) => blurMaps(x!, taps!, 2),
+    reduction: 49,
+  },
+  {
+    name: 'normalizeMaps',
+    inputs: [f(2, 1, 5, 6), positive(2, 5, 6)],
+    build: ([x, usual]) => normalizeMaps(x!, usual!, 2),
+  },
+  {
+    name: 'normalizeMaps, the last of nine',
+    inputs: [f(3, 3, 1, 7, 9), positive(2, 7, 9)],
+    build: ([x, usual]) => normalizeMaps(x!, usual!, 3),
   },
   {
     name: 'stackMaps',

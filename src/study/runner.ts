@@ -2,7 +2,7 @@ import { GOOD } from '../data/dataset.ts';
 import type { RgbImage } from '../data/image.ts';
 import { Detector } from '../detector/detector.ts';
 import { saveDetector } from '../detector/modelFile.ts';
-import { gaussianBlur, MapStatistics, normalizeLocations } from '../evaluation/bias.ts';
+import { MapStatistics } from '../evaluation/bias.ts';
 import { type EvaluatedImage, type Evaluation, evaluate, type TestSource } from '../evaluation/evaluate.ts';
 import type { Allocation } from '../hqs/allocate.ts';
 import { measure } from '../measure/measure.ts';
@@ -189,12 +189,12 @@ async function filterOf(
   kind: ArmRule['postprocess'],
 ): Promise<((cells: Float32Array) => Float32Array) | undefined> {
   if (kind === undefined) return undefined;
-  if (kind === 'blur') return gaussianBlur;
-  const statistics = new MapStatistics();
-  for (let i = 0; i < heldOut.count; i++) {
-    statistics.add((await float.predict(await heldOut.image(i))).cells);
-  }
-  return normalizeLocations(statistics);
+  const { GaussianFilter, LocationFilter } = await import('../detector/mapFilters.ts');
+  const maps: Float32Array[] = [];
+  for (let i = 0; kind !== 'blur' && i < heldOut.count; i++)
+    maps.push((await float.predict(await heldOut.image(i))).cells);
+  const filter = kind === 'blur' ? new GaussianFilter() : LocationFilter.of(maps).filter;
+  return (cells) => filter.apply(cells);
 }
 
 function defined<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {

@@ -3,7 +3,7 @@ import type { ImageSource } from '../data/image.ts';
 import { calibrate } from '../detector/calibrate.ts';
 import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
-import type { Provenance } from '../detector/detectorState.ts';
+import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
 import { inRegion } from '../detector/region.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -15,8 +15,10 @@ import type { RegionOfInterest } from '../imaging/region.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, imageToTensor } from '../kernels/image.ts';
 import { Networks } from '../networks/networks.ts';
-import type { PdnSize } from '../networks/pdn.ts';
+import type { Padding, PdnSize } from '../networks/pdn.ts';
+import { copyNetworks } from '../quantization/layers.ts';
 import { readCheckpoint } from './checkpoint.ts';
+import { checkEarlyStop, type EarlyStop } from './earlyStop.ts';
 import type { PenaltySource } from './penalty.ts';
 import { LOSS_NAMES, lossGraph, optimizer, stepInputs } from './step.ts';
 import { loadTeacher } from './teacher.ts';
@@ -27,6 +29,8 @@ export interface FitSettings {
   readonly size: PdnSize;
   /** Input side in pixels: a multiple of 64 from 128 to 4096. */
   readonly resolution: number;
+  /** Of teacher and student: `reflect` has the border of images scored, too; `none` when absent. */
+  readonly padding?: Padding;
   readonly iterations: number;
   readonly batch: number;
   readonly learningRate: number;
@@ -69,6 +73,15 @@ export interface FitOptions extends TrainingControl {
   readonly teacher: TensorFile & { readonly name: string };
   /** Wanted false-alarm rate of the threshold; 0.01. */
   readonly alpha?: number;
+  /** A float detector of the same part, whose student and autoencoder training starts from, instead of random ones. */
+  readonly from?: DetectorState;
+  /**
+   * Ends training before its last step once nothing gets better, and keeps the best: `judge` says how good a detector is, more is
+   * better, such as {@link plantedFigure}. What it is given sees whole images, of which the region is one.
+   */
+  readonly stop?: Pick<EarlyStop, 'every' | 'patience'> & {
+    readonly judge: (detector: Detector, signal?: AbortSignal) => Promise<number>;
+  };
   /** Bytes of a checkpoint to continue from. */
   readonly resume?: Uint8Array;
   /**
@@ -113,8 +126,9 @@ export async function fit(options: FitOptions): Promise<Detector> {
 }
 
 async function fitOn(options: FitOptions): Promise<Detector> {
-  const { engine, settings, region, train, heldOut, signal } = options;
+  const { engine, settings, region, train, heldOut, from, stop, signal } = options;
   checkFitSettings(settings);
+  if (stop) checkEarlyStop(stop);
   checkAlpha(options.alpha);
   if (train.count === 0)
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
@@ -122,9 +136,11 @@ async function fitOn(options: FitOptions): Promise<Detector> {
     throw new UserError('there are no held-out good images for the threshold.', 'Keep some good images apart.');
   if (region) (await import('../imaging/region.ts')).checkRegion(region);
   await checkHeldOut(heldOut, train);
-  const networks = new Networks(settings.size, settings.resolution);
+  const networks = new Networks(settings.size, settings.resolution, settings.padding);
   loadTeacher(networks, options.teacher, options.teacher.name);
   networks.initialize(settings.seed);
+  if (from) startFrom(networks, from);
+  const untold = { networks, quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] }, placement: 'exact' } as const;
 
   const session = new TrainingSession({
     ...options,
@@ -134,23 +150,43 @@ async function fitOn(options: FitOptions): Promise<Detector> {
     trained: networks.trained,
     graph: trainingGraph(networks, settings, { cachesFeatures: cachesFeatures(engine) }),
     teacher: (x) => networks.teacher.forward(x),
-    fingerprint: { ...settings, teacher: options.teacher.name },
+    fingerprint: {
+      ...settings,
+      teacher: options.teacher.name,
+      ...(from && { from: JSON.stringify(from.provenance) }),
+      ...(stop && { stopEvery: stop.every, stopPatience: stop.patience }),
+    },
+    stop: stop && {
+      ...stop,
+      async judge() {
+        // Networks of their own: what a plan has made of weights stays as it was when they were uploaded.
+        const detector = new Detector(engine, {
+          ...untold,
+          networks: copyNetworks(networks),
+          provenance: provenance(options),
+        });
+        try {
+          return await stop.judge(detector, signal);
+        } finally {
+          detector.destroy();
+        }
+      },
+    },
     resume: options.resume && (await readCheckpoint(options.resume)),
   });
+  let steps: number;
   try {
     await session.statistics();
-    await session.train();
+    steps = await session.train();
   } finally {
     session.destroy();
   }
 
   options.onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
   const detector = new Detector(engine, {
-    networks,
-    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
-    placement: 'exact',
+    ...untold,
     ...(region && { region }),
-    provenance: provenance(options),
+    provenance: { ...provenance(options), iterations: steps },
   });
   const { alpha, onNotice } = options;
   const calibrated = await calibrate(detector, heldOut, { alpha, train, onNotice, signal });
@@ -173,6 +209,33 @@ function provenance({ settings, dataset, dataDigest, train, heldOut, teacher, pe
     heldOutImages: heldOut.count,
     ...(dataDigest !== undefined && { dataDigest }),
   };
+}
+
+/** @throws UserError for a detector of other networks, or one that is not a float one */
+function startFrom(networks: Networks, { networks: before, quantization }: DetectorState): void {
+  const shape = ({ size, side, padding }: Networks) => `PDN-${size.toUpperCase()} at ${side} px, border ${padding}`;
+  if (quantization)
+    throw new UserError(
+      'training cannot start from a quantized detector.',
+      'Give the float model that it was made from.',
+    );
+  if (shape(networks) !== shape(before))
+    throw new UserError(
+      `training of ${shape(networks)} cannot start from a detector of ${shape(before)}.`,
+      'Choose the same size, resolution and border.',
+    );
+  const differs = networks.teacher.parameters.some(({ data }, i) => {
+    const other = before.teacher.parameters[i]!.data;
+    return data.some((value, k) => value !== other[k]);
+  });
+  if (differs)
+    throw new UserError(
+      'training cannot start from a detector of another teacher.',
+      'Give the teacher that it was trained with.',
+    );
+  networks.trained.forEach((parameter, i) => {
+    parameter.data = before.trained[i]!.data.slice();
+  });
 }
 
 /** @throws UserError for a setting that cannot be used */
@@ -238,7 +301,7 @@ export function cachesFeatures({ caps }: Engine): boolean {
 /** The graph of one training step: losses in the order of their names, and the optimizer's updates. */
 export function trainingGraph(
   networks: Networks,
-  settings: Omit<FitSettings, 'size' | 'resolution'>,
+  settings: Omit<FitSettings, 'size' | 'resolution' | 'padding'>,
   { rewrite = (losses) => [...losses], alsoTrained = [], cachesFeatures: cached = true }: TrainingGraphChange = {},
 ): StepGraph {
   const { iterations, batch, seed, learningRate, weightDecay } = settings;

@@ -14,6 +14,7 @@ import { recordLosses } from '../kernels/recordLosses.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import type { Networks } from '../networks/networks.ts';
 import { type Checkpoint, checkpointTuning, type Fingerprint, restore, writeCheckpoint } from './checkpoint.ts';
+import { BestSnapshot, type EarlyStop } from './earlyStop.ts';
 import type { PenaltySource } from './penalty.ts';
 import { LOSS_NAMES, type LossName, type Optimizer } from './step.ts';
 
@@ -67,6 +68,7 @@ export interface TrainingRun extends TrainingControl {
   readonly fingerprint: Fingerprint;
   /** A checkpoint to continue from. */
   readonly resume?: TensorFile | undefined;
+  readonly stop?: EarlyStop | undefined;
   readonly onProgress?: (progress: TrainingProgress) => void;
 }
 
@@ -157,10 +159,15 @@ export class TrainingSession {
     teacherStd.data = std;
   }
 
-  async train(): Promise<void> {
+  /** @returns the steps that the result has seen: fewer than all where training was stopped early */
+  async train(): Promise<number> {
     const { engine, networks, iterations, trained, onProgress, signal, checkpoint, resume, graph } = this.#run;
     const { training, lossNodes } = graph;
-    const parts: Checkpoint = { parameters: [...trained, training.state, ...training.moments], tuning: this.#tuning };
+    const best = this.#run.stop && new BestSnapshot(this.#run.stop, trained);
+    const parts: Checkpoint = {
+      parameters: [...trained, training.state, ...training.moments, ...(best?.parameters ?? [])],
+      tuning: this.#tuning,
+    };
     const start = resume ? restore(resume, parts, this.#fingerprint()) : 0;
     const ring = new Parameter('training.losses', { shape: [RING_ROWS, LOSS_NAMES.length], dtype: 'f32' });
     const plan = await engine.compile({
@@ -216,6 +223,11 @@ export class TrainingSession {
           reported = done;
           reportedAt = performance.now();
         }
+        if (best && (done % this.#run.stop!.every === 0 || done === iterations)) {
+          await judge(done);
+          await engine.download(trained);
+          if (await best.look(done)) break;
+        }
         if (checkpoint && done % checkpoint.every === 0 && done < iterations) await save(done);
       }
       await engine.download(trained);
@@ -224,6 +236,10 @@ export class TrainingSession {
       await Promise.allSettled(inFlight);
       plan.destroy();
     }
+    if (!best) return iterations;
+    best.restore();
+    engine.release(trained);
+    return best.steps;
   }
 
   destroy(): void {

@@ -9,8 +9,11 @@ const sha256 = (data: ArrayBufferView) =>
     .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     .digest('hex');
 
-/** What a model file says, with digests for values: equal only when every bit is. */
-export function describeModel({ networks, quantization = new Map(), ...rest }: DetectorState) {
+/**
+ * What a model file says, with digests for values: equal only when every bit is. Scores of the calibration, which files of earlier
+ * programs do not keep, are left out.
+ */
+export function describeModel({ networks, quantization = new Map(), calibration: _, ...rest }: DetectorState) {
   const layers = [...quantization].map(([name, { plan, input, weights }]) => {
     const stored = weights && { codes: sha256(weights.codes), scales: sha256(weights.scales) };
     return [name, { plan, ...(input && { input }), ...stored }];

@@ -14,10 +14,20 @@ import { checkFitSettings } from '../../train/fit.ts';
 import { loadTeacher } from '../../train/teacher.ts';
 import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
+import { readMaps } from '../mapFilter.ts';
+import { readModelFile } from '../modelData.ts';
 import { findPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
 import { readCorners } from '../region.ts';
-import { CHECKPOINT_EVERY, checkpointOf, fitOne, readSettings, trainingOutputs } from '../training.ts';
+import {
+  CHECKPOINT_EVERY,
+  checkpointOf,
+  fitOne,
+  readMethod,
+  readPatience,
+  readSettings,
+  trainingOutputs,
+} from '../training.ts';
 import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
@@ -34,6 +44,9 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   checkFitSettings(settings);
   checkAlpha(args.number('alpha'));
   readCorners(args);
+  readMaps(args);
+  readMethod(args);
+  readPatience(args);
   wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
   // What one of several would be refused for is found before the first is trained.
   for (const dataset of chosen) splitHeldOut(dataset, settings.seed);
@@ -42,10 +55,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const target = (dataset: Dataset) => (single ? output : join(output, `${nameOf(dataset)}.safetensors`));
   const photographs = await findPhotographs(args);
   const teacher = await readTeacher(settings.size, args.text('teacher'));
-  loadTeacher(new Networks(settings.size, settings.resolution), teacher, teacher.name);
+  loadTeacher(new Networks(settings.size, settings.resolution, settings.padding), teacher, teacher.name);
+  const start = args.text('from');
+  const from = start === undefined ? undefined : await readModelFile(start);
   await assertOutputs(
     [...chosen.flatMap((dataset) => trainingOutputs(target(dataset))), args.text('log')],
-    [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher'), ...inputFiles(args)],
+    [...sets.flatMap(datasetFiles), ...(photographs?.paths ?? []), args.text('teacher'), start, ...inputFiles(args)],
   );
   await holdOutputs(chosen.map(target), async () => {
     if (args.flag('resume')) {
@@ -64,6 +79,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           dataset,
           output: target(dataset),
           photographs,
+          from,
           teacher,
           log,
           signal,

@@ -4,7 +4,7 @@ import { saveDetector } from '../../detector/modelFile.ts';
 import { PLACEMENTS } from '../../detector/modelHeader.ts';
 import { calibrateImported } from '../../interchange/calibrate.ts';
 import { type ImportedDetector, importDetector, type NamedBytes } from '../../interchange/detector.ts';
-import { PADDINGS } from '../../networks/pdn.ts';
+import type { Padding } from '../../networks/pdn.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readBytes } from '../../node/files.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
@@ -24,7 +24,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   checkAlpha(args.number('alpha'));
   const settings = {
     placement: args.choice('placement', PLACEMENTS) ?? 'exact',
-    padding: args.choice('padding', PADDINGS),
+    padding: args.choice('padding', ['none', 'zeros'] satisfies Padding[]),
     seed: readSeed(args),
   };
   await assertWritable(output, [...paths, ...inputFiles(args)]);

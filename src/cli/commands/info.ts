@@ -8,15 +8,19 @@ import { type LayerPlan, layerBytes, quantizableLayers } from '../../quantizatio
 import { metricsTable } from '../../report/table.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine, printText } from '../print.ts';
+import { thresholdText } from '../verdict.ts';
 
 export async function run(args: Arguments): Promise<void> {
   const [path] = args.positionals;
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
-  const { networks, quantiles, placement, region, threshold, provenance, quantization } = state;
+  const { networks, quantiles, placement, region, filter, threshold, calibration, provenance, quantization } = state;
   const { size, side, padding, cells, channels } = networks;
-  const parts = { teacher: networks.teacher, student: networks.student, autoencoder: networks.autoencoder };
+  const parts = {
+    teacher: networks.teacher,
+    ...(networks.bank ? { memory: networks.bank } : { student: networks.student, autoencoder: networks.autoencoder }),
+  };
   const parameters = Object.fromEntries(
     Object.entries(parts).map(([name, network]) => [name, parameterCount(network.parameters)]),
   );
@@ -25,26 +29,38 @@ export async function run(args: Arguments): Promise<void> {
     const layers = layerRows(state);
     printText(
       JSON.stringify(
-        { ...all, quantiles, placement, region, threshold: threshold ?? null, provenance, layers },
+        {
+          ...all,
+          quantiles,
+          placement,
+          region,
+          filter: filter?.value ?? null,
+          threshold: threshold ?? null,
+          calibration: calibration ?? null,
+          provenance,
+          layers,
+        },
         null,
         2,
       ),
     );
     return;
   }
-  const kind = quantization ? 'quantized detector' : 'detector';
+  const whole = networks.bank ? `memory bank of ${networks.bank.size} features` : 'detector';
+  const kind = quantization ? `quantized ${whole}` : whole;
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
-  const around = padding === 'none' ? '' : `, padded with ${padding}`;
+  const around = padding === 'none' ? '' : `, ${padding === 'reflect' ? 'border mirrored' : `padded with ${padding}`}`;
   printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}${around}`);
   if (region) {
     const corners = region.corners.map((corner) => corner.join(',')).join(' ');
     printLine(`  looks at ${corners} of images of ${region.width}x${region.height} px`);
   }
-  if (threshold) {
-    const { value, promised, images } = threshold;
+  if (filter)
     printLine(
-      `  threshold ${value.toFixed(4)}: at most ${(promised * 100).toFixed(1)} % false alarms, from ${images} held-out images`,
+      `  map filter: ${Object.values(filter.value).join(', ')}${filter.kind === 'location' ? ' images' : ' cells'}`,
     );
+  if (threshold) {
+    printLine(`  ${thresholdText(state)}`);
   }
   const range = (pair: readonly number[]) => pair.map((value) => value.toPrecision(4)).join(' .. ');
   printLine(

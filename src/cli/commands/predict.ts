@@ -2,6 +2,7 @@ import { basename, join } from 'node:path';
 import { distinctFileNames } from '../../data/names.ts';
 import { Detector, type Prediction } from '../../detector/detector.ts';
 import { UserError } from '../../errors.ts';
+import { type Drift, DriftWatch } from '../../evaluation/drift.ts';
 import { expandImages } from '../../node/files.ts';
 import { readImage } from '../../node/images.ts';
 import { assertOutputs, writeAtomically } from '../../node/output.ts';
@@ -35,6 +36,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   await withEngine(args, async (engine) => {
     const detector = new Detector(engine, state, { precision });
     let done = 0;
+    const watch = state.calibration && new DriftWatch(state.calibration);
+    let drift: Drift | undefined;
     for (const [index, path] of paths.entries()) {
       signal.throwIfAborted();
       const heatmap = heatmaps[index];
@@ -51,9 +54,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       }
       if (heatmap && picture) await writeAtomically(heatmap, picture);
       done++;
-      print(args.flag('json'), path, prediction, heatmap);
+      drift = watch?.add(prediction.score);
+      print(args.flag('json'), path, prediction, heatmap, drift);
     }
     detector.destroy();
+    if (drift?.drifted) notice(driftText(drift));
     const failed = paths.length - done;
     if (done === 0) throw new UserError('none of the images could be scored.', 'They are named above.');
     if (failed > 0)
@@ -104,17 +109,28 @@ async function stream(args: Arguments, modelFile: string, size: string, signal: 
     let frame = 0;
     try {
       for await (const prediction of detector.stream(rawFrames(process.stdin, width, height), { signal }))
-        print(args.flag('json'), `frame ${++frame}`, prediction, undefined);
+        print(args.flag('json'), `frame ${++frame}`, prediction, undefined, undefined);
     } finally {
       detector.destroy();
     }
   });
 }
 
-function print(json: boolean, path: string, prediction: Prediction, heatmap: string | undefined): void {
+function driftText({ images, above }: Drift): string {
+  const share = 100 * Math.max(above, 1 - above);
+  return `these ${images} images score ${above > 0.5 ? 'higher' : 'lower'} than those of the calibration, in ${share.toFixed(0)} % of pairs: if most of them are good parts, set the threshold anew with \`raad threshold\`.`;
+}
+
+function print(
+  json: boolean,
+  path: string,
+  prediction: Prediction,
+  heatmap: string | undefined,
+  drift: Drift | undefined,
+): void {
   const { score, isAnomalous, width, height } = prediction;
   if (json) {
-    printText(JSON.stringify({ image: path, score, anomalous: isAnomalous ?? null, width, height, heatmap }));
+    printText(JSON.stringify({ image: path, score, anomalous: isAnomalous ?? null, width, height, heatmap, drift }));
     return;
   }
   const parts = [path, `score ${score.toFixed(4)}`, verdictOf(prediction), heatmap && `-> ${heatmap}`];

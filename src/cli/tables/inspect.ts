@@ -16,7 +16,9 @@ const predict: Command = {
     },
     'no-heatmap': { text: 'scores only' },
     precision: PRECISION,
-    json: { text: 'a JSON line per image' },
+    json: {
+      text: 'a JSON line per image; drift compares all scores so far with those that the threshold comes from',
+    },
     watch: {
       value: 'DIR',
       text: 'score the images of a folder and those that come, until stopped; no heat maps. What --scores lists is not scored again',

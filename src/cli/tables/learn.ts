@@ -1,4 +1,15 @@
-import { ALPHA, CATEGORY, checkpointOptions, DRY_RUN, FOLDERS, GOOD, trainingOptions } from './options.ts';
+import {
+  ALPHA,
+  CATEGORY,
+  checkpointOptions,
+  DATASET,
+  DRY_RUN,
+  FOLDERS,
+  GOOD,
+  MAPS,
+  OWN_ALPHA,
+  trainingOptions,
+} from './options.ts';
 import type { Command } from './table.ts';
 
 const demo: Command = {
@@ -56,6 +67,22 @@ const fit: Command = {
     good: GOOD,
     category: CATEGORY,
     ...trainingOptions('standard'),
+    method: {
+      value: 'student|nearest',
+      text: 'student trains networks; nearest only remembers features of good parts, which takes seconds and shows what the teacher is worth',
+      fallback: 'student',
+    },
+    vectors: { value: 'N', text: 'with --method nearest: features remembered at most', fallback: '1024' },
+    from: { value: 'MODEL', text: 'start from the networks of a model of the same part, instead of random ones' },
+    patience: {
+      value: 'N',
+      text: 'judge by planted defects on held-out images, 20 times on the way, keep the best, and stop when N looks in a row find nothing better; --iterations is then a limit',
+    },
+    border: {
+      value: 'nearest|reflect',
+      text: 'reflect scores the outer 16 px of the input, too, by mirroring the image there; nearest gives them the value of the nearest place that is scored',
+      fallback: 'nearest',
+    },
     seed: { value: 'N', text: 'of weights, order and split of the images', fallback: '0' },
     teacher: { value: 'FILE', text: 'PDN weights as safetensors; those of the package by default' },
     alpha: ALPHA,
@@ -63,6 +90,7 @@ const fit: Command = {
       value: '"X,Y X,Y X,Y X,Y"',
       text: "look at this part of all images alone: where the networks' square has its upper left, upper right, lower right and lower left, in pixels of the first image; it may be turned and in perspective",
     },
+    maps: { ...MAPS, fallback: 'none' },
     ...checkpointOptions('MODEL.safetensors'),
     log: { value: 'FILE', text: 'losses as JSON lines' },
     ...DRY_RUN,
@@ -102,4 +130,35 @@ const distill: Command = {
   },
 };
 
-export const LEARN: readonly Command[] = [demo, generate, data, fit, distill];
+const maps: Command = {
+  name: 'maps',
+  purpose: 'learn',
+  summary: 'choose what a model does to its map before it is scored',
+  synopsis: 'MODEL DATA -o OUT',
+  about: [
+    'Gives a trained model another filter of its map, from good images that it was not trained on, and the threshold that belongs to it. DATA is the data set that the model was trained on.',
+  ],
+  options: {
+    output: { short: 'o', value: 'OUT', text: 'where the model goes' },
+    maps: { ...MAPS, fallback: 'auto' },
+    alpha: OWN_ALPHA,
+    ...DATASET,
+  },
+};
+
+const threshold: Command = {
+  name: 'threshold',
+  purpose: 'learn',
+  summary: 'set the threshold of a model anew from good parts of the line',
+  synopsis: 'MODEL --good DIR -o OUT',
+  about: [
+    'Scores images of good parts that the model was not trained on, and takes the threshold from them: for another camera, light or batch of parts than it was calibrated with. Weights and maps stay.',
+  ],
+  options: {
+    output: { short: 'o', value: 'OUT', text: 'where the model goes' },
+    good: { value: 'DIR', text: 'images of good parts that the model was not trained on' },
+    alpha: OWN_ALPHA,
+  },
+};
+
+export const LEARN: readonly Command[] = [demo, generate, data, fit, maps, threshold, distill];

@@ -49,6 +49,12 @@ export const ROUNDS: Options = {
 };
 export const BENCH_JSON: Option = { value: 'FILE', text: 'results with adapter, driver, toggles and versions' };
 
+/** What a detector does to its map. */
+export const MAPS: Option = {
+  value: 'auto|none|gaussian|location',
+  text: 'what is done to the map before it is scored: nothing, a blur, or normalized by what is usual at each place; auto chooses by held-out images and planted defects, and prints what each gives',
+};
+
 /** The good images of a model's data set. */
 export const DATASET: Options = { good: GOOD, category: CATEGORY };
 

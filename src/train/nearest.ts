@@ -1,0 +1,227 @@
+import { checkSeed } from '../checks/numbers.ts';
+import type { ImageSource } from '../data/image.ts';
+import { calibrate, type Judge } from '../detector/calibrate.ts';
+import { checkAlpha } from '../detector/conformal.ts';
+import { Detector } from '../detector/detector.ts';
+import type { DetectorState, Provenance } from '../detector/detectorState.ts';
+import { checkHeldOut } from '../detector/heldOut.ts';
+import { inRegion } from '../detector/region.ts';
+import type { Engine } from '../engine/engine.ts';
+import { input } from '../engine/graph.ts';
+import { UserError } from '../errors.ts';
+import type { TensorFile } from '../formats/safetensors.ts';
+import { Resizer } from '../imaging/pixels.ts';
+import type { RegionOfInterest } from '../imaging/region.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { greedyCoreset } from '../math/coreset.ts';
+import { Random } from '../math/random.ts';
+import { ChannelStatistics } from '../math/statistics.ts';
+import { Networks } from '../networks/networks.ts';
+import type { Padding, PdnSize } from '../networks/pdn.ts';
+import { loadTeacher } from './teacher.ts';
+
+/** What defines a memory bank: equal settings and data give equal banks on the same adapter. */
+export interface NearestSettings {
+  readonly size: PdnSize;
+  /** Input side in pixels: a multiple of 64 from 128 to 4096. */
+  readonly resolution: number;
+  /** `reflect` has the border of images scored, too; `none` when absent. */
+  readonly padding?: Padding;
+  /** Vectors at most; 1024. */
+  readonly vectors?: number;
+  readonly seed: number;
+}
+
+/** What a memory bank is made of, and how. */
+export interface FitNearestOptions {
+  readonly engine: Engine;
+  readonly settings: NearestSettings;
+  /** Name for the model file. */
+  readonly dataset: string;
+  /** As for {@link fit}. */
+  readonly dataDigest?: string;
+  /** The part of all images that the detector looks at; all of them by default. */
+  readonly region?: RegionOfInterest;
+  /** Good images that the bank remembers. */
+  readonly train: ImageSource;
+  /** Good images that it does not; may be none where there are at least two to train on. */
+  readonly heldOut: ImageSource;
+  /** PDN teacher weights: `conv1.weight`, ... */
+  readonly teacher: TensorFile & { readonly name: string };
+  /** Wanted false-alarm rate of the threshold; 0.01. */
+  readonly alpha?: number;
+  readonly onProgress?: (progress: NearestProgress) => void;
+  readonly onNotice?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** How far the making of a bank is. */
+export interface NearestProgress {
+  readonly phase: 'features' | 'coreset' | 'calibrate';
+  readonly done: number;
+  readonly total: number;
+}
+
+const VECTORS = 1024;
+/** Vectors that a coreset is chosen from, at most. */
+const CANDIDATES = 20_000;
+/** Parts that the training images are divided into: each is judged by a bank of all others. */
+const FOLDS = 5;
+
+/** Features at some places of the training images. */
+interface Candidates {
+  /** [n, channels], standardized. */
+  readonly vectors: Float32Array;
+  /** The image of each. */
+  readonly images: Uint32Array;
+}
+
+/**
+ * Makes a detector that remembers features of good parts instead of training on them: seconds instead of minutes, and the measure of
+ * what training adds. The threshold is cross-fitted: each training image is judged by a bank that has not seen it.
+ * @throws UserError for unusable settings or data, DeviceLostError, OutOfMemoryError
+ */
+export async function fitNearest(options: FitNearestOptions): Promise<Detector> {
+  const { engine, settings, region, train, heldOut, teacher, alpha, onProgress, onNotice, signal } = options;
+  const { size, resolution, padding, vectors = VECTORS, seed } = settings;
+  checkSeed(seed);
+  checkAlpha(alpha);
+  const { MemoryBank, MOST_VECTORS } = await import('../networks/memoryBank.ts');
+  if (!Number.isSafeInteger(vectors) || vectors < 1 || vectors > MOST_VECTORS)
+    throw new UserError(
+      `a bank of ${vectors} vectors cannot be used.`,
+      `Give a whole number from 1 to ${MOST_VECTORS}.`,
+    );
+  if (train.count < 2)
+    throw new UserError(
+      `there are ${train.count} good images to remember.`,
+      'Point to a folder with at least two images of good parts.',
+    );
+  if (heldOut.count > 0) await checkHeldOut(heldOut, train);
+  const networks = (count: number, from?: Networks) => {
+    const made = new Networks(size, resolution, padding, (channels) => new MemoryBank(count, channels));
+    loadTeacher(made, teacher, teacher.name);
+    if (from) [made.teacherMean.data, made.teacherStd.data] = [from.teacherMean.data, from.teacherStd.data];
+    return made;
+  };
+  const first = networks(1);
+  if (region) (await import('../imaging/region.ts')).checkRegion(region);
+  const candidates = await readCandidates({ ...options, train: await inRegion(region, train) }, first);
+  const parts = Math.min(FOLDS, train.count);
+  const bankWithout = (part: number | undefined): Networks => {
+    const own = part === undefined ? candidates : without(candidates, first.channels, part, parts);
+    const chosen = greedyCoreset(own.vectors, first.channels, vectors, seed);
+    const made = networks(chosen.length, first);
+    const { weight } = made.bank!.convolution;
+    weight.data = Float32Array.from({ length: chosen.length * first.channels }, (_, i) => {
+      return own.vectors[chosen[Math.floor(i / first.channels)]! * first.channels + (i % first.channels)]!;
+    });
+    made.bank!.settle();
+    return made;
+  };
+  const state = (of: Networks): DetectorState => ({
+    networks: of,
+    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
+    placement: 'exact',
+    ...(region && { region }),
+    provenance: provenance(options, of.bank!.size),
+  });
+  const detector = new Detector(engine, state(bankWithout(undefined)));
+  const judges: Judge[] = [];
+  try {
+    // Behind the training images come those that no bank remembers.
+    const all = joined(train, heldOut);
+    if (heldOut.count > 0)
+      judges.push({ detector, images: Array.from({ length: heldOut.count }, (_, i) => train.count + i) });
+    for (let part = 0; part < parts; part++) {
+      signal?.throwIfAborted();
+      onProgress?.({ phase: 'coreset', done: part, total: parts });
+      const images = Array.from({ length: train.count }, (_, i) => i).filter((i) => i % parts === part);
+      judges.push({ detector: new Detector(engine, state(bankWithout(part))), images });
+    }
+    onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
+    const calibrated = await calibrate(detector, all, { alpha, judges, onNotice, signal });
+    onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
+    return calibrated;
+  } finally {
+    for (const { detector: judge } of judges) judge.destroy();
+    detector.destroy();
+  }
+}
+
+/** Statistics of the teacher, written into the networks, and features at places that are drawn by seed, in one pass. */
+async function readCandidates(
+  { engine, settings, train, onProgress, signal }: FitNearestOptions,
+  networks: Networks,
+): Promise<Candidates> {
+  const { side, cells, channels, teacher, teacherMean, teacherStd } = networks;
+  const plan = await engine.compile({
+    outputs: { features: teacher.forward(imageToTensor(input('image', [1, side, side], 'u32'))) },
+  });
+  const resizer = new Resizer(engine, side);
+  const statistics = new ChannelStatistics(channels);
+  const random = new Random(settings.seed);
+  const plane = cells * cells;
+  const perImage = Math.min(plane, Math.ceil(CANDIDATES / train.count));
+  const vectors = new Float32Array(train.count * perImage * channels);
+  try {
+    for (let i = 0; i < train.count; i++) {
+      signal?.throwIfAborted();
+      const run = await plan.run({ image: await resizer.resize(await train.image(i)) }, ['features']);
+      const features = run['features'] as Float32Array;
+      statistics.add(features);
+      for (const [k, place] of random.permutation(plane).subarray(0, perImage).entries())
+        for (let c = 0; c < channels; c++) vectors[(i * perImage + k) * channels + c] = features[c * plane + place]!;
+      onProgress?.({ phase: 'features', done: i + 1, total: train.count });
+    }
+  } finally {
+    plan.destroy();
+    resizer.destroy();
+    engine.release(teacher.parameters);
+  }
+  const { mean, std } = statistics.result();
+  [teacherMean.data, teacherStd.data] = [mean, std];
+  return {
+    vectors: vectors.map((value, i) => (value - mean[i % channels]!) / std[i % channels]!),
+    images: Uint32Array.from({ length: train.count * perImage }, (_, i) => Math.floor(i / perImage)),
+  };
+}
+
+/** Those of images that are not in one of some parts. */
+function without({ vectors, images }: Candidates, channels: number, part: number, parts: number): Candidates {
+  const kept = Array.from(images.keys()).filter((i) => images[i]! % parts !== part);
+  const own = new Float32Array(kept.length * channels);
+  kept.forEach((from, to) => {
+    own.set(vectors.subarray(from * channels, (from + 1) * channels), to * channels);
+  });
+  return { vectors: own, images: Uint32Array.from(kept, (i) => images[i]!) };
+}
+
+function joined(first: ImageSource, second: ImageSource): ImageSource {
+  const name = (source: ImageSource, i: number, kind: string) => source.paths?.[i] ?? `${kind} image ${i + 1}`;
+  return {
+    count: first.count + second.count,
+    paths: [
+      ...Array.from({ length: first.count }, (_, i) => name(first, i, 'training')),
+      ...Array.from({ length: second.count }, (_, i) => name(second, i, 'held-out')),
+    ],
+    image: (i) => (i < first.count ? first.image(i) : second.image(i - first.count)),
+  };
+}
+
+function provenance({ settings, dataset, dataDigest, train, heldOut, teacher }: FitNearestOptions, vectors: number) {
+  return {
+    dataset,
+    method: 'nearest',
+    vectors,
+    seed: settings.seed,
+    iterations: 0,
+    batch: 0,
+    learningRate: 0,
+    teacher: teacher.name,
+    penalty: 'none',
+    trainImages: train.count,
+    heldOutImages: heldOut.count,
+    ...(dataDigest !== undefined && { dataDigest }),
+  } satisfies Provenance;
+}

@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readModel } from '../src/detector/modelFile.ts';
+import { writeInspectionSet } from '../src/node/generated.ts';
+import { commandLine } from './support/commandLine.ts';
+import { temporaryFolder } from './support/temporary.ts';
+
+const folder = temporaryFolder();
+const at = (...parts: string[]) => join(folder, ...parts);
+const { raad, ok } = commandLine(folder);
+const read = (file: string) => readModel(readFileSync(at(file)), file);
+
+await writeInspectionSet(at('data'), { part: 'biscuit', seed: 2, size: 96, train: 42, testGood: 3, testPerDefect: 1 });
+const QUICK = ['--preset', 'quick', '--iterations', '2', '--batch', '1'];
+
+describe('maps', () => {
+  test('fit chooses a filter of the map, prints what each gives, and keeps it in the file', async () => {
+    const { stdout } = ok('fit', 'data', '-o', 'm.safetensors', ...QUICK, '--maps', 'auto');
+    expect(stdout).toMatch(/maps +AUROC +gain of AUROC +AU-PRO +gain of AU-PRO/);
+    const rows = [...stdout.matchAll(/^ *(none|gaussian|location)( \*)? /gm)].map(([, kind, taken]) => [kind, !!taken]);
+    expect(rows.map(([kind]) => kind)).toEqual(['none', 'gaussian', 'location']);
+    const [chosen] = rows.filter(([, taken]) => taken);
+    const { filter } = await read('m.safetensors');
+    expect(filter?.kind ?? 'none').toBe(chosen![0]);
+  });
+
+  test('another filter of a model that is there, which quantizing learns anew', async () => {
+    expect(ok('maps', 'm.safetensors', 'data', '--maps', 'location', '-o', 'l.safetensors').stdout).toMatch(
+      /^l.safetensors: maps location, threshold -?\d/m,
+    );
+    expect(ok('info', 'l.safetensors').stdout).toMatch(/map filter: location, 4 images/);
+    ok('quantize', 'l.safetensors', '--bits', '8', '--calibrate', 'data', '-o', 'q.safetensors');
+    const [float, quantized] = [await read('l.safetensors'), await read('q.safetensors')];
+    expect(quantized.filter!.value).toEqual({ kind: 'location', images: 4 });
+    expect(quantized.filter!.tensors).not.toEqual(float.filter!.tensors);
+    expect(ok('eval', 'q.safetensors', 'data').stdout).toMatch(/all +\d/);
+    ok('maps', 'l.safetensors', 'data', '--maps', 'none', '-o', 'n.safetensors');
+    expect((await read('n.safetensors')).filter).toBeUndefined();
+  });
+
+  test('what cannot be done is said', () => {
+    const { status, stderr } = raad('maps', 'm.safetensors', 'data', '--maps', 'median', '-o', 'x.safetensors');
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/--maps median is not known. Use one of: auto, none, gaussian, location/);
+    expect(raad('maps', 'm.safetensors').stderr).toMatch(/maps needs a model, a data set and -o/);
+  });
+});
+
+describe('verdicts', () => {
+  const OTHER = join(folder, 'other');
+
+  test('eval says which rate of false alarms was promised and which was seen', () => {
+    expect(ok('eval', 'm.safetensors', 'data').stdout).toMatch(
+      /own threshold: [\d.]+ % false alarms \(95 % interval [\d.]+ \.\. [\d.]+; at most 20\.00 promised\), [\d.]+ % of/,
+    );
+  });
+
+  test('threshold takes it anew from parts of the line, and predict tells when those differ', async () => {
+    await writeInspectionSet(OTHER, { part: 'denim', seed: 3, size: 96, train: 10, testGood: 1, testPerDefect: 0 });
+    ok('threshold', 'm.safetensors', '--good', 'data/train/good', '-o', 'k.safetensors');
+    const drifted = raad('predict', 'k.safetensors', 'other/train/good', '--json', '--no-heatmap');
+    const last = JSON.parse(drifted.stdout.trim().split('\n').at(-1)!);
+    expect(last.drift).toMatchObject({ images: 10, drifted: true });
+    expect(drifted.stderr).toMatch(/these 10 images score (higher|lower) .* set the threshold anew/);
+    const set = ok('threshold', 'm.safetensors', '--good', 'other/train/good', '-o', 't.safetensors', '--alpha', '0.1');
+    expect(set.stdout).toMatch(/^before: threshold .*from 4 held-out images that score \d/m);
+    expect(set.stdout).toMatch(/^t.safetensors: threshold .*at most 10\.0 % false alarms, from 10 held-out images/m);
+    const [before, after] = [await read('m.safetensors'), await read('t.safetensors')];
+    expect(after.quantiles).toEqual(before.quantiles);
+    expect(after.calibration!.scores).toHaveLength(10);
+    const again = raad('predict', 't.safetensors', 'other/train/good', '--json', '--no-heatmap');
+    expect(JSON.parse(again.stdout.trim().split('\n').at(-1)!).drift).toMatchObject({ above: 0.5, drifted: false });
+    expect(again.stderr).not.toMatch(/anew/);
+  });
+
+  test('threshold without good images is refused', () => {
+    expect(raad('threshold', 'm.safetensors', '-o', 'x').stderr).toMatch(/threshold needs a model, --good and -o/);
+  });
+});
+
+describe('a memory bank', () => {
+  test('is made in one step, and goes through the same commands', async () => {
+    const made = ok(
+      'fit',
+      'data',
+      '-o',
+      'b.safetensors',
+      '--preset',
+      'quick',
+      '--method',
+      'nearest',
+      '--vectors',
+      '64',
+    );
+    expect(made.stdout).toMatch(/^b.safetensors: threshold .*from 42 held-out images/m);
+    expect((await read('b.safetensors')).networks.bank!.size).toBe(64);
+    expect(ok('info', 'b.safetensors').stdout).toMatch(/PDN-XS memory bank of 64 features, 128x128 px/);
+    expect(ok('eval', 'b.safetensors', 'data').stdout).toMatch(/all +\d/);
+    ok('quantize', 'b.safetensors', '--bits', '5', '--calibrate', 'data', '-o', 'b5.safetensors');
+    expect(ok('info', 'b5.safetensors').stdout).toMatch(/memory +64x128x1x1 +8192 +5 /);
+    expect(ok('predict', 'b5.safetensors', 'data/test/good/000.png', '--no-heatmap').stdout).toMatch(/score \d/);
+  });
+
+  test('has no steps, no student, and refuses what needs them', () => {
+    const stray = raad('fit', 'data', '-o', 'x', '--method', 'nearest', '--iterations', '5');
+    expect([stray.status, stray.stderr]).toEqual([
+      2,
+      expect.stringMatching(/--iterations does not go with --method nearest/),
+    ]);
+    expect(raad('fit', 'data', '-o', 'x', '--vectors', '5').stderr).toMatch(
+      /--vectors does not go with --method student/,
+    );
+    const allocated = raad('allocate', 'b.safetensors', 'data', '-o', 'plan.json');
+    expect([allocated.status, allocated.stderr]).toEqual([
+      1,
+      expect.stringMatching(/is a memory bank, which has no student/),
+    ]);
+    expect(allocated.stderr).not.toMatch(/^\s+at /m);
+  });
+});
