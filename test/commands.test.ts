@@ -67,7 +67,7 @@ describe('commands', () => {
       if (seen.has(file)) return;
       const text = readFileSync(file, 'utf8');
       seen.set(file, text);
-      for (const [, name] of text.matchAll(/^(?:import|export) (?:[^"']*? from )?"([^"]+)"/gm)) {
+      for (const [, name] of text.matchAll(/(?:^|;)(?:import|export)(?:[^"';]*?from)?"([^"]+)"/gm)) {
         if (name!.startsWith('.')) visit(join(dirname(file), name!));
         else expect(name).toMatch(/^node:/);
       }
