@@ -1,6 +1,6 @@
 // mapPlace: the anomaly map on the pixels of an image of any size.
 //
-// EXACT      cell i is centerd on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
+// EXACT      cell i is centered on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
 // otherwise  (the published code's placement) margin cells of the value around on every side, stretched over the image.
 // REGION     the input shows a part of the image: that of the points which a homography takes into the unit square. All others get
 //            the bits OUTSIDE.

@@ -127,7 +127,7 @@ export interface PlaceAttrs {
   /** Side of the network's input in pixels. */
   readonly side: number;
   readonly placement: Placement;
-  /** `exact`: the input pixel that the first cell is centerd on. */
+  /** `exact`: the input pixel that the first cell is centered on. */
   readonly firstCell: number;
   /** `exact`: input pixels from one cell to the next. */
   readonly stride: number;

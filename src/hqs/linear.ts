@@ -1,13 +1,13 @@
 /**
- * Linear centerd kernel alignment of two sets of features of the same samples (Kornblith et al. 2019), from their Gram
+ * Linear centered kernel alignment of two sets of features of the same samples (Kornblith et al. 2019), from their Gram
  * matrices.
  * @param a @param b [n, n], products of the samples' features
  * @param indices samples to take, with repetitions; all by default
  * @returns in [0, 1]; 0 for constant features
  */
 export function linearCka(a: Float64Array, b: Float64Array, n: number, indices?: ArrayLike<number>): number {
-  const x = centerd(a, n, indices);
-  const y = centerd(b, n, indices);
+  const x = centered(a, n, indices);
+  const y = centered(b, n, indices);
   const product = inner(x, y);
   const norm = Math.sqrt(inner(x, x) * inner(y, y));
   return norm > 0 ? product / norm : 0;
@@ -20,7 +20,7 @@ function inner(a: Float64Array, b: Float64Array): number {
 }
 
 /** Rows and columns without their means. */
-function centerd(gram: Float64Array, n: number, indices: ArrayLike<number> | undefined): Float64Array {
+function centered(gram: Float64Array, n: number, indices: ArrayLike<number> | undefined): Float64Array {
   const m = indices?.length ?? n;
   const at = (i: number) => indices?.[i] ?? i;
   const result = new Float64Array(m * m);

@@ -96,7 +96,7 @@ export function convParameters(name: string, outputs: number, inputs: number, ke
   };
 }
 
-/** Position i of an output is centerd on input pixel `offset + stride * i`. */
+/** Position i of an output is centered on input pixel `offset + stride * i`. */
 export interface LayerGeometry {
   readonly offset: number;
   readonly stride: number;

@@ -116,8 +116,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   standardize(node, [x, mean, std], writer) {
     const shape = writer.integers([1, node.type.shape[1]!, 1, 1]);
-    const centerd = writer.node('Sub', [x!, writer.node('Reshape', [mean!, shape])]);
-    return writer.node('Div', [centerd, writer.node('Reshape', [std!, shape])]);
+    const centered = writer.node('Sub', [x!, writer.node('Reshape', [mean!, shape])]);
+    return writer.node('Div', [centered, writer.node('Reshape', [std!, shape])]);
   },
   channelDistance(_, [a, b], writer) {
     const difference = b ? writer.node('Sub', [a!, b]) : a!;
