@@ -106,6 +106,13 @@ describe('raad doctor', () => {
   const checked = ['doctor', '--no-peaks', '--only', 'conv2dInputGrad'];
   const before = process.env['RAAD_CACHE'];
 
+  test('refuses an op that is not there before anything else', () => {
+    const { status, stdout, stderr } = raad('doctor', '--only', 'convolution');
+    expect(stderr).toMatch(/^raad: there is no op 'convolution' to check\. Use some of: conv2d, /);
+    expect(stdout).toBe('');
+    expect(status).toBe(1);
+  });
+
   test('keeps an exclusion until a check finds the variant right', { timeout: 300_000 }, () => {
     process.env['RAAD_CACHE'] = join(folder, 'cache');
     try {

@@ -129,10 +129,8 @@ export async function doctor(
   const bare = untuned(engine);
   const target = { caps, variants: bare.variants, precision: 'f16' } as const;
   const known = cases.map(prepareCase);
-  const tested = new Set(known.map(({ output }) => output.op.name));
-  const unknown = ops?.find((op) => !tested.has(op));
-  if (unknown !== undefined)
-    throw new UserError(`there is no op '${unknown}' to check.`, `Use some of: ${[...tested].join(', ')}.`);
+  const tested = testedOps(known);
+  assertTested(ops ?? [], tested);
   const planned = known
     .filter(
       ({ row, output }) =>
@@ -193,6 +191,17 @@ export async function doctor(
   } finally {
     bare.destroy();
   }
+}
+
+/** The ops that have rows of their own. */
+export const testedOps = (cases: readonly PreparedCase[]): ReadonlySet<string> =>
+  new Set(cases.map(({ output }) => output.op.name));
+
+/** @throws UserError for an op without rows */
+export function assertTested(ops: readonly string[], tested: ReadonlySet<string>): void {
+  const unknown = ops.find((op) => !tested.has(op));
+  if (unknown !== undefined)
+    throw new UserError(`there is no op '${unknown}' to check.`, `Use some of: ${[...tested].join(', ')}.`);
 }
 
 /** Rows of the quick run: every op, storage and variant, at the widths whose decoders differ most. */

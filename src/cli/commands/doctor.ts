@@ -1,4 +1,5 @@
-import type { DoctorReport } from '../../doctor/doctor.ts';
+import { prepareCase } from '../../doctor/check.ts';
+import { assertTested, type DoctorReport, testedOps } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';
 import { measurePeaks } from '../../measure/peak.ts';
@@ -6,6 +7,7 @@ import { type Exclusion, exclusionFile, loadExclusions, saveExclusions } from '.
 import { assertOutputs, assertWritable } from '../../node/output.ts';
 import { metricsTable } from '../../report/table.ts';
 import { doctor } from '../../selfTest/doctor.ts';
+import { detectorTable } from '../../selfTest/table.ts';
 import type { Arguments } from '../arguments.ts';
 import { peaksText, reportHead, writeJson } from '../benchReport.ts';
 import { printLine, printText, say } from '../print.ts';
@@ -67,7 +69,7 @@ function show(report: DoctorReport): void {
       { digits: 2 },
     ),
   );
-  printLine(`run inside those: ${report.testedWithin.join(', ')}`);
+  if (report.testedWithin.length > 0) printLine(`run inside those: ${report.testedWithin.join(', ')}`);
   for (const { name, error, limit, isRight, message } of report.smoke) {
     const text = isRight ? 'right' : `WRONG, ${message}`;
     printLine(`${name} of a whole network: ${text} (error ${error.toExponential(1)}, allowed ${limit})`);
@@ -93,6 +95,8 @@ function exclusionsOf({ excluded, failures }: DoctorReport): Exclusion[] {
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const json = args.text('json');
+  const ops = args.text('only')?.split(',');
+  if (ops) assertTested(ops, testedOps(detectorTable.map(prepareCase)));
   await assertOutputs([json], inputFiles(args));
   const report = await withEngine(
     args,
@@ -111,7 +115,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       let shown = performance.now();
       const found = await doctor(engine, {
         full: args.flag('full'),
-        ...(args.text('only') && { ops: args.text('only')!.split(',') }),
+        ...(ops && { ops }),
         rows: before.map(({ row }) => row),
         signal,
         onProgress({ done, total, failures }) {
