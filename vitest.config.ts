@@ -2,9 +2,16 @@ import { readFileSync } from 'node:fs';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { swiftShaderFolder } from './src/node/vulkan.ts';
 
-/** Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. */
+/**
+ * Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. Naming files of one
+ * alone chooses it, too.
+ */
 const SUITES = ['commands', 'counts', 'masks', 'package', 'chromium'] as const;
-const wanted = process.env['RAAD_TEST'] ?? '';
+const suiteOf = (file: string) => /\.(\w+)\.test\.ts$/.exec(file)?.[1];
+const named = new Set(process.argv.filter((argument) => argument.endsWith('.test.ts')).map(suiteOf));
+const wanted = process.env['RAAD_TEST'] ?? (named.size === 1 ? [...named][0] : undefined);
+// Tests read it.
+if (wanted !== undefined) process.env['RAAD_TEST'] = wanted;
 const suite = SUITES.find((name) => name === wanted);
 const full = wanted === 'full';
 const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
