@@ -29,7 +29,7 @@ export const i32 = (value: number): ParamValue => ({ type: 'i32', value });
 /** One dispatch. Bindings in `@group(0)`: the node's inputs in order, its output, then the uniform `params`. */
 export interface Kernel {
   readonly shader: Shader;
-  /** Specialisation baked into the shader text; part of the pipeline's cache key. */
+  /** Specialization baked into the shader text; part of the pipeline's cache key. */
   readonly defines?: Readonly<Record<string, number | string>>;
   /** Values in the uniform buffer; equal pipelines may have different ones. */
   readonly params?: Readonly<Record<string, ParamValue>>;

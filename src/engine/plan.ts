@@ -7,7 +7,7 @@ import { StagingPool } from './staging.ts';
 
 export interface Dispatch {
   readonly label: string;
-  /** Cache key of its pipeline: shader name and specialisation. */
+  /** Cache key of its pipeline: shader name and specialization. */
   readonly kernel: string;
   readonly variant: string;
   readonly grid: readonly [number, number, number];
