@@ -142,7 +142,7 @@ export {
   type AllocationRow,
   allocate,
 } from './hqs/allocate.ts';
-export { layerLatencies, type PlanTimerOptions, planTimer } from './hqs/latencies.ts';
+export { layerLatencies, type OnMeasured, type PlanTimerOptions, planTimer } from './hqs/latencies.ts';
 export {
   type LayerMap,
   type LayerMapKind,
@@ -215,6 +215,7 @@ export type { TapMeans } from './quantization/biases.ts';
 export {
   type ActivationBits,
   type BitPlan,
+  type CodeBits,
   type LayerPlan,
   layerBytes,
   parseBitPlan,
@@ -222,7 +223,7 @@ export {
 } from './quantization/bitPlan.ts';
 export { fakeQuantizeGraph, type LearnableScales, learnableScales } from './quantization/fakeGraph.ts';
 export { integerGraph, type LayerCache } from './quantization/integerGraph.ts';
-export type { CalibrationProgress } from './quantization/layerInputs.ts';
+export type { CalibrationProgress, InputRanges } from './quantization/layerInputs.ts';
 export {
   type ActivationQuantizer,
   type Quantization,

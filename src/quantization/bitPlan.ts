@@ -7,8 +7,9 @@ import { type ConvParameters, layerOfWeight } from '../networks/pdn.ts';
 const FORMAT = 'raad-bit-plan';
 const VERSION = 1;
 
-/** Widths of activations that are integers: 4 bits lie eight to a word, 6 and 8 four to a word. */
+/** All widths of integer activations: 4 bits lie eight to a word, 6 and 8 four to a word. */
 export const CODE_BITS = [4, 6, 8] as const;
+/** A width of activations that are integers. */
 export type CodeBits = (typeof CODE_BITS)[number];
 
 /** Bit-widths of activations: 32 is float, 16 half floats, the others integers. */
