@@ -70,4 +70,7 @@ test('the page names every program', () => {
   const programs = readdirSync(examples).filter((file) => file.endsWith('.mjs'));
   for (const program of programs) expect(page).toContain(`node examples/${program}`);
   expect(programs).toHaveLength(6);
+  const modules = readdirSync(join(examples, 'browser'));
+  for (const module of modules) expect(page).toContain(`\`browser/${module}\``);
+  expect(modules).toHaveLength(4);
 });

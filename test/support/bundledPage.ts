@@ -21,14 +21,9 @@ async function serve(files: Files): Promise<Server> {
 /** Canvases and frames of videos are textures where Chromium draws everything by the adapter's driver. */
 export const WITH_FRAMES = ['--use-vulkan=swiftshader', '--use-angle=vulkan'];
 
-/** Runs something on a page in Chromium whose script may import the library. @param flags of Chromium, besides those for WebGPU */
-export async function withPage<T>(
-  script: string,
-  files: Files,
-  use: (page: Page) => Promise<T>,
-  flags: readonly string[] = [],
-): Promise<T> {
-  const bundle = await build({
+/** A module with all that it imports from the project's root, as a browser runs it. */
+export async function bundled(script: string): Promise<Uint8Array> {
+  const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' },
     bundle: true,
     format: 'esm',
@@ -37,10 +32,20 @@ export async function withPage<T>(
     loader: { '.wgsl': 'text' },
     write: false,
   });
+  return outputFiles[0]!.contents;
+}
+
+/** Runs something on a page in Chromium whose script may import the library. @param flags of Chromium, besides those for WebGPU */
+export async function withPage<T>(
+  script: string,
+  files: Files,
+  use: (page: Page) => Promise<T>,
+  flags: readonly string[] = [],
+): Promise<T> {
   const server = await serve({
     ...files,
     '/': ['text/html', '<!doctype html><script type="module" src="/page.js"></script>'],
-    '/page.js': ['text/javascript', bundle.outputFiles[0]!.contents],
+    '/page.js': ['text/javascript', await bundled(script)],
   });
   const browser = await launchChromium(
     '--enable-unsafe-webgpu',
