@@ -31,6 +31,29 @@ test('a teacher comes in and goes out again', () => {
   expect(readSafetensors(readFileSync(at('again.safetensors')), 't').metadata['network']).toBe('PDN-S');
 });
 
+test('what goes out is without the region, which is said', async () => {
+  const corners = [
+    [2, 3],
+    [90, 3],
+    [90, 60],
+    [2, 60],
+  ] as const;
+  writeFileSync(
+    at('region.safetensors'),
+    await saveDetector({ state: { ...state, region: { width: 96, height: 64, corners } } }),
+  );
+  for (const [option, file] of [
+    ['--torch', 'region.pth'],
+    ['--onnx', 'region.onnx'],
+  ] as const) {
+    const { stderr } = ok('export', 'region.safetensors', option, file);
+    expect(stderr).toBe(
+      `note: the detector's region is no part of ${file}: give it images of which only the region is left, upright (corners 2,3 90,3 90,60 2,60 in images of 96x64).\n`,
+    );
+    expect(ok('export', 'model.safetensors', option, file).stderr).toBe('');
+  }
+});
+
 test('a detector goes out and comes in, with a threshold from a folder of good images', async () => {
   expect(ok('export', 'model.safetensors', '--torch', 'model.pth').stdout).toMatch(
     /a state dict of anomalib's EfficientAdModel/,

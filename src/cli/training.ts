@@ -6,7 +6,7 @@ import type { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import { saveDetector } from '../detector/modelFile.ts';
 import { inRegion } from '../detector/region.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { DeviceLostError } from '../engine/errors.ts';
 import { plantedFigure } from '../evaluation/plantedFigure.ts';
 import { PDN_SIZES } from '../networks/pdn.ts';
 import { loadImages, trainingDigest } from '../node/datasets.ts';
@@ -23,10 +23,13 @@ import { printLine, say } from './print.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { readCorners, regionOf } from './region.ts';
 import { thresholdText } from './verdict.ts';
-import { notice } from './withEngine.ts';
+import { type EngineSession, notice } from './withEngine.ts';
 
 /** Steps between checkpoints. */
 export const CHECKPOINT_EVERY = 100;
+
+/** Devices that a training may lose: one that is lost time and again would be so forever. */
+const MAX_LOSSES = 3;
 
 /** Settings from a preset and what changes it. */
 export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = 'standard'): FitSettings {
@@ -44,7 +47,8 @@ export function readSettings(args: Arguments, fallback: keyof typeof PRESETS = '
 }
 
 export interface FitJob {
-  readonly engine: Engine;
+  /** Has another engine in the end where the device was lost on the way. */
+  readonly session: EngineSession;
   readonly settings: FitSettings;
   readonly root: string;
   readonly dataset: Dataset;
@@ -102,7 +106,7 @@ export function readMethod(args: Arguments): { readonly method: 'student' | 'nea
 /** Trains on one data set, with the options of `fit`, and writes the model file, whose lock the caller holds. */
 export async function fitOne(
   args: Arguments,
-  { engine, settings, root, dataset, output, photographs, from, teacher, log = [], signal }: FitJob,
+  { session, settings, root, dataset, output, photographs, from, teacher, log = [], signal }: FitJob,
 ): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
@@ -132,7 +136,7 @@ export async function fitOne(
     heldOut,
     teacher,
   };
-  const common = { engine, ...data, ...(alpha !== undefined && { alpha }), onNotice: notice, signal };
+  const common = { engine: session.engine, ...data, ...(alpha !== undefined && { alpha }), onNotice: notice, signal };
   const { method, ...bank } = readMethod(args);
   if (method === 'nearest') {
     const phases = new FitReport(undefined, [], dataset.name);
@@ -143,13 +147,26 @@ export async function fitOne(
     }).finally(() => phases.endPhase());
     return finish(args, fitted, heldOut, output, signal);
   }
-  const penalty = await openPenalty(photographs, engine, settings.seed);
+  const open = () => openPenalty(photographs, session.engine, settings.seed);
+  let penalty = await open();
 
   const every = Math.max(1, Math.round(settings.iterations / LOOKS));
   const patience = readPatience(args);
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const show = new FitReport(args.text('log'), log, dataset.name);
+  let losses = 0;
+  const recover = async (lost: DeviceLostError) => {
+    if (++losses > MAX_LOSSES) throw lost;
+    show.endPhase();
+    notice(
+      `${lost.message} Training goes on from its last checkpoint on a new device (${losses} of ${MAX_LOSSES} times).`,
+    );
+    penalty.destroy?.();
+    const engine = await session.reopen();
+    penalty = await open();
+    return { engine, penalty };
+  };
   try {
     const fitted = await fit({
       ...common,
@@ -168,6 +185,7 @@ export async function fitOne(
           judge: plantedFigure({ heldOut: await inRegion(region, heldOut), seed: settings.seed }),
         },
       }),
+      recover,
       onProgress: (progress) => show.report(progress),
     });
     show.endPhase();
@@ -224,6 +242,8 @@ class FitReport {
   readonly #log: string | undefined;
   readonly #lines: string[];
   readonly #set: string;
+  /** Of this set's lines. */
+  readonly #steps: number[] = [];
   #phase: Phase | undefined;
   #progress: Progress | undefined;
 
@@ -244,8 +264,18 @@ class FitReport {
       Object.entries(losses)
         .map(([name, value]) => `${name} ${value.toFixed(3)}`)
         .join(' ');
-    if (losses) this.#lines.push(JSON.stringify({ set: this.#set, step: done, ...losses }));
+    if (losses) this.#keep(done, losses);
     this.#progress!.update(done, note);
+  }
+
+  /** A step that is done again, behind a checkpoint, stands for the one before. */
+  #keep(step: number, losses: NonNullable<FitProgress['losses']>): void {
+    while (this.#steps.length > 0 && this.#steps.at(-1)! >= step) {
+      this.#steps.pop();
+      this.#lines.pop();
+    }
+    this.#steps.push(step);
+    this.#lines.push(JSON.stringify({ set: this.#set, step, ...losses }));
   }
 
   endPhase(): void {

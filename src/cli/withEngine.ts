@@ -45,15 +45,64 @@ export interface SessionOptions {
   readonly withExclusions?: boolean;
 }
 
+/** The engine of a command, which may have to be replaced where its device is lost. */
+export interface EngineSession {
+  /** The one of now. */
+  readonly engine: Engine;
+  /** Opens the same adapter again, as at first. What was on the device before is gone. */
+  reopen(): Promise<Engine>;
+}
+
 /**
  * Opens the adapter that the arguments name, says which it is, and gives it back when the work is done.
  * @throws DeviceError for what the device reported outside of any call
  */
 export async function withEngine<T>(
   args: Arguments,
-  work: (engine: Engine) => Promise<T>,
-  { toggles, withExclusions = true }: SessionOptions = {},
+  work: (engine: Engine, session: EngineSession) => Promise<T>,
+  options: SessionOptions = {},
 ): Promise<T> {
+  const open = await engineOpener(args, options);
+  let opened = await open(notice);
+  const session: EngineSession = {
+    get engine() {
+      return opened.engine;
+    },
+    async reopen() {
+      opened.close();
+      // What there is to say about files and options has been said.
+      opened = await open(() => {});
+      return opened.engine;
+    },
+  };
+  try {
+    const result = await work(opened.engine, session);
+    for (const name of opened.replaced) {
+      if (!opened.engine.pipelines.has(name)) notice(`no kernel called ${name} ran, so nothing was replaced.`);
+    }
+    const uncaptured = opened.uncaptured();
+    if (uncaptured !== undefined) throw new DeviceError(`the device reported: ${uncaptured}`);
+    return result;
+  } finally {
+    opened.close();
+  }
+}
+
+/** An engine on a device of its own. */
+interface OpenEngine {
+  readonly engine: Engine;
+  /** Names of the kernels that `--shader` replaces. */
+  readonly replaced: readonly string[];
+  /** What the device reported outside of any call. */
+  uncaptured(): string | undefined;
+  close(): void;
+}
+
+/** @returns opens the adapter of the arguments, as often as it is called */
+async function engineOpener(
+  args: Arguments,
+  { toggles, withExclusions = true }: SessionOptions,
+): Promise<(tell: (message: string) => void) => Promise<OpenEngine>> {
   const adapter = args.text('adapter');
   const switched = readToggles(args, toggles);
   const shader = args.text('shader');
@@ -62,44 +111,41 @@ export async function withEngine<T>(
   const shaders = new Map([...(isDumped ? await readOwnShaders() : []), ...replaced]);
   const module = args.text('variant-module');
   const variants = module ? await readVariants(module) : undefined;
-  const opened = await openDevice({
-    ...(adapter && { adapter }),
-    toggles: switched,
-  });
-  say(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
-  if (args.text('toggles')) notice(togglesText(switched));
-  if (shader) notice(`${shader} replaces the kernel of the same name.`);
-  const caps = detectCaps(opened.device);
-  if (args.text('precision') === 'f16' && caps.isCpu)
-    notice('kernels with halves are made for GPUs: this adapter runs those for floats.');
-  const exclusions = withExclusions ? await loadExclusions(caps, notice) : [];
-  for (const { variant, row, message } of exclusions)
-    notice(`${variant} is not used: \`raad doctor\` found it wrong here (${row}: ${message}). Run it again to check.`);
-  let uncaptured: string | undefined;
-  opened.device.addEventListener('uncapturederror', ({ error }) => {
-    uncaptured ??= error.message;
-  });
-  const engine = new Engine({
-    device: opened.device,
-    tuning: await loadTuning(caps, notice),
-    excluded: new Set(exclusions.map(({ variant }) => variant)),
-    memoryBytes: opened.memoryBytes,
-    ...(variants && { variants }),
-    shaders,
-    ...(args.flag('debug') && { onPlan: printPlan }),
-    ...(isDumped && { onShader: printShader }),
-  });
-  try {
-    const result = await work(engine);
-    for (const name of replaced.keys()) {
-      if (!engine.pipelines.has(name)) notice(`no kernel called ${name} ran, so nothing was replaced.`);
-    }
-    if (uncaptured !== undefined) throw new DeviceError(`the device reported: ${uncaptured}`);
-    return result;
-  } finally {
-    engine.destroy();
-    opened.close();
-  }
+  return async (tell) => {
+    const opened = await openDevice({ ...(adapter && { adapter }), toggles: switched });
+    say(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
+    if (args.text('toggles')) tell(togglesText(switched));
+    if (shader) tell(`${shader} replaces the kernel of the same name.`);
+    const caps = detectCaps(opened.device);
+    if (args.text('precision') === 'f16' && caps.isCpu)
+      tell('kernels with halves are made for GPUs: this adapter runs those for floats.');
+    const exclusions = withExclusions ? await loadExclusions(caps, tell) : [];
+    for (const { variant, row, message } of exclusions)
+      tell(`${variant} is not used: \`raad doctor\` found it wrong here (${row}: ${message}). Run it again to check.`);
+    let uncaptured: string | undefined;
+    opened.device.addEventListener('uncapturederror', ({ error }) => {
+      uncaptured ??= error.message;
+    });
+    const engine = new Engine({
+      device: opened.device,
+      tuning: await loadTuning(caps, tell),
+      excluded: new Set(exclusions.map(({ variant }) => variant)),
+      memoryBytes: opened.memoryBytes,
+      ...(variants && { variants }),
+      shaders,
+      ...(args.flag('debug') && { onPlan: printPlan }),
+      ...(isDumped && { onShader: printShader }),
+    });
+    return {
+      engine,
+      replaced: [...replaced.keys()],
+      uncaptured: () => uncaptured,
+      close() {
+        engine.destroy();
+        opened.close();
+      },
+    };
+  };
 }
 
 /** One line per dispatch. */

@@ -10,8 +10,7 @@ export type TeacherNames = 'plain' | 'sequential';
 
 /**
  * A detector as a state dict of anomalib's EfficientAdModel: networks, statistics and quantiles. A quantized one's weights are the
- * values that its codes stand for. Threshold, placement, map
- * filter and a mirrored border have no place there.
+ * values that its codes stand for. Threshold, placement, region, map filter and a mirrored border have no place there.
  * @returns the bytes of a `.pth` file
  */
 export function exportTorchDetector({ networks, quantiles }: DetectorState): Uint8Array {

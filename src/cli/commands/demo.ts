@@ -50,8 +50,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const { root, datasets } = await openDatasets(data);
   const dataset = datasets[0]!;
   await assertOutputs(evaluationOutputs(results, dataset));
-  await withEngine(args, async (engine) => {
-    await holdOutputs([model], () => fitOne(args, { engine, settings, root, dataset, output: model, teacher, signal }));
+  await withEngine(args, async (_, session) => {
+    await holdOutputs([model], () =>
+      fitOne(args, { session, settings, root, dataset, output: model, teacher, signal }),
+    );
+    const { engine } = session;
     const shown: EvaluatedImage[] = [];
     const evaluation = await evaluateOne({ engine, file: model, root, dataset, signal }, results, (image) => {
       // Two of each kind are enough to look at.

@@ -69,11 +69,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     }
     await announceDatasets(sets, { isEvaluated: false, between, signal });
     const log: string[] = [];
-    await withEngine(args, async (engine) => {
+    await withEngine(args, async (_, session) => {
       for (const dataset of chosen) {
         if (!single) say('', dataset.name);
         await fitOne(args, {
-          engine,
+          session,
           settings,
           root,
           dataset,
