@@ -228,6 +228,15 @@ export class Engine implements Owner {
     }
   }
 
+  /** Resolves when the device has done what was submitted up to now. @throws DeviceLostError */
+  async idle(): Promise<void> {
+    try {
+      await this.device.queue.onSubmittedWorkDone();
+    } catch (error) {
+      throw await this.failure(error);
+    }
+  }
+
   /** Frees all parameter buffers. Plans are destroyed by their owners, the device by its own. */
   destroy(): void {
     this.#destroyed = true;

@@ -72,7 +72,7 @@ export async function profile(
             endOfPassWriteIndex: 2 * i + 1,
           });
           device.queue.submit([encoder.finish()]);
-          await device.queue.onSubmittedWorkDone();
+          await engine.idle();
         }
       }
       const encoder = device.createCommandEncoder();

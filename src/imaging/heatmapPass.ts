@@ -1,5 +1,6 @@
 import shader from '../../shaders/heatmap.wgsl';
 import type { Engine } from '../engine/engine.ts';
+import { DeviceLostError } from '../engine/errors.ts';
 import { BUFFER_USAGE } from '../engine/flags.ts';
 import { UserError } from '../errors.ts';
 import { INFERNO } from '../math/inferno.ts';
@@ -74,8 +75,10 @@ export class HeatmapPass {
         },
       });
     } catch (error) {
+      const failure = await engine.failure(error);
+      if (failure instanceof DeviceLostError) throw failure;
       throw new UserError(
-        `prepare: heat maps cannot be blended into ${format}: ${(error as Error).message}`,
+        `prepare: heat maps cannot be blended into ${format}: ${(failure as Error).message}`,
         'Use a color format such as rgba8unorm or bgra8unorm.',
       );
     }

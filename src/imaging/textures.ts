@@ -73,7 +73,7 @@ export function checkTexture(name: string, image: TextureImage, { format, size, 
   return { width, height };
 }
 
-/** Compiles a module whose template needs no snippets. @throws ShaderError */
+/** Compiles a module whose template needs no snippets. @throws ShaderError, DeviceLostError */
 export async function compileModule(
   engine: Engine,
   name: string,
@@ -84,7 +84,7 @@ export async function compileModule(
   const { device } = engine;
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ label: name, code });
-  const report = await device.popErrorScope();
+  const report = await device.popErrorScope().catch(async (error) => Promise.reject(await engine.failure(error)));
   if (report) throw new ShaderError(`${name}: ${report.message}`);
   return module;
 }
@@ -101,7 +101,7 @@ export class TextureReader {
     this.#groups = groups;
   }
 
-  /** @param stride words of a row of the buffer @throws ShaderError */
+  /** @param stride words of a row of the buffer @throws ShaderError, DeviceLostError */
   static async make(
     engine: Engine,
     { width, height, stride }: { readonly width: number; readonly height: number; readonly stride: number },
@@ -117,11 +117,13 @@ export class TextureReader {
       SRGB: Number(format.endsWith('-srgb')),
     };
     const module = await compileModule(engine, 'image_from_texture.wgsl', shader, defines);
-    const pipeline = await engine.device.createComputePipelineAsync({
-      label: 'image_from_texture',
-      layout: 'auto',
-      compute: { module, entryPoint: 'main' },
-    });
+    const pipeline = await engine.device
+      .createComputePipelineAsync({
+        label: 'image_from_texture',
+        layout: 'auto',
+        compute: { module, entryPoint: 'main' },
+      })
+      .catch(async (error) => Promise.reject(await engine.failure(error)));
     return new TextureReader(engine.device, pipeline, [Math.ceil(width / 8), Math.ceil(height / 8)]);
   }
 

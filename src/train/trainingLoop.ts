@@ -210,7 +210,7 @@ export class TrainingSession {
           await save(step);
           throw signal.reason;
         }
-        const finished = Promise.all([submit(plan, data), engine.device.queue.onSubmittedWorkDone()]);
+        const finished = Promise.all([submit(plan, data), engine.idle()]);
         finished.catch(() => {});
         inFlight.push(finished);
         if (inFlight.length >= stepsInFlight) await inFlight.shift();

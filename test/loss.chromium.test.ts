@@ -1,0 +1,143 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { saveDetector } from '../src/detector/modelFile.ts';
+import { type Files, withPage } from './support/bundledPage.ts';
+import { hasChromium } from './support/chromium.ts';
+import { savedFile } from './support/savedFiles.ts';
+import { untrainedDetector } from './support/untrained.ts';
+
+const isFull = process.env['RAAD_TEST'] === 'full';
+const LOSSES = isFull ? 10 : 1;
+const STEPS = isFull ? 24 : 6;
+/** Chromium refuses a page that its GPU process crashed for, and ends after some crashes; here they are wanted. */
+const CRASHES = ['--disable-domain-blocking-for-3d-apis', '--disable-gpu-process-crash-limit'];
+const WAYS = ['destroy', 'crash'] as const;
+
+const SCRIPT = `
+  import { DeviceLostError, Engine, fit, loadDetector, openBrowserDevice, PRESETS, saveDetector } from './src/browser.ts';
+  import { renderSpecimen } from './src/data/synthetic/generate.ts';
+  import { readSafetensors } from './src/formats/safetensors.ts';
+  import { randomUniform } from './src/kernels/random.ts';
+  import { generatedPenalty } from './src/train/penalty.ts';
+
+  const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
+  const image = (seed) => renderSpecimen('biscuit', undefined, seed, 128).image;
+  const images = (first, count) => ({ count, image: async (i) => image(first + i) });
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const digest = async (values) => new Uint8Array(await crypto.subtle.digest('SHA-256', values)).toHex();
+  /** The GPU process takes a moment to start again. */
+  async function open() {
+    for (let tries = 0; ; tries++) {
+      try {
+        return new Engine({ device: await openBrowserDevice() });
+      } catch (error) {
+        if (tries === 50) throw error;
+        await sleep(100);
+      }
+    }
+  }
+  const lose = (engine, way) => (way === 'destroy' ? engine.device.destroy() : window.crash());
+  const nameOf = (error) => (error instanceof DeviceLostError ? 'DeviceLostError' : String(error));
+
+  window.train = async (count, way) => {
+    let engine = await open();
+    let timer;
+    const lost = [];
+    const detector = await fit({
+      engine,
+      settings: { ...PRESETS.quick, iterations: ${STEPS}, batch: 1, seed: 4 },
+      dataset: 'biscuits',
+      train: images(0, 5),
+      heldOut: images(5, 2),
+      penalty: generatedPenalty(4),
+      teacher: { ...readSafetensors(await bytes('/teacher.safetensors'), 'the teacher'), name: 'thin' },
+      checkpoint: { every: 2, save: async () => {} },
+      onProgress({ phase, done }) {
+        // A moment of any phase of this attempt; the first step of the next one is always reached.
+        if (lost.length >= count || timer || (phase !== 'train' && lost.length % 2 === 0) || done === 0) return;
+        timer = setTimeout(() => lose(engine, way), 1000 * randomUniform(lost.length, 1, 2, 3));
+      },
+      async recover(error) {
+        lost.push(nameOf(error));
+        timer = undefined;
+        engine = await open();
+        return { engine };
+      },
+    });
+    clearTimeout(timer);
+    const model = await digest(await saveDetector(detector));
+    engine.device.destroy();
+    return { lost, model };
+  };
+
+  window.predict = async (count, way) => {
+    let engine = await open();
+    let detector = await loadDetector(engine, '/model.safetensors');
+    const map = async () => digest((await detector.predict(image(7))).map);
+    const maps = [await map()];
+    const ends = [];
+    for (let i = 0; i < count; i++) {
+      const running = Promise.allSettled([detector.predict(image(8)), detector.predict(image(9)), detector.warmUp(2)]);
+      await sleep(800 * randomUniform(i, 4, 5, 6));
+      await lose(engine, way);
+      for (const { status, reason } of await running) ends.push(status === 'fulfilled' ? status : nameOf(reason));
+      ends.push(nameOf(await engine.lost), await detector.predict(image(7)).then(() => 'predicted', nameOf));
+      engine = await open();
+      detector = detector.moveTo(engine);
+      maps.push(await map());
+    }
+    engine.device.destroy();
+    return { ends, maps };
+  };
+  window.ready = true;`;
+
+let files: Files;
+beforeAll(async () => {
+  files = {
+    '/model.safetensors': ['application/octet-stream', await saveDetector({ state: await untrainedDetector() })],
+    '/teacher.safetensors': ['application/octet-stream', savedFile('teacher.safetensors.gz')],
+  };
+});
+
+/** @param call of the page, which may call `crash()` to end the browser's GPU process */
+const run = <T>(...calls: string[]): Promise<T[]> =>
+  withPage(
+    SCRIPT,
+    files,
+    async (page) => {
+      const session = await page.context().browser()!.newBrowserCDPSession();
+      // The command has no answer where the process ends first.
+      await page.exposeFunction('crash', () => void session.send('Browser.crashGpuProcess').catch(() => {}));
+      const results: T[] = [];
+      for (const call of calls) results.push((await page.evaluate(`window.${call}`)) as T);
+      return results;
+    },
+    CRASHES,
+  );
+
+describe.runIf(hasChromium)('lost devices in Chromium, by destroy and by the end of the GPU process', () => {
+  test('training goes on, and ends with the model of an undisturbed one', { timeout: 480_000 }, async () => {
+    const [undisturbed, ...disturbed] = await run<{ lost: string[]; model: string }>(
+      `train(0, 'none')`,
+      ...WAYS.map((way) => `train(${LOSSES}, '${way}')`),
+    );
+    for (const [i, { lost, model }] of disturbed.entries()) {
+      console.log(`${WAYS[i]}: ${lost.length} devices lost in training`);
+      expect(lost.length, WAYS[i]).toBeGreaterThan(0);
+      expect(new Set(lost), WAYS[i]).toEqual(new Set(['DeviceLostError']));
+      expect(model, WAYS[i]).toBe(undisturbed!.model);
+    }
+  });
+
+  test('predictions end with a typed error, and a detector that moved gives the same map', {
+    timeout: 480_000,
+  }, async () => {
+    const results = await run<{ ends: string[]; maps: string[] }>(...WAYS.map((way) => `predict(${LOSSES}, '${way}')`));
+    for (const [i, { ends, maps }] of results.entries()) {
+      const failures = ends.filter((end) => end !== 'fulfilled');
+      console.log(`${WAYS[i]}: ${failures.length} of ${ends.length} ended with an error`);
+      expect(new Set(failures), WAYS[i]).toEqual(new Set(['DeviceLostError']));
+      expect(failures.length, WAYS[i]).toBeGreaterThanOrEqual(2 * LOSSES);
+      expect(maps, WAYS[i]).toEqual(Array(LOSSES + 1).fill(maps[0]));
+    }
+  });
+});
