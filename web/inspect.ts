@@ -1,13 +1,15 @@
 import type { RgbImage } from '../src/data/image.ts';
-import type { Detector, Prediction } from '../src/detector/detector.ts';
+import { Detector, type Prediction } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
+import type { RegionOfInterest } from '../src/imaging/region.ts';
 import { openCamera } from './camera.ts';
 import { encodePng } from './canvas.ts';
 import { engine } from './device.ts';
 import { byId, download } from './dom.ts';
 import { encodeNpy } from './npy.ts';
 import { acceptChoice, acceptDrops, bytesOf, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
+import { RegionChoice } from './regionChoice.ts';
 import { ScoreTable } from './scoreTable.ts';
 import { sentence, Task, type TaskControl } from './task.ts';
 import { Viewer } from './viewer.ts';
@@ -23,8 +25,13 @@ export class Inspect {
   readonly #task = new Task(byId('inspect-task', HTMLElement));
   readonly #viewer = new Viewer((threshold) => this.#scores.judge(threshold));
   readonly #scores = new ScoreTable((picture) => void this.#show(picture));
-  #model: ModelFile | undefined;
+  readonly #region = new RegionChoice((region) => void this.#look(region));
+  #name = '';
   #detector: Detector | undefined;
+  /** Those that were scored last. */
+  #pictures: readonly Picture[] = [];
+  #shown: Picture | undefined;
+  #isWatching = false;
   /** Those that wait for a model. */
   #waiting: readonly Picture[] = [];
 
@@ -34,6 +41,7 @@ export class Inspect {
       acceptChoice(byId(input, HTMLInputElement), (files) => void this.open(files));
     byId('inspect-demo', HTMLButtonElement).addEventListener('click', () => void this.#demo());
     byId('inspect-camera', HTMLButtonElement).addEventListener('click', () => void this.#watch());
+    byId('inspect-save-model', HTMLButtonElement).addEventListener('click', () => void this.#saveModel());
     byId('inspect-save', HTMLButtonElement).addEventListener('click', () => void this.#savePicture());
     byId('inspect-save-map', HTMLButtonElement).addEventListener('click', () => this.#saveMap());
   }
@@ -63,24 +71,36 @@ export class Inspect {
       const bytes = await read();
       const detector = await loadDetector(await engine(), bytes, { name, signal });
       this.#detector?.destroy();
-      this.#model = { name, bytes };
+      this.#name = name;
       this.#detector = detector;
+      this.#pictures = [];
       this.#scores.clear();
       this.#viewer.use(detector.state);
+      this.#region.use(detector.state.region);
       byId('inspect-about', HTMLElement).textContent = aboutModel(name, detector);
       return 'The model is ready: drop or choose pictures.';
     });
     if (isTaken && this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
   }
 
-  /** The model on the engine of now: it is read again after a device was lost. */
+  /** The model on the engine of now: it moves there after a device was lost. */
   async #ready(): Promise<Detector> {
-    if (!this.#model || !this.#detector)
+    if (!this.#detector)
       throw new UserError('there is no model yet.', 'Drop or choose a .safetensors file, or try the demo.');
     const current = await engine();
-    if (this.#detector.engine !== current)
-      this.#detector = await loadDetector(current, this.#model.bytes, { name: this.#model.name });
+    if (this.#detector.engine !== current) this.#detector = this.#detector.moveTo(current);
     return this.#detector;
+  }
+
+  /** Looks at another part of the pictures, with all that were scored. */
+  async #look(region: RegionOfInterest | undefined): Promise<void> {
+    const before = this.#detector;
+    if (!before) return;
+    const { region: _, ...whole } = before.state;
+    this.#detector = new Detector(before.engine, { ...whole, ...(region && { region }) });
+    before.destroy();
+    // A camera goes on, with the new region.
+    if (!this.#isWatching && this.#pictures.length > 0) await this.#scoreAll(this.#pictures);
   }
 
   async #show(picture: Picture): Promise<void> {
@@ -94,13 +114,19 @@ export class Inspect {
   }
 
   #display(picture: Picture, image: RgbImage, prediction: Prediction): void {
-    this.#viewer.show(picture.name, image, prediction);
+    this.#present(picture.name, image, prediction);
     this.#scores.mark(picture);
+    this.#shown = picture;
+  }
+
+  #present(name: string, image: RgbImage, prediction: Prediction): void {
+    this.#viewer.show(name, image, prediction);
+    this.#region.fit(image);
   }
 
   async #scoreAll(pictures: readonly Picture[]): Promise<void> {
-    this.#waiting = this.#model ? [] : pictures;
-    if (!this.#model) {
+    this.#waiting = this.#detector ? [] : pictures;
+    if (!this.#detector) {
       this.#task.say(`${count(pictures.length)} are waiting for a model: drop or choose a .safetensors file.`);
       return;
     }
@@ -108,9 +134,10 @@ export class Inspect {
   }
 
   async #scoreEach(pictures: readonly Picture[], { signal, progress }: TaskControl): Promise<string> {
+    this.#pictures = pictures;
     const detector = await this.#ready();
     progress('Compiling for this adapter.');
-    await detector.warmUp();
+    await detector.warmUp(1, { signal });
     this.#scores.clear();
     const read: { readonly picture: Picture; readonly image: RgbImage }[] = [];
     const scores = this.#scores;
@@ -126,13 +153,14 @@ export class Inspect {
         }
       }
     }
+    const shown = pictures.find((picture) => picture === this.#shown) ?? pictures[0];
     const start = performance.now();
     let done = 0;
-    for await (const prediction of detector.stream(images())) {
+    for await (const prediction of detector.stream(images(), { signal })) {
       const { picture, image } = read.shift()!;
       scores.add(picture, prediction.score);
       this.#viewer.allow(prediction.score);
-      if (done === 0) this.#display(picture, image, prediction);
+      if (picture === shown || done === 0) this.#display(picture, image, prediction);
       done++;
       progress(`${done} of ${pictures.length}: ${picture.name}`, done, pictures.length);
     }
@@ -143,16 +171,22 @@ export class Inspect {
 
   async #watch(): Promise<void> {
     await this.#task.run(async ({ signal, progress }) => {
-      const detector = await this.#ready();
+      await this.#ready();
       progress('Asking for the camera.');
       using camera = await openCamera();
       let frames = 0;
       const start = performance.now();
-      while (!signal.aborted) {
-        const image = await camera.frame();
-        this.#viewer.show('camera', image, await detector.predict(image));
-        frames++;
-        progress(`Camera: ${((1000 * frames) / (performance.now() - start)).toFixed(1)} frames per second.`);
+      this.#isWatching = true;
+      try {
+        while (!signal.aborted) {
+          const image = await camera.frame();
+          const detector = await this.#ready();
+          this.#present('camera', image, await detector.predict(image));
+          frames++;
+          progress(`Camera: ${((1000 * frames) / (performance.now() - start)).toFixed(1)} frames per second.`);
+        }
+      } finally {
+        this.#isWatching = false;
       }
       return 'The camera is off.';
     });
@@ -171,6 +205,13 @@ export class Inspect {
     if (!model) return;
     this.#waiting = demoPictures();
     await this.use(model);
+  }
+
+  async #saveModel(): Promise<void> {
+    const detector = await this.#ready();
+    const name = fileStem(this.#name).replace(/(\.region)?\.safetensors$/, '');
+    const bytes = new Uint8Array(await saveDetector(detector));
+    download(`${name}.region.safetensors`, 'application/octet-stream', bytes);
   }
 
   async #savePicture(): Promise<void> {
