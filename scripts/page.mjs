@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { globSync } from 'tinyglobby';
-import { shaderPacks } from './packages.mjs';
+import { colorTables, shaderPacks } from './packages.mjs';
 
 const STATIC = ['web/index.html', 'web/style.css', 'web/icon.svg', 'assets/teachers/teacher-pdn-xs.safetensors'];
 const common = {
@@ -27,7 +27,7 @@ export async function buildPage(folder) {
     splitting: true,
     outdir: folder,
     chunkNames: 'chunks/[name]-[hash]',
-    plugins: [shaderPacks],
+    plugins: [shaderPacks, colorTables],
   });
   await serviceWorker(folder);
 }
