@@ -16,14 +16,18 @@ const common = {
   logLevel: 'warning',
 };
 
-/** @param {string} folder is emptied first */
-export async function buildPage(folder) {
+/**
+ * @param {string} folder is emptied first
+ * @param {{ minify?: boolean }} options
+ */
+export async function buildPage(folder, { minify = true } = {}) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const file of STATIC) copyFileSync(file, join(folder, file.slice(file.lastIndexOf('/') + 1)));
   await build({
     ...common,
     entryPoints: { main: 'web/main.ts' },
+    minify,
     splitting: true,
     outdir: folder,
     chunkNames: 'chunks/[name]-[hash]',

@@ -2,31 +2,32 @@ import type { RgbImage } from '../src/data/image.ts';
 import type { Detector, Prediction } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
+import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { openCamera } from './camera.ts';
 import { encodePng } from './canvas.ts';
 import { engine } from './device.ts';
 import { byId, download } from './dom.ts';
+import { type ModelFile, ModelList } from './models.ts';
 import { encodeNpy } from './npy.ts';
 import { acceptChoice, acceptDrops, bytesOf, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
 import { ScoreTable } from './scoreTable.ts';
 import { sentence, Task, type TaskControl } from './task.ts';
 import { Viewer } from './viewer.ts';
 
-/** A model file that was read, by its name. */
-export interface ModelFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
+/** Pictures on which models are compared at most. */
+const COMPARED = 6;
 
 /** The panel in which pictures are scored. */
 export class Inspect {
   readonly #task = new Task(byId('inspect-task', HTMLElement));
   readonly #viewer = new Viewer((threshold) => this.#scores.judge(threshold));
   readonly #scores = new ScoreTable((picture) => void this.#show(picture));
+  readonly #models = new ModelList((model) => void this.#switch(model));
   #model: ModelFile | undefined;
   #detector: Detector | undefined;
-  /** Those that wait for a model. */
+  /** Those that wait for a model, and those that were scored last. */
   #waiting: readonly Picture[] = [];
+  #pictures: readonly Picture[] = [];
 
   constructor() {
     acceptDrops(byId('inspect', HTMLElement), (files) => void this.open(files));
@@ -34,6 +35,8 @@ export class Inspect {
       acceptChoice(byId(input, HTMLInputElement), (files) => void this.open(files));
     byId('inspect-demo', HTMLButtonElement).addEventListener('click', () => void this.#demo());
     byId('inspect-camera', HTMLButtonElement).addEventListener('click', () => void this.#watch());
+    byId('inspect-compare', HTMLButtonElement).addEventListener('click', () => void this.#compare());
+    byId('inspect-fewer', HTMLButtonElement).addEventListener('click', () => void this.#fewerBits());
     byId('inspect-save', HTMLButtonElement).addEventListener('click', () => void this.#savePicture());
     byId('inspect-save-map', HTMLButtonElement).addEventListener('click', () => this.#saveMap());
   }
@@ -52,8 +55,15 @@ export class Inspect {
     else this.#task.fail(new UserError('there is no picture and no model among these files.'));
   }
 
-  /** Takes a model, and scores the pictures that wait for one. */
-  use({ name, bytes }: ModelFile): Promise<void> {
+  /** Takes models, of which the first is used, and scores the pictures that wait for one. */
+  use([first, ...others]: readonly ModelFile[]): Promise<void> {
+    for (const model of others) this.#models.add(model);
+    return this.#take(first!.name, async () => first!.bytes);
+  }
+
+  /** Another model of the list for the same pictures. */
+  #switch({ name, bytes }: ModelFile): Promise<void> {
+    this.#waiting = this.#pictures;
     return this.#take(name, async () => bytes);
   }
 
@@ -64,13 +74,15 @@ export class Inspect {
       const detector = await loadDetector(await engine(), bytes, { name, signal });
       this.#detector?.destroy();
       this.#model = { name, bytes };
+      this.#models.use(this.#model);
       this.#detector = detector;
       this.#scores.clear();
       this.#viewer.use(detector.state);
       byId('inspect-about', HTMLElement).textContent = aboutModel(name, detector);
       return 'The model is ready: drop or choose pictures.';
     });
-    if (isTaken && this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
+    if (!isTaken) this.#models.restore(this.#model);
+    else if (this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
   }
 
   /** The model on the engine of now: it is read again after a device was lost. */
@@ -104,6 +116,7 @@ export class Inspect {
       this.#task.say(`${count(pictures.length)} are waiting for a model: drop or choose a .safetensors file.`);
       return;
     }
+    this.#pictures = pictures;
     await this.#task.run((control) => this.#scoreEach(pictures, control));
   }
 
@@ -141,6 +154,30 @@ export class Inspect {
     return `${count(done)}, ${(done / seconds).toFixed(1)} per second, with decoding.`;
   }
 
+  /** All models of the list side by side. */
+  async #compare(): Promise<void> {
+    await this.#task.run((control) => this.#compareAll(control));
+  }
+
+  async #compareAll(control: TaskControl): Promise<string> {
+    const pictures = this.#pictures.slice(0, COMPARED);
+    if (pictures.length === 0) throw new UserError('there is no picture to compare on.', 'Drop or choose some.');
+    const { compare } = await import('./comparison.ts');
+    byId('inspect-comparison', HTMLElement).replaceChildren(...(await compare(this.#models.all, pictures, control)));
+    return '';
+  }
+
+  /** Puts a model with fewer bits beside the one in use. */
+  async #fewerBits(): Promise<void> {
+    const bits = Number(byId('inspect-bits', HTMLSelectElement).value) as WeightBits;
+    await this.#task.run(async (control) => {
+      await this.#ready();
+      const { withBits } = await import('./fewerBits.ts');
+      this.#models.add(await withBits(this.#model!, bits, this.#scores.normal, control));
+      return this.#compareAll(control);
+    });
+  }
+
   async #watch(): Promise<void> {
     await this.#task.run(async ({ signal, progress }) => {
       const detector = await this.#ready();
@@ -170,7 +207,7 @@ export class Inspect {
     });
     if (!model) return;
     this.#waiting = demoPictures();
-    await this.use(model);
+    await this.use([model]);
   }
 
   async #savePicture(): Promise<void> {

@@ -140,6 +140,9 @@ async function fitOn(options: FitOptions): Promise<Detector> {
   try {
     await session.statistics();
     await session.train();
+  } catch (error) {
+    engine.release(networks.parameters);
+    throw error;
   } finally {
     session.destroy();
   }
