@@ -34,8 +34,8 @@ export interface Task {
   readonly milliseconds: number;
   /** Of those, what the operating system gave to the thread. */
   readonly threadMilliseconds: number;
-  /** Of those, what the profiler saw in functions and in the collection of garbage. */
-  readonly scriptMilliseconds: number;
+  /** Of those, what the profiler saw in functions of the page. */
+  readonly own: number;
   /** Functions with the most samples of their own in it. */
   readonly hottest: readonly { readonly name: string; readonly milliseconds: number }[];
 }
@@ -50,8 +50,8 @@ export const CATEGORIES = [
 const MAIN_THREAD = 'CrRendererMain';
 /** What the profiler calls time outside of functions. */
 const OUTSIDE = new Set(['(idle)', '(program)', '(root)']);
-/** Less is a callback that has nothing to do, milliseconds. */
-const LEAST_SCRIPT = 0.5;
+/** Less of the page's own functions is a callback that has nothing to do, or somebody else's task; milliseconds. */
+const LEAST_OWN = 0.5;
 const HOTTEST = 5;
 
 /** The tasks of the page's main thread that ran JavaScript, longest first. */
@@ -66,15 +66,10 @@ export function scriptTasks(events: readonly TraceEvent[]): Task[] {
     .filter((event) => event.pid === pid && isTask(event))
     .map((task) => {
       const { dur = 0, tdur = dur } = task;
-      const times = functionTimes(samples, task.ts, task.ts + dur);
-      return {
-        milliseconds: dur / 1000,
-        threadMilliseconds: tdur / 1000,
-        scriptMilliseconds: times.reduce((sum, each) => sum + each.milliseconds, 0),
-        hottest: times.slice(0, HOTTEST),
-      };
+      const { times, own } = functionTimes(samples, task.ts, task.ts + dur);
+      return { milliseconds: dur / 1000, threadMilliseconds: tdur / 1000, own, hottest: times.slice(0, HOTTEST) };
     })
-    .filter(({ scriptMilliseconds }) => scriptMilliseconds >= LEAST_SCRIPT)
+    .filter(({ own }) => own >= LEAST_OWN)
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
@@ -83,6 +78,8 @@ interface Sample {
   readonly at: number;
   readonly microseconds: number;
   readonly name: string;
+  /** Whether it is a function of a file, not of the browser or of who drives it. */
+  readonly isOwn: boolean;
 }
 
 /** When which function ran, by the sampling profiler, in the order of time; of the process with the most samples. */
@@ -99,23 +96,25 @@ function profileSamples(events: readonly TraceEvent[]): Sample[] {
 
 function samplesOf(chunks: readonly TraceEvent[]): Sample[] {
   const samples: Sample[] = [];
-  const names = new Map<number, string>();
+  const names = new Map<number, Pick<Sample, 'name' | 'isOwn'>>();
   let at = chunks.find(({ name }) => name === 'Profile')?.args?.data?.startTime ?? 0;
   for (const { pid, args } of chunks) {
     const { cpuProfile, timeDeltas = [] } = args?.data ?? {};
-    for (const { id, callFrame } of cpuProfile?.nodes ?? []) names.set(id, callFrame.functionName || '(anonymous)');
+    for (const { id, callFrame } of cpuProfile?.nodes ?? [])
+      names.set(id, { name: callFrame.functionName || '(anonymous)', isOwn: /^https?:/.test(callFrame.url ?? '') });
     for (const [i, node] of (cpuProfile?.samples ?? []).entries()) {
       const microseconds = timeDeltas[i] ?? 0;
       at += microseconds;
-      samples.push({ pid, at, microseconds, name: names.get(node) ?? '' });
+      samples.push({ pid, at, microseconds, ...(names.get(node) ?? { name: '', isOwn: false }) });
     }
   }
   return samples;
 }
 
-/** Time in each function within a stretch, the most first. */
-function functionTimes(samples: readonly Sample[], from: number, to: number): Task['hottest'] {
-  const times = new Map<string, number>();
+/** Milliseconds in each function within a stretch, the most first, and in all of the page's own. */
+function functionTimes(samples: readonly Sample[], from: number, to: number) {
+  const byName = new Map<string, number>();
+  let own = 0;
   let [low, high] = [0, samples.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -123,10 +122,11 @@ function functionTimes(samples: readonly Sample[], from: number, to: number): Ta
     else high = middle;
   }
   for (let i = low; i < samples.length && samples[i]!.at <= to; i++) {
-    const { microseconds, name } = samples[i]!;
-    if (!OUTSIDE.has(name)) times.set(name, (times.get(name) ?? 0) + microseconds / 1000);
+    const { microseconds, name, isOwn } = samples[i]!;
+    if (OUTSIDE.has(name)) continue;
+    byName.set(name, (byName.get(name) ?? 0) + microseconds / 1000);
+    if (isOwn) own += microseconds / 1000;
   }
-  return [...times]
-    .map(([name, milliseconds]) => ({ name, milliseconds }))
-    .sort((a, b) => b.milliseconds - a.milliseconds);
+  const times = [...byName].map(([name, milliseconds]) => ({ name, milliseconds }));
+  return { times: times.sort((a, b) => b.milliseconds - a.milliseconds), own };
 }
