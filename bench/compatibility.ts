@@ -15,7 +15,7 @@ export interface Run {
 
 /** docs/compatibility.md */
 export function compatibilityPage(runs: readonly Run[]): string {
-  const rows = (isRun: boolean) => runs.filter(({ date }) => (date !== undefined) === isRun);
+  const rows = (isRun: boolean) => runs.filter(({ date }) => (date !== undefined) === isRun).map((run) => ({ ...run }));
   return `# What was run where
 
 Written by \`npm run docs:compatibility\` from [compatibility.json](compatibility.json). Kernels on GPUs have a page of their own:

@@ -196,12 +196,13 @@ export class Inspect {
   }
 
   async #demo(): Promise<void> {
-    const { DEMO, demoPictures } = await import('./demo.ts');
+    const { demoLesson, demoPictures } = await import('./demo.ts');
+    const lesson = demoLesson(Number(byId('inspect-demo', HTMLButtonElement).dataset['steps']));
     let model: ModelFile | undefined;
     await this.#task.run(async (control) => {
       const { learn } = await import('./learning.ts');
-      const detector = await learn(DEMO, control);
-      model = { name: DEMO.name, bytes: await saveDetector(detector) };
+      const detector = await learn(lesson, control);
+      model = { name: lesson.name, bytes: await saveDetector(detector) };
       detector.destroy();
       return '';
     });
