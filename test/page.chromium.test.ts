@@ -346,15 +346,19 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
   test('axe-core finds nothing serious in any tab, light or dark', async () => {
     await page.evaluate(axe.source);
     const found: string[] = [];
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const tab of TABS) {
-        await openTab(tab);
-        const { violations, passes } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }));
-        expect(passes.length).toBeGreaterThan(10);
-        for (const { id, impact, nodes } of violations) {
-          const where = nodes.map(({ target }) => target.join(' ')).join(', ');
-          if (impact === 'serious' || impact === 'critical') found.push(`${tab}, ${colorScheme}: ${id} at ${where}`);
+    for (const viewport of [page.viewportSize()!, PHONE]) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const tab of TABS) {
+          await openTab(tab);
+          const { violations, passes } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }));
+          expect(passes.length).toBeGreaterThan(10);
+          for (const { id, impact, nodes } of violations) {
+            const where = nodes.map(({ target }) => target.join(' ')).join(', ');
+            if (impact === 'serious' || impact === 'critical')
+              found.push(`${tab}, ${colorScheme}, ${viewport.width} px: ${id} at ${where}`);
+          }
         }
       }
     }

@@ -123,7 +123,8 @@ function row(models: readonly ComparedModel[], { picture, image, predictions }: 
     const verdict = make('strong', '');
     showVerdict(verdict, score, state.threshold?.value);
     const shown = overlayHeatmap({ image, map, ...heatmapRange(state) });
-    return figure(shown, `${picture.name}: heat map of ${name}`, `${name}: ${formatScore(score)} `, verdict);
+    const stem = name.replace(/\.safetensors$/, '');
+    return figure(shown, `${picture.name}: heat map of ${name}`, `${stem}: ${formatScore(score)} `, verdict);
   });
   return make('div', 'row', plain, ...maps);
 }

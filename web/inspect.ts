@@ -56,9 +56,10 @@ export class Inspect {
   }
 
   /** Takes models, of which the first is used, and scores the pictures that wait for one. */
-  use([first, ...others]: readonly ModelFile[]): Promise<void> {
-    for (const model of others) this.#models.add(model);
-    return this.#take(first!.name, async () => first!.bytes);
+  use(models: readonly ModelFile[]): Promise<void> {
+    for (const model of models) this.#models.add(model);
+    const { name, bytes } = models[0]!;
+    return this.#take(name, async () => bytes);
   }
 
   /** Another model of the list for the same pictures. */
