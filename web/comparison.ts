@@ -1,10 +1,10 @@
 import type { RgbImage } from '../src/data/image.ts';
 import type { Detector, Prediction } from '../src/detector/detector.ts';
+import { heatmapRange } from '../src/detector/heatmapRange.ts';
 import { loadDetector } from '../src/detector/modelFile.ts';
 import { extent } from '../src/math/extent.ts';
 import { sampleQuantile } from '../src/math/statistics.ts';
 import { formatScore, overlayHeatmap } from '../src/report/heatmap.ts';
-import { heatmapRange } from '../src/report/range.ts';
 import { weightSize } from '../src/study/sizes.ts';
 import { drawOn } from './canvas.ts';
 import { engine } from './device.ts';
