@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
+import { type AxeResults, source as axeSource } from 'axe-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildPage } from '../scripts/page.mjs';
@@ -344,7 +344,7 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
   });
 
   test('axe-core finds nothing serious in any tab, light or dark', async () => {
-    await page.evaluate(axe.source);
+    await page.evaluate(axeSource);
     const found: string[] = [];
     for (const viewport of [page.viewportSize()!, PHONE]) {
       await page.setViewportSize(viewport);
@@ -352,7 +352,7 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
         await page.emulateMedia({ colorScheme });
         for (const tab of TABS) {
           await openTab(tab);
-          const { violations, passes } = await page.evaluate(() => axe.run({ resultTypes: ['violations'] }));
+          const { violations, passes } = await page.evaluate<AxeResults>("axe.run({ resultTypes: ['violations'] })");
           expect(passes.length).toBeGreaterThan(10);
           for (const { id, impact, nodes } of violations) {
             const where = nodes.map(({ target }) => target.join(' ')).join(', ');

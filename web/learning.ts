@@ -60,6 +60,8 @@ export async function learn(
     signal,
     ...(save && { checkpoint: { every: CHECKPOINT_STEPS, save } }),
     ...(resume && { resume }),
+    // A lost device is replaced: training goes on from the last checkpoint.
+    recover: async () => ({ engine: await engine() }),
     onProgress(report) {
       const { phase, done, total, losses } = report;
       const time = phase === 'train' ? remaining(done, total) : '';
