@@ -243,13 +243,12 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
     // A line for each layer of teacher and student, and for each of the autoencoder.
     expect(await page.locator('#teach-bits tbody tr').count()).toBeGreaterThan(4);
     await page.click('#teach-preview');
-    await page.waitForSelector('#teach-comparison table');
-    expect(await ended('teach')).toBe('');
+    await says('teach', 'Compared');
     const [float, small] = await page.locator('#teach-comparison tbody tr').allTextContents();
     expect(float).toMatch(/^biscuits\.safetensors.*-[01] of 1[01] of 1$/);
     expect(small).toMatch(/^biscuits-small\.safetensors.*%[01] of 1[01] of 1$/);
     expect(await page.locator('#teach-comparison .row').count()).toBe(2);
-    expect(await page.locator('#teach-comparison .row:first-of-type canvas').count()).toBe(3);
+    expect(await page.locator('#teach-comparison .row').first().locator('canvas').count()).toBe(3);
   });
 
   test('Inspect switches between models of a list, and compares them', async () => {
@@ -269,7 +268,7 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
     await slide('most');
     await page.selectOption('#inspect-bits', '8');
     await page.click('#inspect-fewer');
-    await page.waitForSelector('#inspect-comparison table');
+    await says('inspect', 'Compared');
     const rows = await page.locator('#inspect-comparison tbody tr').allTextContents();
     expect(rows.map((row) => /^[\w-]+\.safetensors/.exec(row)?.[0])).toEqual([
       'biscuits.safetensors',

@@ -165,7 +165,7 @@ export class Inspect {
     if (pictures.length === 0) throw new UserError('there is no picture to compare on.', 'Drop or choose some.');
     const { compare } = await import('./comparison.ts');
     byId('inspect-comparison', HTMLElement).replaceChildren(...(await compare(this.#models.all, pictures, control)));
-    return '';
+    return 'Compared.';
   }
 
   /** Puts a model with fewer bits beside the one in use. */

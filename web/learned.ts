@@ -76,7 +76,7 @@ export class Learned {
       const shown = await compare(this.#models, pictures, control);
       const note = make('p', 'about', 'Good pictures that were not learned, each with a planted defect below it.');
       byId('teach-comparison', HTMLElement).replaceChildren(note, ...shown);
-      return '';
+      return 'Compared.';
     }, 'Stop');
   }
 }
