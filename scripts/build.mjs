@@ -5,7 +5,16 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative } from 'node:path';
 import { build } from 'esbuild';
 import { globSync } from 'tinyglobby';
-import { optionalPeers, peerModule, peersOf, shaderModules, shaderPacks } from './packages.mjs';
+import {
+  COLOR_TABLE,
+  colorTable,
+  colorTables,
+  optionalPeers,
+  peerModule,
+  peersOf,
+  shaderModules,
+  shaderPacks,
+} from './packages.mjs';
 import { buildPage } from './page.mjs';
 
 const common = { format: 'esm', target: 'es2023', platform: 'node', logLevel: 'warning' };
@@ -25,7 +34,10 @@ if (process.argv.includes('--types')) {
 
 async function library() {
   const sources = globSync('src/**/*.ts').map(slashes);
-  const entryPoints = sources.filter((file) => !file.endsWith('.d.ts') && !file.startsWith('src/cli/'));
+  const colors = sources.find((file) => COLOR_TABLE.test(file));
+  const entryPoints = sources.filter(
+    (file) => !file.endsWith('.d.ts') && !file.startsWith('src/cli/') && file !== colors,
+  );
   const { outputFiles } = await build({
     ...common,
     entryPoints,
@@ -64,6 +76,7 @@ async function library() {
       `export default ${JSON.stringify(JSON.parse(readFileSync(file, 'utf8')))};\n`,
     );
   }
+  write(colors.replace('src/', 'dist/').replace('.ts', '.js'), colorTable());
   for (const [path, text] of shaderModules()) write(join('dist/shaders', path), text);
 }
 
@@ -78,6 +91,6 @@ function commandLine() {
     chunkNames: 'cli/[name]-[hash]',
     // Names stay: they tell where an error comes from.
     minifyWhitespace: true,
-    plugins: [shaderPacks, optionalPeers],
+    plugins: [shaderPacks, colorTables, optionalPeers],
   });
 }

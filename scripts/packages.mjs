@@ -1,6 +1,8 @@
 // What a build makes of shaders, which are loaded when they are used, and of packages that a user may not have installed.
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { rgb } from 'd3-color';
+import { interpolateInferno } from 'd3-scale-chromatic';
 import { globSync } from 'tinyglobby';
 
 /**
@@ -83,6 +85,27 @@ export const shaderPacks = {
     build.onLoad({ filter: /.*/, namespace: 'wgsl-pack' }, ({ path }) => ({
       contents: packText(path.slice('shaders-'.length)),
     }));
+  },
+};
+
+/** `src/math/inferno.ts` with its values as text: what they are computed with is 40 times as large. */
+export function colorTable() {
+  const bytes = Array.from({ length: 256 }, (_, i) => rgb(interpolateInferno(i / 255))).flatMap(({ r, g, b }) => [
+    r,
+    g,
+    b,
+  ]);
+  const text = Buffer.from(bytes).toString('base64');
+  return `export const INFERNO = /* @__PURE__ */ Uint8Array.from(atob("${text}"), (c) => c.charCodeAt(0));\n`;
+}
+
+export const COLOR_TABLE = /[\\/]math[\\/]inferno\.ts$/;
+
+/** The same for bundles by esbuild. */
+export const colorTables = {
+  name: 'color-tables',
+  setup(build) {
+    build.onLoad({ filter: COLOR_TABLE }, () => ({ contents: colorTable() }));
   },
 };
 

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { globSync } from 'tinyglobby';
-import { shaderPacks } from './packages.mjs';
+import { colorTables, shaderPacks } from './packages.mjs';
 
 const STATIC = ['web/index.html', 'web/style.css', 'web/icon.svg', 'assets/teachers/teacher-pdn-xs.safetensors'];
 const common = {
@@ -16,18 +16,22 @@ const common = {
   logLevel: 'warning',
 };
 
-/** @param {string} folder is emptied first */
-export async function buildPage(folder) {
+/**
+ * @param {string} folder is emptied first
+ * @param {{ minify?: boolean }} options
+ */
+export async function buildPage(folder, { minify = true } = {}) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const file of STATIC) copyFileSync(file, join(folder, file.slice(file.lastIndexOf('/') + 1)));
   await build({
     ...common,
     entryPoints: { main: 'web/main.ts' },
+    minify,
     splitting: true,
     outdir: folder,
     chunkNames: 'chunks/[name]-[hash]',
-    plugins: [shaderPacks],
+    plugins: [shaderPacks, colorTables],
   });
   await serviceWorker(folder);
 }

@@ -1,41 +1,7 @@
 /// <reference lib="dom" preserve="true" />
 /// <reference types="@webgpu/types" preserve="true" />
 /** The library in a browser: everything of the package's root, the browser's device and its image decoders. */
-import type { RgbImage } from './data/image.ts';
-import { requestDevice } from './engine/adapter.ts';
-import { UserError } from './errors.ts';
 
+export { openBrowserDevice } from './browser/device.ts';
+export { imageFrom } from './browser/images.ts';
 export * from './index.ts';
-
-/**
- * The browser's preferred device, with every limit and feature that kernels can use.
- * @throws UserError where WebGPU is missing or switched off
- */
-export async function openBrowserDevice(options: GPURequestAdapterOptions = {}): Promise<GPUDevice> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance', ...options });
-  if (!adapter) {
-    throw new UserError(
-      'this browser offers no WebGPU adapter.',
-      'Use a current browser over HTTPS, with WebGPU enabled.',
-    );
-  }
-  return requestDevice(adapter);
-}
-
-/** Pixels of anything that a canvas can draw: a file, a video frame, another canvas. Alpha is dropped. */
-export async function imageFrom(source: Blob | ImageBitmapSource): Promise<RgbImage> {
-  // Colors as they are stored, for the same pixels as in Node.
-  const bitmap = await createImageBitmap(source, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const rgba = context.getImageData(0, 0, width, height).data;
-  const data = new Uint8Array(width * height * 3);
-  for (let i = 0, k = 0; k < data.length; i += 4, k += 3) {
-    data[k] = rgba[i]!;
-    data[k + 1] = rgba[i + 1]!;
-    data[k + 2] = rgba[i + 2]!;
-  }
-  return { width, height, data };
-}

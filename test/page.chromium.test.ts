@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AxeResults, source as axeSource } from 'axe-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildPage } from '../scripts/page.mjs';
 import type { RgbImage } from '../src/data/image.ts';
-import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { defectNames, renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { encodePng } from '../src/node/images.ts';
@@ -18,6 +19,8 @@ const SIDE = 160;
 /** A name that is this machine, and no secure origin. */
 const PLAIN_HOST = 'plain.test';
 const PHONE = { width: 360, height: 640 };
+/** Milliseconds that a software adapter may take to compile for whatever a panel does. */
+const PATIENCE = 300_000;
 const TABS = ['inspect', 'teach', 'doctor', 'bench'] as const;
 
 const folder = temporaryFolder();
@@ -27,6 +30,8 @@ const pictures = ['crack', undefined, undefined, undefined].map((defect, i) => (
   image: renderSpecimen('biscuit', defect, i, SIDE).image,
 }));
 const paths = pictures.map(({ name }) => file(name));
+/** What Teach has made. */
+const taught: { float?: Buffer; small?: Buffer } = {};
 const messages: string[] = [];
 const requested: string[] = [];
 let served: ServedPage;
@@ -46,6 +51,8 @@ beforeAll(async () => {
     '--enable-unsafe-webgpu',
     '--use-webgpu-adapter=swiftshader',
     '--enable-features=Vulkan',
+    '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream',
     `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`,
   );
   context = await browser.newContext();
@@ -64,7 +71,7 @@ afterAll(async () => {
 
 async function open(): Promise<Page> {
   const opened = await context.newPage();
-  opened.setDefaultTimeout(120_000);
+  opened.setDefaultTimeout(PATIENCE);
   await opened.goto(served.url);
   return opened;
 }
@@ -87,6 +94,22 @@ async function ended(tab: string): Promise<string> {
     return task?.querySelector('progress')?.hidden && task.querySelector('p')?.textContent;
   }, tab);
   return (await page.textContent(`#${tab}-task p`)) ?? '';
+}
+
+/** Waits for a sentence that begins so. */
+async function says(tab: string, start: string): Promise<void> {
+  await page.waitForFunction(
+    ([id, text]) => document.querySelector(`#${id}-task p`)?.textContent?.startsWith(text!),
+    [tab, start],
+  );
+}
+
+/** Moves the slider of the threshold. */
+async function slide(value: string): Promise<void> {
+  await page.locator('#inspect-threshold').evaluate((slider: HTMLInputElement, to) => {
+    slider.value = to === 'most' ? slider.max : to;
+    slider.dispatchEvent(new Event('input'));
+  }, value);
 }
 
 async function save(button: string): Promise<Buffer> {
@@ -121,7 +144,7 @@ async function expectMapOf(model: Uint8Array, image: RgbImage): Promise<void> {
   expect(worst / range).toBeLessThan(1e-3);
 }
 
-describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => {
+describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () => {
   test('Inspect shows the map that Node computes', async () => {
     await choose('#inspect-pictures', paths.slice(0, 2));
     expect(await ended('inspect')).toMatch(/^2 pictures are waiting for a model/);
@@ -169,11 +192,6 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => 
 
   test('a threshold decides the verdicts', async () => {
     const verdict = () => page.textContent('#inspect-verdict');
-    const slide = (value: string) =>
-      page.locator('#inspect-threshold').evaluate((slider: HTMLInputElement, to) => {
-        slider.value = to === 'most' ? slider.max : to;
-        slider.dispatchEvent(new Event('input'));
-      }, value);
     await slide('0');
     expect(await verdict()).toBe('anomalous');
     await slide('most');
@@ -232,26 +250,109 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => 
     await page.waitForFunction(() => document.querySelector('#inspect-name')?.textContent === 'dropped.png');
   });
 
-  test('Teach goes on after a reload, and Node reads its file', async () => {
+  test('Teach says how long it takes, goes on after a reload, and Node reads its file', async () => {
     await openTab('teach');
-    await choose('#teach-pictures', paths.slice(1));
     await page.fill('#teach-steps', '8');
     await page.fill('#teach-name', 'biscuits');
+    await choose('#teach-pictures', paths.slice(1));
+    await page.waitForFunction(() => document.querySelector('#teach-time')?.textContent !== '');
+    expect(await page.textContent('#teach-time')).toMatch(/^8 steps take about \d+ (s|min) on this adapter\.$/);
+    await page.fill('#teach-steps', '9');
+    expect(await page.textContent('#teach-time')).toMatch(/^9 steps/);
     await page.click('#teach-start');
-    await page.waitForFunction(() => document.querySelector('#teach-task p')?.textContent?.startsWith('Learning'));
+    await says('teach', 'Learning');
     await page.click('#teach-task button');
     expect(await ended('teach')).toBe('Stopped.');
     await page.reload();
     await page.waitForFunction(() => document.querySelector('#teach-start')?.textContent === 'Go on');
-    expect(await page.inputValue('#teach-steps')).toBe('8');
+    expect(await page.inputValue('#teach-steps')).toBe('9');
     await page.click('#teach-start');
-    await page.waitForFunction(() => document.querySelector('#teach-task p')?.textContent?.startsWith('Learned'));
-    const model = await save('#teach-save');
+    await says('teach', 'Learned');
+    await page.waitForSelector('#teach-learned:not([hidden])');
+    taught.float = await save('#teach-save');
+  });
+
+  test('what was learned is made smaller, and looked at on planted defects', async () => {
+    await page.click('#teach-smaller');
+    await says('teach', 'Made smaller');
+    taught.small = await save('#teach-save-smaller');
+    expect(taught.small.length).toBeLessThan(taught.float!.length);
+    // A line for each layer of teacher and student, and for each of the autoencoder.
+    expect(await page.locator('#teach-bits tbody tr').count()).toBeGreaterThan(4);
+    await page.click('#teach-preview');
+    await says('teach', 'Compared');
+    const [float, small] = await page.locator('#teach-comparison tbody tr').allTextContents();
+    expect(float).toMatch(/^biscuits\.safetensors.*-[01] of 1[01] of 1$/);
+    expect(small).toMatch(/^biscuits-small\.safetensors.*%[01] of 1[01] of 1$/);
+    expect(await page.locator('#teach-comparison .row').count()).toBe(2);
+    expect(await page.locator('#teach-comparison .row').first().locator('canvas').count()).toBe(3);
+  });
+
+  test('Inspect switches between models of a list, and compares them', async () => {
     await page.click('#teach-inspect');
     await choose('#inspect-pictures', paths[0]!);
-    await page.waitForSelector('#inspect-viewer:not([hidden])');
-    await ended('inspect');
-    await expectMapOf(model, pictures[0]!.image);
+    await says('inspect', '1 picture.');
+    await expectMapOf(taught.float!, pictures[0]!.image);
+    await page.selectOption('#inspect-choice', 'biscuits-small.safetensors');
+    await page.waitForFunction(() => document.querySelector('#inspect-about')?.textContent?.includes(', quantized;'));
+    await says('inspect', '1 picture.');
+    await expectMapOf(taught.small!, pictures[0]!.image);
+    await page.click('#inspect-fewer');
+    expect(await ended('inspect')).toMatch(/ is quantized already\. /);
+    await page.selectOption('#inspect-choice', 'biscuits.safetensors');
+    await page.waitForFunction(() => !document.querySelector('#inspect-about')?.textContent?.includes('quantized'));
+    await says('inspect', '1 picture.');
+    await slide('most');
+    await page.selectOption('#inspect-bits', '8');
+    await page.click('#inspect-fewer');
+    await says('inspect', 'Compared');
+    const rows = await page.locator('#inspect-comparison tbody tr').allTextContents();
+    expect(rows.map((row) => /^[\w-]+\.safetensors/.exec(row)?.[0])).toEqual([
+      'biscuits.safetensors',
+      'biscuits-small.safetensors',
+      'biscuits-w8a8.safetensors',
+    ]);
+    expect(await page.locator('#inspect-comparison .row canvas').count()).toBe(4);
+  });
+
+  test('a camera is watched, and gives pictures to learn from', async () => {
+    await openTab('inspect');
+    await page.click('#inspect-camera');
+    await page.waitForFunction(() =>
+      /^Camera: [\d.]+ frames per second\.$/.test(document.querySelector('#inspect-task p')?.textContent ?? ''),
+    );
+    await page.click('#inspect-task button');
+    expect(await ended('inspect')).toBe('The camera is off.');
+    expect(await page.textContent('#inspect-name')).toBe('camera');
+    await openTab('teach');
+    await page.click('#teach-camera');
+    await says('teach', '2 pictures taken');
+    await page.click('#teach-task button');
+    await page.waitForFunction(() =>
+      /^[2-9] pictures\.$/.test(document.querySelector('#teach-about')?.textContent ?? ''),
+    );
+    await page.click('#teach-task button');
+    expect(await ended('teach')).toBe('Stopped.');
+  });
+
+  test('the demo learns generated parts, and inspects others, to its end', async () => {
+    await openTab('inspect');
+    // Fewer steps than a user's, which take minutes on a software adapter.
+    await page.locator('#inspect-demo').evaluate((button, steps) => button.setAttribute('data-steps', steps), '6');
+    await page.click('#inspect-demo');
+    await says('inspect', 'Learning');
+    await page.waitForFunction(() =>
+      /^\d+ pictures, [\d.]+ per second/.test(document.querySelector('#inspect-task p')?.textContent ?? ''),
+    );
+    expect(await page.textContent('#inspect-about')).toMatch(/^generated biscuit: .* in 6 steps; threshold /);
+    const rows = await page
+      .locator('#inspect-table tbody tr')
+      .evaluateAll((all) => all.map((row) => [...row.querySelectorAll('td')].map(({ textContent }) => textContent)));
+    expect(rows).toHaveLength(3 + 2 * defectNames('biscuit').length);
+    for (const [name, score, verdict] of rows) {
+      expect(Number(score), name!).toBeGreaterThan(0);
+      expect(verdict, name!).toMatch(/^(normal|anomalous)$/);
+    }
   });
 
   test('Doctor and Bench give tables and JSON', async () => {
@@ -276,6 +377,29 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: 300_000 }, () => 
     expect(bench.settings).toEqual({ size: 'xs', side: 128, batch: 1, rounds: 1 });
     expect(bench.results).toHaveLength(4);
     for (const { median } of bench.results) expect(median).toBeGreaterThan(0);
+  });
+
+  test('axe-core finds nothing serious in any tab, light or dark', async () => {
+    await page.evaluate(axeSource);
+    const found: string[] = [];
+    for (const viewport of [page.viewportSize()!, PHONE]) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const tab of TABS) {
+          await openTab(tab);
+          const { violations, passes } = await page.evaluate<AxeResults>("axe.run({ resultTypes: ['violations'] })");
+          expect(passes.length).toBeGreaterThan(10);
+          for (const { id, impact, nodes } of violations) {
+            const where = nodes.map(({ target }) => target.join(' ')).join(', ');
+            if (impact === 'serious' || impact === 'critical')
+              found.push(`${tab}, ${colorScheme}, ${viewport.width} px: ${id} at ${where}`);
+          }
+        }
+      }
+    }
+    await page.emulateMedia({ colorScheme: null });
+    expect(found).toEqual([]);
   });
 
   test('every tab fits a phone and is reached by the keyboard', async () => {

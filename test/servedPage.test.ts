@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { buildPage } from '../scripts/page.mjs';
 import { servePage } from '../src/node/page.ts';
@@ -52,6 +54,33 @@ test('the page is served to this machine alone, with the policy that it has in i
     await expect(servePage(folder, Number(port))).rejects.toThrow(`port ${port} is in use.`);
   } finally {
     await page.close();
+  }
+});
+
+/** A file below a folder with all that it imports statically. */
+function staticClosure(folder: string, path: string, found = new Set<string>()): ReadonlySet<string> {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const [, name] of readFileSync(join(folder, path), 'utf8').matchAll(/(?:\bfrom|\bimport)"(\.[^"]+)"/g))
+    staticClosure(folder, join(path, '..', name!), found);
+  return found;
+}
+
+/** kB of gzip that each panel's code takes, shaders apart. */
+const PANEL_BUDGETS = { inspect: 77, teach: 91, doctor: 104, bench: 85 } as const;
+
+test('a panel loads its own code alone', async () => {
+  const folder = join(temporaryFolder(), 'page');
+  await buildPage(folder);
+  const main = readFileSync(join(folder, 'main.js'), 'utf8');
+  for (const [panel, budget] of Object.entries(PANEL_BUDGETS)) {
+    const chunk = new RegExp(`chunks/${panel}-\\w+\\.js`).exec(main)![0];
+    const files = [...staticClosure(folder, chunk)].map((path) => readFileSync(join(folder, path)));
+    const kilobytes = files.reduce((sum, bytes) => sum + gzipSync(bytes, { level: 9 }).length, 0) / 1000;
+    console.log(`${panel}: ${kilobytes.toFixed(1)} kB`);
+    expect(kilobytes, panel).toBeLessThan(budget);
+    // A sentence of the training loop.
+    if (panel === 'inspect') expect(files.join('')).not.toContain('training diverged');
   }
 });
 

@@ -1,4 +1,4 @@
-import { imageFrom } from '../src/browser.ts';
+import { imageFrom } from '../src/browser/images.ts';
 import type { RgbImage } from '../src/data/image.ts';
 import { UserError } from '../src/errors.ts';
 

@@ -15,12 +15,14 @@ const generated = (name: string, defect: string | undefined, seed: number): Pict
   read: async () => renderSpecimen(PART, defect, seed, SIDE).image,
 });
 
-/** A short lesson on generated parts. */
-export const DEMO: LessonOptions = {
-  name: `generated ${PART}`,
-  pictures: Array.from({ length: GOOD_PICTURES }, (_, i) => generated(`good ${i}`, undefined, i)),
-  settings: { resolution: 128, iterations: 150 },
-};
+/** A lesson on generated parts. */
+export function demoLesson(iterations: number): LessonOptions {
+  return {
+    name: `generated ${PART}`,
+    pictures: Array.from({ length: GOOD_PICTURES }, (_, i) => generated(`good ${i}`, undefined, i)),
+    settings: { resolution: 128, iterations },
+  };
+}
 
 /** Generated parts to inspect: good ones, then some of every defect. */
 export function demoPictures(): Picture[] {

@@ -1,4 +1,4 @@
-import { openBrowserDevice } from '../src/browser.ts';
+import { openBrowserDevice } from '../src/browser/device.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { adapterIdentity } from '../src/engine/tuning.ts';
 import { byId } from './dom.ts';

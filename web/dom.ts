@@ -42,7 +42,12 @@ export function table(
     make('thead', '', make('tr', '', ...head)),
     make('tbody', '', ...body),
   );
-  return make('div', 'table', whole);
+  const scrolled = make('div', 'table', whole);
+  // Narrow screens scroll it, by the keyboard, too.
+  scrolled.tabIndex = 0;
+  scrolled.setAttribute('role', 'region');
+  scrolled.setAttribute('aria-label', caption);
+  return scrolled;
 }
 
 /** Offers bytes as a file. */

@@ -2,11 +2,13 @@ import type { RgbImage } from '../src/data/image.ts';
 import { Detector, type Prediction } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
+import type { WeightBits } from '../src/formats/weightCodes.ts';
 import type { RegionOfInterest } from '../src/imaging/region.ts';
 import { openCamera } from './camera.ts';
 import { encodePng } from './canvas.ts';
 import { engine } from './device.ts';
 import { byId, download } from './dom.ts';
+import { type ModelFile, ModelList } from './models.ts';
 import { encodeNpy } from './npy.ts';
 import { acceptChoice, acceptDrops, bytesOf, isPicture, type NamedFile, type Picture, picturesOf } from './pictures.ts';
 import { RegionChoice } from './regionChoice.ts';
@@ -14,11 +16,8 @@ import { ScoreTable } from './scoreTable.ts';
 import { sentence, Task, type TaskControl } from './task.ts';
 import { Viewer } from './viewer.ts';
 
-/** A model file that was read, by its name. */
-export interface ModelFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
+/** Pictures on which models are compared at most. */
+const COMPARED = 6;
 
 /** The panel in which pictures are scored. */
 export class Inspect {
@@ -26,14 +25,14 @@ export class Inspect {
   readonly #viewer = new Viewer((threshold) => this.#scores.judge(threshold));
   readonly #scores = new ScoreTable((picture) => void this.#show(picture));
   readonly #region = new RegionChoice((region) => void this.#look(region));
-  #name = '';
+  readonly #models = new ModelList((model) => void this.#switch(model));
+  #model: ModelFile | undefined;
   #detector: Detector | undefined;
-  /** Those that were scored last. */
-  #pictures: readonly Picture[] = [];
   #shown: Picture | undefined;
   #isWatching = false;
-  /** Those that wait for a model. */
+  /** Those that wait for a model, and those that were scored last. */
   #waiting: readonly Picture[] = [];
+  #pictures: readonly Picture[] = [];
 
   constructor() {
     acceptDrops(byId('inspect', HTMLElement), (files) => void this.open(files));
@@ -42,6 +41,8 @@ export class Inspect {
     byId('inspect-demo', HTMLButtonElement).addEventListener('click', () => void this.#demo());
     byId('inspect-camera', HTMLButtonElement).addEventListener('click', () => void this.#watch());
     byId('inspect-save-model', HTMLButtonElement).addEventListener('click', () => void this.#saveModel());
+    byId('inspect-compare', HTMLButtonElement).addEventListener('click', () => void this.#compare());
+    byId('inspect-fewer', HTMLButtonElement).addEventListener('click', () => void this.#fewerBits());
     byId('inspect-save', HTMLButtonElement).addEventListener('click', () => void this.#savePicture());
     byId('inspect-save-map', HTMLButtonElement).addEventListener('click', () => this.#saveMap());
   }
@@ -60,8 +61,16 @@ export class Inspect {
     else this.#task.fail(new UserError('there is no picture and no model among these files.'));
   }
 
-  /** Takes a model, and scores the pictures that wait for one. */
-  use({ name, bytes }: ModelFile): Promise<void> {
+  /** Takes models, of which the first is used, and scores the pictures that wait for one. */
+  use(models: readonly ModelFile[]): Promise<void> {
+    for (const model of models) this.#models.add(model);
+    const { name, bytes } = models[0]!;
+    return this.#take(name, async () => bytes);
+  }
+
+  /** Another model of the list for the same pictures. */
+  #switch({ name, bytes }: ModelFile): Promise<void> {
+    this.#waiting = this.#pictures;
     return this.#take(name, async () => bytes);
   }
 
@@ -71,7 +80,8 @@ export class Inspect {
       const bytes = await read();
       const detector = await loadDetector(await engine(), bytes, { name, signal });
       this.#detector?.destroy();
-      this.#name = name;
+      this.#model = { name, bytes };
+      this.#models.use(this.#model);
       this.#detector = detector;
       this.#pictures = [];
       this.#scores.clear();
@@ -80,7 +90,8 @@ export class Inspect {
       byId('inspect-about', HTMLElement).textContent = aboutModel(name, detector);
       return 'The model is ready: drop or choose pictures.';
     });
-    if (isTaken && this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
+    if (!isTaken) this.#models.restore(this.#model);
+    else if (this.#waiting.length > 0) await this.#scoreAll(this.#waiting);
   }
 
   /** The model on the engine of now: it moves there after a device was lost. */
@@ -169,6 +180,30 @@ export class Inspect {
     return `${count(done)}, ${(done / seconds).toFixed(1)} per second, with decoding.`;
   }
 
+  /** All models of the list side by side. */
+  async #compare(): Promise<void> {
+    await this.#task.run((control) => this.#compareAll(control));
+  }
+
+  async #compareAll(control: TaskControl): Promise<string> {
+    const pictures = this.#pictures.slice(0, COMPARED);
+    if (pictures.length === 0) throw new UserError('there is no picture to compare on.', 'Drop or choose some.');
+    const { compare } = await import('./comparison.ts');
+    byId('inspect-comparison', HTMLElement).replaceChildren(...(await compare(this.#models.all, pictures, control)));
+    return 'Compared.';
+  }
+
+  /** Puts a model with fewer bits beside the one in use. */
+  async #fewerBits(): Promise<void> {
+    const bits = Number(byId('inspect-bits', HTMLSelectElement).value) as WeightBits;
+    await this.#task.run(async (control) => {
+      await this.#ready();
+      const { withBits } = await import('./fewerBits.ts');
+      this.#models.add(await withBits(this.#model!, bits, this.#scores.normal, control));
+      return this.#compareAll(control);
+    });
+  }
+
   async #watch(): Promise<void> {
     await this.#task.run(async ({ signal, progress }) => {
       await this.#ready();
@@ -193,23 +228,24 @@ export class Inspect {
   }
 
   async #demo(): Promise<void> {
-    const { DEMO, demoPictures } = await import('./demo.ts');
+    const { demoLesson, demoPictures } = await import('./demo.ts');
+    const lesson = demoLesson(Number(byId('inspect-demo', HTMLButtonElement).dataset['steps']));
     let model: ModelFile | undefined;
     await this.#task.run(async (control) => {
       const { learn } = await import('./learning.ts');
-      const detector = await learn(DEMO, control);
-      model = { name: DEMO.name, bytes: await saveDetector(detector) };
+      const detector = await learn(lesson, control);
+      model = { name: lesson.name, bytes: await saveDetector(detector) };
       detector.destroy();
       return '';
     });
     if (!model) return;
     this.#waiting = demoPictures();
-    await this.use(model);
+    await this.use([model]);
   }
 
   async #saveModel(): Promise<void> {
     const detector = await this.#ready();
-    const name = fileStem(this.#name).replace(/(\.region)?\.safetensors$/, '');
+    const name = fileStem(this.#model?.name ?? 'model').replace(/(\.region)?\.safetensors$/, '');
     const bytes = new Uint8Array(await saveDetector(detector));
     download(`${name}.region.safetensors`, 'application/octet-stream', bytes);
   }

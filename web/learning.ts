@@ -5,10 +5,11 @@ import { readSafetensors } from '../src/formats/safetensors.ts';
 import { type FitProgress, type FitSettings, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { engine } from './device.ts';
+import { aboutTime } from './duration.ts';
 import { type Picture, sourceOf } from './pictures.ts';
 import type { TaskControl } from './task.ts';
 
-/** The teacher that lies beside the page, and its size of network. */
+/** Its file's name, without the ending. */
 const TEACHER = 'teacher-pdn-xs';
 const DEFAULTS: FitSettings = PRESETS.quick;
 
@@ -30,30 +31,37 @@ export interface LessonOptions {
 const CHECKPOINT_STEPS = 50;
 
 /**
- * Trains a detector on pictures of good parts; a tenth of them is held out.
+ * What a lesson is made of; a tenth of the pictures is held out.
+ * @throws UserError for too few pictures
+ */
+export function lessonData({ name, pictures, settings }: Pick<LessonOptions, 'name' | 'pictures' | 'settings'>) {
+  const all = { ...DEFAULTS, ...settings };
+  const names = pictures.map((_, i) => String(i));
+  const { train, heldOut } = splitHeldOut({ name, train: names, validation: [] }, all.seed);
+  const source = (chosen: readonly string[]) => sourceOf(chosen.map((i) => pictures[Number(i)]!));
+  return { settings: all, train: source(train), heldOut: source(heldOut), penalty: generatedPenalty(all.seed) };
+}
+
+/**
+ * Trains a detector on pictures of good parts.
  * @throws UserError for pictures and settings that cannot be used
  */
 export async function learn(
   { name, pictures, settings, save, resume, onLosses }: LessonOptions,
   { signal, progress }: TaskControl,
 ): Promise<Detector> {
-  const all = { ...DEFAULTS, ...settings };
-  const names = pictures.map((_, i) => String(i));
-  const { train, heldOut } = splitHeldOut({ name, train: names, validation: [] }, all.seed);
-  const source = (chosen: readonly string[]) => sourceOf(chosen.map((i) => pictures[Number(i)]!));
   const remaining = remainingTime();
   progress('Loading the teacher.');
   return fit({
+    ...lessonData({ name, pictures, settings }),
     engine: await engine(),
-    settings: all,
     dataset: name,
-    train: source(train),
-    heldOut: source(heldOut),
-    penalty: generatedPenalty(all.seed),
     teacher: await readTeacher(signal),
     signal,
     ...(save && { checkpoint: { every: CHECKPOINT_STEPS, save } }),
     ...(resume && { resume }),
+    // A lost device is replaced: training goes on from the last checkpoint.
+    recover: async () => ({ engine: await engine() }),
     onProgress(report) {
       const { phase, done, total, losses } = report;
       const time = phase === 'train' ? remaining(done, total) : '';
@@ -78,11 +86,12 @@ function remainingTime(): (done: number, total: number) => string {
     first ??= { done, at };
     if (done === first.done || done === total) return '';
     const seconds = ((at - first.at) / (done - first.done) / 1000) * (total - done);
-    return `, about ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`} left`;
+    return `, ${aboutTime(seconds)} left`;
   };
 }
 
-async function readTeacher(signal: AbortSignal) {
+/** The teacher that lies beside the page. */
+export async function readTeacher(signal: AbortSignal) {
   const file = `${TEACHER}.safetensors`;
   const { bytes } = await readSource(file, { signal });
   return { ...readSafetensors(bytes, file), name: TEACHER };

@@ -1,6 +1,6 @@
 import { byId } from './dom.ts';
-import type { ModelFile } from './inspect.ts';
 import { whatIsMissing } from './missing.ts';
+import type { ModelFile } from './models.ts';
 import { Tabs } from './tabs.ts';
 
 /** Shows what keeps the page from working, above all panels. */
@@ -12,7 +12,7 @@ function notify(text: string): void {
 
 /** Panels are loaded when they are first opened. */
 function start(): void {
-  let inspect: Promise<{ use(model: ModelFile): Promise<void> }> | undefined;
+  let inspect: Promise<{ use(models: readonly ModelFile[]): Promise<void> }> | undefined;
   const openInspect = () => {
     inspect ??= import('./inspect.ts').then(({ Inspect }) => new Inspect());
     return inspect;
@@ -22,9 +22,9 @@ function start(): void {
       inspect: openInspect,
       async teach() {
         const { Teach } = await import('./teach.ts');
-        new Teach(async (model) => {
+        new Teach(async (models) => {
           tabs.open('inspect');
-          await (await openInspect()).use(model);
+          await (await openInspect()).use(models);
         });
       },
       doctor: () => import('./doctor.ts').then(({ startDoctor }) => startDoctor()),

@@ -21,6 +21,12 @@ export class ScoreTable {
     this.#onChoice = onChoice;
   }
 
+  /** The pictures whose scores do not exceed the threshold. */
+  get normal(): readonly Picture[] {
+    const threshold = this.#threshold ?? Number.POSITIVE_INFINITY;
+    return [...this.#rows].flatMap(([picture, { score }]) => (score > threshold ? [] : [picture]));
+  }
+
   clear(): void {
     this.#rows.clear();
     this.#body.replaceChildren();

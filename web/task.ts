@@ -23,11 +23,13 @@ export class Task {
   readonly #text = make('p', '');
   readonly #bar = make('progress', '');
   readonly #stop: HTMLButtonElement;
+  readonly #stopText: string;
   #running: { readonly stop: AbortController; readonly end: Promise<void> } | undefined;
 
   /** @param place an empty element @param stop what its button says */
   constructor(place: HTMLElement, stop = 'Stop') {
-    this.#stop = make('button', '', stop);
+    this.#stop = make('button', '');
+    this.#stopText = stop;
     this.#text.setAttribute('role', 'status');
     this.#bar.setAttribute('aria-label', 'Progress');
     this.#stop.type = 'button';
@@ -60,27 +62,29 @@ export class Task {
   /**
    * Stops what is running, and does this. What it throws is shown.
    * @param work returns the sentence to show at its end
+   * @param stop what the button says meanwhile
    * @returns whether it came to its end
    */
-  async run(work: (control: TaskControl) => Promise<string>): Promise<boolean> {
+  async run(work: (control: TaskControl) => Promise<string>, stop = this.#stopText): Promise<boolean> {
     while (this.#running) {
       this.stop();
       await this.#running.end;
     }
-    const stop = new AbortController();
+    this.#stop.textContent = stop;
+    const controller = new AbortController();
     let ended = () => {};
     this.#running = {
-      stop,
+      stop: controller,
       end: new Promise((resolve) => {
         ended = resolve;
       }),
     };
     this.#show(true);
     try {
-      this.say(await work({ signal: stop.signal, progress: (...report) => this.#progress(...report) }));
+      this.say(await work({ signal: controller.signal, progress: (...report) => this.#progress(...report) }));
       return true;
     } catch (error) {
-      if (stop.signal.aborted) this.say('Stopped.');
+      if (controller.signal.aborted) this.say('Stopped.');
       else this.fail(error);
       return false;
     } finally {

@@ -1,48 +1,66 @@
 import { saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
-import { byId, download } from './dom.ts';
-import type { ModelFile } from './inspect.ts';
-import { learn } from './learning.ts';
+import { byId } from './dom.ts';
+import { aboutTime } from './duration.ts';
+import type { Learned } from './learned.ts';
+import { type LessonOptions, learn } from './learning.ts';
 import { forgetLesson, keepCheckpoint, keepLesson, keptLesson, type Lesson } from './lessonStore.ts';
 import { LossCurve } from './lossCurve.ts';
+import type { ModelFile } from './models.ts';
+import type { Pace } from './pace.ts';
 import { acceptChoice, acceptDrops, isPicture, type NamedFile, picturesOf } from './pictures.ts';
 import { Task, type TaskControl } from './task.ts';
 
 const CHOICES = ['teach-pictures', 'teach-folder'];
 const SETTINGS = ['teach-name', 'teach-steps'];
+/** Pictures that are photographed at most. */
+const MOST_PHOTOGRAPHS = 300;
 
 /** The panel in which a detector is trained. */
 export class Teach {
   readonly #task = new Task(byId('teach-task', HTMLElement), 'Pause');
   readonly #curve = new LossCurve();
   readonly #start = byId('teach-start', HTMLButtonElement);
+  readonly #inspect: (models: readonly ModelFile[]) => Promise<void>;
   #files: readonly NamedFile[] = [];
   /** What was stopped, and where. */
   #begun: { readonly lesson: Lesson; checkpoint: Uint8Array | undefined } | undefined;
-  #model: ModelFile | undefined;
+  #learned: Learned | undefined;
+  /** How fast this adapter learns, by the side of the input. */
+  readonly #paces = new Map<number, Pace>();
+  #isLearning = false;
   /** Whether the browser keeps lessons. */
   #isKept = true;
 
-  /** @param inspect opens the other panel with a model */
-  constructor(inspect: (model: ModelFile) => Promise<void>) {
+  /** @param inspect opens the other panel with models */
+  constructor(inspect: (models: readonly ModelFile[]) => Promise<void>) {
+    this.#inspect = inspect;
     acceptDrops(byId('teach', HTMLElement), (files) => this.#take(files));
     for (const input of CHOICES) acceptChoice(byId(input, HTMLInputElement), (files) => this.#take(files));
+    byId('teach-camera', HTMLButtonElement).addEventListener('click', () => void this.#photograph());
+    byId('teach-steps', HTMLInputElement).addEventListener('input', () => this.#tellTime());
+    byId('teach-side', HTMLSelectElement).addEventListener('change', () => void this.#measure());
     this.#start.addEventListener('click', () => void this.#learn());
-    byId('teach-save', HTMLButtonElement).addEventListener('click', () => {
-      if (this.#model) download(this.#model.name, 'application/octet-stream', new Uint8Array(this.#model.bytes));
-    });
-    byId('teach-inspect', HTMLButtonElement).addEventListener('click', () => {
-      if (this.#model) void inspect(this.#model);
-    });
     void this.#restore();
   }
 
   /** New pictures begin another lesson. */
   #take(files: readonly NamedFile[]): void {
-    if (this.#task.isRunning) return;
+    if (this.#isLearning) return;
     this.#files = files.filter(isPicture);
     this.#begun = undefined;
     this.#refresh();
+    void this.#measure();
+  }
+
+  async #photograph(): Promise<void> {
+    let files: readonly NamedFile[] = [];
+    await this.#task.run(async (control) => {
+      const { photograph } = await import('./photograph.ts');
+      files = await photograph(MOST_PHOTOGRAPHS, control);
+      return '';
+    }, 'Stop');
+    if (files.length > 0) this.#take(files);
   }
 
   /** Shows the lesson that the tab was closed in. */
@@ -62,28 +80,73 @@ export class Teach {
     }
   }
 
+  /** Says what the lesson will take here, by a few steps of it. */
+  async #measure(): Promise<void> {
+    this.#tellTime();
+    if (this.#files.length === 0 || this.#isLearning || this.#paces.has(this.#side)) return;
+    await this.#task.run(async (control) => {
+      await this.#findPace(this.#readLesson(), control);
+      return '';
+    }, 'Stop');
+  }
+
+  async #findPace(lesson: Lesson, control: TaskControl): Promise<void> {
+    const { resolution } = lesson.settings;
+    if (this.#paces.has(resolution)) return;
+    const { measurePace } = await import('./pace.ts');
+    this.#paces.set(resolution, await measurePace(lessonOptions(lesson), control));
+    this.#tellTime();
+  }
+
+  #tellTime(): void {
+    const pace = this.#paces.get(this.#side);
+    const steps = byId('teach-steps', HTMLInputElement).valueAsNumber;
+    const milliseconds = pace && pace.perStep * steps + pace.perPicture * this.#files.length;
+    byId('teach-time', HTMLElement).textContent =
+      milliseconds === undefined || !(milliseconds > 0) || this.#files.length === 0
+        ? ''
+        : `${steps} steps take ${aboutTime(milliseconds / 1000)} on this adapter.`;
+  }
+
   async #learn(): Promise<void> {
     const isNew = this.#begun === undefined;
-    await this.#task.run(async (control) => {
+    let model: ModelFile | undefined;
+    let learned: Lesson | undefined;
+    const isDone = await this.#task.run(async (control) => {
+      this.#learned?.hide();
+      this.#isLearning = true;
+      this.#refresh();
+      if (isNew) await this.#findPace(this.#readLesson(), control);
       this.#begun ??= { lesson: this.#readLesson(), checkpoint: undefined };
       const { lesson } = this.#begun;
+      learned = lesson;
       this.#curve.clear(lesson.settings.iterations);
-      this.#refresh(true);
+      this.#refresh();
       if (isNew && this.#isKept) await keepLesson(lesson);
-      this.#model = await this.#run(lesson, control);
+      model = await this.#run(lesson, control);
       this.#begun = undefined;
       if (this.#isKept) await forgetLesson();
-      return `Learned: ${this.#model.name}, ${(this.#model.bytes.length / 1e6).toFixed(1)} MB.`;
+      return `Learned: ${model.name}, ${(model.bytes.length / 1e6).toFixed(1)} MB.`;
     });
+    this.#isLearning = false;
     this.#refresh();
+    if (isDone && model && learned) await this.#show(model, learned);
+  }
+
+  async #show(model: ModelFile, lesson: Lesson): Promise<void> {
+    try {
+      const { Learned } = await import('./learned.ts');
+      this.#learned ??= new Learned(this.#task, this.#inspect);
+      this.#learned.show(model, lessonOptions(lesson));
+    } catch (error) {
+      this.#task.fail(error);
+    }
   }
 
   async #run(lesson: Lesson, control: TaskControl): Promise<ModelFile> {
     const detector = await learn(
       {
-        name: lesson.name,
-        pictures: picturesOf(lesson.files),
-        settings: lesson.settings,
+        ...lessonOptions(lesson),
         resume: this.#begun?.checkpoint,
         save: async (checkpoint) => {
           if (this.#begun) this.#begun.checkpoint = checkpoint;
@@ -100,27 +163,35 @@ export class Teach {
     }
   }
 
+  get #side(): number {
+    return Number(byId('teach-side', HTMLSelectElement).value);
+  }
+
   /** @throws UserError for settings that cannot be used */
   #readLesson(): Lesson {
     const name = byId('teach-name', HTMLInputElement).value.trim();
     if (!/^[^/\\]+$/.test(name)) throw new UserError('the name cannot be used.', 'Give one without slashes.');
     const iterations = byId('teach-steps', HTMLInputElement).valueAsNumber;
-    const resolution = Number(byId('teach-side', HTMLSelectElement).value);
-    return { name, files: this.#files, settings: { iterations, resolution } };
+    return { name, files: this.#files, settings: { iterations, resolution: this.#side } };
   }
 
-  #refresh(isRunning = false): void {
+  #refresh(): void {
     const count = this.#files.length;
     const isBegun = this.#begun !== undefined;
+    const isLearning = this.#isLearning;
     byId('teach-about', HTMLElement).textContent =
       count === 0
         ? 'No pictures yet.'
-        : `${count} pictures${isBegun && !isRunning ? ' of a lesson that goes on' : ''}.`;
+        : `${count} pictures${isBegun && !isLearning ? ' of a lesson that goes on' : ''}.`;
     this.#start.textContent = isBegun ? 'Go on' : 'Learn';
-    this.#start.disabled = count === 0 || isRunning;
-    for (const id of CHOICES) byId(id, HTMLInputElement).disabled = isRunning;
-    for (const id of SETTINGS) byId(id, HTMLInputElement).disabled = isBegun;
-    byId('teach-side', HTMLSelectElement).disabled = isBegun;
-    for (const id of ['teach-save', 'teach-inspect']) byId(id, HTMLButtonElement).disabled = isRunning || !this.#model;
+    this.#start.disabled = count === 0 || isLearning;
+    for (const id of CHOICES) byId(id, HTMLInputElement).disabled = isLearning;
+    byId('teach-camera', HTMLButtonElement).disabled = isLearning;
+    for (const id of SETTINGS) byId(id, HTMLInputElement).disabled = isBegun || isLearning;
+    byId('teach-side', HTMLSelectElement).disabled = isBegun || isLearning;
   }
+}
+
+function lessonOptions({ name, files, settings }: Lesson): Pick<LessonOptions, 'name' | 'pictures' | 'settings'> {
+  return { name, pictures: picturesOf(files), settings };
 }

@@ -2,7 +2,7 @@ import type { RgbImage } from '../src/data/image.ts';
 import type { Prediction } from '../src/detector/detector.ts';
 import type { DetectorState } from '../src/detector/detectorState.ts';
 import { heatmapRange } from '../src/detector/heatmapRange.ts';
-import { formatScore, overlayHeatmap, renderHeatmap } from '../src/report/heatmap.ts';
+import { formatScore, type HeatmapInput, overlayHeatmap, renderHeatmap, resizeHeatmap } from '../src/report/heatmap.ts';
 import { drawOn } from './canvas.ts';
 import { byId } from './dom.ts';
 
@@ -11,6 +11,9 @@ interface Shown {
   readonly image: RgbImage;
   readonly prediction: Prediction;
 }
+
+/** Longest side at which a heat map is drawn: a screen shows hardly more, and a slider that is moved draws it again and again. */
+const DRAWN_SIDE = 640;
 
 const verdictOf = (score: number, threshold: number) => (score > threshold ? 'anomalous' : 'normal');
 
@@ -31,6 +34,9 @@ export class Viewer {
   readonly #onThreshold: (threshold: number) => void;
   #range = heatmapRange({});
   #shown: Shown | undefined;
+  /** What is drawn of it. */
+  #drawn: HeatmapInput | undefined;
+  #isDue = false;
 
   /** @param onThreshold told about every threshold that is chosen */
   constructor(onThreshold: (threshold: number) => void) {
@@ -63,12 +69,13 @@ export class Viewer {
 
   show(name: string, image: RgbImage, prediction: Prediction): void {
     this.#shown = { name, image, prediction };
+    this.#drawn = undefined;
     this.#place.hidden = false;
     this.allow(prediction.score);
     drawOn(this.#picture, image);
     byId('inspect-name', HTMLElement).textContent = name;
     byId('inspect-score', HTMLOutputElement).value = formatScore(prediction.score);
-    this.#draw();
+    this.#judgeShown();
   }
 
   /** The heat map as a picture with a legend. */
@@ -92,14 +99,39 @@ export class Viewer {
   #judge(): void {
     byId('inspect-threshold-value', HTMLOutputElement).value = formatScore(this.#threshold);
     this.#onThreshold(this.#threshold);
-    if (this.#shown) this.#draw();
+    if (this.#shown) this.#judgeShown();
+  }
+
+  #judgeShown(): void {
+    showVerdict(byId('inspect-verdict', HTMLElement), this.shown.prediction.score, this.#threshold);
+    this.#schedule();
+  }
+
+  /** Draws with the next frame, once for all that has changed until then. */
+  #schedule(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
+      if (this.#shown) this.#draw();
+    });
   }
 
   #draw(): void {
     const { image, prediction } = this.shown;
     const threshold = this.#threshold;
-    drawOn(this.#map, overlayHeatmap({ image, map: prediction.map, ...this.#range, threshold }));
-    showVerdict(byId('inspect-verdict', HTMLElement), prediction.score, threshold);
+    if (!this.#drawn) {
+      const { width, height } = image;
+      const scale = Math.min(1, DRAWN_SIDE / Math.max(width, height));
+      const whole = { image, map: prediction.map, ...this.#range, threshold };
+      this.#drawn = resizeHeatmap(whole, Math.ceil(width * scale), Math.ceil(height * scale));
+      // Shrinking a large picture is enough for one task.
+      if (scale < 1) {
+        this.#schedule();
+        return;
+      }
+    }
+    drawOn(this.#map, overlayHeatmap({ ...this.#drawn, ...this.#range, threshold }));
   }
 
   #fade(): void {

@@ -7,6 +7,7 @@ import { type GraphOptions, lower } from './lower.ts';
 import { type CompiledKernel, loadKernels, type PipelineRequest, pipelineRequest } from './pipelines.ts';
 import { Plan, type Step } from './plan.ts';
 import { scoped } from './scopes.ts';
+import { Turns } from './turns.ts';
 
 export interface CompileOptions extends GraphOptions {
   /** Called as pipelines finish compiling. */
@@ -33,11 +34,12 @@ export async function compile(owner: Owner, options: CompileOptions): Promise<Pl
     [...kernels.values()].map(({ kernel }) => kernel),
     owner.requestOptions,
   );
-  const requests = new Map(
-    [...layout.prologue, ...layout.steps].map((node) => {
-      return [node, pipelineRequest(node, kernels.get(node)!.kernel, owner.requestOptions)];
-    }),
-  );
+  const requests = new Map<Node, PipelineRequest>();
+  const turns = new Turns();
+  for (const node of [...layout.prologue, ...layout.steps]) {
+    await turns.take();
+    requests.set(node, pipelineRequest(node, kernels.get(node)!.kernel, owner.requestOptions));
+  }
   assertFits(layout, limits, owner.memoryBytes, (parameter) => owner.hasParameter(parameter));
 
   // Memory first: what the device refuses ends before anything is compiled.

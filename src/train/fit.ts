@@ -178,6 +178,9 @@ async function fitOn(options: FitOptions): Promise<Detector> {
   try {
     await session.statistics();
     steps = await session.train();
+  } catch (error) {
+    engine.release(networks.parameters);
+    throw error;
   } finally {
     session.destroy();
   }

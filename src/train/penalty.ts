@@ -2,6 +2,7 @@ import { checkSeed } from '../checks/numbers.ts';
 import { centerCrop, type ImageSource } from '../data/image.ts';
 import { penaltyImage } from '../data/penalty.ts';
 import type { Engine } from '../engine/engine.ts';
+import { nextTask } from '../engine/turns.ts';
 import { packPixels, Resizer, unpackPixels } from '../imaging/pixels.ts';
 
 /** Natural images at the network's side, for the penalty loss (EfficientAD, section 3.2). */
@@ -22,7 +23,11 @@ export function generatedPenalty(seed: number): PenaltySource {
   return {
     name: 'generated',
     count: GENERATED,
-    pixels: async (index, side) => packPixels(penaltyImage(seed, index, side)),
+    async pixels(index, side) {
+      // A step needs several.
+      await nextTask();
+      return packPixels(penaltyImage(seed, index, side));
+    },
   };
 }
 
