@@ -91,6 +91,7 @@ function commandLine() {
     chunkNames: 'cli/[name]-[hash]',
     // Names stay: they tell where an error comes from.
     minifyWhitespace: true,
+    minifySyntax: true,
     plugins: [shaderPacks, colorTables, optionalPeers],
   });
 }

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { buildPage } from '../scripts/page.mjs';
 import { servePage } from '../src/node/page.ts';
 import { encodeNpy } from '../web/npy.ts';
-import { temporaryFolder } from './support/temporary.ts';
+import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 /** Status of a path that is sent as it is, which `fetch` would tidy up. */
 function statusOf(url: string, path: string, method = 'GET'): Promise<number | undefined> {
@@ -17,6 +17,20 @@ function statusOf(url: string, path: string, method = 'GET'): Promise<number | u
       .end();
   });
 }
+
+test('what the page shares with the package is served from there', async () => {
+  const root = temporaryFolder();
+  const [folder, shared] = [join(root, 'page'), join(root, 'shared')];
+  writeTree(root, { 'page/index.html': 'page', 'shared/teacher.safetensors': 'weights', 'shared/index.html': 'other' });
+  const page = await servePage(folder, 0, shared);
+  try {
+    expect(await (await fetch(new URL('teacher.safetensors', page.url))).text()).toBe('weights');
+    expect(await (await fetch(page.url)).text()).toBe('page');
+    expect(await statusOf(page.url, '/none.safetensors')).toBe(404);
+  } finally {
+    await page.close();
+  }
+});
 
 test('the page is served to this machine alone, with the policy that it has in itself', async () => {
   const root = temporaryFolder();

@@ -39,6 +39,11 @@ export function pageFolder(): string {
   }
 }
 
+/** Where the files lie that the page shares with the package, which holds them once. */
+export function sharedFolder(page: string): string {
+  return join(page, '../../assets/teachers');
+}
+
 /** A page that is served. */
 export interface ServedPage {
   readonly url: string;
@@ -48,11 +53,13 @@ export interface ServedPage {
 /**
  * Serves the files of a folder on this machine alone: its loopback address.
  * @param port 0 for any that is free
+ * @param shared a folder for files that are not in the first one
  * @throws UserError for a port that cannot be had
  */
-export async function servePage(folder: string, port: number): Promise<ServedPage> {
+export async function servePage(folder: string, port: number, shared = folder): Promise<ServedPage> {
   const server = createServer(async ({ url = '/', method }, response) => {
-    const { status, type, body } = method === 'GET' || method === 'HEAD' ? await fileAt(folder, url) : REFUSED;
+    const { status, type, body } =
+      method === 'GET' || method === 'HEAD' ? await fileAt([folder, shared], url) : REFUSED;
     response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': body.length });
     response.end(method === 'HEAD' ? undefined : body);
   });
@@ -80,13 +87,16 @@ const MISSING: Answer = { status: 404, type: PLAIN, body: Buffer.from('There is 
 /** A name of letters, digits, dots and dashes in folders, none of which begins with a dot: no way leads out of the folder. */
 const PATH = /^(?:\/[\w-][\w.-]*)+$/;
 
-async function fileAt(folder: string, url: string): Promise<Answer> {
+async function fileAt(folders: readonly string[], url: string): Promise<Answer> {
   const [path] = url.split(/[?#]/, 1) as [string];
   const name = path === '/' ? '/index.html' : path;
   const type = TYPES[extname(name)];
   if (!PATH.test(name) || !type) return MISSING;
-  const body = await readFile(join(folder, name)).catch(() => undefined);
-  return body ? { status: 200, type, body } : MISSING;
+  for (const folder of folders) {
+    const body = await readFile(join(folder, name)).catch(() => undefined);
+    if (body) return { status: 200, type, body };
+  }
+  return MISSING;
 }
 
 function listen(server: Server, port: number): Promise<void> {

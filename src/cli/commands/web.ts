@@ -1,4 +1,4 @@
-import { pageFolder, servePage } from '../../node/page.ts';
+import { pageFolder, servePage, sharedFolder } from '../../node/page.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { printLine } from '../print.ts';
 
@@ -9,7 +9,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const port = args.number('port') ?? PORT;
   if (!Number.isInteger(port) || port < 0 || port > LAST_PORT)
     throw new UsageError(`--port ${port} cannot be used.`, `Give a whole number from 0 to ${LAST_PORT}.`);
-  const page = await servePage(pageFolder(), port);
+  const folder = pageFolder();
+  const page = await servePage(folder, port, sharedFolder(folder));
   printLine(`open ${page.url} in a browser; Ctrl-C ends it`);
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   await page.close();
