@@ -434,7 +434,7 @@ describe('the bench', () => {
     [['--kernel', 'conv3d'], /--kernel conv3d is not known. Use some of: conv2d, qconv2d/],
     [['--kernel', 'qconv2d', '--bits', '9'], /--bits 9 does not exist. Use some of 2, 3, 4, 5, 6, 7, 8/],
     [['--kernel', 'qconv2d', '--bits', '4..12'], /--bits 4..12 does not exist/],
-    [['--kernel', 'qconv2d', '--activations', 'u4'], /--activations u4 is not known/],
+    [['--kernel', 'qconv2d', '--activations', 'u2'], /--activations u2 is not known/],
     [['--kernel', 'qconv2d', '--shape', '1,2,3'], /--shape 1,2,3 is no shape. Write N,CI,H,W:CO,KH,KW/],
     [['--kernel', 'qconv2d', '--shape', '1,0,9,9:4,3,3'], /has a number that cannot be used/],
     [['--kernel', 'qconv2d', '--shape', '1,4,2,9:4,3,3'], /a kernel that is larger than the padded input/],
