@@ -18,13 +18,15 @@ export function device(): Promise<OpenDevice> {
  * The engine on that device, with all its capabilities. `RAAD_SHADER=FILE.wgsl` puts another kernel to the test,
  * `RAAD_VARIANTS=FILE.mjs` further variants.
  */
-export function engine(): Promise<Engine> {
+export async function engine(): Promise<Engine> {
   shared ??= open();
-  return shared;
+  const opened = await shared;
+  // Tests look at variants without compiling them.
+  await fetchModules();
+  return opened;
 }
 
 async function open(): Promise<Engine> {
-  await fetchModules();
   const replaced = process.env['RAAD_SHADER'];
   const added = process.env['RAAD_VARIANTS'];
   const engine = new Engine({
