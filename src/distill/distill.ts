@@ -181,7 +181,8 @@ class Distillation {
     const order = trainingOrder(this.#trained, settings.seed);
     for (let k = 0; k < total; k++) {
       signal?.throwIfAborted();
-      statistics.add(await this.#features(...this.#viewAt(order(k))));
+      const [photograph, view, key] = this.#viewAt(order(k));
+      statistics.add(await this.#features(key, () => this.#render(photograph, view)));
       onProgress?.({ phase: 'statistics', done: k + 1, total });
     }
     const { mean, std } = statistics.result();
@@ -266,9 +267,15 @@ class Distillation {
     return [photograph, viewOf(photograph, view, settings.seed), `${photograph}-${view}`];
   }
 
+  /** What the backbone is shown. */
+  async #render(photograph: number, view: View): Promise<RgbImage> {
+    const { photographs, backbone } = this.#options;
+    return renderView(await photographs.image(photograph), view, backbone.side);
+  }
+
   async #example(photograph: number, view: View, key: string): Promise<Example> {
-    const image = renderView(await this.#options.photographs.image(photograph), view, this.#options.backbone.side);
-    const [pixels, features] = await Promise.all([this.#resizer.resize(image), this.#features(photograph, view, key)]);
+    const image = await this.#render(photograph, view);
+    const [pixels, features] = await Promise.all([this.#resizer.resize(image), this.#features(key, async () => image)]);
     const plane = this.#grid.cells ** 2;
     const target = features.map((value, i) => {
       const c = Math.floor(i / plane);
@@ -278,12 +285,11 @@ class Distillation {
   }
 
   /** The backbone's features of a view on the teacher's grid, computed once. */
-  async #features(photograph: number, view: View, key: string): Promise<Float32Array> {
-    const { backbone, photographs, store } = this.#options;
+  async #features(key: string, render: () => Promise<RgbImage>): Promise<Float32Array> {
+    const { backbone, store } = this.#options;
     const known = await store?.get(key);
     if (known) return known;
-    const image = renderView(await photographs.image(photograph), view, backbone.side);
-    const features = targetOf(await backbone.features(image), this.#grid);
+    const features = targetOf(await backbone.features(await render()), this.#grid);
     if (firstNotFinite(features) >= 0)
       throw new UserError(`the backbone ${backbone.name} gives features that are not finite.`, 'Use another one.');
     await store?.set(key, features);

@@ -21,7 +21,7 @@ export function device(): Promise<OpenDevice> {
 export async function engine(): Promise<Engine> {
   shared ??= open();
   const opened = await shared;
-  // Tests look at variants without compiling them.
+  // Tests look at variants without compiling them, and each file of a process brings further modules.
   await fetchModules();
   return opened;
 }

@@ -1,6 +1,5 @@
 import { type PreparedCase, prepareCase } from '../../src/doctor/check.ts';
 import { rowPaths, thinOut, type VariantPath } from '../../src/doctor/paths.ts';
-import { fetchModules } from '../../src/engine/deferred.ts';
 import type { Target } from '../../src/engine/lower.ts';
 import { detectorTable as table } from '../../src/selfTest/table.ts';
 
@@ -21,9 +20,6 @@ export interface PlannedRow {
   readonly prepared: PreparedCase;
   paths: readonly VariantPath[];
 }
-
-// The paths of a row go through all variants.
-await fetchModules();
 
 /** The rows of the table that are tested. */
 export const testedRows = table.filter((row) => full || !(row.perf || row.full)).map(prepareCase);
