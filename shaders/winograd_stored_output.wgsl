@@ -12,16 +12,7 @@
 // grid      x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(words of CO / WORDS)
 // reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
 @group(0) @binding(0) var<storage, read> m: array<${SUM}>;
-@group(0) @binding(1) var<storage, read> table: array<vec2f>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-#if U8
-@group(0) @binding(3) var<storage, read> inRange: vec4f;
-#end
-#if OUT <= 8
-@group(0) @binding(${3 + U8}) var<storage, read> outRange: vec4f;
-#end
-@group(0) @binding(${3 + U8 + (OUT <= 8)}) var<storage, read_write> y: array<${STORED}>;
-#params
+#include qbindings
 #if INTEGERS
 #include winogradIntegers
 #else

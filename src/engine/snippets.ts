@@ -2,6 +2,7 @@ import dot4 from '../../shaders/snippets/dot4.wgsl';
 import grid from '../../shaders/snippets/grid.wgsl';
 import halves from '../../shaders/snippets/halves.wgsl';
 import pixel from '../../shaders/snippets/pixel.wgsl';
+import qbindings from '../../shaders/snippets/qbindings.wgsl';
 import qconv2d from '../../shaders/snippets/qconv2d.wgsl';
 import qload from '../../shaders/snippets/qload.wgsl';
 import qresult from '../../shaders/snippets/qresult.wgsl';
@@ -24,6 +25,7 @@ export const snippets: Readonly<Record<string, ShaderSource>> = {
   grid,
   halves,
   pixel,
+  qbindings,
   qconv2d,
   qload,
   qresult,

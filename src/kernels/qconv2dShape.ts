@@ -81,12 +81,14 @@ export function blockPixels(node: Node<Qconv2dAttrs>): number {
 /**
  * Defines of the snippet `qresult`.
  * @param isIntegers whether sums are
+ * @param table index of that binding @see shaders/snippets/qbindings.wgsl
  * @param center what integers take from the codes of activations
  */
 export function resultDefines(
   { input, output, relu }: Pick<Qconv2dAttrs, 'input' | 'output' | 'relu'>,
   isIntegers: boolean,
   center: number,
+  table = 2,
 ) {
   return {
     U8: Number(isCodes(input)),
@@ -95,6 +97,7 @@ export function resultDefines(
     CENTER: center,
     RELU: Number(relu),
     OUT: storedBits(output),
+    TABLE: table,
     STORED: output === 'f32' ? 'f32' : 'u32',
   };
 }

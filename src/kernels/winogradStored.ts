@@ -140,7 +140,7 @@ export const winogradStoredOutputOp: Op<StoredOutputAttrs> = {
             K: k,
             M: m,
             Q,
-            ...resultDefines({ input, output, relu }, between === 'integers', CODE_CENTER),
+            ...resultDefines({ input, output, relu }, between === 'integers', CODE_CENTER, 1),
             CHANNELS: perWord,
             POOL: Number(pool),
             WORDS: each,
