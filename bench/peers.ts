@@ -9,12 +9,14 @@
  *                          [--precisions f32,f16]  of our float plans: f16 adds one with halves between Winograd's
  *                                         transforms, which may differ by 5 % of the largest value. f32
  *                          [--bits 8,4]   adds our integer networks with weights of these widths and 8-bit activations
+ *                          [--plans FILE,...] adds our networks by bit plans, such as those of raad allocate
  *                          [--peers onnxruntime-webgpu,onnxruntime-cpu,onnxruntime-wasm,tfjs-webgpu]
  *                                         on a GPU those on WebGPU by default, else all; "none" for ours alone
  *                          [--toggles A,-B] Dawn's toggles for our own device
  *                          [--json FILE]
  */
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { parse } from 'node:path';
 import { parseArgs } from 'node:util';
 import { detectCaps } from '../src/engine/caps.ts';
 import type { CompileOptions } from '../src/engine/compile.ts';
@@ -35,7 +37,7 @@ import { loadTuning } from '../src/node/tuning.ts';
 import { ownVersion } from '../src/node/version.ts';
 import { onlyDriverOf } from '../src/node/vulkan.ts';
 import { exportOnnx } from '../src/onnx/export.ts';
-import { uniformPlan } from '../src/quantization/bitPlan.ts';
+import { type BitPlan, isCodeBits, parseBitPlan, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { layerInputs } from '../src/quantization/layerInputs.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
@@ -57,6 +59,7 @@ const { values } = parseArgs({
     peers: { type: 'string' },
     precisions: { type: 'string', default: 'f32' },
     bits: { type: 'string' },
+    plans: { type: 'string' },
     toggles: { type: 'string' },
     json: { type: 'string' },
   },
@@ -141,11 +144,21 @@ function inferencePeers(): PeerMaker[] {
     },
   };
   const bits = values.bits?.split(',') ?? [];
+  const plans = values.plans?.split(',') ?? [];
   return [
     maker('raad-webgpu', (name) => ours(name, fast)),
     maker('raad-webgpu direct', (name) => ours(name, fast, { variants: DIRECT })),
     ...(precisions.includes('f16') ? [maker('raad-webgpu f16', (name) => halvesPeer(name, fast))] : []),
-    ...bits.map((width) => maker(`raad-webgpu w${width}a8`, () => integerPeer(Number(width) as WeightBits, teacher))),
+    ...bits.map((width) => {
+      const plan = uniformPlan(networks, { weights: Number(width) as WeightBits, activations: 8 });
+      return maker(`raad-webgpu w${width}a8`, (name) =>
+        plannedPeer(name, plan, teacher, width === '8' ? 0.2 : undefined),
+      );
+    }),
+    ...plans.map((file) => {
+      const plan = parseBitPlan(readFileSync(file, 'utf8'), networks);
+      return maker(`raad-webgpu ${parse(file).name}`, (name) => plannedPeer(name, plan, teacher));
+    }),
     ...wanted(others),
   ];
 }
@@ -157,16 +170,23 @@ async function halvesPeer(name: string, y: Node): Promise<Peer> {
   return { ...(await ours(name, y, { precision: 'f16' })), tolerance: HALVES_TOLERANCE };
 }
 
-/** The same network quantized, with ranges from the images that are timed. */
-async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
-  const plan = uniformPlan(networks, { weights: bits, activations: 8 });
+/**
+ * The same network quantized, with ranges from the images that are timed.
+ * @param tolerance of the largest value; what is lost to few bits is no error: evaluation on data measures it
+ */
+async function plannedPeer(name: string, plan: BitPlan, teacher: boolean, tolerance = Number.MAX_VALUE): Promise<Peer> {
   const x = input('x', shape);
-  const ranges = Object.fromEntries([...layerInputs(networks, x)].map(([name, node]) => [name, activationRange(node)]));
+  const ranges = Object.fromEntries(
+    [...layerInputs(networks, x)].flatMap(([layer, node]) => {
+      const bits = plan.layers[layer]?.activations ?? 32;
+      return isCodeBits(bits) ? [[layer, activationRange(node, 2 ** bits - 1)]] : [];
+    }),
+  );
   const rangePlan = await engine.compile({ outputs: ranges });
   const found = await rangePlan.run({ x: images }, Object.keys(ranges));
   rangePlan.destroy();
   const quantizers = Object.entries(found).map(
-    ([name, [scale, zeroPoint]]) => [name, { scale: scale!, zeroPoint: zeroPoint! }] as const,
+    ([layer, [scale, zeroPoint]]) => [layer, { scale: scale!, zeroPoint: zeroPoint! }] as const,
   );
   const quantized = quantizeNetworks(networks, plan, new Map(quantizers));
   const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0, 1, 0, 1));
@@ -174,9 +194,7 @@ async function integerPeer(bits: WeightBits, teacher: boolean): Promise<Peer> {
     ? quantized.networks.teacher.forward(x)
     : anomalyMaps(quantized.networks, quantiles.node, x).combined;
   const [integer] = integerGraph([y], quantized.quantization);
-  const peer = await ours(`raad-webgpu w${bits}a8`, integer!);
-  // What is lost to few bits is no error: evaluation on data measures it.
-  return { ...peer, tolerance: bits === 8 ? 0.2 : Number.MAX_VALUE };
+  return { ...(await ours(name, integer!)), tolerance };
 }
 
 function trainingPeers(): PeerMaker[] {
