@@ -1,8 +1,9 @@
 // Quantized conv2d of any kernel size and stride, for CPU adapters: lanes along output pixels (flattened over images and rows).
 //
 // One subgroup computes 8 channels of NT * S pixels. Each word of x is gathered once per tap; weights are decoded by the
-// lanes that hold their channels and broadcast. Integers are multiplied as floats, exact below 2^24: what a row of taps adds
-// up to (INTO row) moves to an i32 sum behind it.
+// lanes that hold their channels and broadcast. Of a block of 4 input channels the first FILLED are multiplied: an image
+// has 3. Integers are multiplied as floats, exact below 2^24: what a row of taps adds up to (INTO row) moves to an i32 sum
+// behind it, or once at the end where all products together stay below (WHOLE).
 //
 // x      already padded
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
@@ -31,9 +32,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let at${j} = n${j} * params.xWords * plane + (q${j} / params.outWidth) * params.stride * params.width + (q${j} % params.outWidth) * params.stride;
 #end j
 #for i in 0..8, j in 0..NT
-  var sum${i}_${j}: ${SUM};
 #if U8
   var row${i}_${j} = 0.0;
+#end
+#if !WHOLE
+  var sum${i}_${j}: ${SUM};
 #end
 #if GROUPS > 1
   var total${i}_${j} = 0.0;
@@ -72,17 +75,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 #end u
 #end j
 #for u in 0..4 / PARTS, i in 0..8
+#if e * 4 / PARTS + u < FILLED
           let b${i}_${u} = subgroupBroadcast(w${i / S}[${e * 4 / PARTS + u}], ${i % S}u);
 #for j in 0..NT
           ${INTO}${i}_${j} += b${i}_${u} * f${j}_${u};
 #end j
+#end
 #end u, i
         }
 #end e
       }
 #end kx
       block += ${KW}u;
-#if U8
+#if U8 && !WHOLE
 #for i in 0..8, j in 0..NT
       sum${i}_${j} += i32(row${i}_${j});
       row${i}_${j} = 0.0;
@@ -109,6 +114,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
   let entry${i} = table[channel${i}];
 #end
 #for j in 0..NT
+#if WHOLE
+  let sum${i}_${j} = i32(row${i}_${j});
+#end
 #if GROUPS == 1
   let total${i}_${j} = scaled(sum${i}_${j}, entry${i});
 #end

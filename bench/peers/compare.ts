@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Peer, type PeerMaker, worstDifference } from './peer.ts';
 
 /** What is known of one peer. Times in milliseconds are those of whole runs. */
@@ -122,6 +123,7 @@ async function timeInterleaved(entries: readonly Entry[], { rounds, end }: { rou
         failed.add(entry);
       }
       used[i]! += performance.now() - start;
+      if (entry.peer!.rest) await setTimeout(entry.peer!.rest);
     }
   }
   // Better the times of the warm-up than none.
@@ -130,10 +132,10 @@ async function timeInterleaved(entries: readonly Entry[], { rounds, end }: { rou
 
 /** @throws Error when the time is over first; what was waited for goes on */
 async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: NodeJS.Timeout | undefined;
   const over = new Promise<never>((_, reject) => {
     const message = `took longer than ${(milliseconds / 1000).toFixed(0)} s`;
-    timer = setTimeout(() => reject(new Error(message)), milliseconds);
+    timer = globalThis.setTimeout(() => reject(new Error(message)), milliseconds);
   });
   try {
     return await Promise.race([work, over]);

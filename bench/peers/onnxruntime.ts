@@ -1,5 +1,8 @@
 import type { Peer } from './peer.ts';
 
+/** Longer than its threads stay awake after a run. */
+const REST = 100;
+
 /** onnxruntime-node with one execution provider, and no other to fall back on in silence. */
 export async function nativePeer(
   provider: 'webgpu' | 'cpu',
@@ -15,6 +18,7 @@ export async function nativePeer(
   const feed = { [session.inputNames[0]!]: new Tensor('float32', image, shape) };
   return {
     name: `onnxruntime-node ${provider}`,
+    ...(provider === 'cpu' && { rest: REST }),
     versions: { 'onnxruntime-node': env.versions.node ?? env.versions.common },
     run: async () => (await session.run(feed))[session.outputNames[0]!]!.data as Float32Array,
   };
@@ -32,6 +36,7 @@ export async function wasmPeer(
   const feed = { [session.inputNames[0]!]: new Tensor('float32', image, shape) };
   return {
     name: `onnxruntime-web wasm, ${threads} threads`,
+    rest: REST,
     versions: { 'onnxruntime-web': env.versions.web ?? env.versions.common },
     run: async () => (await session.run(feed))[session.outputNames[0]!]!.data as Float32Array,
   };

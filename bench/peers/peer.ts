@@ -3,6 +3,8 @@ export interface Peer {
   readonly name: string;
   /** One run, from host array to host array. */
   run(): Promise<Float32Array>;
+  /** Milliseconds for which the next peer waits: threads that look for more work take the cores from it. */
+  readonly rest?: number;
   /** Largest difference to the reference that counts as the same computation, relative to the largest value; 1e-4. */
   readonly tolerance?: number;
   /** Versions of the packages that it consists of. */

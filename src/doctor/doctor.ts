@@ -53,6 +53,8 @@ export interface DoctorProgress {
   readonly done: number;
   readonly total: number;
   readonly failures: number;
+  /** Where the last case was wrong. */
+  readonly failure?: DoctorFailure;
 }
 
 /** What was found about one variant. */
@@ -161,9 +163,10 @@ export async function doctor(
       const comparison = await runJob(bare, job, within, (milliseconds) => {
         referenceTime += milliseconds;
       });
-      if (!comparison.isRight) failures++;
-      findings.push({ ...job, comparison });
-      onProgress?.({ done: findings.length, total, failures });
+      const finding: Finding = { ...job, comparison };
+      findings.push(finding);
+      if (comparison.isRight) onProgress?.({ done: findings.length, total, failures });
+      else onProgress?.({ done: findings.length, total, failures: ++failures, failure: failureOf(finding) });
     }
   };
   try {
@@ -179,9 +182,7 @@ export async function doctor(
       cases: findings.length,
       variants: health,
       testedWithin: [...within].filter((op) => !tested.has(op)).sort(),
-      failures: findings.flatMap(({ path, prepared, comparison: { isRight, error, message = '' } }) =>
-        isRight ? [] : [{ path: pathName(path), row: prepared.row.name, error, message }],
-      ),
+      failures: findings.filter(({ comparison }) => !comparison.isRight).map(failureOf),
       excluded: [...excluded].sort(),
       smoke,
       verdict: verdictOf(findings, { caps, variants: bare.variants, excluded }, smoke),
@@ -191,6 +192,10 @@ export async function doctor(
   } finally {
     bare.destroy();
   }
+}
+
+function failureOf({ path, prepared, comparison: { error, message = '' } }: Finding): DoctorFailure {
+  return { path: pathName(path), row: prepared.row.name, error, message };
 }
 
 /** The ops that have rows of their own. */

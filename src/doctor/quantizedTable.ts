@@ -142,6 +142,12 @@ const inexact = [
   }),
 ];
 
+/** Fewer input channels than a block holds, as images have, in floats; all widths of codes are among {@link convolutions}. */
+const images = [
+  qconv(8, [1, 3, 9, 10], [9, 3, 3], { input: 'f16' }),
+  qconv(3, [1, 2, 8, 9], [6, 4, 4], { input: 'f32', padding: 1 }),
+];
+
 /** Activations of 4 bits, eight to a word, on either side. */
 const nibbles = [
   qconv(4, [1, 12, 9, 11], [10, 3, 3], { input: 'u4', output: 'u4', padding: 1, relu: true }),
@@ -168,6 +174,7 @@ const tiles = [
 export const quantizedTable: readonly Case[] = [
   ...convolutions,
   ...inexact,
+  ...images,
   ...nibbles,
   ...blocks,
   ...tiles,

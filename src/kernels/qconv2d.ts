@@ -19,6 +19,7 @@ import { addTap } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';
 import {
+  addsExactly,
   BLOCK_IN,
   BLOCK_OUT,
   CODE_CENTER,
@@ -200,7 +201,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       name: 'lanes',
       supports(caps, { attrs: { weights, bits } }) {
         const s = lanes(caps);
-        return s >= 4 && weights[3]! <= 16 && weights[3]! * BLOCK_IN <= exactTerms(bits);
+        return s >= 4 && weights[3]! <= 16 && addsExactly(weights[3]! * BLOCK_IN * largestInteger(bits));
       },
       madeFor: 'cpu',
       lower(node) {
@@ -243,11 +244,6 @@ const onCpus = deferred(() => import('./cpuKernels.ts'));
 
 /** Steps of 4 input channels that the tile kernel stages at once. */
 const TILE_STEP = 8;
-
-/** Products of a code of x and one of the weights that a float sums exactly. */
-function exactTerms(bits: WeightBits): number {
-  return Math.floor(2 ** 24 / (255 * largestInteger(bits)));
-}
 
 /** Padding by an op of its own, for kernels that cannot do it. */
 function prepadded(node: Node<Qconv2dAttrs>): Node | undefined {

@@ -3,7 +3,7 @@ import rowsShader from '../../shaders/qconv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { type Node, u32 } from '../engine/graph.ts';
 import { lanes } from './common.ts';
-import { BLOCK_OUT, common, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { addsExactly, BLOCK_IN, BLOCK_OUT, common, largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
 
 /* The kernels of qconv2d for the short vectors of CPU adapters. */
 
@@ -35,19 +35,25 @@ function rowsOf(height: number): number {
   return ROWS.reduce((best, tile) => (rate(tile) > rate(best) ? tile : best))[0];
 }
 
-const LANES_GROUPS = 4;
+/** Vectors of pixels that share decoded weights. With short vectors sums are in memory anyway. */
+function vectorsOf(lanes: number): number {
+  return lanes < 8 ? 8 : 4;
+}
 
 export function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
   const S = lanes(caps);
+  const NT = vectorsOf(S);
   const { POOL: _, ...used } = defines;
+  const { weights, bits } = node.attrs;
+  // No weight of 2 bits is 0: those that fill up a block meet the zero point, and count in the table's sums.
+  const FILLED = bits === 2 ? BLOCK_IN : Math.min(weights[1]!, BLOCK_IN);
+  const WHOLE = Number(used.U8 && used.GROUPS === 1 && addsExactly(largestSum(node.attrs)));
+  const modes = { INTO: used.U8 ? 'row' : 'sum', RAGGED: ragged, FILLED, WHOLE };
   return {
     shader: { name: 'qconv2d_lanes.wgsl', source: lanesShader },
-    defines: { ...used, INTO: used.U8 ? 'row' : 'sum', S, NT: LANES_GROUPS, KW: g.kernelWidth, RAGGED: ragged },
+    defines: { ...used, ...modes, S, NT, KW: g.kernelWidth },
     params: { ...params, kernelHeight: u32(g.kernelHeight), stride: u32(node.attrs.stride) },
-    grid: [
-      Math.ceil((g.batch * g.convHeight * g.convWidth) / (LANES_GROUPS * S)),
-      Math.ceil(g.outChannels / BLOCK_OUT),
-    ] as const,
+    grid: [Math.ceil((g.batch * g.convHeight * g.convWidth) / (NT * S)), Math.ceil(g.outChannels / BLOCK_OUT)] as const,
   };
 }

@@ -41,6 +41,11 @@ export function largestSum({ weights, bits }: Pick<Qconv2dAttrs, 'weights' | 'bi
   return BLOCK_IN * Math.ceil(ci / BLOCK_IN) * kh * kw * largestInteger(bits);
 }
 
+/** Whether a float sums products with codes of activations exactly. @param weights sum of the weights' absolute integers */
+export function addsExactly(weights: number): boolean {
+  return 255 * weights <= 2 ** 24;
+}
+
 /** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
 export function packedWords(shape: readonly number[], bits: WeightBits): number {
   const [co, ci, kh, kw] = shape as [number, number, number, number];

@@ -20,6 +20,9 @@ const FLOATS_ERROR = 5e-5;
 /** Input and output channels from which on the products outweigh the transforms. */
 const LEAST_CHANNELS = 32;
 
+/** Lanes from which on a CPU adapter multiplies pairs of 16 bits in one instruction, twice as fast as floats. */
+const LANES_OF_PAIRS = 8;
+
 function isWinograd({ weights, stride, groupSize }: Qconv2dAttrs, m: number): boolean {
   const [, ci, kh, kw] = weights as [number, number, number, number];
   return stride === 1 && groupSize === ci && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
@@ -43,8 +46,10 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
     supports: (_, { attrs }) => isWinograd(attrs, m) && (!isIntegers || (isCodes(attrs.input) && isExact(attrs))),
     ...(!isIntegers && { error: () => FLOATS_ERROR }),
-    suits: (caps, node) =>
-      caps.isCpu && lanes(caps) >= 4 && isLarge(node) && (isIntegers || !isCodes(node.attrs.input)),
+    suits(caps, node) {
+      if (!caps.isCpu || lanes(caps) < 4 || !isLarge(node)) return false;
+      return isIntegers === (isCodes(node.attrs.input) && lanes(caps) >= LANES_OF_PAIRS);
+    },
     lower: (node, caps) => onCpus().quantizedWinograd(node, between, m, caps),
   };
 }

@@ -29,6 +29,11 @@ const FUSED: readonly Lanes[] = [
 /** Of the outputs' sums: beside those of a point they should stay in a first-level cache of 32 KiB. */
 const MOST_SUM_BYTES = 20 * 2 ** 10;
 
+/** Lanes from which on what never reaches memory gains more than the larger blocks of a product alone. */
+const LEAST_LANES = 8;
+/** Output channels up to which it does with fewer lanes, too. */
+const FEW_CHANNELS = 128;
+
 /** Whether it is the largest block that channels fill but for a quarter. */
 function isFilled(block: Lanes, channels: number): boolean {
   const fits = ({ rows }: Lanes) => rows <= Math.max(8, 1.25 * channels);
@@ -56,8 +61,11 @@ export const winogradStoredConvOp: Op<StoredConvAttrs> = {
         name: `fused${block.rows}x${block.columns}`,
         madeFor: 'cpu',
         supports: (caps) => lanes(caps) >= 4,
-        suits: (caps, { attrs: { m, weights } }) =>
-          sumBytes(block, m, caps) <= MOST_SUM_BYTES && isFilled(block, weights[0]!),
+        suits(caps, { attrs: { m, weights } }) {
+          const channels = weights[0]!;
+          const gains = lanes(caps) >= LEAST_LANES || channels <= FEW_CHANNELS;
+          return gains && sumBytes(block, m, caps) <= MOST_SUM_BYTES && isFilled(block, channels);
+        },
         lower: (node) => fused(node, block),
       }),
     ),

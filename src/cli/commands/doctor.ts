@@ -1,5 +1,5 @@
 import { prepareCase } from '../../doctor/check.ts';
-import { assertTested, type DoctorReport, testedOps } from '../../doctor/doctor.ts';
+import { assertTested, type DoctorFailure, type DoctorReport, testedOps } from '../../doctor/doctor.ts';
 import type { Caps } from '../../engine/caps.ts';
 import { UserError } from '../../errors.ts';
 import { measurePeaks } from '../../measure/peak.ts';
@@ -74,7 +74,11 @@ function show(report: DoctorReport): void {
     const text = isRight ? 'right' : `WRONG, ${message}`;
     printLine(`${name} of a whole network: ${text} (error ${error.toExponential(1)}, allowed ${limit})`);
   }
-  for (const { path, row, message } of report.failures) printLine(`WRONG: ${path} on '${row}': ${message}`);
+  for (const failure of report.failures) printLine(wrongText(failure));
+}
+
+function wrongText({ path, row, message }: DoctorFailure): string {
+  return `WRONG: ${path} on '${row}': ${message}`;
 }
 
 function verdictText({ verdict, cases, rows, variants, excluded, seconds, failures }: DoctorReport): string {
@@ -118,7 +122,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         ...(ops && { ops }),
         rows: before.map(({ row }) => row),
         signal,
-        onProgress({ done, total, failures }) {
+        onProgress({ done, total, failures, failure }) {
+          if (failure) say(wrongText(failure));
           if (performance.now() - shown < PROGRESS_INTERVAL && done < total) return;
           shown = performance.now();
           say(`${done}/${total} cases, ${failures} wrong`);
