@@ -6,6 +6,8 @@ export interface OnnxConvolution {
   /** Names of its constants. */
   readonly weight: string;
   readonly bias: string | undefined;
+  /** Name of what it computes. */
+  readonly output: string;
   /** Zeros before its first row. */
   readonly padding: number;
 }
@@ -80,6 +82,7 @@ export function readOnnxWeights(bytes: Uint8Array, name: string): OnnxWeights {
       convolutions.push({
         weight: weight!,
         bias: bias || undefined,
+        output,
         padding: integers(pads ?? [], ATTRIBUTE.integers, damaged)[0] ?? 0,
       });
     }

@@ -1,0 +1,288 @@
+/**
+ * How well defects are found: memory banks, RAAD, RAAD with filtered maps, each as floats and at 5 bits on average, on data sets and
+ * seeds, by the command line. What is in the file is not measured again, and models are kept, so that a run can be stopped.
+ *
+ *   npm run bench:quality -- --sets NAME=DIR,...      one data set each
+ *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,backbone,raad,raad5,maps,maps5]
+ *                            [--preset quick] [--iterations N]   as `raad fit` takes them
+ *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
+ *                            [--models DIR]           where models are kept: out/quality
+ *                            [--minutes N]            nothing is begun later
+ *                            [--json FILE]            bench/results/quality.json
+ *
+ * Needs dist/, made by `npm run build`.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { splitHeldOut } from '../src/data/dataset.ts';
+import { loadDetector, readModel } from '../src/detector/modelFile.ts';
+import { graphCost } from '../src/engine/cost.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { input, Parameter } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
+import type { Metrics } from '../src/evaluation/evaluate.ts';
+import { anomalyMaps } from '../src/networks/inference.ts';
+import type { Networks } from '../src/networks/networks.ts';
+import { NORMALIZATION_NAMES, openBackbone } from '../src/node/backbone.ts';
+import { loadImages, openDatasets } from '../src/node/datasets.ts';
+import { openDevice } from '../src/node/device.ts';
+import { ownVersion } from '../src/node/version.ts';
+import { evaluateBackboneBank } from './quality/backboneBank.ts';
+import { convolutionWork } from './quality/onnxWork.ts';
+import { ARM_NAMES, type Arm, keyOf, type QualityReport, type QualityRow, readReport } from './quality/report.ts';
+
+const { values } = parseArgs({
+  options: {
+    sets: { type: 'string' },
+    side: { type: 'string', default: '128' },
+    seeds: { type: 'string', default: '0,1,2' },
+    arms: { type: 'string', default: ARM_NAMES.join(',') },
+    preset: { type: 'string', default: 'quick' },
+    iterations: { type: 'string' },
+    backbone: { type: 'string' },
+    layers: { type: 'string', default: '' },
+    'backbone-side': { type: 'string', default: '512' },
+    normalize: { type: 'string', default: 'imagenet' },
+    channels: { type: 'string', default: '512' },
+    models: { type: 'string', default: 'out/quality' },
+    minutes: { type: 'string' },
+    json: { type: 'string', default: 'bench/results/quality.json' },
+  },
+});
+if (!values.sets) throw new UserError('there are no data sets.', 'Name some: --sets cubes=DIR,tile=DIR');
+if (!existsSync('dist/cli.js')) throw new UserError('dist/cli.js is missing.', 'Run: npm run build');
+const sets = values.sets.split(',').map((entry) => {
+  const at = entry.indexOf('=');
+  if (at < 1) throw new UserError(`--sets ${entry} has no name.`, 'Write NAME=DIR.');
+  return { name: entry.slice(0, at), folder: entry.slice(at + 1) };
+});
+const arms = values.arms.split(',').map((name): Arm => {
+  const arm = ARM_NAMES.find((each) => each === name);
+  if (!arm) throw new UserError(`--arms ${name} is not known.`, `Give some of: ${ARM_NAMES.join(', ')}.`);
+  return arm;
+});
+const normalization = NORMALIZATION_NAMES.find((name) => name === values.normalize);
+if (!normalization)
+  throw new UserError(
+    `--normalize ${values.normalize} is not known.`,
+    `Give one of: ${NORMALIZATION_NAMES.join(', ')}.`,
+  );
+const seeds = values.seeds.split(',').map(Number);
+const side = Number(values.side);
+const end =
+  values.minutes === undefined ? Number.POSITIVE_INFINITY : performance.now() + 60_000 * Number(values.minutes);
+const preset = ['--preset', values.preset];
+const settings = [...preset, ...(values.iterations ? ['--iterations', values.iterations] : [])];
+const AVERAGE_BITS = '5';
+
+/** Runs a command. @returns what it printed @throws Error when it fails */
+function raad(...args: readonly string[]): Promise<string> {
+  console.error(`raad ${args.join(' ')}`);
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['dist/cli.js', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let printed = '';
+    child.stdout.on('data', (data: Buffer) => {
+      printed += data;
+    });
+    child.on('error', reject);
+    child.on('close', (code) =>
+      code === 0 ? resolve(printed) : reject(new Error(`raad ${args[0]} ended with ${code}`)),
+    );
+  });
+}
+
+/** Makes a file by commands, unless it is there. @returns seconds that it took, also when it was made earlier */
+async function made(file: string, make: () => Promise<unknown>): Promise<number> {
+  const note = `${file}.seconds`;
+  if (existsSync(file) && existsSync(note)) return Number(readFileSync(note, 'utf8'));
+  const started = performance.now();
+  await make();
+  const seconds = (performance.now() - started) / 1000;
+  writeFileSync(note, String(seconds));
+  return seconds;
+}
+
+const { open, adapter } = await describe();
+let report: QualityReport = readReport(values.json) ?? {
+  adapter,
+  versions: { 'raad-webgpu': await ownVersion(), node: process.version },
+  settings: settings.join(' '),
+  rows: [],
+};
+if (report.adapter !== adapter || report.settings !== settings.join(' '))
+  throw new UserError(
+    `${values.json} holds figures of ${report.adapter}, ${report.settings}.`,
+    'Choose another file with --json.',
+  );
+
+function keep(rows: readonly QualityRow[], more: Partial<QualityReport> = {}): void {
+  const added = new Set(rows.map(keyOf));
+  report = { ...report, ...more, rows: [...report.rows.filter((row) => !added.has(keyOf(row))), ...rows] };
+  mkdirSync(dirname(values.json), { recursive: true });
+  writeFileSync(`${values.json}.part`, `${JSON.stringify(report, null, 2)}\n`);
+  renameSync(`${values.json}.part`, values.json);
+}
+
+for (const set of sets) {
+  for (const seed of seeds) await compare(set.name, set.folder, seed);
+}
+process.exit(0);
+
+/** All arms on one data set by one seed. */
+async function compare(set: string, folder: string, seed: number): Promise<void> {
+  const place = { set, side, seed };
+  const known = new Set(report.rows.map(keyOf));
+  const missing = arms.filter((arm) => !known.has(keyOf({ ...place, arm })) && (arm !== 'backbone' || values.backbone));
+  const file = (arm: Arm) => join(values.models, `${set}-${side}-${seed}-${arm}.safetensors`);
+  mkdirSync(values.models, { recursive: true });
+  for (const arm of missing) {
+    if (performance.now() > end) return;
+    if (arm === 'backbone') {
+      await makeArm('bank', folder, seed, file);
+      const row = await backboneRow(file('bank'), folder, seed);
+      keep([{ ...place, arm, ...row }], {
+        backbone: `${values.backbone!.split('/').pop()}, ${values['backbone-side']} px, ${values.layers}`,
+      });
+      continue;
+    }
+    const fitSeconds = await makeArm(arm, folder, seed, file);
+    const metrics = Object.values(
+      JSON.parse(await raad('eval', file(arm), folder, '--json')) as Record<string, Metrics>,
+    )[0]!;
+    const { networks, filter } = await readModel(readFileSync(file(arm)), file(arm));
+    keep([
+      {
+        ...place,
+        arm,
+        ...figuresOf(metrics),
+        fitSeconds,
+        multiplyAdds: multiplyAdds(networks),
+        bytes: statSync(file(arm)).size,
+        ...(arm.startsWith('maps') && { filter: filter?.kind ?? 'none' }),
+      },
+    ]);
+  }
+  const timed = report.rows.filter(
+    (row) => row.arm !== 'backbone' && row.set === set && row.side === side && row.seed === seed,
+  );
+  if (timed.every(({ milliseconds }) => milliseconds !== undefined)) return;
+  const times = join(values.models, 'times.json');
+  await raad('bench', 'models', ...timed.map(({ arm }) => file(arm)), '--rounds', '10', '--json', times);
+  const { models } = JSON.parse(readFileSync(times, 'utf8')) as { models: { median: number }[] };
+  keep(timed.map((row, i) => ({ ...row, milliseconds: models[i]!.median })));
+}
+
+/** Makes the model of an arm, and those that it stands on. @returns seconds of all of it */
+async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) => string): Promise<number> {
+  const words = ['--resolution', String(side), '--seed', String(seed)];
+  const from = (source: Arm) => makeArm(source, folder, seed, file);
+  const to = file(arm);
+  const plan = `${to}.plan.json`;
+  const planned = (source: Arm) =>
+    raad(
+      'allocate',
+      file(source),
+      folder,
+      '--mode',
+      'budget',
+      '--average-bits',
+      AVERAGE_BITS,
+      '--seed',
+      String(seed),
+      '-o',
+      plan,
+    );
+  switch (arm) {
+    case 'bank':
+      return made(to, () => raad('fit', folder, '--method', 'nearest', ...preset, ...words, '-o', to));
+    case 'raad':
+      return made(to, () => raad('fit', folder, ...settings, ...words, '-o', to));
+    case 'maps':
+      return (await from('raad')) + (await made(to, () => raad('maps', file('raad'), folder, '-o', to)));
+    case 'bank5':
+      return (
+        (await from('bank')) +
+        (await made(to, async () => {
+          await raad('quantize', file('bank'), '--bits', AVERAGE_BITS, '--calibrate', folder, '-o', to);
+        }))
+      );
+    case 'raad5':
+    case 'maps5': {
+      const source = arm === 'raad5' ? 'raad' : 'maps';
+      return (
+        (await from(source)) +
+        (await made(to, async () => {
+          await planned(source);
+          await raad('recalibrate', file(source), '--plan', plan, folder, '-o', to);
+        }))
+      );
+    }
+    case 'backbone':
+      throw new Error('a bank of a backbone is no model file');
+  }
+}
+
+function figuresOf({ auroc, image, overlap, goodImages, badImages }: Metrics) {
+  const area = overlap?.areas[overlap.metric === 'AU-sPRO' ? 1 : 0];
+  return {
+    ...(auroc !== undefined && { auroc }),
+    ...(image?.ap !== undefined && { ap: image.ap }),
+    ...(area !== undefined && { overlap: area }),
+    goodImages,
+    badImages,
+  };
+}
+
+/** Of one image, as the convolutions are defined. */
+function multiplyAdds(networks: Networks): number {
+  const quantiles = new Parameter('quantiles', { shape: [4], dtype: 'f32' });
+  const x = input('x', [1, 3, networks.side, networks.side]);
+  return graphCost([anomalyMaps(networks, quantiles.node, x).combined]).flops / 2;
+}
+
+async function backboneRow(bank: string, folder: string, seed: number) {
+  const opened = await open();
+  const engine = new Engine({ device: opened.device });
+  try {
+    const detector = await loadDetector(engine, readFileSync(bank), { name: bank });
+    const { cells, channels, mapGeometry } = detector.state.networks;
+    const { root, datasets } = await openDatasets(folder);
+    const [dataset] = datasets;
+    const { train } = splitHeldOut(dataset!, seed);
+    const backbone = await openBackbone(values.backbone!, {
+      layers: values.layers.split(','),
+      side: Number(values['backbone-side']),
+      normalization: normalization!,
+    });
+    const { firstCell, stride } = mapGeometry;
+    const result = await evaluateBackboneBank({
+      ...{ engine, backbone, detector, root, seed },
+      dataset: dataset!,
+      channels: Number(values.channels),
+      grid: { side, cells, channels, firstCell, stride },
+      train: await loadImages(
+        train.map((path) => join(root, path)),
+        console.error,
+      ),
+    });
+    detector.destroy();
+    return {
+      ...figuresOf(result.metrics),
+      fitSeconds: result.fitSeconds,
+      multiplyAdds: result.multiplyAdds + (await convolutionWork(values.backbone!, backbone.side)),
+      bytes: result.bytes + statSync(values.backbone!).size,
+    };
+  } finally {
+    opened.close();
+  }
+}
+
+async function describe() {
+  const open = () => openDevice({});
+  const opened = await open();
+  const { name } = opened.adapter;
+  opened.close();
+  return { open, adapter: name };
+}

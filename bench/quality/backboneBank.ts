@@ -1,0 +1,125 @@
+import type { Dataset } from '../../src/data/dataset.ts';
+import type { ImageSource, RgbImage } from '../../src/data/image.ts';
+import type { Detector } from '../../src/detector/detector.ts';
+import { nearestDistance } from '../../src/detectorOps/nearest.ts';
+import type { Backbone } from '../../src/distill/distill.ts';
+import { type TargetGrid, targetOf } from '../../src/distill/targets.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { input } from '../../src/engine/graph.ts';
+import { evaluate, type Metrics } from '../../src/evaluation/evaluate.ts';
+import { Resizer } from '../../src/imaging/pixels.ts';
+import { conv2d } from '../../src/kernels/conv2d.ts';
+import { greedyCoreset } from '../../src/math/coreset.ts';
+import { Random } from '../../src/math/random.ts';
+import { ChannelStatistics } from '../../src/math/statistics.ts';
+import { MemoryBank } from '../../src/networks/memoryBank.ts';
+import { testSource } from '../../src/node/datasets.ts';
+
+/** As a memory bank of the teacher's features (src/train/nearest.ts) takes. */
+const VECTORS = 1024;
+const CANDIDATES = 20_000;
+
+export interface BackboneBankOptions {
+  readonly engine: Engine;
+  readonly backbone: Backbone;
+  /** Channels that those of all layers are averaged to. */
+  readonly channels: number;
+  /** A memory bank of the teacher on the same data: the grid that maps lie on, and how they are placed. */
+  readonly detector: Detector;
+  readonly grid: TargetGrid;
+  readonly train: ImageSource;
+  readonly root: string;
+  readonly dataset: Dataset;
+  readonly seed: number;
+}
+
+/**
+ * A memory bank (PatchCore, Roth et al. 2022) of a backbone's features in place of the teacher's: the same coreset, kernels and
+ * metrics. The backbone runs in onnxruntime and sees the pixels that the teacher sees, enlarged to its own side.
+ */
+export async function evaluateBackboneBank(options: BackboneBankOptions): Promise<{
+  readonly metrics: Metrics;
+  readonly fitSeconds: number;
+  readonly bytes: number;
+  readonly multiplyAdds: number;
+}> {
+  const { engine, backbone, channels, detector, train, root, dataset, seed } = options;
+  const grid = { ...options.grid, channels };
+  const plane = grid.cells ** 2;
+  const [down, up] = [new Resizer(engine, grid.side), new Resizer(engine, backbone.side)];
+  const featuresOf = async (image: RgbImage) => {
+    const seen = rgbOf(await down.resize(image), grid.side);
+    return targetOf(await backbone.features(rgbOf(await up.resize(seen), backbone.side)), grid);
+  };
+  const started = performance.now();
+  const statistics = new ChannelStatistics(channels);
+  const random = new Random(seed);
+  const perImage = Math.min(plane, Math.ceil(CANDIDATES / train.count));
+  const vectors = new Float32Array(train.count * perImage * channels);
+  for (let i = 0; i < train.count; i++) {
+    const features = await featuresOf(await train.image(i));
+    statistics.add(features);
+    for (const [k, place] of random.permutation(plane).subarray(0, perImage).entries())
+      for (let c = 0; c < channels; c++) vectors[(i * perImage + k) * channels + c] = features[c * plane + place]!;
+  }
+  const { mean, std } = statistics.result();
+  const standardized = vectors.map((value, i) => (value - mean[i % channels]!) / std[i % channels]!);
+  const chosen = greedyCoreset(standardized, channels, VECTORS, seed);
+  const bank = new MemoryBank(chosen.length, channels);
+  const { weight, bias } = bank.convolution;
+  chosen.forEach((from, to) => {
+    weight.data.set(standardized.subarray(from * channels, (from + 1) * channels), to * channels);
+  });
+  bank.settle();
+  const x = input('x', [1, channels, grid.cells, grid.cells]);
+  const products = conv2d(x, weight.node, bias.node, {}, 'memory');
+  const plan = await engine.compile({
+    outputs: { map: nearestDistance(x, products, { readsLike: 'memory' }, 'distance') },
+  });
+  const fitSeconds = (performance.now() - started) / 1000;
+  // Maps are looked up by image, since the detector that places and scores them has made its own.
+  const source = testSource(root, dataset);
+  const maps = new Map<number, Float32Array>();
+  let at = 0;
+  const metrics = await evaluate({
+    detector,
+    source: {
+      ...source,
+      count: source.count,
+      async load(index) {
+        const loaded = await source.load(index);
+        const features = await featuresOf(loaded.image);
+        const values = features.map((value, i) => {
+          const c = Math.floor(i / plane);
+          return (value - mean[c]!) / std[c]!;
+        });
+        maps.set(index, (await plan.run({ x: values }, ['map']))['map'] as Float32Array);
+        return loaded;
+      },
+    },
+    postprocess() {
+      const map = maps.get(at)!;
+      maps.delete(at++);
+      return map;
+    },
+  });
+  plan.destroy();
+  down.destroy();
+  up.destroy();
+  engine.release([weight, bias]);
+  return {
+    metrics: metrics.metrics,
+    fitSeconds,
+    bytes: 4 * (weight.data.length + bias.data.length),
+    multiplyAdds: chosen.length * channels * plane,
+  };
+}
+
+/** Pixels as bytes of red, green and blue. @param words [side, side], red in the lowest byte */
+function rgbOf(words: Uint32Array, side: number): RgbImage {
+  const data = new Uint8Array(3 * side * side);
+  words.forEach((word, i) => {
+    for (let c = 0; c < 3; c++) data[3 * i + c] = (word >> (8 * c)) & 255;
+  });
+  return { width: side, height: side, data };
+}
