@@ -3,5 +3,5 @@
 /** The library in a browser: everything of the package's root, the browser's device and its image decoders. */
 
 export { openBrowserDevice } from './browser/device.ts';
-export { imageFrom } from './browser/images.ts';
+export { imageDataOf, imageFrom } from './browser/images.ts';
 export * from './index.ts';

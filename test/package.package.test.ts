@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -7,7 +7,18 @@ import { build as bundle } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { RgbImage } from '../src/data/image.ts';
+import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { Detector, type Prediction } from '../src/detector/detector.ts';
+import { heatmapRange } from '../src/detector/heatmapRange.ts';
+import { saveDetector } from '../src/detector/modelFile.ts';
+import { encodePng } from '../src/node/images.ts';
+import { overlayHeatmap } from '../src/report/heatmap.ts';
+import { hasChromium } from './support/chromium.ts';
+import { engine } from './support/gpu.ts';
 import { temporaryFolder, writeTree } from './support/temporary.ts';
+import { untrainedDetector } from './support/untrained.ts';
+import { showOnVitePage } from './support/vitePage.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -227,21 +238,45 @@ describe('what a page fetches, kB of gzip', () => {
     console.log(`${what}: ${sum(fetched, packs).toFixed(1)} kB, of which code ${(fetched.main / 1000).toFixed(1)} kB`);
     expect(sum(fetched, packs)).toBeLessThan(budget);
   });
+});
 
-  test('Vite builds a page', () => {
-    writeTree(join(project, 'page'), {
-      'index.html': '<!doctype html><script type="module" src="/main.js"></script>',
-      'main.js':
-        "import { Engine, loadDetector, openBrowserDevice } from 'raad-webgpu/browser';\nwindow.raad = { Engine, loadDetector, openBrowserDevice };",
-    });
+describe('the page of examples/vite', () => {
+  const page = join(project, 'page');
+  const { image } = renderSpecimen('biscuit', 'crack', 3, 160);
+  let prediction: Prediction;
+  let expected: RgbImage;
+
+  beforeAll(async () => {
+    const detector = new Detector(await engine(), await untrainedDetector());
+    prediction = await detector.predict(image);
+    expected = overlayHeatmap({ image, map: prediction.map, ...heatmapRange(detector.state) });
+    cpSync(join(ROOT, 'examples/vite'), page, { recursive: true });
+    writeTree(page, { 'public/model.safetensors': await saveDetector(detector) });
+    detector.destroy();
+  });
+
+  test('is built from the package', () => {
     const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-    const { status, stderr } = spawnSync(process.execPath, [vite, 'build', join(project, 'page')], {
-      encoding: 'utf8',
-      cwd: project,
-    });
+    const { status, stderr } = spawnSync(process.execPath, [vite, 'build'], { encoding: 'utf8', cwd: page });
     expect(stderr).not.toMatch(/error/i);
     expect(status).toBe(0);
-    expect(readdirSync(join(project, 'page/dist/assets')).length).toBeGreaterThan(5);
+    // Kernels come when they are needed.
+    expect(readdirSync(join(page, 'dist/assets')).length).toBeGreaterThan(5);
+  });
+
+  test.runIf(hasChromium)('shows the heat map of Node in Chromium', async () => {
+    const { said, width, height, rgba, errors } = await showOnVitePage(
+      join(page, 'dist'),
+      'crack.png',
+      await encodePng(image),
+    );
+    expect(errors).toEqual([]);
+    expect(said).toBe(
+      `crack.png: score ${prediction.score.toFixed(3)}, ${prediction.isAnomalous ? 'anomalous' : 'normal'}.`,
+    );
+    expect([width, height]).toEqual([expected.width, expected.height]);
+    const off = expected.data.filter((value, i) => Math.abs(value - rgba[Math.floor(i / 3) * 4 + (i % 3)]!) > 2);
+    expect(off.length / expected.data.length).toBeLessThan(1e-3);
   });
 });
 

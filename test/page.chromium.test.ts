@@ -10,7 +10,7 @@ import { Detector } from '../src/detector/detector.ts';
 import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { encodePng } from '../src/node/images.ts';
 import { type ServedPage, servePage } from '../src/node/page.ts';
-import { hasChromium, launchChromium } from './support/chromium.ts';
+import { CRASHES, crashGpuProcess, hasChromium, launchChromium, WITH_WEBGPU } from './support/chromium.ts';
 import { engine } from './support/gpu.ts';
 import { temporaryFolder } from './support/temporary.ts';
 import { untrainedDetector } from './support/untrained.ts';
@@ -48,9 +48,8 @@ beforeAll(async () => {
   for (const { name, image } of pictures) writeFileSync(file(name), await encodePng(image));
   served = await servePage(file('page'), 0);
   browser = await launchChromium(
-    '--enable-unsafe-webgpu',
-    '--use-webgpu-adapter=swiftshader',
-    '--enable-features=Vulkan',
+    ...WITH_WEBGPU,
+    ...CRASHES,
     '--use-fake-device-for-media-stream',
     '--use-fake-ui-for-media-stream',
     `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`,
@@ -262,7 +261,7 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
     await page.click('#teach-start');
     await says('teach', 'Learning');
     await page.click('#teach-task button');
-    expect(await ended('teach')).toBe('Stopped.');
+    expect(await ended('teach')).toBe('Paused.');
     await page.reload();
     await page.waitForFunction(() => document.querySelector('#teach-start')?.textContent === 'Go on');
     expect(await page.inputValue('#teach-steps')).toBe('20');
@@ -272,11 +271,27 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
     taught.float = await save('#teach-save');
   });
 
-  test('what was learned is made smaller, and looked at on planted defects', async () => {
+  test('what was learned is made smaller, over a reload and over the end of the GPU process alike', async () => {
+    await page.click('#teach-smaller');
+    await says('teach', 'Compiling: kernel');
+    await page.click('#teach-task button');
+    expect(await ended('teach')).toBe('Paused.');
+    await page.reload();
+    await page.waitForSelector('#teach-learned:not([hidden])');
+    expect(await page.textContent('#teach-smaller')).toBe('Go on making it smaller');
     await page.click('#teach-smaller');
     await says('teach', 'Made smaller');
+    expect(await page.textContent('#teach-smaller')).toBe('Make it smaller');
     taught.small = await save('#teach-save-smaller');
     expect(taught.small.length).toBeLessThan(taught.float!.length);
+    await page.click('#teach-smaller');
+    await page.waitForFunction(() => !document.querySelector('#teach-task p')?.textContent?.startsWith('Made smaller'));
+    await crashGpuProcess(browser);
+    await says('teach', 'Made smaller');
+    expect(Buffer.compare(await save('#teach-save-smaller'), taught.small)).toBe(0);
+  });
+
+  test('what was learned is looked at on planted defects', async () => {
     // A line for each layer of teacher and student, and for each of the autoencoder.
     expect(await page.locator('#teach-bits tbody tr').count()).toBeGreaterThan(4);
     await page.click('#teach-preview');

@@ -105,12 +105,12 @@ function summary(models: readonly ComparedModel[], results: readonly Result[]): 
   return table('Models in comparison', [...names, ...found], rows, [1, 2, 3, 4, 5, 6]);
 }
 
-/** Largest difference from the first model's map, as a share of its range. */
+/** Largest difference from the first model's map where both look, as a share of its range. */
 function mapChange({ predictions }: Result, m: number): number {
   const { map } = predictions[0]!;
   const other = predictions[m]!.map;
   const { low, high } = extent(map);
-  const most = map.reduce((largest, value, i) => Math.max(largest, Math.abs(value - other[i]!)), 0);
+  const most = map.reduce((largest, value, i) => Math.max(largest, Math.abs(value - other[i]!) || 0), 0);
   return high > low ? most / (high - low) : 0;
 }
 

@@ -19,7 +19,7 @@ const STEPS = 1_000_000;
  * @throws UserError for pictures and settings that cannot be used
  */
 export async function measurePace(
-  { name, pictures, settings }: Pick<LessonOptions, 'name' | 'pictures' | 'settings'>,
+  { name, pictures, settings }: LessonOptions,
   { signal, progress }: TaskControl,
 ): Promise<Pace> {
   const measured = new AbortController();

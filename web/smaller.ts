@@ -1,9 +1,14 @@
+import type { ImageSource } from '../src/data/image.ts';
 import type { Detector } from '../src/detector/detector.ts';
+import { loadDetector, saveDetector } from '../src/detector/modelFile.ts';
 import { type Allocation, allocate } from '../src/hqs/allocate.ts';
 import { layerScores } from '../src/hqs/scores.ts';
-import { type RecalibrateProgress, recalibrate } from '../src/train/recalibrate.ts';
-import type { lessonData } from './learning.ts';
+import { type RecalibrateProgress, recalibrate, recalibrateSettings } from '../src/train/recalibrate.ts';
+import { lessonData, lessonOptions } from './learning.ts';
+import type { Begun } from './lessonStore.ts';
+import type { ModelFile } from './models.ts';
 import type { TaskControl } from './task.ts';
+import { goOn, reporter } from './training.ts';
 
 const PHASES: Readonly<Record<RecalibrateProgress['phase'], string>> = {
   equalize: 'Looking at channels: picture',
@@ -16,36 +21,58 @@ const PHASES: Readonly<Record<RecalibrateProgress['phase'], string>> = {
 };
 
 /**
- * Gives a float detector's layers the bits that they need, and trains it on with them (RAAD, hierarchical quantization scoring and
- * recalibration).
- * @returns a detector on packed integers, and how its bits were found
+ * Gives a float model's layers the bits that they need, and trains it on with them (RAAD, hierarchical quantization scoring and
+ * recalibration), from where it was left.
+ * @param begun keeps what it goes on from
+ * @param float what was learned
+ * @returns a model of packed integers, and how its bits were found
  * @throws UserError for unusable pictures
  */
-export async function makeSmaller(
+export function makeSmaller(
+  begun: Begun,
+  float: ModelFile,
+  control: TaskControl,
+): Promise<{ readonly model: ModelFile; readonly allocation: Allocation }> {
+  const { lesson } = begun;
+  const { signal, progress } = control;
+  const { settings, train, heldOut, penalty } = lessonData(lessonOptions(lesson));
+  const { iterations } = recalibrateSettings(settings);
+  const onProgress = reporter(PHASES, control);
+  return goOn({ iterations, kept: begun, signal }, async (engine, from) => {
+    progress(`Reading ${float.name}.`);
+    const detector = await loadDetector(engine, float.bytes, { name: float.name, signal });
+    try {
+      const allocation = begun.allocation ?? (await allocateBits(detector, train, heldOut, settings.seed, control));
+      await begun.saveAllocation(allocation);
+      const { plan } = allocation;
+      const smaller = await recalibrate({ ...from, detector, plan, train, heldOut, penalty, signal, onProgress });
+      try {
+        return { model: { name: `${lesson.name}-small.safetensors`, bytes: await saveDetector(smaller) }, allocation };
+      } finally {
+        smaller.destroy();
+      }
+    } finally {
+      detector.destroy();
+    }
+  });
+}
+
+async function allocateBits(
   detector: Detector,
-  { settings, train, heldOut, penalty }: ReturnType<typeof lessonData>,
+  reference: ImageSource,
+  normal: ImageSource,
+  seed: number,
   { signal, progress }: TaskControl,
-): Promise<{ readonly detector: Detector; readonly allocation: Allocation }> {
-  const { seed } = settings;
+): Promise<Allocation> {
   progress('Compiling for this adapter.');
   const scores = await layerScores({
     detector,
-    normal: heldOut,
-    reference: train,
+    normal,
+    reference,
     seed,
     signal,
     onProgress: (done, total) =>
       progress(`Scoring layers by planted defects: picture ${done} of ${total}.`, done, total),
   });
-  const allocation = allocate({ networks: detector.state.networks, scores, seed });
-  const smaller = await recalibrate({
-    detector,
-    plan: allocation.plan,
-    train,
-    heldOut,
-    penalty,
-    signal,
-    onProgress: ({ phase, done, total }) => progress(`${PHASES[phase]} ${done} of ${total}.`, done, total),
-  });
-  return { detector: smaller, allocation };
+  return allocate({ networks: detector.state.networks, scores, seed });
 }

@@ -8,6 +8,10 @@ export interface TaskControl {
   progress(text: string, done?: number, total?: number): void;
 }
 
+/** What the button of something that runs says, and what is said when it was pressed. */
+const STOPPED = { Stop: 'Stopped.', Pause: 'Paused.' } as const;
+type StopWord = keyof typeof STOPPED;
+
 /** One sentence for whatever went wrong, with what to do about it. */
 export function sentence(error: unknown): string {
   if (error instanceof UserError) {
@@ -23,13 +27,13 @@ export class Task {
   readonly #text = make('p', '');
   readonly #bar = make('progress', '');
   readonly #stop: HTMLButtonElement;
-  readonly #stopText: string;
+  readonly #stopWord: StopWord;
   #running: { readonly stop: AbortController; readonly end: Promise<void> } | undefined;
 
   /** @param place an empty element @param stop what its button says */
-  constructor(place: HTMLElement, stop = 'Stop') {
+  constructor(place: HTMLElement, stop: StopWord = 'Stop') {
     this.#stop = make('button', '');
-    this.#stopText = stop;
+    this.#stopWord = stop;
     this.#text.setAttribute('role', 'status');
     this.#bar.setAttribute('aria-label', 'Progress');
     this.#stop.type = 'button';
@@ -65,7 +69,7 @@ export class Task {
    * @param stop what the button says meanwhile
    * @returns whether it came to its end
    */
-  async run(work: (control: TaskControl) => Promise<string>, stop = this.#stopText): Promise<boolean> {
+  async run(work: (control: TaskControl) => Promise<string>, stop = this.#stopWord): Promise<boolean> {
     while (this.#running) {
       this.stop();
       await this.#running.end;
@@ -84,7 +88,7 @@ export class Task {
       this.say(await work({ signal: controller.signal, progress: (...report) => this.#progress(...report) }));
       return true;
     } catch (error) {
-      if (controller.signal.aborted) this.say('Stopped.');
+      if (controller.signal.aborted) this.say(STOPPED[stop]);
       else this.fail(error);
       return false;
     } finally {

@@ -2,19 +2,22 @@ import { saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
 import { byId } from './dom.ts';
 import { aboutTime } from './duration.ts';
-import type { Learned } from './learned.ts';
-import { type LessonOptions, learn } from './learning.ts';
-import { forgetLesson, keepCheckpoint, keepLesson, keptLesson, type Lesson } from './lessonStore.ts';
+import type { Learned, Taught } from './learned.ts';
+import { learn, lessonOptions } from './learning.ts';
+import { Begun, keepsLessons, type Lesson } from './lessonStore.ts';
 import { LossCurve } from './lossCurve.ts';
 import type { ModelFile } from './models.ts';
 import type { Pace } from './pace.ts';
-import { acceptChoice, acceptDrops, isPicture, type NamedFile, picturesOf } from './pictures.ts';
+import { acceptChoice, acceptDrops, isPicture, type NamedFile } from './pictures.ts';
 import { Task, type TaskControl } from './task.ts';
+import type { OnLosses } from './training.ts';
 
 const CHOICES = ['teach-pictures', 'teach-folder'];
 const SETTINGS = ['teach-name', 'teach-steps'];
 /** Pictures that are photographed at most. */
 const MOST_PHOTOGRAPHS = 300;
+
+const NOTHING_KEPT = 'This browser keeps nothing for the page: a lesson is lost when the tab is closed.';
 
 /** The panel in which a detector is trained. */
 export class Teach {
@@ -23,14 +26,12 @@ export class Teach {
   readonly #start = byId('teach-start', HTMLButtonElement);
   readonly #inspect: (models: readonly ModelFile[]) => Promise<void>;
   #files: readonly NamedFile[] = [];
-  /** What was stopped, and where. */
-  #begun: { readonly lesson: Lesson; checkpoint: Uint8Array | undefined } | undefined;
+  /** The lesson that was paused. */
+  #begun: Begun | undefined;
   #learned: Learned | undefined;
   /** How fast this adapter learns, by the side of the input. */
   readonly #paces = new Map<number, Pace>();
   #isLearning = false;
-  /** Whether the browser keeps lessons. */
-  #isKept = true;
 
   /** @param inspect opens the other panel with models */
   constructor(inspect: (models: readonly ModelFile[]) => Promise<void>) {
@@ -63,21 +64,19 @@ export class Teach {
     if (files.length > 0) this.#take(files);
   }
 
-  /** Shows the lesson that the tab was closed in. */
+  /** Shows what the tab was closed in. */
   async #restore(): Promise<void> {
-    try {
-      const kept = await keptLesson();
-      if (!kept || this.#files.length > 0) return;
-      this.#begun = kept;
-      this.#files = kept.lesson.files;
-      byId('teach-name', HTMLInputElement).value = kept.lesson.name;
-      byId('teach-side', HTMLSelectElement).value = String(kept.lesson.settings.resolution);
-      byId('teach-steps', HTMLInputElement).value = String(kept.lesson.settings.iterations);
-      this.#refresh();
-    } catch {
-      this.#isKept = false;
-      this.#task.say('This browser keeps nothing for the page: a lesson is lost when the tab is closed.');
+    const kept = await Begun.kept();
+    if (kept && this.#files.length === 0) {
+      const { lesson, model } = kept;
+      this.#files = lesson.files;
+      byId('teach-name', HTMLInputElement).value = lesson.name;
+      byId('teach-side', HTMLSelectElement).value = String(lesson.settings.resolution);
+      byId('teach-steps', HTMLInputElement).value = String(lesson.settings.iterations);
+      if (model) await this.#show({ lesson, model }, kept);
+      else this.#begun = kept;
     }
+    this.#refresh();
   }
 
   /** Says what the lesson will take here, by a few steps of it. */
@@ -109,53 +108,48 @@ export class Teach {
   }
 
   async #learn(): Promise<void> {
-    const isNew = this.#begun === undefined;
-    let model: ModelFile | undefined;
-    let learned: Lesson | undefined;
-    const isDone = await this.#task.run(async (control) => {
+    let taught: Taught | undefined;
+    await this.#task.run(async (control) => {
       this.#learned?.hide();
       this.#isLearning = true;
       this.#refresh();
-      if (isNew) await this.#findPace(this.#readLesson(), control);
-      this.#begun ??= { lesson: this.#readLesson(), checkpoint: undefined };
-      const { lesson } = this.#begun;
-      learned = lesson;
+      const begun = this.#begun ?? (await this.#begin(control));
+      this.#begun = begun;
+      const { lesson } = begun;
       this.#curve.clear(lesson.settings.iterations);
       this.#refresh();
-      if (isNew && this.#isKept) await keepLesson(lesson);
-      model = await this.#run(lesson, control);
+      const model = await this.#run(begun, control);
+      await begun.end();
       this.#begun = undefined;
-      if (this.#isKept) await forgetLesson();
+      taught = { lesson, model };
       return `Learned: ${model.name}, ${(model.bytes.length / 1e6).toFixed(1)} MB.`;
     });
     this.#isLearning = false;
     this.#refresh();
-    if (isDone && model && learned) await this.#show(model, learned);
+    if (taught) await this.#show(taught);
   }
 
-  async #show(model: ModelFile, lesson: Lesson): Promise<void> {
+  async #begin(control: TaskControl): Promise<Begun> {
+    await this.#findPace(this.#readLesson(), control);
+    const begun = new Begun(this.#readLesson());
+    await begun.keep();
+    return begun;
+  }
+
+  async #show(taught: Taught, begun?: Begun): Promise<void> {
     try {
       const { Learned } = await import('./learned.ts');
       this.#learned ??= new Learned(this.#task, this.#inspect);
-      this.#learned.show(model, lessonOptions(lesson));
+      this.#learned.show(taught, begun);
     } catch (error) {
       this.#task.fail(error);
     }
   }
 
-  async #run(lesson: Lesson, control: TaskControl): Promise<ModelFile> {
-    const detector = await learn(
-      {
-        ...lessonOptions(lesson),
-        resume: this.#begun?.checkpoint,
-        save: async (checkpoint) => {
-          if (this.#begun) this.#begun.checkpoint = checkpoint;
-          if (this.#isKept) await keepCheckpoint(checkpoint);
-        },
-        onLosses: (step, losses) => this.#curve.add(step, losses),
-      },
-      control,
-    );
+  async #run(begun: Begun, control: TaskControl): Promise<ModelFile> {
+    const { lesson } = begun;
+    const onLosses: OnLosses = (step, losses) => this.#curve.add(step, losses);
+    const detector = await learn(lessonOptions(lesson), control, { kept: begun, onLosses });
     try {
       return { name: `${lesson.name}.safetensors`, bytes: await saveDetector(detector) };
     } finally {
@@ -179,10 +173,11 @@ export class Teach {
     const count = this.#files.length;
     const isBegun = this.#begun !== undefined;
     const isLearning = this.#isLearning;
-    byId('teach-about', HTMLElement).textContent =
+    const pictures =
       count === 0
         ? 'No pictures yet.'
         : `${count} pictures${isBegun && !isLearning ? ' of a lesson that goes on' : ''}.`;
+    byId('teach-about', HTMLElement).textContent = keepsLessons() ? pictures : `${pictures} ${NOTHING_KEPT}`;
     this.#start.textContent = isBegun ? 'Go on' : 'Learn';
     this.#start.disabled = count === 0 || isLearning;
     for (const id of CHOICES) byId(id, HTMLInputElement).disabled = isLearning;
@@ -190,8 +185,4 @@ export class Teach {
     for (const id of SETTINGS) byId(id, HTMLInputElement).disabled = isBegun || isLearning;
     byId('teach-side', HTMLSelectElement).disabled = isBegun || isLearning;
   }
-}
-
-function lessonOptions({ name, files, settings }: Lesson): Pick<LessonOptions, 'name' | 'pictures' | 'settings'> {
-  return { name, pictures: picturesOf(files), settings };
 }

@@ -17,3 +17,15 @@ export async function imageFrom(source: Blob | ImageBitmapSource): Promise<RgbIm
   }
   return { width, height, data };
 }
+
+/** Pixels as a canvas takes them, opaque. */
+export function imageDataOf({ width, height, data }: RgbImage): ImageData {
+  const pixels = new ImageData(width, height);
+  for (let i = 0, k = 0; k < data.length; i += 4, k += 3) {
+    pixels.data[i] = data[k]!;
+    pixels.data[i + 1] = data[k + 1]!;
+    pixels.data[i + 2] = data[k + 2]!;
+    pixels.data[i + 3] = 255;
+  }
+  return pixels;
+}

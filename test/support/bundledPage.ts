@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import type { Page } from 'playwright-core';
-import { launchChromium } from './chromium.ts';
+import { launchChromium, WITH_WEBGPU } from './chromium.ts';
 
 export type Files = Readonly<Record<string, [type: string, body: string | Uint8Array]>>;
 
@@ -47,12 +47,7 @@ export async function withPage<T>(
     '/': ['text/html', '<!doctype html><script type="module" src="/page.js"></script>'],
     '/page.js': ['text/javascript', await bundled(script)],
   });
-  const browser = await launchChromium(
-    '--enable-unsafe-webgpu',
-    '--use-webgpu-adapter=swiftshader',
-    '--enable-features=Vulkan',
-    ...flags,
-  );
+  const browser = await launchChromium(...WITH_WEBGPU, ...flags);
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
