@@ -8,7 +8,7 @@ import { untrainedDetector } from './support/untrained.ts';
 const isFull = process.env['RAAD_TEST'] === 'full';
 const LOSSES = isFull ? 10 : 1;
 /** More than are taken until the last loss: each of them lets one checkpoint, and at most a few steps, pass. */
-const STEPS = isFull ? 60 : 12;
+const STEPS = isFull ? 32 : 12;
 const CHECKPOINT_STEPS = 2;
 const WAYS = ['destroy', 'crash'] as const;
 
@@ -111,42 +111,45 @@ beforeAll(async () => {
 });
 
 /** @param call of the page, which may call `crash()` to end the browser's GPU process */
-const run = <T>(...calls: string[]): Promise<T[]> =>
+const run = <T>(call: string): Promise<T> =>
   withPage(
     SCRIPT,
     files,
     async (page) => {
       await page.exposeFunction('crash', () => crashGpuProcess(page.context().browser()!));
-      const results: T[] = [];
-      for (const call of calls) results.push((await page.evaluate(`window.${call}`)) as T);
-      return results;
+      return page.evaluate(`window.${call}`) as Promise<T>;
     },
     CRASHES,
   );
 
-describe.runIf(hasChromium)('lost devices in Chromium, by destroy and by the end of the GPU process', () => {
-  test('training goes on, and ends with the model of an undisturbed one', { timeout: 480_000 }, async () => {
-    const [undisturbed, ...disturbed] = await run<{ lost: string[]; model: string }>(
-      `train(0, 'none')`,
-      ...WAYS.map((way) => `train(${LOSSES}, '${way}')`),
-    );
-    for (const [i, { lost, model }] of disturbed.entries()) {
-      console.log(`${WAYS[i]}: ${lost.length} devices lost in training`);
-      expect(lost, WAYS[i]).toEqual(Array(LOSSES).fill('DeviceLostError'));
-      expect(model, WAYS[i]).toBe(undisturbed!.model);
-    }
+interface Trained {
+  readonly lost: readonly string[];
+  readonly model: string;
+}
+interface Predicted {
+  readonly ends: readonly string[];
+  readonly maps: readonly string[];
+}
+let undisturbed: Trained | undefined;
+
+describe.runIf(hasChromium)('lost devices in Chromium', { timeout: 480_000 }, () => {
+  test.each(WAYS)('training goes on, and ends with the model of an undisturbed one: %s', async (way) => {
+    undisturbed ??= await run<Trained>(`train(0, 'none')`);
+    const { lost, model } = await run<Trained>(`train(${LOSSES}, '${way}')`);
+    console.log(`${way}: ${lost.length} devices lost in training`);
+    expect(lost).toEqual(Array(LOSSES).fill('DeviceLostError'));
+    expect(model).toBe(undisturbed.model);
   });
 
-  test('predictions end with a typed error, and a detector that moved gives the same map', {
-    timeout: 480_000,
-  }, async () => {
-    const results = await run<{ ends: string[]; maps: string[] }>(...WAYS.map((way) => `predict(${LOSSES}, '${way}')`));
-    for (const [i, { ends, maps }] of results.entries()) {
+  test.each(WAYS)(
+    'predictions end with a typed error, and a detector that moved gives the same map: %s',
+    async (way) => {
+      const { ends, maps } = await run<Predicted>(`predict(${LOSSES}, '${way}')`);
       const failures = ends.filter((end) => end !== 'fulfilled');
-      console.log(`${WAYS[i]}: ${failures.length} of ${ends.length} ended with an error`);
-      expect(new Set(failures), WAYS[i]).toEqual(new Set(['DeviceLostError']));
-      expect(failures.length, WAYS[i]).toBeGreaterThanOrEqual(2 * LOSSES);
-      expect(maps, WAYS[i]).toEqual(Array(LOSSES + 1).fill(maps[0]));
-    }
-  });
+      console.log(`${way}: ${failures.length} of ${ends.length} ended with an error`);
+      expect(new Set(failures)).toEqual(new Set(['DeviceLostError']));
+      expect(failures.length).toBeGreaterThanOrEqual(2 * LOSSES);
+      expect(maps).toEqual(Array(LOSSES + 1).fill(maps[0]));
+    },
+  );
 });

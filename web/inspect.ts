@@ -189,7 +189,10 @@ export class Inspect {
     const pictures = this.#pictures.slice(0, COMPARED);
     if (pictures.length === 0) throw new UserError('there is no picture to compare on.', 'Drop or choose some.');
     const { compare } = await import('./comparison.ts');
-    byId('inspect-comparison', HTMLElement).replaceChildren(...(await compare(this.#models.all, pictures, control)));
+    const place = byId('inspect-comparison', HTMLElement);
+    place.replaceChildren(...(await compare(this.#models.all, pictures, control)));
+    // It stands below picture and scores.
+    place.scrollIntoView();
     return 'Compared.';
   }
 

@@ -92,7 +92,9 @@ export class Learned {
       const pictures = plantedPictures(lessonData(lessonOptions(this.#taught!.lesson)).heldOut);
       const shown = await compare(this.#models, pictures, control);
       const note = make('p', 'about', 'Good pictures that were not learned, each with a planted defect below it.');
-      byId('teach-comparison', HTMLElement).replaceChildren(note, ...shown);
+      const place = byId('teach-comparison', HTMLElement);
+      place.replaceChildren(note, ...shown);
+      place.scrollIntoView();
       return 'Compared.';
     }, 'Stop');
   }

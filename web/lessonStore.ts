@@ -25,7 +25,7 @@ function settled<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
-async function within<T>(mode: IDBTransactionMode, use: (store: IDBObjectStore) => Promise<T>): Promise<T> {
+async function within<T>(mode: IDBTransactionMode, use: (store: IDBObjectStore) => T | Promise<T>): Promise<T> {
   const opening = indexedDB.open('raad-webgpu', 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
   const database = await settled(opening);
@@ -43,10 +43,10 @@ async function within<T>(mode: IDBTransactionMode, use: (store: IDBObjectStore) 
 }
 
 /** Where the browser refuses once, such as for the space that pictures take, nothing more is kept. */
-async function write(change: (store: IDBObjectStore) => readonly IDBRequest<unknown>[]): Promise<void> {
+async function write(change: (store: IDBObjectStore) => void): Promise<void> {
   if (!isKeeping) return;
   try {
-    await within('readwrite', (store) => Promise.all(change(store).map(settled)));
+    await within('readwrite', change);
   } catch {
     isKeeping = false;
   }
@@ -96,24 +96,24 @@ export class Begun {
 
   /** Keeps it in the place of what began before. */
   async keep(): Promise<void> {
-    await write((store) => [
-      store.clear(),
-      store.put(this.lesson, KEYS.lesson),
-      ...(this.model ? [store.put(this.model, KEYS.model)] : []),
-    ]);
+    await write((store) => {
+      store.clear();
+      store.put(this.lesson, KEYS.lesson);
+      if (this.model) store.put(this.model, KEYS.model);
+    });
   }
 
   async saveAllocation(allocation: Allocation): Promise<void> {
     this.#allocation = allocation;
-    await write((store) => [store.put(allocation, KEYS.allocation)]);
+    await write((store) => void store.put(allocation, KEYS.allocation));
   }
 
   async save(checkpoint: Uint8Array): Promise<void> {
     this.#checkpoint = checkpoint;
-    await write((store) => [store.put(checkpoint, KEYS.checkpoint)]);
+    await write((store) => void store.put(checkpoint, KEYS.checkpoint));
   }
 
   async end(): Promise<void> {
-    await write((store) => [store.clear()]);
+    await write((store) => void store.clear());
   }
 }

@@ -56,7 +56,8 @@ export class LossCurve {
     const lines = LOSS_NAMES.map((name, i) => {
       const shown = this.#points.filter(({ losses }) => losses[name] > 0);
       const points = shown.map(({ step, losses }) => `${x(step)},${y(Math.log10(losses[name]))}`);
-      return svg('polyline', { class: `loss loss-${i + 1}`, points: points.join(' ') });
+      // A line to itself is a dot: there is something to see from the first report on.
+      return svg('polyline', { class: `loss loss-${i + 1}`, points: [...points, ...points.slice(-1)].join(' ') });
     });
     this.#svg.replaceChildren(...grid, ...ends, ...lines);
     const last = this.#points.at(-1)!.losses;

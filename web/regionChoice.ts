@@ -8,7 +8,8 @@ const MARGIN = 0.1;
 /** Whether pictures are looked at as a whole, or in a region whose corners can be moved. */
 export class RegionChoice {
   readonly #box = byId('inspect-region', HTMLInputElement);
-  readonly #save = byId('inspect-save-model', HTMLButtonElement);
+  /** What is there with a region alone. */
+  readonly #belonging = ['inspect-save-model', 'inspect-region-note'].map((id) => byId(id, HTMLElement));
   readonly #onChange: (region: RegionOfInterest | undefined) => void;
   #editor: Promise<CornerEditor> | undefined;
   #size: { readonly width: number; readonly height: number } | undefined;
@@ -24,7 +25,7 @@ export class RegionChoice {
   use(region: RegionOfInterest | undefined): void {
     this.#region = region;
     this.#box.checked = region !== undefined;
-    this.#save.hidden = !region;
+    for (const element of this.#belonging) element.hidden = !region;
     void this.#show();
   }
 

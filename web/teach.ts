@@ -178,7 +178,7 @@ export class Teach {
         ? 'No pictures yet.'
         : `${count} pictures${isBegun && !isLearning ? ' of a lesson that goes on' : ''}.`;
     byId('teach-about', HTMLElement).textContent = keepsLessons() ? pictures : `${pictures} ${NOTHING_KEPT}`;
-    this.#start.textContent = isBegun ? 'Go on' : 'Learn';
+    this.#start.textContent = isBegun && !isLearning ? 'Go on' : 'Learn';
     this.#start.disabled = count === 0 || isLearning;
     for (const id of CHOICES) byId(id, HTMLInputElement).disabled = isLearning;
     byId('teach-camera', HTMLButtonElement).disabled = isLearning;
