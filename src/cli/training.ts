@@ -14,13 +14,15 @@ import { readCheckpoint, removeFile } from '../node/files.ts';
 import { lockOf } from '../node/lock.ts';
 import { writeAtomically } from '../node/output.ts';
 import type { readTeacher } from '../node/teachers.ts';
-import { type FitProgress, type FitSettings, fit, PRESETS } from '../train/fit.ts';
-import { fitNearest, type NearestProgress } from '../train/nearest.ts';
-import { type Arguments, readSeed, UsageError, wholeNumber } from './arguments.ts';
+import { type CrossFitOptions, checkFolds, crossFit } from '../train/crossFit.ts';
+import { type FitSettings, fit, PRESETS } from '../train/fit.ts';
+import { fitNearest } from '../train/nearest.ts';
+import { type Arguments, readSeed, wholeNumber } from './arguments.ts';
+import { readFolds, readMethod, readPatience, readTiles } from './fitOptions.ts';
+import { FitReport } from './fitReport.ts';
 import { applyMaps, readMaps } from './mapFilter.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
-import { type Progress, startProgress } from './progress.ts';
 import { readCorners, regionOf } from './region.ts';
 import { thresholdText } from './verdict.ts';
 import { type EngineSession, notice } from './withEngine.ts';
@@ -71,38 +73,6 @@ export const trainingOutputs = (output: string) => [output, checkpointOf(output)
 /** How often a training with --patience is judged. */
 const LOOKS = 20;
 
-/** The option --patience. @throws UsageError */
-export function readPatience(args: Arguments): number | undefined {
-  return args.text('patience') === undefined ? undefined : wholeNumber(args, 'patience', 1, 1);
-}
-
-/** Options of `fit` that a method without training does not have. */
-const OF_TRAINING = [
-  'iterations',
-  'batch',
-  'lr',
-  'penalty',
-  'from',
-  'patience',
-  'checkpoint-every',
-  'resume',
-  'log',
-] as const;
-
-/** The options --method and --vectors. @throws UsageError for options that do not go together */
-export function readMethod(args: Arguments): { readonly method: 'student' | 'nearest'; readonly vectors?: number } {
-  const method = args.choice('method', ['student', 'nearest']) ?? 'student';
-  const given = (name: string) => args.flag(name) || args.text(name) !== undefined;
-  const stray = method === 'nearest' ? OF_TRAINING.find(given) : given('vectors') ? 'vectors' : undefined;
-  if (stray !== undefined)
-    throw new UsageError(
-      `--${stray} does not go with --method ${method}.`,
-      method === 'nearest' ? 'Nothing is trained: leave it out.' : 'It is for --method nearest.',
-    );
-  const vectors = args.number('vectors');
-  return { method, ...(vectors !== undefined && { vectors }) };
-}
-
 /** Trains on one data set, with the options of `fit`, and writes the model file, whose lock the caller holds. */
 export async function fitOne(
   args: Arguments,
@@ -128,16 +98,25 @@ export async function fitOne(
   const alpha = args.number('alpha');
   const corners = readCorners(args);
   const region = corners && train.count > 0 ? await regionOf(corners, train) : undefined;
+  const tiles = readTiles(args);
   const data = {
     dataset: dataset.name,
     ...(dataDigest !== undefined && { dataDigest }),
     ...(region && { region }),
+    ...(tiles && { tiles }),
     train,
     heldOut,
     teacher,
   };
   const common = { engine: session.engine, ...data, ...(alpha !== undefined && { alpha }), onNotice: notice, signal };
   const { method, ...bank } = readMethod(args);
+  const folds = readFolds(args);
+  if (folds !== undefined) {
+    checkFolds(folds, train.count);
+    say(
+      `${dataset.name}: ${folds} further trainings take the threshold from all ${train.count + heldOut.count} good images: ${folds + 1} times the work of one`,
+    );
+  }
   if (method === 'nearest') {
     const phases = new FitReport(undefined, [], dataset.name);
     const fitted = await fitNearest({
@@ -145,7 +124,7 @@ export async function fitOne(
       settings: { ...settings, ...bank },
       onProgress: (progress) => phases.report(progress),
     }).finally(() => phases.endPhase());
-    return finish(args, fitted, heldOut, output, signal);
+    return finish(args, { fitted, heldOut, output, signal });
   }
   const open = () => openPenalty(photographs, session.engine, settings.seed);
   let penalty = await open();
@@ -155,10 +134,13 @@ export async function fitOne(
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
   const show = new FitReport(args.text('log'), log, dataset.name);
+  const foldReport = new FitReport(undefined, [], dataset.name);
+  const judge = plantedFigure({ heldOut: await inRegion(region, heldOut), seed: settings.seed });
   let losses = 0;
   const recover = async (lost: DeviceLostError) => {
     if (++losses > MAX_LOSSES) throw lost;
     show.endPhase();
+    foldReport.endPhase();
     notice(
       `${lost.message} Training goes on from its last checkpoint on a new device (${losses} of ${MAX_LOSSES} times).`,
     );
@@ -167,29 +149,35 @@ export async function fitOne(
     penalty = await open();
     return { engine, penalty };
   };
+  const training = () => ({
+    ...common,
+    engine: session.engine,
+    settings,
+    penalty,
+    ...(from && { from }),
+    ...(patience !== undefined && { stop: { every, patience, judge } }),
+    recover,
+  });
   try {
     const fitted = await fit({
-      ...common,
-      settings,
-      penalty,
+      ...training(),
       checkpoint: {
         every: wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1),
         save: (bytes) => writeAtomically(checkpointFile, bytes),
       },
       ...(resume && { resume }),
-      ...(from && { from }),
-      ...(patience !== undefined && {
-        stop: {
-          every,
-          patience,
-          judge: plantedFigure({ heldOut: await inRegion(region, heldOut), seed: settings.seed }),
-        },
-      }),
-      recover,
       onProgress: (progress) => show.report(progress),
     });
     show.endPhase();
-    await finish(args, fitted, heldOut, output, signal);
+    await finish(args, {
+      fitted,
+      heldOut,
+      output,
+      signal,
+      ...(folds === undefined
+        ? { advice: '--folds 5 takes the threshold from all good images.' }
+        : { judgeAll: (detector) => reportedCrossFit(detector, { ...training(), folds }, foldReport) }),
+    });
     await removeFile(checkpointFile);
   } catch (error) {
     if (signal.aborted) {
@@ -198,94 +186,66 @@ export async function fitOne(
     }
     throw error;
   } finally {
+    foldReport.endPhase();
     await show.stop();
     penalty.destroy?.();
   }
 }
 
-/** Gives a detector the filter of its map that was asked for, and writes it. */
+interface FinishJob {
+  readonly fitted: Detector;
+  readonly heldOut: ImageSource;
+  readonly output: string;
+  readonly signal: AbortSignal;
+  /** Gives the detector the threshold of all good images. */
+  readonly judgeAll?: (detector: Detector) => Promise<Detector>;
+  /** Where held-out images promise less than was asked for. */
+  readonly advice?: string;
+}
+
+/** Says which training runs. */
+async function reportedCrossFit(
+  detector: Detector,
+  options: Omit<CrossFitOptions, 'onProgress'>,
+  report: FitReport,
+): Promise<Detector> {
+  let running = -1;
+  const judged = await crossFit(detector, {
+    ...options,
+    onProgress(fold, progress) {
+      if (fold !== running) {
+        report.endPhase();
+        say(`training ${fold + 1} of ${options.folds}, without the images that it judges`);
+      }
+      running = fold;
+      report.report(progress);
+    },
+  });
+  report.endPhase();
+  return judged;
+}
+
+/** Gives a detector the filter of its map and the threshold that were asked for, and writes it. */
 async function finish(
   args: Arguments,
-  fitted: Detector,
-  heldOut: ImageSource,
-  output: string,
-  signal: AbortSignal,
+  { fitted, heldOut, output, signal, judgeAll, advice }: FinishJob,
 ): Promise<void> {
   const maps = readMaps(args) ?? 'none';
   const detector =
     maps === 'none' ? fitted : await applyMaps(fitted, maps, heldOut, { alpha: args.number('alpha'), signal });
   await writeAtomically(output, await saveDetector(detector));
-  const { threshold } = detector.state;
+  if (judgeAll) say(`${output} has the threshold of ${heldOut.count} held-out images until that of all is there`);
+  const judged = await judgeAll?.(detector);
+  if (judged) await writeAtomically(output, await saveDetector(judged));
+  const { state } = judged ?? detector;
+  const { threshold } = state;
   if (threshold && threshold.promised > threshold.alpha) {
-    notice(
-      `${threshold.images} held-out images can promise a false-alarm rate of ${(threshold.promised * 100).toFixed(1)} %, not ${threshold.alpha * 100} %.`,
-    );
+    const promise = `${threshold.images} held-out images can promise a false-alarm rate of ${(threshold.promised * 100).toFixed(1)} %, not ${threshold.alpha * 100} %.`;
+    notice(advice ? `${promise} ${advice}` : promise);
   }
-  printLine(`${output}: ${thresholdText(detector.state)}`);
+  printLine(`${output}: ${thresholdText(state)}`);
+  judged?.destroy();
   if (detector !== fitted) fitted.destroy();
   detector.destroy();
 }
 
-type Phase = FitProgress['phase'] | NearestProgress['phase'];
-
-const LABELS: Record<Phase, readonly [string, string]> = {
-  compile: ['compiling', 'kernels'],
-  statistics: ['teacher statistics', 'images'],
-  train: ['training', 'steps'],
-  features: ['features', 'images'],
-  coreset: ['choosing features', 'parts'],
-  calibrate: ['calibrating', 'passes'],
-};
-
-/** Shows a run's phases one after the other and keeps its losses. */
-class FitReport {
-  readonly #log: string | undefined;
-  readonly #lines: string[];
-  readonly #set: string;
-  /** Of this set's lines. */
-  readonly #steps: number[] = [];
-  #phase: Phase | undefined;
-  #progress: Progress | undefined;
-
-  constructor(log: string | undefined, lines: string[], set: string) {
-    this.#log = log;
-    this.#lines = lines;
-    this.#set = set;
-  }
-
-  report({ phase, done, total, losses }: Omit<FitProgress, 'phase'> & { readonly phase: Phase }): void {
-    if (phase !== this.#phase) {
-      this.#progress?.stop();
-      this.#phase = phase;
-      this.#progress = startProgress(LABELS[phase][0], total, LABELS[phase][1]);
-    }
-    const note =
-      losses &&
-      Object.entries(losses)
-        .map(([name, value]) => `${name} ${value.toFixed(3)}`)
-        .join(' ');
-    if (losses) this.#keep(done, losses);
-    this.#progress!.update(done, note);
-  }
-
-  /** A step that is done again, behind a checkpoint, stands for the one before. */
-  #keep(step: number, losses: NonNullable<FitProgress['losses']>): void {
-    while (this.#steps.length > 0 && this.#steps.at(-1)! >= step) {
-      this.#steps.pop();
-      this.#lines.pop();
-    }
-    this.#steps.push(step);
-    this.#lines.push(JSON.stringify({ set: this.#set, step, ...losses }));
-  }
-
-  endPhase(): void {
-    this.#progress?.stop();
-    this.#progress = undefined;
-    this.#phase = undefined;
-  }
-
-  async stop(): Promise<void> {
-    this.endPhase();
-    if (this.#log) await writeAtomically(this.#log, `${this.#lines.join('\n')}\n`);
-  }
-}

@@ -7,6 +7,7 @@ import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
 import type { MapFilter } from './mapFilter.ts';
 import { mapScore } from './score.ts';
+import { assertTileable, gridOf } from './tiling.ts';
 
 /** A detector, and images that it has not seen: the one to calibrate, or one like it that was trained on others. */
 export interface Judge {
@@ -31,6 +32,8 @@ export interface CalibrateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Cells of all maps that quantiles are taken from, at most: above, every second, every third and so on of each. */
+const MOST_CELLS = 2 ** 23;
 /** Held-out images that tell what is usual by themselves. */
 const ENOUGH = 8;
 const MAPS = ['studentTeacher', 'autoencoder'] as const satisfies readonly (keyof RawMaps)[];
@@ -62,8 +65,11 @@ export async function calibrate(
   heldOut: ImageSource,
   { alpha, judges = [{ detector, images: allOf(heldOut) }], train, onNotice, signal }: CalibrateOptions = {},
 ): Promise<Detector> {
-  const { cells } = detector.state.networks;
-  const plane = cells * cells;
+  const { filter } = detector.state;
+  const { rows, columns } = gridOf(detector.state);
+  // Quantiles of many cells are those of some of them; a filter that learns needs all.
+  const step = filter?.refit ? 1 : Math.max(1, Math.ceil((rows * columns * heldOut.count) / MOST_CELLS));
+  const plane = Math.ceil((rows * columns) / step);
   const planes = {
     studentTeacher: new Float32Array(plane * heldOut.count),
     autoencoder: new Float32Array(plane * heldOut.count),
@@ -74,7 +80,7 @@ export async function calibrate(
       signal?.throwIfAborted();
       const maps = await rawMapsOf(judge, heldOut, i);
       for (const map of MAPS) {
-        planes[map].set(maps[map], i * plane);
+        planes[map].set(step === 1 ? maps[map] : maps[map].filter((_, k) => k % step === 0), i * plane);
         levels[map][i] = mapLevel(maps[map]);
       }
     }
@@ -109,7 +115,6 @@ export async function calibrate(
     return mapRange(planes[map].subarray(0, kept.length * plane), MAP_NAMES[map], imageNames(heldOut, kept));
   };
   const quantiles: MapQuantiles = { studentTeacher: range('studentTeacher'), autoencoder: range('autoencoder') };
-  const { filter } = detector.state;
   const combined = () =>
     kept.map((_, k) => {
       const [st, ae] = MAPS.map((map) => planes[map].subarray(k * plane, (k + 1) * plane));
@@ -205,6 +210,7 @@ export async function withFilter(
       'maps cannot be normalized per location where values are placed around them, as with the placement anomalib.',
       'Choose the filter gaussian or none, or import the detector with --placement exact.',
     );
+  if (filter && state.tiling) assertTileable(filter);
   const filtered = new Detector(detector.engine, { ...state, ...(filter && { filter }) });
   try {
     return await calibrate(filtered, heldOut, { alpha: threshold?.alpha, ...options });

@@ -6,14 +6,20 @@ import type { Plan } from '../engine/plan.ts';
 import type { SliceOptions, Slicer } from '../engine/slices.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
-import { anomalyMaps, fusedAnomalyMaps, type InferenceGraph, inferenceGraph } from '../networks/inference.ts';
+import {
+  anomalyMaps,
+  fusedAnomalyMaps,
+  type InferenceGraph,
+  type InferenceOptions,
+  inferenceGraph,
+} from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import { fakeQuantizeGraph, type LearnableScales, learnableScales } from '../quantization/fakeGraph.ts';
 import { integerGraph, type LayerCache } from '../quantization/integerGraph.ts';
 import { type AbortOptions, unlessAborted } from './abort.ts';
 import type { DetectorState, MapQuantiles } from './detectorState.ts';
 import { heatmapRange } from './heatmapRange.ts';
-import { ImageChain } from './imageChain.ts';
+import { ImageChain, type MapChain } from './imageChain.ts';
 import type { FilterGraph } from './mapFilter.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, mapScore } from './score.ts';
@@ -29,13 +35,13 @@ export interface Prediction {
   readonly height: number;
   /** Anomaly map at the image's own size [height, width]; NaN outside of the detector's region. */
   readonly map: Float32Array;
-  /** The same on the network's grid [cells, cells]. */
+  /** The same on the detector's grid, [cells, cells] of the networks or [rows, columns] of tiles. @see gridOf */
   readonly cells: Float32Array;
-  /** Maximum of each raw map on the network's grid, to compare the two branches; both are the distance of a memory bank. */
+  /** Maximum of each raw map on the grid, to compare the two branches; both are the distance of a memory bank. */
   readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
 }
 
-/** Raw maps on the network's grid [cells, cells], before normalization. */
+/** Raw maps on the detector's grid, before normalization. @see gridOf */
 export interface RawMaps {
   readonly studentTeacher: Float32Array;
   readonly autoencoder: Float32Array;
@@ -90,9 +96,9 @@ export class Detector {
   /** Of a simulated detector. */
   readonly #scales: LearnableScales | undefined;
   readonly #precision: Precision;
-  readonly #chain: ImageChain;
+  readonly #chain: MapChain;
   /** Plans of their own for runs in parts, which take turns. */
-  #sliced: { readonly chain: ImageChain; readonly slicer: Slicer; turn: Promise<unknown> } | undefined;
+  #sliced: { readonly chain: MapChain; readonly slicer: Slicer; turn: Promise<unknown> } | undefined;
   #destroyed = false;
 
   constructor(engine: Engine, state: DetectorState, { simulate = false, precision = 'f32' }: DetectorOptions = {}) {
@@ -106,9 +112,18 @@ export class Detector {
     this.#chain = this.#makeChain();
   }
 
-  #makeChain(): ImageChain {
+  #makeChain(): MapChain {
     const { side, cells, mapGeometry } = this.state.networks;
-    const { placement, quantiles, region } = this.state;
+    const { placement, quantiles, region, tiling } = this.state;
+    // A plan may have been compiled while the detector was destroyed.
+    const onDisposed = () => {
+      if (this.#destroyed) this.#releaseParameters();
+    };
+    if (tiling) {
+      const { rewrite } = this.#graphOptions();
+      const options = { quantiles: this.#quantiles, precision: this.#precision, rewrite, onDisposed };
+      return tiling.chain(this.engine, this.state, options);
+    }
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     return new ImageChain(
       this.engine,
@@ -117,8 +132,7 @@ export class Detector {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {
           plan.destroy();
-          // It may have been compiled while the detector was destroyed.
-          if (this.#destroyed) this.#releaseParameters();
+          onDisposed();
         },
       },
     );
@@ -172,7 +186,7 @@ export class Detector {
     return unlessAborted(signal, this.#chain.warmUp(batch));
   }
 
-  /** Bytes on the device of the weights and intermediate values of the networks for a batch. @throws DestroyedError */
+  /** Bytes on the device of the weights and intermediate values of the networks for a batch, or of tiles. @throws DestroyedError */
   deviceBytes(batch = 1): Promise<number> {
     return this.#chain.networkBytes(batch);
   }
@@ -188,7 +202,7 @@ export class Detector {
   }
 
   /**
-   * Scores images of any sizes in one run of the networks. Every number of images that is used compiles a plan of its own.
+   * Scores images of any sizes in one run of the networks, or one after the other by a detector that looks at tiles. Every number of images that is used compiles a plan of its own.
    * @throws as {@link predict}
    */
   async predictBatch(
@@ -293,7 +307,7 @@ export class Detector {
     if (!users.get(this.engine)?.has(networks)) this.engine.release(networks.parameters);
   }
 
-  #graphOptions() {
+  #graphOptions(): Pick<InferenceOptions, 'filter' | 'rewrite'> {
     const { quantization } = this.state;
     const filter = this.#filter?.apply;
     if (!quantization) return { filter };

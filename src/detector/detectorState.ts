@@ -5,6 +5,7 @@ import type { Networks } from '../networks/networks.ts';
 import type { Quantization } from '../quantization/layers.ts';
 import type { Calibration, Threshold } from './conformal.ts';
 import type { MapFilter } from './mapFilter.ts';
+import type { Tiling } from './tiling.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
@@ -37,6 +38,8 @@ export interface DetectorState {
   readonly placement: Placement;
   /** The part of images that it looks at; absent: all of them. Maps are NaN outside of it. */
   readonly region?: RegionOfInterest;
+  /** Absent: all that it sees of an image fits the networks' input. */
+  readonly tiling?: Tiling;
   /** What the combined map passes before it is placed; absent: nothing. */
   readonly filter?: MapFilter;
   /** Absent until it has been calibrated. */

@@ -31,7 +31,7 @@ export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 're
   readonly region?: RegionOfInterest;
 }
 
-/** Maps of one image on the networks' grid, [cells, cells]. */
+/** Maps of one image on the detector's grid, [cells, cells], or [rows, columns] where it looks at tiles. */
 export interface CellMaps {
   readonly studentTeacher: Float32Array;
   readonly autoencoder: Float32Array;
@@ -42,6 +42,33 @@ export interface CellMaps {
 export interface PlacedMap {
   readonly map: Float32Array;
   readonly score: number;
+}
+
+/** What takes a detector from images to maps. */
+export interface MapChain {
+  /** Compiles the networks for a batch ahead of time. @throws DestroyedError */
+  warmUp(batch: number): Promise<void>;
+  /** Bytes of the networks for a batch, weights included. @throws DestroyedError */
+  networkBytes(batch: number): Promise<number>;
+  /**
+   * Maps of images on the grid and at the images' sizes. Values are not checked.
+   * @param slices runs the networks in parts: nothing else may go through this chain meanwhile
+   * @throws UserError for malformed pixels
+   * @throws DestroyedError
+   */
+  predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]>;
+  /** Maps of images on the grid. @throws as {@link predict} */
+  cells(images: readonly RgbImage[]): Promise<CellMaps[]>;
+  /** A map of the grid on an image of that size. @throws UserError for a map that is not finite @throws DestroyedError */
+  place(cells: Float32Array, width: number, height: number): Promise<Float32Array>;
+  /**
+   * Compiles what {@link PreparedImage.encode} records.
+   * @throws DestroyedError, ShaderError
+   * @throws UserError for sizes or formats that do not fit
+   */
+  prepare(sizes: EncodeSizes, style: HeatmapStyle): Promise<PreparedImage>;
+  /** Frees everything on the device that no run is using; what is in use follows. */
+  destroy(): void;
 }
 
 /** Where the plans of the networks come from, and go to. */
@@ -78,7 +105,7 @@ interface Part {
  * trip, and those of applications, which record it into their own commands. Networks are compiled once per batch, whatever the
  * images' sizes.
  */
-export class ImageChain {
+export class ImageChain implements MapChain {
   readonly #engine: Engine;
   readonly #geometry: ChainGeometry;
   readonly #source: NetworkSource;
@@ -102,12 +129,10 @@ export class ImageChain {
     this.#staging = new StagingPool(engine);
   }
 
-  /** Compiles the networks for a batch ahead of time. @throws DestroyedError */
   async warmUp(batch: number): Promise<void> {
     (await this.#leaseNetworks(batch)).release();
   }
 
-  /** Bytes of the networks for a batch, weights included. @throws DestroyedError */
   async networkBytes(batch: number): Promise<number> {
     const { value, release } = await this.#leaseNetworks(batch);
     const bytes = value.memoryBytes + value.parameterBytes;
@@ -115,12 +140,6 @@ export class ImageChain {
     return bytes;
   }
 
-  /**
-   * Maps of images on the grid and at the images' sizes. Values are not checked.
-   * @param slices runs the networks in parts: nothing else may go through this chain meanwhile
-   * @throws UserError for malformed pixels
-   * @throws DestroyedError
-   */
   async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
     const results = await this.#run(images, true, slices);
     return results.map((result, i) => {
@@ -131,12 +150,10 @@ export class ImageChain {
     });
   }
 
-  /** Maps of images on the grid. @throws as {@link predict} */
   cells(images: readonly RgbImage[]): Promise<CellMaps[]> {
     return this.#run(images, false);
   }
 
-  /** A map of the grid on an image of that size. @throws UserError for a map that is not finite @throws DestroyedError */
   async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
     this.#networks.assertUsable();
     // A small image may miss cells of the grid.
@@ -152,11 +169,6 @@ export class ImageChain {
     }
   }
 
-  /**
-   * Compiles what {@link PreparedImage.encode} records.
-   * @throws DestroyedError, ShaderError
-   * @throws UserError for sizes or formats that do not fit
-   */
   async prepare(sizes: EncodeSizes, style: HeatmapStyle): Promise<PreparedImage> {
     const [engine, { side }] = [this.#engine, this.#geometry];
     this.#networks.assertUsable();
@@ -195,7 +207,6 @@ export class ImageChain {
     return prepared;
   }
 
-  /** Frees everything on the device that no run is using; what is in use follows. */
   destroy(): void {
     for (const prepared of this.#prepared) prepared.destroy();
     for (const plans of [this.#networks, this.#resizers, this.#placers]) plans.destroy();

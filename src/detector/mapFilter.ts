@@ -29,8 +29,8 @@ export interface MapFilter {
   /** Its tensors in a model file, by their names in the section. */
   readonly tensors: ReadonlyMap<string, WritableTensor>;
   graph(): FilterGraph;
-  /** On the host. @param cells a combined map [cells, cells] */
-  apply(cells: Float32Array): Float32Array;
+  /** On the host. @param cells a combined map @param columns of it; it is square by default */
+  apply(cells: Float32Array, columns?: number): Float32Array;
   /**
    * Absent where nothing is learned.
    * @param maps combined maps of normal images [cells, cells]

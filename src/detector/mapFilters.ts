@@ -35,8 +35,8 @@ export class GaussianFilter implements MapFilter {
     };
   }
 
-  apply(cells: Float32Array): Float32Array {
-    return blurred(cells, this.value.sigma);
+  apply(cells: Float32Array, columns = Math.sqrt(cells.length)): Float32Array {
+    return blurred(cells, columns, this.value.sigma);
   }
 }
 
@@ -110,21 +110,22 @@ function gaussianTaps(sigma: number): Float64Array {
   return taps.map((tap) => tap / total);
 }
 
-/** A square map behind a Gaussian filter, its border repeated. */
-function blurred(cells: Float32Array, sigma: number): Float32Array {
-  const side = Math.sqrt(cells.length);
+/** A map behind a Gaussian filter, its border repeated. */
+function blurred(cells: Float32Array, columns: number, sigma: number): Float32Array {
+  const rows = cells.length / columns;
   const taps = gaussianTaps(sigma);
   const radius = (taps.length - 1) / 2;
-  const along = (values: Float32Array, step: number, across: number) =>
+  const along = (values: Float32Array, count: number, step: number) =>
     values.map((_, place) => {
-      const [line, i] =
-        step === 1 ? [Math.floor(place / side), place % side] : [place % side, Math.floor(place / side)];
-      return taps.reduce((sum, tap, k) => {
-        const at = Math.min(Math.max(i + k - radius, 0), side - 1);
-        return sum + tap * values[line * across + at * step]!;
-      }, 0);
+      const i = step === 1 ? place % columns : Math.floor(place / columns);
+      let sum = 0;
+      for (let k = -radius; k <= radius; k++) {
+        const at = Math.min(Math.max(i + k, 0), count - 1);
+        sum += taps[k + radius]! * values[place + (at - i) * step]!;
+      }
+      return sum;
     });
-  return along(along(cells, 1, side), side, 1);
+  return along(along(cells, columns, 1), rows, columns);
 }
 
 /**

@@ -15,6 +15,7 @@ import type { MapFilter } from './mapFilter.ts';
 import { checkModelHeader, type HeaderLayer, type MakeBank, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
 import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
 import { type ModelSource, type ReadOptions, readSource } from './modelSource.ts';
+import { assertTileable, type Tiling } from './tiling.ts';
 
 /** Version of the file format that is written; all up to it are read. */
 export const MODEL_VERSION = 3;
@@ -41,7 +42,7 @@ export async function saveDetector({ state }: Pick<Detector, 'state'>): Promise<
 }
 
 function encodeModel(state: DetectorState): Promise<Uint8Array> {
-  const { networks, quantiles, placement, region, filter, threshold, calibration, provenance } = state;
+  const { networks, quantiles, placement, region, tiling, filter, threshold, calibration, provenance } = state;
   const { quantization = new Map() } = state;
   const tensors = new Map<string, WritableTensor | TensorEntry>();
   for (const { name, type, data } of networks.parameters) {
@@ -67,6 +68,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
     quantiles,
     placement,
     ...(region && { region }),
+    ...(tiling && { tiles: tiling.value }),
     ...(filter && { filter: filter.value }),
     ...(threshold && { threshold }),
     ...(calibration && { calibration }),
@@ -114,6 +116,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
   const { header, networks } = checkModelHeader(fields, name, await bankMaker(fields));
   const { quantiles, placement, region, threshold, calibration, provenance } = header;
   if (region !== undefined) (await import('../imaging/region.ts')).checkRegion(region, `the region of ${name}`);
+  const tiling = header.tiles === undefined ? undefined : await readTiling(header, networks, name);
   const layers = new Map(Object.entries(header.layers ?? {}));
   const isFilters = (tensor: string) => header.filter !== undefined && sectionOf(tensor) === 'filter';
   const isOther = (tensor: string) => others.has(sectionOf(tensor) ?? '') || isFilters(tensor);
@@ -122,6 +125,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
   await file.verify();
   const quantization = decodeTensors(entries, networks, layers, name);
   const filter = header.filter === undefined ? undefined : await filterOf(header.filter, file.entries, networks, name);
+  if (tiling && filter) assertTileable(filter, name);
   const otherSections = new Map(
     [...others].map(([section, other]): [string, OtherSection] => {
       const tensors = [...file.entries].filter(([tensor]) => sectionOf(tensor) === section);
@@ -138,6 +142,7 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     placement,
     provenance,
     ...(region && { region }),
+    ...(tiling && { tiling }),
     ...(filter && { filter }),
     ...(threshold && { threshold }),
     ...(calibration && { calibration }),
@@ -151,6 +156,18 @@ async function bankMaker(fields: unknown): Promise<MakeBank | undefined> {
   if (!isRecord(fields) || fields['bank'] === undefined) return undefined;
   const { MemoryBank, MOST_VECTORS } = await import('../networks/memoryBank.ts');
   return { most: MOST_VECTORS, of: (vectors, channels) => new MemoryBank(vectors, channels) };
+}
+
+/** Few detectors look at tiles: the others do not fetch what does. */
+async function readTiling({ tiles, region, placement }: ModelHeader, networks: Networks, name: string): Promise<Tiling> {
+  const { tilingOf } = await import('./tiledChain.ts');
+  const tiling = tilingOf(tiles, networks, `the size of tiled images in ${name}`);
+  if (region || placement !== 'exact')
+    throw new UserError(
+      `${name} has tiles together with ${region ? 'a region' : `the placement ${placement}`}.`,
+      'Make the model again.',
+    );
+  return tiling;
 }
 
 async function filterOf(

@@ -28,6 +28,8 @@ export interface ModelHeader
   readonly preprocessing: typeof PREPROCESSING;
   /** Of detectors that remember normal features. */
   readonly bank?: BankHeader;
+  /** Size at which images are looked at in tiles; checked by the code that does, which is loaded when there is one. */
+  readonly tiles?: unknown;
   /** Of the combined map; checked by the code that runs it, which is loaded when there is one. */
   readonly filter?: unknown;
   /** Of quantized detectors: the plan and the quantizer of the input, by layer. */
@@ -116,6 +118,7 @@ export function checkModelHeader(
     'calibration',
     'filter',
     'region',
+    'tiles',
     'bank',
     'layers',
     'padding',

@@ -19,6 +19,7 @@ const SECTIONS: Readonly<Record<string, SectionRule>> = {
   bank: { version: 1, fields: ['bank'], isField: true, optional: true, required: true },
   maps: { version: 1, fields: ['quantiles', 'placement'], required: true },
   region: { version: 1, fields: ['region'], isField: true, optional: true, required: true },
+  tiles: { version: 1, fields: ['tiles'], isField: true, optional: true, required: true },
   filter: { version: 1, fields: ['filter'], isField: true, optional: true, required: true },
   threshold: { version: 1, fields: ['threshold'], isField: true, optional: true, required: true },
   calibration: { version: 1, fields: ['calibration'], isField: true, optional: true, required: false },

@@ -14,7 +14,7 @@ import {
 import { calibrate } from './calibrate.ts';
 import { checkAlpha } from './conformal.ts';
 import { Detector } from './detector.ts';
-import { inRegion } from './region.ts';
+import { seenImages } from './tiling.ts';
 
 /** How far a quantization is. */
 export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {
@@ -85,8 +85,8 @@ export class PreparedQuantization {
     const { engine, state } = this.#source;
     const train = this.#train;
     const { networks, quantization } = quantizePrepared(this.#prepared, plan);
-    const seen = await inRegion(state.region, train);
-    await quantizedStatistics({ engine, networks, train: seen, onProgress, signal }, quantization);
+    const { images } = await seenImages(state, train);
+    await quantizedStatistics({ engine, networks, train: images, onProgress, signal }, quantization);
     onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
     const quantized = new Detector(engine, { ...state, networks, ...(quantization.size > 0 && { quantization }) });
     try {
@@ -108,8 +108,8 @@ export async function prepareQuantization(options: PrepareQuantizationOptions): 
   const { detector, train, rangeImages, onProgress, signal } = options;
   assertFloat(detector);
   const { engine, state } = detector;
-  const seen = await inRegion(state.region, train);
-  const run = { engine, networks: state.networks, train: seen, rangeImages, onProgress, signal };
+  const { images, wholes } = await seenImages(state, train);
+  const run = { engine, networks: state.networks, train: images, wholes, rangeImages, onProgress, signal };
   return new PreparedQuantization(detector, train, await prepareNetworks(run, options));
 }
 

@@ -4,6 +4,7 @@ import { Detector } from '../detector/detector.ts';
 import { MAP_FILTERS, type MapFilterKind } from '../detector/mapFilter.ts';
 import { inRegion } from '../detector/region.ts';
 import { mapScore } from '../detector/score.ts';
+import { UserError } from '../errors.ts';
 import { Resizer, unpackPixels } from '../imaging/pixels.ts';
 import { bootstrapInterval, type Interval, meanAt } from '../metrics/bootstrap.ts';
 import { componentRegions, pixelMetrics, type ScoredMap } from '../metrics/overlap.ts';
@@ -66,13 +67,15 @@ interface Judged {
  * defects from others better than no filter does, by AUROC beyond its interval; else if it outlines the defects better, by AU-PRO
  * beyond its interval, and tells images apart as well to half a point. The largest gain wins. What a filter learns, it learns from
  * other images than it is judged on.
- * @throws UserError for images that cannot be scored
+ * @throws UserError for images that cannot be scored, or a detector that looks at tiles
  */
 export async function chooseFilter(options: ChooseFilterOptions): Promise<FilterChoice> {
   const { detector, seed = 0, signal } = options;
   const { GaussianFilter, LEAST_LOCATION_IMAGES, LocationFilter } = await import('../detector/mapFilters.ts');
   // Defects are planted on what the networks see: the region, as an image of its own.
   const { filter: _, threshold: __, calibration: ___, region, ...state } = detector.state;
+  if (state.tiling)
+    throw new UserError('no map filter is chosen for a detector that looks at tiles.', 'Name it: gaussian or none.');
   const plain = new Detector(detector.engine, state);
   try {
     const samples = await planted(plain, { ...options, heldOut: await inRegion(region, options.heldOut) });

@@ -2,8 +2,8 @@ import { checkSeed } from '../checks/numbers.ts';
 import type { ImageSource } from '../data/image.ts';
 import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
 import type { Detector } from '../detector/detector.ts';
-import { inRegion } from '../detector/region.ts';
 import { checkMap } from '../detector/score.ts';
+import { type SeenImages, seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -161,14 +161,19 @@ function summarize(layers: readonly string[], values: readonly number[][], seed:
   });
 }
 
-/** What a detector sees of images, at the network's side, evenly spread over a source. */
+/**
+ * What a detector sees of images, at the network's side, evenly spread over a source; of one that looks at tiles a tile of each, or
+ * for its autoencoder the whole.
+ */
 async function resized(
   { engine, state }: Detector,
   source: ImageSource,
   { images = IMAGES, signal }: Pick<ScoreOptions, 'images' | 'signal'>,
+  part: keyof SeenImages = 'images',
 ): Promise<Uint32Array[]> {
   if (source.count === 0) throw new UserError('there are no normal images to score layers on.', 'Give the data set.');
-  const seen = await inRegion(state.region, source);
+  const parts = await seenImages(state, source, source.count);
+  const seen = parts[part] ?? parts.images;
   const resizer = new Resizer(engine, state.networks.side);
   const count = Math.min(images, source.count);
   const all: Uint32Array[] = [];
@@ -279,7 +284,7 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
   const { detector, normal, seed = 0 } = options;
   const { engine, state } = detector;
   const { side, cells, student } = state.networks;
-  const images = await resized(detector, normal, options);
+  const images = await resized(detector, normal, options, 'wholes');
   const geometry = student.geometry.at(-1)!;
   const whole = uniformPlan(state.networks, { weights: PROBE_BITS as LayerPlan['weights'], activations: 32 });
   const layers = Object.keys(whole.layers).filter((name) => name.startsWith('autoencoder.'));

@@ -3,31 +3,51 @@ import { RESIZE_PRECISION, resizeCoefficients } from '../kernels/image.ts';
 
 /**
  * The resize of the kernels on the host, for images that no device buffer holds: row by row, so that beside the image it takes
- * memory for the result alone. Byte by byte the same.
+ * memory for the result and a few of its rows. Byte by byte the same.
  * @returns [side, side] pixel words
  */
-export function resizeOnHost({ width, height, data }: RgbImage, side: number): Uint32Array {
-  const across = resizeCoefficients(width, side);
-  const down = resizeCoefficients(height, side);
-  const rounding = 1 << (RESIZE_PRECISION - 1);
-  const line = new Uint8Array(side * 3);
-  // Rows of the result are sums that grow while the image's rows pass.
-  const sums = new Int32Array(side * side * 3).fill(rounding);
+export function resizeOnHost(image: RgbImage, side: number): Uint32Array {
+  const words = new Uint32Array(side * side);
+  resizeRows(image, side, side, (y, line) => {
+    for (let i = y * side, k = 0; k < line.length; i++, k += 3)
+      words[i] = (0xff000000 | (line[k + 2]! << 16) | (line[k + 1]! << 8) | line[k]!) >>> 0;
+  });
+  return words;
+}
+
+/** The same to any size. */
+export function resizeImageOnHost(image: RgbImage, width: number, height: number): RgbImage {
+  const data = new Uint8Array(width * height * 3);
+  resizeRows(image, width, height, (y, line) => data.set(line, y * line.length));
+  return { width, height, data };
+}
+
+/** @param take gets every row of the result in order, [width, 3]; valid during the call */
+function resizeRows(
+  { width, height, data }: RgbImage,
+  toWidth: number,
+  toHeight: number,
+  take: (y: number, line: Uint8Array) => void,
+): void {
+  const across = resizeCoefficients(width, toWidth);
+  const down = resizeCoefficients(height, toHeight);
+  const line = new Uint8Array(toWidth * 3);
+  // Rows of the result are sums that grow while the image's rows pass; those that are done make room.
+  const sums = new Map<number, Int32Array>();
   let first = 0;
   for (let y = 0; y < height; y++) {
     resizeRow(data, y * width * 3, across, line);
-    while (first < side && down.bounds[2 * first]! + down.bounds[2 * first + 1]! <= y) first++;
-    for (let o = first; o < side && down.bounds[2 * o]! <= y; o++) {
+    for (let o = first; o < toHeight && down.bounds[2 * o]! <= y; o++) {
+      const sum = sums.get(o) ?? new Int32Array(line.length).fill(1 << (RESIZE_PRECISION - 1));
+      sums.set(o, sum);
       const weight = down.weights[o * down.taps + y - down.bounds[2 * o]!]!;
-      const at = o * side * 3;
-      for (let i = 0; i < line.length; i++) sums[at + i]! += weight * line[i]!;
+      for (let i = 0; i < line.length; i++) sum[i]! += weight * line[i]!;
+    }
+    for (; first < toHeight && down.bounds[2 * first]! + down.bounds[2 * first + 1]! <= y + 1; first++) {
+      take(first, Uint8Array.from(sums.get(first)!, byte));
+      sums.delete(first);
     }
   }
-  const words = new Uint32Array(side * side);
-  for (let i = 0, k = 0; i < words.length; i++, k += 3) {
-    words[i] = (0xff000000 | (byte(sums[k + 2]!) << 16) | (byte(sums[k + 1]!) << 8) | byte(sums[k]!)) >>> 0;
-  }
-  return words;
 }
 
 type Coefficients = ReturnType<typeof resizeCoefficients>;

@@ -1,4 +1,5 @@
 import type { DetectorState } from '../detector/detectorState.ts';
+import { assertWhole } from '../detector/tiling.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
 import type { ConvParameters } from '../networks/pdn.ts';
@@ -12,8 +13,11 @@ export type TeacherNames = 'plain' | 'sequential';
  * A detector as a state dict of anomalib's EfficientAdModel: networks, statistics and quantiles. A quantized one's weights are the
  * values that its codes stand for. Threshold, placement, region, map filter and a mirrored border have no place there.
  * @returns the bytes of a `.pth` file
+ * @throws UserError for a detector that looks at tiles
  */
-export function exportTorchDetector({ networks, quantiles }: DetectorState): Uint8Array {
+export function exportTorchDetector(state: DetectorState): Uint8Array {
+  const { networks, quantiles } = state;
+  assertWhole(state, 'a state dict');
   const { teacher, student, autoencoder, teacherMean, teacherStd, channels } = networks;
   const tensors = new Map<string, TorchTensor>();
   const add = (prefix: string, names: readonly string[], convolutions: readonly ConvParameters[]) => {

@@ -9,6 +9,7 @@ import { imageToTensor } from '../kernels/image.ts';
 import { sliceOuter } from '../kernels/slice.ts';
 import { standardize } from '../kernels/standardize.ts';
 import type { Networks } from './networks.ts';
+import type { Pdn } from './pdn.ts';
 
 /** The two raw maps and the combined one, each [N, 1, cells, cells]. */
 export interface AnomalyMaps {
@@ -52,13 +53,7 @@ export function inferenceGraph(
   };
   const image = input('image', [batch, networks.side, networks.side], 'u32');
   const x = imageToTensor(image);
-  const one = maps(networks, quantiles, input('one', [1, ...x.type.shape.slice(1)]));
-  const widest = Math.max(
-    ...topologicalOrder([one.combined])
-      .filter((node) => !parameterOf(node))
-      .map(bytesOf),
-  );
-  const most = Math.max(1, Math.floor(bindable / widest));
+  const most = mostAtOnce(maps(networks, quantiles, input('one', [1, ...x.type.shape.slice(1)])).combined, bindable);
   if (batch <= most) {
     // All maps as one value, which one dispatch can write.
     const { studentTeacher, autoencoder } = maps(networks, quantiles, x);
@@ -86,8 +81,10 @@ export function inferenceGraph(
   };
 }
 
-function bytesOf(node: Node): number {
-  return 4 * size(node.type);
+/** Images that go through a graph at once, so that no value of it is larger than what a device can bind. @param one for one image */
+export function mostAtOnce(one: Node, bindable: number): number {
+  const values = topologicalOrder([one]).filter((node) => !parameterOf(node));
+  return Math.max(1, Math.floor(bindable / Math.max(...values.map(({ type }) => 4 * size(type)))));
 }
 
 /**
@@ -96,11 +93,10 @@ function bytesOf(node: Node): number {
  * @param x [N, 3, side, side], ImageNet-normalized
  */
 export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
-  const { teacher, bank } = networks;
-  const features = standardize(teacher.forward(x), networks.teacherMean.node, networks.teacherStd.node);
-  if (bank) {
-    const { weight, bias } = bank.convolution;
-    const distance = bank.distance(features, conv2d(features, weight.node, bias.node, {}, 'memory'));
+  const { teacher } = networks;
+  const features = standardFeatures(networks, teacher, x);
+  const distance = bankDistance(networks, features);
+  if (distance) {
     const combined = combineMaps(distance, distance, quantiles, 'map.combined');
     return { studentTeacher: distance, autoencoder: distance, combined };
   }
@@ -114,6 +110,18 @@ export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): Anoma
   return { studentTeacher, autoencoder: auto, combined };
 }
 
+/** The teacher's features, standardized. @param teacher that of the networks, or the same one padded otherwise */
+export function standardFeatures({ teacherMean, teacherStd }: Networks, teacher: Pdn, x: Node): Node {
+  return standardize(teacher.forward(x), teacherMean.node, teacherStd.node);
+}
+
+/** The distance of features to a memory bank; undefined where there is none. */
+export function bankDistance({ bank }: Networks, features: Node): Node | undefined {
+  if (!bank) return undefined;
+  const { weight, bias } = bank.convolution;
+  return bank.distance(features, conv2d(features, weight.node, bias.node, {}, 'memory'));
+}
+
 /**
  * The same values by less work. Teacher and student run as one network: their first layers are one convolution with twice
  * the channels, the others one convolution in two groups. The normalized difference of their features is one last
@@ -121,12 +129,38 @@ export function anomalyMaps(networks: Networks, quantiles: Node, x: Node): Anoma
  */
 export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): AnomalyMaps {
   if (networks.bank) return anomalyMaps(networks, quantiles, x);
-  const { teacher, student, autoencoder, channels, teacherMean, teacherStd } = networks;
+  const { teacher, student, autoencoder, channels } = networks;
+  const joint = jointDistance(networks, teacher, student, x);
+  if (!joint) return anomalyMaps(networks, quantiles, x);
+  const { trunk, studentTeacher } = joint;
+  const { weight, bias } = student.convolutions.at(-1)!;
+  const auto = convDistance(
+    trunk,
+    sliceOuter(weight.node, channels, channels),
+    sliceOuter(bias.node, channels, channels),
+    autoencoder.forward(x),
+    { firstChannel: teacher.convolutions.at(-1)!.weight.type.shape[1]! },
+    'map.autoencoder',
+  );
+  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
+  return { studentTeacher, autoencoder: auto, combined };
+}
+
+/**
+ * Teacher and student as one network.
+ * @returns its last hidden value, and the student-teacher map; undefined where their layers differ
+ */
+export function jointDistance(
+  { teacherMean, teacherStd }: Networks,
+  teacher: Pdn,
+  student: Pdn,
+  x: Node,
+): { readonly trunk: Node; readonly studentTeacher: Node } | undefined {
   const last = teacher.convolutions.length - 1;
   const pairs = teacher.convolutions.map((ours, i) => [ours, student.convolutions[i]!] as const);
   const alike = pairs.slice(0, last).every(([a, b]) => a.weight.type.shape.join() === b.weight.type.shape.join());
   // The student of PDN-M has a wider last hidden layer.
-  if (!alike) return anomalyMaps(networks, quantiles, x);
+  if (!alike) return undefined;
 
   const trunk = teacher.layers(x, (y, i, attrs) => {
     const [t, s] = pairs[i]!;
@@ -139,14 +173,5 @@ export function fusedAnomalyMaps(networks: Networks, quantiles: Node, x: Node): 
   const weights = siameseWeights(t.weight.node, s.weight.node, teacherStd.node, 'difference.weight');
   const bias = siameseBias(t.bias.node, s.bias.node, teacherMean.node, teacherStd.node, 'difference.bias');
   const studentTeacher = convDistance(trunk, weights, bias, undefined, { firstChannel: 0 }, 'map.studentTeacher');
-  const auto = convDistance(
-    trunk,
-    sliceOuter(s.weight.node, channels, channels),
-    sliceOuter(s.bias.node, channels, channels),
-    autoencoder.forward(x),
-    { firstChannel: t.weight.type.shape[1]! },
-    'map.autoencoder',
-  );
-  const combined = combineMaps(studentTeacher, auto, quantiles, 'map.combined');
-  return { studentTeacher, autoencoder: auto, combined };
+  return { trunk, studentTeacher };
 }

@@ -19,7 +19,7 @@ export type Padding = 'none' | 'zeros' | 'reflect';
 export const PADDINGS: readonly Padding[] = ['none', 'zeros', 'reflect'];
 
 /** Mirrored pixels around an image: the centers of the cells, 4 px apart, then lie 2 px from its borders. */
-const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
+export const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
 
 interface Layer {
   readonly outputs: number | 'out';
@@ -96,6 +96,16 @@ export function convParameters(name: string, outputs: number, inputs: number, ke
   };
 }
 
+function newConvolutions(size: PdnSize, name: string, outputs: number): readonly ConvParameters[] {
+  let inputs = 3;
+  return LAYERS[size].map((spec, i) => {
+    const width = spec.outputs === 'out' ? outputs : spec.outputs;
+    const parameters = convParameters(`${name}.conv${i + 1}`, width, inputs, spec.kernel);
+    inputs = width;
+    return parameters;
+  });
+}
+
 /** Position i of an output is centered on input pixel `offset + stride * i`. */
 export interface LayerGeometry {
   readonly offset: number;
@@ -110,19 +120,27 @@ export class Pdn {
   readonly padding: Padding;
   readonly convolutions: readonly ConvParameters[];
 
-  /** @param outputs channels of the last layer: {@link PDN_CHANNELS} for a teacher, twice that for a student */
-  constructor(size: PdnSize, name: string, outputs: number, padding: Padding = 'none') {
+  /**
+   * @param outputs channels of the last layer: {@link PDN_CHANNELS} for a teacher, twice that for a student
+   * @param convolutions of another network of the same size, whose weights this one shares
+   */
+  constructor(
+    size: PdnSize,
+    name: string,
+    outputs: number,
+    padding: Padding = 'none',
+    convolutions = newConvolutions(size, name, outputs),
+  ) {
     this.size = size;
     this.name = name;
     this.outputs = outputs;
     this.padding = padding;
-    let inputs = 3;
-    this.convolutions = LAYERS[size].map((spec, i) => {
-      const width = spec.outputs === 'out' ? outputs : spec.outputs;
-      const parameters = convParameters(`${name}.conv${i + 1}`, width, inputs, spec.kernel);
-      inputs = width;
-      return parameters;
-    });
+    this.convolutions = convolutions;
+  }
+
+  /** The same network over input that brings its surroundings along. */
+  unpadded(): Pdn {
+    return new Pdn(this.size, this.name, this.outputs, 'none', this.convolutions);
   }
 
   /** Where each convolution's output positions lie. */

@@ -1,5 +1,6 @@
 import { mapQuantilesParameter } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
+import { assertWhole } from '../detector/tiling.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { standardize } from '../kernels/standardize.ts';
@@ -20,12 +21,11 @@ function perChannel(name: string, values: readonly number[]): Parameter {
  * then the region upright.
  * @param inspect adds the integers that each quantized layer reads as outputs `LAYER.codes`
  * @returns the bytes of a `.onnx` file
+ * @throws UserError for a detector that looks at tiles
  */
-export function exportDetector(
-  { networks, quantiles, threshold, placement, filter, quantization }: DetectorState,
-  batch = 1,
-  inspect = false,
-): Uint8Array {
+export function exportDetector(state: DetectorState, batch = 1, inspect = false): Uint8Array {
+  const { networks, quantiles, threshold, placement, filter, quantization } = state;
+  assertWhole(state, 'an ONNX file');
   const image = input('image', [batch, 3, networks.side, networks.side]);
   const mean = perChannel('image.mean', IMAGE_MEAN);
   const std = perChannel('image.std', IMAGE_STD);

@@ -20,6 +20,8 @@ export interface CalibrationRun {
   /** Their parameters stay on the engine. */
   readonly networks: Networks;
   readonly train: ImageSource;
+  /** What the autoencoder sees, where `train` shows tiles of it to teacher and student, which see both. */
+  readonly wholes?: ImageSource | undefined;
   /** Images at most, evenly spread over `train`; 32. */
   readonly rangeImages?: number | undefined;
   readonly onProgress?: ((progress: CalibrationProgress) => void) | undefined;
@@ -86,8 +88,8 @@ export async function inputRanges(
 ): Promise<InputRanges> {
   const observers = new Map<string, RangeObserver>();
   await readInputs(run, 'ranges', layers, (readers, values) => {
-    // Layers that read the same values share an observer.
-    const observer = observers.get(readers[0]!) ?? new RangeObserver();
+    // Layers that read the same values share an observer, also where some of them read further ones.
+    const observer = readers.map((layer) => observers.get(layer)).find(Boolean) ?? new RangeObserver();
     for (const layer of readers) observers.set(layer, observer);
     observer.add(values);
   });
@@ -125,7 +127,7 @@ export async function inputMeans(
 
 /** Runs images through the networks. @param visit gets what some layers read, [1, channels, height, width] */
 async function readInputs(
-  { engine, networks, train, rangeImages = RANGE_IMAGES, onProgress, signal }: CalibrationRun,
+  { engine, networks, train, wholes, rangeImages = RANGE_IMAGES, onProgress, signal }: CalibrationRun,
   phase: CalibrationProgress['phase'],
   wanted: readonly string[],
   visit: (layers: readonly string[], values: Float32Array, shape: Shape) => void,
@@ -141,13 +143,21 @@ async function readInputs(
   const keys = nodes.map((_, i) => `input${i}`);
   const plan = await engine.compile({ outputs: Object.fromEntries(nodes.map(([node], i) => [keys[i]!, node])) });
   const resizer = new Resizer(engine, side);
-  const total = Math.min(rangeImages, train.count);
+  const spread = (source: ImageSource, reads: (layer: string) => boolean) => {
+    const count = Math.min(rangeImages, source.count);
+    return Array.from({ length: count }, (_, i) => ({ source, reads, at: Math.floor((i * source.count) / count) }));
+  };
+  const looks = [
+    ...spread(train, (layer) => !wholes || !layer.startsWith('autoencoder.')),
+    ...(wholes ? spread(wholes, () => true) : []),
+  ];
   try {
-    for (let i = 0; i < total; i++) {
+    for (const [i, { source, reads, at: index }] of looks.entries()) {
       signal?.throwIfAborted();
-      const pixels = await resizer.resize(await train.image(Math.floor((i * train.count) / total)));
-      const values = await plan.run({ image: pixels }, keys);
-      nodes.forEach(([node, layers], k) => {
+      const values = await plan.run({ image: await resizer.resize(await source.image(index)) }, keys);
+      nodes.forEach(([node, all], k) => {
+        const layers = all.filter(reads);
+        if (layers.length === 0) return;
         const own = values[keys[k]!] as Float32Array;
         const at = firstNotFinite(own);
         if (at >= 0)
@@ -157,7 +167,7 @@ async function readInputs(
           );
         visit(layers, own, node.type.shape as Shape);
       });
-      onProgress?.({ phase, done: i + 1, total });
+      onProgress?.({ phase, done: i + 1, total: looks.length });
     }
   } finally {
     plan.destroy();

@@ -34,11 +34,6 @@ export function colorMap(
   return { width, height, data };
 }
 
-/** A map on the network's grid, enlarged smoothly. @param cells [side, side] */
-export function enlarge(cells: Float32Array, side: number, target: number): Float32Array {
-  return Float32Array.from(resample(cells, side, side, 1, target, target));
-}
-
 /** Panels in rows of four under a heading, each fitted into a square box. */
 export function renderPanels(heading: string, panels: readonly Panel[]): RgbImage {
   const columns = Math.min(PER_ROW, panels.length);

@@ -5,13 +5,14 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
-import { inRegion } from '../detector/region.ts';
+import { seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import { DeviceLostError } from '../engine/errors.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
+import type { TiledSize } from '../imaging/tiles.ts';
 import { trainingState } from '../kernels/adam.ts';
 import { adjustedImageToTensor, imageToTensor } from '../kernels/image.ts';
 import { Networks } from '../networks/networks.ts';
@@ -63,6 +64,11 @@ export interface FitOptions extends TrainingControl {
   readonly dataDigest?: string;
   /** The part of all images that the detector looks at; all of them by default. */
   readonly region?: RegionOfInterest;
+  /**
+   * Size in pixels at which images are looked at in tiles of the networks' input, by teacher and student; the autoencoder sees the
+   * whole image at its own size. Absent: all networks do. Not together with a region or early stopping.
+   */
+  readonly tiles?: TiledSize;
   /** Good images to train on. */
   readonly train: ImageSource;
   /** Good images kept apart, for map quantiles and threshold. */
@@ -126,7 +132,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
 }
 
 async function fitOn(options: FitOptions): Promise<Detector> {
-  const { engine, settings, region, train, heldOut, from, stop, signal } = options;
+  const { engine, settings, train, heldOut, from, stop, signal } = options;
   checkFitSettings(settings);
   if (stop) checkEarlyStop(stop);
   checkAlpha(options.alpha);
@@ -134,21 +140,26 @@ async function fitOn(options: FitOptions): Promise<Detector> {
     throw new UserError('there are no good images to train on.', 'Point to a folder with images of good parts.');
   if (heldOut.count === 0)
     throw new UserError('there are no held-out good images for the threshold.', 'Keep some good images apart.');
-  if (region) (await import('../imaging/region.ts')).checkRegion(region);
+  if (stop && options.tiles)
+    throw new UserError('early stopping does not judge detectors that look at tiles.', 'Give one of both.');
   await checkHeldOut(heldOut, train);
   const networks = new Networks(settings.size, settings.resolution, settings.padding);
   loadTeacher(networks, options.teacher, options.teacher.name);
   networks.initialize(settings.seed);
   if (from) startFrom(networks, from);
   const untold = { networks, quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] }, placement: 'exact' } as const;
+  const looks = await looksAt(networks, options);
+  const state: DetectorState = { ...untold, ...looks, provenance: provenance(options) };
+  const { images, wholes } = await seenImages(state, train, settings.iterations * settings.batch);
 
   const session = new TrainingSession({
     ...options,
     ...settings,
-    train: await inRegion(region, train),
+    train: images,
+    wholes,
     networks,
     trained: networks.trained,
-    graph: trainingGraph(networks, settings, { cachesFeatures: cachesFeatures(engine) }),
+    graph: trainingGraph(networks, settings, { cachesFeatures: cachesFeatures(engine), hasWholes: wholes !== undefined }),
     teacher: (x) => networks.teacher.forward(x),
     fingerprint: {
       ...settings,
@@ -186,16 +197,29 @@ async function fitOn(options: FitOptions): Promise<Detector> {
   }
 
   options.onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-  const detector = new Detector(engine, {
-    ...untold,
-    ...(region && { region }),
-    provenance: { ...provenance(options), iterations: steps },
-  });
+  const detector = new Detector(engine, { ...state, provenance: { ...state.provenance, iterations: steps } });
   const { alpha, onNotice } = options;
   const calibrated = await calibrate(detector, heldOut, { alpha, train, onNotice, signal });
   detector.destroy();
   options.onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return calibrated;
+}
+
+/**
+ * The part of its images that a new detector looks at, and whether in tiles.
+ * @throws UserError for a region, or a size of tiled images, that is none, or for both
+ */
+export async function looksAt(
+  networks: Networks,
+  { region, tiles }: Pick<FitOptions, 'region' | 'tiles'>,
+): Promise<Pick<DetectorState, 'region' | 'tiling'>> {
+  if (region) (await import('../imaging/region.ts')).checkRegion(region);
+  if (!tiles) return region ? { region } : {};
+  const fix = 'Choose the size that the images have, or a smaller one.';
+  const { tilingOf } = await import('../detector/tiledChain.ts');
+  const tiling = tilingOf(tiles, networks, 'the size of tiled images', fix);
+  if (region) throw new UserError('a region is not looked at in tiles.', 'Give one of both.');
+  return { tiling };
 }
 
 function provenance({ settings, dataset, dataDigest, train, heldOut, teacher, penalty }: FitOptions): Provenance {
@@ -291,6 +315,8 @@ export interface TrainingGraphChange {
   readonly alsoTrained?: readonly Parameter[];
   /** Whether a step is given the teacher's features of its images, or computes them; given by default. @see cachesFeatures */
   readonly cachesFeatures?: boolean;
+  /** Whether the autoencoder sees other images, of which teacher and student see tiles. */
+  readonly hasWholes?: boolean;
 }
 
 /**
@@ -305,14 +331,19 @@ export function cachesFeatures({ caps }: Engine): boolean {
 export function trainingGraph(
   networks: Networks,
   settings: Omit<FitSettings, 'size' | 'resolution' | 'padding'>,
-  { rewrite = (losses) => [...losses], alsoTrained = [], cachesFeatures: cached = true }: TrainingGraphChange = {},
+  {
+    rewrite = (losses) => [...losses],
+    alsoTrained = [],
+    cachesFeatures: cached = true,
+    hasWholes = false,
+  }: TrainingGraphChange = {},
 ): StepGraph {
   const { iterations, batch, seed, learningRate, weightDecay } = settings;
   const state = trainingState();
   const inputs = stepInputs(networks, batch);
   const { losses } = lossGraph(networks, {
     images: imageToTensor(inputs.images),
-    augmented: adjustedImageToTensor(inputs.images, inputs.imageChange),
+    augmented: adjustedImageToTensor(hasWholes ? inputs.wholes : inputs.images, inputs.imageChange),
     penalty: adjustedImageToTensor(inputs.penalty, inputs.penaltyChange),
     teacherFeatures: cached ? inputs.teacherFeatures : undefined,
     dropout: { state: state.node, seed },

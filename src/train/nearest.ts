@@ -1,11 +1,12 @@
 import { checkSeed } from '../checks/numbers.ts';
 import type { ImageSource } from '../data/image.ts';
+import { joinedImages } from '../data/imageSets.ts';
 import { calibrate, type Judge } from '../detector/calibrate.ts';
 import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
-import { inRegion } from '../detector/region.ts';
+import { seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -18,6 +19,7 @@ import { Random } from '../math/random.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import { Networks } from '../networks/networks.ts';
 import type { Padding, PdnSize } from '../networks/pdn.ts';
+import { type FitOptions, looksAt } from './fit.ts';
 import { loadTeacher } from './teacher.ts';
 
 /** What defines a memory bank: equal settings and data give equal banks on the same adapter. */
@@ -42,6 +44,8 @@ export interface FitNearestOptions {
   readonly dataDigest?: string;
   /** The part of all images that the detector looks at; all of them by default. */
   readonly region?: RegionOfInterest;
+  /** As for {@link fit}. */
+  readonly tiles?: FitOptions['tiles'];
   /** Good images that the bank remembers. */
   readonly train: ImageSource;
   /** Good images that it does not; may be none where there are at least two to train on. */
@@ -82,7 +86,7 @@ interface Candidates {
  * @throws UserError for unusable settings or data, DeviceLostError, OutOfMemoryError
  */
 export async function fitNearest(options: FitNearestOptions): Promise<Detector> {
-  const { engine, settings, region, train, heldOut, teacher, alpha, onProgress, onNotice, signal } = options;
+  const { engine, settings, train, heldOut, teacher, alpha, onProgress, onNotice, signal } = options;
   const { size, resolution, padding, vectors = VECTORS, seed } = settings;
   checkSeed(seed);
   checkAlpha(alpha);
@@ -105,8 +109,16 @@ export async function fitNearest(options: FitNearestOptions): Promise<Detector> 
     return made;
   };
   const first = networks(1);
-  if (region) (await import('../imaging/region.ts')).checkRegion(region);
-  const candidates = await readCandidates({ ...options, train: await inRegion(region, train) }, first);
+  const looks = await looksAt(first, options);
+  const state = (of: Networks): DetectorState => ({
+    networks: of,
+    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
+    placement: 'exact',
+    ...looks,
+    provenance: provenance(options, of.bank!.size),
+  });
+  const { images: seen } = await seenImages(state(first), train);
+  const candidates = await readCandidates({ ...options, train: seen }, first, train.count);
   const parts = Math.min(FOLDS, train.count);
   const bankWithout = (part: number | undefined): Networks => {
     const own = part === undefined ? candidates : without(candidates, first.channels, part, parts);
@@ -119,18 +131,11 @@ export async function fitNearest(options: FitNearestOptions): Promise<Detector> 
     made.bank!.settle();
     return made;
   };
-  const state = (of: Networks): DetectorState => ({
-    networks: of,
-    quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
-    placement: 'exact',
-    ...(region && { region }),
-    provenance: provenance(options, of.bank!.size),
-  });
   const detector = new Detector(engine, state(bankWithout(undefined)));
   const judges: Judge[] = [];
   try {
     // Behind the training images come those that no bank remembers.
-    const all = joined(train, heldOut);
+    const all = joinedImages(train, heldOut);
     if (heldOut.count > 0)
       judges.push({ detector, images: Array.from({ length: heldOut.count }, (_, i) => train.count + i) });
     for (let part = 0; part < parts; part++) {
@@ -149,10 +154,14 @@ export async function fitNearest(options: FitNearestOptions): Promise<Detector> 
   }
 }
 
-/** Statistics of the teacher, written into the networks, and features at places that are drawn by seed, in one pass. */
+/**
+ * Statistics of the teacher, written into the networks, and features at places that are drawn by seed, in one pass.
+ * @param images of which `train` shows one or more parts each
+ */
 async function readCandidates(
   { engine, settings, train, onProgress, signal }: FitNearestOptions,
   networks: Networks,
+  images: number,
 ): Promise<Candidates> {
   const { side, cells, channels, teacher, teacherMean, teacherStd } = networks;
   const plan = await engine.compile({
@@ -183,7 +192,9 @@ async function readCandidates(
   [teacherMean.data, teacherStd.data] = [mean, std];
   return {
     vectors: vectors.map((value, i) => (value - mean[i % channels]!) / std[i % channels]!),
-    images: Uint32Array.from({ length: train.count * perImage }, (_, i) => Math.floor(i / perImage)),
+    images: Uint32Array.from({ length: train.count * perImage }, (_, i) =>
+      Math.floor((Math.floor(i / perImage) * images) / train.count),
+    ),
   };
 }
 
@@ -195,18 +206,6 @@ function without({ vectors, images }: Candidates, channels: number, part: number
     own.set(vectors.subarray(from * channels, (from + 1) * channels), to * channels);
   });
   return { vectors: own, images: Uint32Array.from(kept, (i) => images[i]!) };
-}
-
-function joined(first: ImageSource, second: ImageSource): ImageSource {
-  const name = (source: ImageSource, i: number, kind: string) => source.paths?.[i] ?? `${kind} image ${i + 1}`;
-  return {
-    count: first.count + second.count,
-    paths: [
-      ...Array.from({ length: first.count }, (_, i) => name(first, i, 'training')),
-      ...Array.from({ length: second.count }, (_, i) => name(second, i, 'held-out')),
-    ],
-    image: (i) => (i < first.count ? first.image(i) : second.image(i - first.count)),
-  };
 }
 
 function provenance({ settings, dataset, dataDigest, train, heldOut, teacher }: FitNearestOptions, vectors: number) {

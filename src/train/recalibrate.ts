@@ -10,7 +10,7 @@ import {
   type QuantizeOptions,
   type QuantizeProgress,
 } from '../detector/quantize.ts';
-import { inRegion } from '../detector/region.ts';
+import { seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
@@ -168,10 +168,12 @@ async function trainLatent(
   const learned = learnedScales(scales, networks);
   const alsoTrained = scalesOf(learned);
   const cache: LayerCache = new Map();
+  const { images, wholes } = await seenImages(state, train, settings.iterations * settings.batch);
   const session = new TrainingSession({
     ...options,
     ...settings,
-    train: await inRegion(state.region, train),
+    train: images,
+    wholes,
     engine,
     networks,
     seed: provenance.seed,
@@ -183,6 +185,7 @@ async function trainLatent(
         rewrite: (losses) => fakeQuantizeGraph(losses, quantization, scales),
         alsoTrained,
         cachesFeatures: cachesFeatures(engine),
+        hasWholes: wholes !== undefined,
       },
     ),
     teacher: (x) => integerGraph([networks.teacher.forward(x)], quantization, cache)[0]!,

@@ -123,6 +123,8 @@ export function stepInputs(networks: Networks, batch: number) {
   const { side, channels, cells } = networks;
   return {
     images: input('images', [batch, side, side], 'u32'),
+    /** What is color-changed for the autoencoder, where it is not the same. */
+    wholes: input('wholes', [batch, side, side], 'u32'),
     penalty: input('penalty', [batch, side, side], 'u32'),
     imageChange: input('imageChange', [batch, 2]),
     penaltyChange: input('penaltyChange', [batch, 2]),

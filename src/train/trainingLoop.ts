@@ -56,6 +56,8 @@ export interface TrainingRun extends TrainingControl {
   readonly batch: number;
   readonly seed: number;
   readonly train: ImageSource;
+  /** The images that `train` shows tiles of, in their order and as many of each: what the autoencoder sees. */
+  readonly wholes?: ImageSource | undefined;
   readonly penalty: PenaltySource;
   /** Everything that the optimizer changes. */
   readonly trained: readonly Parameter[];
@@ -128,6 +130,7 @@ export class TrainingSession {
   readonly #tuning: Tuning;
   readonly #resizer: Resizer;
   readonly #pixels: BoundedCache<Uint32Array>;
+  readonly #wholes: BoundedCache<Uint32Array>;
   readonly #features: BoundedCache<Float32Array>;
   readonly #penalties: BoundedCache<Uint32Array>;
   #teacherPlan: Plan | undefined;
@@ -140,6 +143,7 @@ export class TrainingSession {
     this.#resizer = new Resizer(run.engine, run.networks.side);
     const budget = { bytes: run.cacheBytes ?? DEFAULT_CACHE };
     this.#pixels = new BoundedCache(budget);
+    this.#wholes = new BoundedCache(budget);
     this.#features = new BoundedCache(budget);
     this.#penalties = new BoundedCache(budget);
   }
@@ -285,12 +289,13 @@ export class TrainingSession {
   }
 
   async #batchData(step: number) {
-    const { networks, batch, seed, train, penalty, earlierSteps = 0, signal, graph } = this.#run;
+    const { networks, batch, seed, train, wholes, penalty, earlierSteps = 0, signal, graph } = this.#run;
     const { side, channels, cells } = networks;
     const plane = side * side;
     const featureSize = channels * cells * cells;
     const data = {
       images: new Uint32Array(batch * plane),
+      ...(wholes && { wholes: new Uint32Array(batch * plane) }),
       penalty: new Uint32Array(batch * plane),
       imageChange: new Float32Array(2 * batch),
       penaltyChange: new Float32Array(2 * batch),
@@ -302,6 +307,7 @@ export class TrainingSession {
       const k = (earlierSteps + step) * batch + b;
       const image = this.#order(k);
       data.images.set(await this.#imagePixels(image), b * plane);
+      if (wholes) data.wholes!.set(await this.#wholePixels(wholes, image), b * plane);
       data.teacherFeatures?.set(await this.#teacherFeatures(image), b * featureSize);
       data.penalty.set(await this.#penaltyPixels(penalty, k), b * plane);
       // Brightness, contrast or saturation by a factor in [0.8, 1.2].
@@ -318,6 +324,12 @@ export class TrainingSession {
   #imagePixels(index: number): Promise<Uint32Array> {
     const { train } = this.#run;
     return this.#pixels.get(index, async () => this.#resizer.resize(await train.image(index)));
+  }
+
+  /** @param index of the tile */
+  #wholePixels(wholes: ImageSource, index: number): Promise<Uint32Array> {
+    const whole = Math.floor((index * wholes.count) / this.#run.train.count);
+    return this.#wholes.get(whole, async () => this.#resizer.resize(await wholes.image(whole)));
   }
 
   #penaltyPixels(penalty: PenaltySource, k: number): Promise<Uint32Array> {

@@ -3,6 +3,7 @@ import type { ImageSource, RgbImage } from '../../data/image.ts';
 import { safeFileName } from '../../data/names.ts';
 import { Detector } from '../../detector/detector.ts';
 import { inRegion } from '../../detector/region.ts';
+import { UserError } from '../../errors.ts';
 import { LAYER_MAP_KINDS, LayerMapReader, placeLayerMap } from '../../hqs/layerMaps.ts';
 import { separability } from '../../hqs/scores.ts';
 import { Resizer, unpackPixels } from '../../imaging/pixels.ts';
@@ -26,6 +27,11 @@ export async function run(args: Arguments): Promise<void> {
   const referenceFile = args.text('reference');
   const reference = referenceFile ? await readImage(referenceFile) : image;
   const state = await readModelFile(model);
+  if (state.tiling)
+    throw new UserError(
+      `${model} looks at tiles of an image, and has no maps by layer of the whole.`,
+      'Give a model that was fitted without --tiles.',
+    );
   await assertWritable(output, [model, file, maskFile, referenceFile, ...inputFiles(args)]);
   await withEngine(args, async (engine) => {
     const detector = new Detector(engine, state);

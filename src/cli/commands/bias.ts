@@ -1,12 +1,14 @@
 import { GOOD } from '../../data/dataset.ts';
 import { safeFileName } from '../../data/names.ts';
+import { gridOf } from '../../detector/tiling.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
 import { extent } from '../../math/extent.ts';
 import { datasetFiles, testSource } from '../../node/datasets.ts';
 import { encodePng } from '../../node/images.ts';
 import { assertWritable, writeAtomically } from '../../node/output.ts';
-import { colorMap, enlarge, type Panel, renderPanels } from '../../report/panels.ts';
+import { resample } from '../../report/canvas.ts';
+import { colorMap, type Panel, renderPanels } from '../../report/panels.ts';
 import { type Arguments, UsageError } from '../arguments.ts';
 import { openModel, openModelDataset, readModelFile } from '../modelData.ts';
 import { printLine } from '../print.ts';
@@ -51,13 +53,13 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         `none of the normal test images of ${set.dataset.name} could be scored.`,
         'They are named above.',
       );
-    const side = detector.state.networks.cells;
+    const { rows, columns } = gridOf(detector.state);
     const shown = Object.entries(kinds).flatMap(([name, { mean, count }]) => (mean ? [{ name, mean, count }] : []));
     // One scale for both, over what the means hold: single images reach far beyond it.
     const ends = shown.map(({ mean }) => extent(mean));
     const range = extent(ends.flatMap(({ low, high }) => [low, high]));
     const panels = shown.map(({ name, mean, count }): Panel => {
-      const drawn = enlarge(Float32Array.from(mean), side, DRAWN);
+      const drawn = resample(mean, columns, rows, 1, DRAWN, DRAWN);
       return { title: `${name}, mean`, note: `${count} images`, picture: colorMap(drawn, DRAWN, DRAWN, range) };
     });
     await writeAtomically(

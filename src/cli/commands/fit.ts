@@ -14,20 +14,13 @@ import { checkFitSettings } from '../../train/fit.ts';
 import { loadTeacher } from '../../train/teacher.ts';
 import { type Arguments, UsageError, wholeNumber } from '../arguments.ts';
 import { announceDatasets, chooseCategories, printDatasets } from '../datasets.ts';
+import { readFolds, readMethod, readPatience, readTiles } from '../fitOptions.ts';
 import { readMaps } from '../mapFilter.ts';
 import { readModelFile } from '../modelData.ts';
 import { findPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
 import { readCorners } from '../region.ts';
-import {
-  CHECKPOINT_EVERY,
-  checkpointOf,
-  fitOne,
-  readMethod,
-  readPatience,
-  readSettings,
-  trainingOutputs,
-} from '../training.ts';
+import { CHECKPOINT_EVERY, checkpointOf, fitOne, readSettings, trainingOutputs } from '../training.ts';
 import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
@@ -47,6 +40,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   readMaps(args);
   readMethod(args);
   readPatience(args);
+  readFolds(args);
+  readTiles(args);
   wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
   // What one of several would be refused for is found before the first is trained.
   for (const dataset of chosen) splitHeldOut(dataset, settings.seed);

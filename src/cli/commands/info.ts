@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { DetectorState } from '../../detector/detectorState.ts';
 import { readModel } from '../../detector/modelFile.ts';
+import { gridOf } from '../../detector/tiling.ts';
 import { extent } from '../../math/extent.ts';
 import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
@@ -15,7 +16,7 @@ export async function run(args: Arguments): Promise<void> {
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
-  const { networks, quantiles, placement, region, filter, threshold, calibration, provenance, quantization } = state;
+  const { networks, quantiles, placement, region, tiling, filter, threshold, calibration, provenance, quantization } = state;
   const { size, side, padding, cells, channels } = networks;
   const parts = {
     teacher: networks.teacher,
@@ -34,6 +35,7 @@ export async function run(args: Arguments): Promise<void> {
           quantiles,
           placement,
           region,
+          tiles: tiling?.value,
           filter: filter?.value ?? null,
           threshold: threshold ?? null,
           calibration: calibration ?? null,
@@ -50,7 +52,9 @@ export async function run(args: Arguments): Promise<void> {
   const kind = quantization ? `quantized ${whole}` : whole;
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
   const around = padding === 'none' ? '' : `, ${padding === 'reflect' ? 'border mirrored' : `padded with ${padding}`}`;
-  printLine(`  map ${cells}x${cells} cells, ${channels} channels, placement ${placement}${around}`);
+  const { rows, columns } = gridOf(state);
+  printLine(`  map ${columns}x${rows} cells, ${channels} channels, placement ${placement}${around}`);
+  if (tiling) printLine(`  looks at images of ${tiling.value.width}x${tiling.value.height} px in tiles`);
   if (region) {
     const corners = region.corners.map((corner) => corner.join(',')).join(' ');
     printLine(`  looks at ${corners} of images of ${region.width}x${region.height} px`);

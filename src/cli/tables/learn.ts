@@ -83,6 +83,14 @@ const fit: Command = {
       text: 'reflect scores the outer 16 px of the input, too, by mirroring the image there; nearest gives them the value of the nearest place that is scored',
       fallback: 'nearest',
     },
+    tiles: {
+      value: 'WxH',
+      text: 'look at images of this size in tiles, for defects that are lost when images shrink to the input: teacher and student see tiles of the input that overlap as far as one cell looks, the autoencoder the whole image at its size',
+    },
+    folds: {
+      value: 'N',
+      text: 'take the threshold from all good images, where few are held out: N further trainings each leave out the images that they judge',
+    },
     seed: { value: 'N', text: 'of weights, order and split of the images', fallback: '0' },
     teacher: { value: 'FILE', text: 'PDN weights as safetensors; those of the package by default' },
     alpha: ALPHA,

@@ -1,0 +1,276 @@
+import { isRecord } from '../checks/json.ts';
+import { checkedImage, type ImageSource, type RgbImage } from '../data/image.ts';
+import { combineOnHost } from '../detectorOps/maps.ts';
+import type { Engine } from '../engine/engine.ts';
+import { Leases } from '../engine/leases.ts';
+import type { Plan } from '../engine/plan.ts';
+import { quote, UserError } from '../errors.ts';
+import { resizeOnHost } from '../imaging/hostResize.ts';
+import { drawnTiles, packTile, sized, type TiledSize, tilesPerImage } from '../imaging/tiles.ts';
+import type { Networks } from '../networks/networks.ts';
+import { pdnOutputSide } from '../networks/pdn.ts';
+import { type PartGraph, type TileGeometry, tileBatch, tileGeometry, tileGraph, wholeGraph } from '../networks/tiles.ts';
+import type { DetectorState } from './detectorState.ts';
+import type { CellMaps, MapChain, PlacedMap, RunSlices } from './imageChain.ts';
+import type { PreparedImage } from './preparedImage.ts';
+import { checkMap, firstWrong, highest } from './score.ts';
+import type { DrawOptions, Grid, TiledOptions, Tiling } from './tiling.ts';
+
+/** Tiles that go through the networks together. */
+const BATCH = 4;
+/** Tiles to take statistics from. */
+const DRAWN = 512;
+/** Pixels of the largest images that are looked at in tiles. */
+const MOST_PIXELS = 2 ** 27;
+
+const FIX = 'Copy or make the file again.';
+
+/**
+ * Tiles of images at some size.
+ * @throws UserError for a size that is none, or smaller than the networks' input
+ */
+export function tilingOf(size: unknown, networks: Networks, what = 'the size of tiled images', fix = FIX): Tiling {
+  const isSize =
+    isRecord(size) &&
+    Object.keys(size).sort().join() === 'height,width' &&
+    Object.values(size).every((pixels) => Number.isSafeInteger(pixels) && (pixels as number) >= networks.side);
+  const { width, height } = size as TiledSize;
+  if (!isSize || width * height > MOST_PIXELS)
+    throw new UserError(
+      `${what} is ${quote(size)}.`,
+      `It has to be a width and a height of at least ${networks.side} px, the networks' input, and at most ${MOST_PIXELS} pixels in all. ${fix}`,
+    );
+  if (networks.padding === 'zeros')
+    throw new UserError('networks that pad their layers with zeros cannot look at tiles.', fix);
+  return new Tiles({ width, height });
+}
+
+class Tiles implements Tiling {
+  readonly value: TiledSize;
+
+  constructor(value: TiledSize) {
+    this.value = value;
+  }
+
+  grid({ padding }: Networks): Grid {
+    const { width, height } = this.value;
+    return { rows: pdnOutputSide(height, padding), columns: pdnOutputSide(width, padding) };
+  }
+
+  chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain {
+    return new TiledChain(engine, state, this.value, options);
+  }
+
+  tiles({ side }: Networks, source: ImageSource, { wanted = DRAWN, seed }: DrawOptions): ImageSource {
+    return drawnTiles(source, { size: this.value, side, perImage: tilesPerImage(source.count, wanted, side), seed });
+  }
+}
+
+/**
+ * From images of any size to maps, in memory on the device that does not depend on the size. Cells of tiles are those of the whole
+ * image: each tile brings the surroundings that teacher and student see. What the autoencoder says of the whole is resampled at
+ * their places. Maps are put together, filtered and placed on the host.
+ */
+class TiledChain implements MapChain {
+  readonly #engine: Engine;
+  readonly #state: DetectorState;
+  readonly #size: TiledSize;
+  readonly #grid: Grid;
+  readonly #geometry: TileGeometry;
+  readonly #options: TiledOptions;
+  readonly #plans: Leases<Plan>;
+
+  constructor(engine: Engine, state: DetectorState, size: TiledSize, options: TiledOptions) {
+    this.#engine = engine;
+    this.#state = state;
+    this.#size = size;
+    this.#grid = state.tiling!.grid(state.networks);
+    this.#geometry = tileGeometry(state.networks);
+    this.#options = options;
+    this.#plans = new Leases('detector', 2, (plan) => {
+      plan.destroy();
+      options.onDisposed();
+    });
+  }
+
+  async warmUp(): Promise<void> {
+    await this.#with(() => Promise.resolve());
+  }
+
+  networkBytes(): Promise<number> {
+    return this.#with(async (...plans) => {
+      // Both have the student.
+      const parameters = new Set(plans.flatMap((plan) => (plan ? [...plan.parameters] : [])));
+      const values = [...parameters].reduce((sum, { type }) => sum + type.shape.reduce((a, b) => a * b, 1), 0);
+      return plans.reduce((sum, plan) => sum + (plan?.memoryBytes ?? 0), 4 * values);
+    });
+  }
+
+  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
+    const results: (CellMaps & PlacedMap)[] = [];
+    for (const image of images) {
+      const cells = await this.#look(image, slices);
+      const map = this.#placed(cells.combined, image.width, image.height);
+      // As the device takes it: not finite where the map is not.
+      results.push({ ...cells, map, score: firstWrong(map) < 0 ? highest(map) : Number.NaN });
+    }
+    return results;
+  }
+
+  async cells(images: readonly RgbImage[]): Promise<CellMaps[]> {
+    const results: CellMaps[] = [];
+    for (const image of images) results.push(await this.#look(image));
+    return results;
+  }
+
+  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+    this.#plans.assertUsable();
+    checkMap(cells);
+    return this.#placed(cells, width, height);
+  }
+
+  async prepare(): Promise<PreparedImage> {
+    throw new UserError(
+      'a detector that looks at tiles is not recorded into the commands of others.',
+      'Call predict, or fit one without tiles.',
+    );
+  }
+
+  destroy(): void {
+    this.#plans.destroy();
+  }
+
+  async #look(given: RgbImage, slices?: RunSlices): Promise<CellMaps> {
+    const image = checkedImage(given);
+    const { filter } = this.#state;
+    return this.#with(async (tiles, whole) => {
+      const studentTeacher = await this.#stitched(tiles, sized(image, this.#size), slices);
+      const autoencoder = whole ? await this.#spread(whole, image, slices) : studentTeacher;
+      const combined = combineOnHost(studentTeacher, autoencoder, this.#options.quantiles.data);
+      return { studentTeacher, autoencoder, combined: filter?.apply(combined, this.#grid.columns) ?? combined };
+    });
+  }
+
+  /** The student-teacher map of an image, tile by tile. */
+  async #stitched(plan: Plan, image: RgbImage, slices: RunSlices | undefined): Promise<Float32Array> {
+    const { rows, columns } = this.#grid;
+    const { cells, mapGeometry } = this.#state.networks;
+    const { side, before } = this.#geometry;
+    const [batch] = plan.outputType('map').shape as [number];
+    const words = new Uint32Array(batch * side * side);
+    const map = new Float32Array(rows * columns);
+    const places = starts(rows, cells).flatMap((row) => starts(columns, cells).map((column) => ({ row, column })));
+    for (let at = 0; at < places.length; at += batch) {
+      const some = places.slice(at, at + batch);
+      for (const [k, { row, column }] of some.entries()) {
+        const [left, top] = [column, row].map((cell) => cell * mapGeometry.stride - before);
+        packTile(image, { left: left!, top: top!, side }, words, k * side * side);
+      }
+      const tiles = await run(plan, words, slices);
+      for (const [k, { row, column }] of some.entries())
+        for (let y = 0; y < cells; y++) {
+          const from = (k * cells + y) * cells;
+          map.set(tiles.subarray(from, from + cells), (row + y) * columns + column);
+        }
+    }
+    return map;
+  }
+
+  /** The autoencoder's map of a whole image, at the places of the tiles' cells. */
+  async #spread(plan: Plan, image: RgbImage, slices: RunSlices | undefined): Promise<Float32Array> {
+    const { side, cells, mapGeometry } = this.#state.networks;
+    const { firstCell, stride } = mapGeometry;
+    const values = await run(plan, resizeOnHost(image, side), slices);
+    const { width, height } = this.#size;
+    const along = (count: number, extent: number) =>
+      Float64Array.from({ length: count }, (_, i) => ((firstCell + i * stride + 0.5) / extent) * side);
+    const { rows, columns } = this.#grid;
+    return this.#sampled(values, cells, along(rows, height), along(columns, width));
+  }
+
+  #placed(cells: Float32Array, width: number, height: number): Float32Array {
+    const { columns } = this.#grid;
+    const along = (count: number, extent: number) =>
+      Float64Array.from({ length: count }, (_, i) => ((i + 0.5) / count) * extent);
+    return this.#sampled(cells, columns, along(height, this.#size.height), along(width, this.#size.width));
+  }
+
+  /**
+   * A map between its cells, bilinear; beyond the outermost ones their values.
+   * @param values [rows, columns] @param down @param across where, in pixels of what the map lies on
+   */
+  #sampled(values: Float32Array, columns: number, down: Float64Array, across: Float64Array): Float32Array {
+    const { firstCell, stride } = this.#state.networks.mapGeometry;
+    const cellsAt = (places: Float64Array, count: number) =>
+      places.map((place) => Math.min(Math.max((place - firstCell - 0.5) / stride, 0), count - 1));
+    return sampleBilinear(values, columns, cellsAt(down, values.length / columns), cellsAt(across, columns));
+  }
+
+  /** Works with the plans of tiles and, but for a memory bank, of whole images. */
+  async #with<T>(work: (tiles: Plan, whole: Plan | undefined) => Promise<T>): Promise<T> {
+    const { networks, quantization } = this.#state;
+    const { rewrite } = this.#options;
+    const engine = this.#engine;
+    const tiles = await this.#plans.lease('tiles', () => {
+      const batch = tileBatch(networks, BATCH, engine.caps.limits.maxStorageBufferBindingSize);
+      return this.#compile(tileGraph(networks, batch, { isFused: !quantization, rewrite }));
+    });
+    try {
+      if (networks.bank) return await work(tiles.value, undefined);
+      const whole = await this.#plans.lease('whole', () => this.#compile(wholeGraph(networks, { rewrite })));
+      try {
+        return await work(tiles.value, whole.value);
+      } finally {
+        whole.release();
+      }
+    } finally {
+      tiles.release();
+    }
+  }
+
+  #compile({ map }: PartGraph): Promise<Plan> {
+    return this.#engine.compile({ outputs: { map }, precision: this.#options.precision });
+  }
+}
+
+/** The first cells of tiles that cover so many: each is whole, the last one ends with them. */
+function starts(count: number, cells: number): number[] {
+  return Array.from({ length: Math.ceil(count / cells) }, (_, i) => Math.min(i * cells, count - cells));
+}
+
+async function run(plan: Plan, image: Uint32Array, slices: RunSlices | undefined): Promise<Float32Array> {
+  if (!slices) return (await plan.run({ image }, ['map']))['map'] as Float32Array;
+  plan.write('image', image);
+  await slices(plan, 'a prediction');
+  return (await plan.read(['map']))['map'] as Float32Array;
+}
+
+/** @param values [rows, columns] @param down @param across places between cells, from 0 to the last one */
+function sampleBilinear(
+  values: Float32Array,
+  columns: number,
+  down: Float64Array,
+  across: Float64Array,
+): Float32Array {
+  const rows = values.length / columns;
+  const width = across.length;
+  const lefts = Uint32Array.from(across, Math.floor);
+  const rights = lefts.map((left) => Math.min(left + 1, columns - 1));
+  const line = (row: number) =>
+    Float64Array.from(across, (x, i) => {
+      const left = values[row * columns + lefts[i]!]!;
+      return left + (x - lefts[i]!) * (values[row * columns + rights[i]!]! - left);
+    });
+  const result = new Float32Array(down.length * width);
+  let [row, upper, lower] = [-1, line(0), line(0)];
+  down.forEach((y, i) => {
+    const above = Math.floor(y);
+    if (above !== row) {
+      upper = above === row + 1 ? lower : line(above);
+      lower = line(Math.min(above + 1, rows - 1));
+      row = above;
+    }
+    for (let x = 0; x < width; x++) result[i * width + x] = upper[x]! + (y - above) * (lower[x]! - upper[x]!);
+  });
+  return result;
+}

@@ -1,0 +1,91 @@
+import type { ImageSource } from '../data/image.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Node, Parameter } from '../engine/graph.ts';
+import type { Precision } from '../engine/variants.ts';
+import { UserError } from '../errors.ts';
+import type { TiledSize } from '../imaging/tiles.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { DetectorState } from './detectorState.ts';
+import type { MapChain } from './imageChain.ts';
+import type { MapFilter } from './mapFilter.ts';
+import { inRegion } from './region.ts';
+
+/** How a detector's networks become plans of a {@link MapChain}. */
+export interface TiledOptions {
+  /** [4] @see mapQuantilesParameter */
+  readonly quantiles: Parameter;
+  readonly precision: Precision;
+  /** Changes the maps' graph, such as into the one that runs on packed weights. */
+  readonly rewrite?: ((roots: readonly Node[]) => Node[]) | undefined;
+  /** Called with every plan that has been destroyed. */
+  readonly onDisposed: () => void;
+}
+
+/** Which of the places of an image are drawn. */
+export interface DrawOptions {
+  /** Tiles of all images, at least one of each; 512. */
+  readonly wanted?: number;
+  readonly seed: number;
+}
+
+/**
+ * How a detector looks at images that are larger than its networks' input: teacher and student at tiles of them, the autoencoder at
+ * the whole. Detectors without one fetch no code for it.
+ */
+export interface Tiling {
+  /** JSON of its section in a model file: the size in pixels at which images are looked at. */
+  readonly value: TiledSize;
+  /** Extent of the map in cells. */
+  grid(networks: Networks): Grid;
+  chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain;
+  /** Some of the tiles of images, as images, to learn from. */
+  tiles(networks: Networks, source: ImageSource, options: DrawOptions): ImageSource;
+}
+
+/** Extent of a map in cells. */
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** The cells of a detector's maps. */
+export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): Grid {
+  return tiling?.grid(networks) ?? { rows: networks.cells, columns: networks.cells };
+}
+
+/** @throws UserError for a detector that looks at tiles, where the networks alone are taken */
+export function assertWhole({ tiling }: Pick<DetectorState, 'tiling'>, what: string): void {
+  if (tiling)
+    throw new UserError(
+      `the detector looks at tiles: ${what} holds the networks alone, which see whole images.`,
+      'Fit one without --tiles.',
+    );
+}
+
+/** @throws UserError for a filter of maps of one size, that of the networks */
+export function assertTileable({ kind }: MapFilter, what = 'the detector'): void {
+  if (kind === 'location')
+    throw new UserError(
+      `${what} looks at tiles, whose maps are not normalized per location.`,
+      'Choose the filter gaussian or none.',
+    );
+}
+
+/** What networks see of images. */
+export interface SeenImages {
+  /** What teacher and student are compared on. */
+  readonly images: ImageSource;
+  /** What the autoencoder sees, and the student and, as its target, the teacher with it, where it is something else. */
+  readonly wholes?: ImageSource;
+}
+
+/** What a detector's networks see of images, for whatever reads them without it. */
+export async function seenImages(
+  { networks, region, tiling, provenance }: DetectorState,
+  source: ImageSource,
+  wanted?: number,
+): Promise<SeenImages> {
+  if (!tiling) return { images: await inRegion(region, source) };
+  const draw = { seed: provenance.seed, ...(wanted !== undefined && { wanted }) };
+  return { images: tiling.tiles(networks, source, draw), wholes: source };
+}

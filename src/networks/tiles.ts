@@ -1,0 +1,73 @@
+import { input, type Node } from '../engine/graph.ts';
+import { channelDistance } from '../kernels/channelDistance.ts';
+import { imageToTensor } from '../kernels/image.ts';
+import { anomalyMaps, bankDistance, jointDistance, mostAtOnce, standardFeatures } from './inference.ts';
+import type { Networks } from './networks.ts';
+import { MIRRORED } from './pdn.ts';
+
+/** What the networks see of an image that is larger than their input. */
+export interface TileGeometry {
+  /** Side of a tile in pixels; its map has the side of the networks' own. */
+  readonly side: number;
+  /** Pixels from a tile's corner to where the cell in its corner lies on the image, were it the first one there. */
+  readonly before: number;
+}
+
+/**
+ * Tiles of an image, each with its surroundings, so that teacher and student need no padding: those of a mirrored border are as
+ * much larger as what is mirrored around the networks' input.
+ */
+export function tileGeometry({ side, padding, teacher, mapGeometry }: Networks): TileGeometry {
+  const around = padding === 'reflect' ? MIRRORED.top + MIRRORED.bottom : 0;
+  return { side: side + around, before: teacher.unpadded().geometry.at(-1)!.offset - mapGeometry.firstCell };
+}
+
+/** From pixels `image` u32 [batch, side, side] to one raw map [batch, 1, cells, cells]. */
+export interface PartGraph {
+  readonly image: Node;
+  readonly map: Node;
+}
+
+export interface PartOptions {
+  /** Takes teacher and student as one network where that is less work. */
+  readonly isFused: boolean;
+  /** Changes the map's graph. @see integerGraph */
+  readonly rewrite?: ((roots: readonly Node[]) => Node[]) | undefined;
+}
+
+/** The student-teacher map of tiles, or their distance to a memory bank. */
+export function tileGraph(networks: Networks, batch: number, { isFused, rewrite }: PartOptions): PartGraph {
+  const { side } = tileGeometry(networks);
+  return partGraph(side, batch, (x) => tileMap(networks, x, isFused), rewrite);
+}
+
+/** The autoencoder's map of whole images. */
+export function wholeGraph(networks: Networks, { rewrite }: Pick<PartOptions, 'rewrite'>): PartGraph {
+  const map = (x: Node) => anomalyMaps(networks, input('quantiles', [4]), x).autoencoder;
+  return partGraph(networks.side, 1, map, rewrite);
+}
+
+/** Tiles that a device takes at once, of a wanted number. @param bindable bytes that it can bind */
+export function tileBatch(networks: Networks, wanted: number, bindable: number): number {
+  return Math.min(wanted, mostAtOnce(tileGraph(networks, 1, { isFused: true }).map, bindable));
+}
+
+function partGraph(
+  side: number,
+  batch: number,
+  mapOf: (x: Node) => Node,
+  rewrite: PartOptions['rewrite'] = (roots) => [...roots],
+): PartGraph {
+  const image = input('image', [batch, side, side], 'u32');
+  return { image, map: rewrite([mapOf(imageToTensor(image))])[0]! };
+}
+
+function tileMap(networks: Networks, x: Node, isFused: boolean): Node {
+  const teacher = networks.teacher.unpadded();
+  if (networks.bank) return bankDistance(networks, standardFeatures(networks, teacher, x))!;
+  const student = networks.student.unpadded();
+  const joint = isFused ? jointDistance(networks, teacher, student, x) : undefined;
+  if (joint) return joint.studentTeacher;
+  const imitation = student.forward(x, { channels: { start: 0, count: networks.channels } });
+  return channelDistance(standardFeatures(networks, teacher, x), imitation, 'map.studentTeacher');
+}
