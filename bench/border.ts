@@ -1,0 +1,132 @@
+/**
+ * What a mirrored border finds along the border of images, and whether it raises false alarms there: good test images of a set as
+ * the networks see them, with and without a patch of themselves pasted into the outer 16 px, and likewise inside.
+ *
+ *   npm run bench:border -- SET... --json FILE [--resolution 128] [--iterations 600] [--plantings 4]
+ *
+ * SET is the folder of a data set. `npm run docs:verdicts` makes tables of docs/verdicts.md of the files in
+ * bench/results/verdicts.
+ */
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { splitHeldOut } from '../src/data/dataset.ts';
+import type { RgbImage } from '../src/data/image.ts';
+import type { Detector } from '../src/detector/detector.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { UserError } from '../src/errors.ts';
+import { Resizer, unpackPixels } from '../src/imaging/pixels.ts';
+import { exactQuantile } from '../src/math/statistics.ts';
+import { openDevice } from '../src/node/device.ts';
+import { readJson, writeJson } from '../src/node/jsonFile.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import { metricsTable } from '../src/report/table.ts';
+import { fit, PRESETS } from '../src/train/fit.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
+import { BAND, BORDER, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
+import { fitBank, type GoodImages, goodImages, images } from './verdicts/sets.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    resolution: { type: 'string', default: '128' },
+    iterations: { type: 'string', default: String(PRESETS.quick.iterations) },
+    plantings: { type: 'string', default: '4' },
+    json: { type: 'string' },
+  },
+});
+const { json } = values;
+if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
+const opened = await openDevice();
+const engine = new Engine({ device: opened.device });
+const resolution = Number(values.resolution);
+let report: BorderReport = existsSync(json)
+  ? await readJson<BorderReport>(json, BORDER)
+  : { adapter: engine.caps.description, resolution, rows: [] };
+if (report.resolution !== resolution) throw new UserError(`${json} has another resolution.`, 'Name another file.');
+
+/** Level of the highest pixels inside. */
+const LEVEL = 0.995;
+/** A strip inside, whose cells see no border. */
+const INSIDE = 3 * BAND;
+
+type Padding = { readonly padding?: 'reflect' };
+
+const METHODS: Readonly<Record<string, (set: GoodImages, padding: Padding) => Promise<Detector>>> = {
+  nearest: ({ learn }, padding) => fitBank(learn, { engine, resolution, seed: 0, ...padding }),
+  async student({ learn }, padding) {
+    const split = splitHeldOut(learn, 0);
+    return fit({
+      engine,
+      settings: { ...PRESETS.quick, resolution, iterations: Number(values.iterations), ...padding },
+      dataset: learn.name,
+      train: await images(split.train),
+      heldOut: await images(split.heldOut),
+      penalty: generatedPenalty(0),
+      teacher: await readTeacher('xs'),
+    });
+  },
+};
+
+async function measure(detector: Detector, seen: readonly RgbImage[]): Promise<Omit<BorderRow, 'set' | 'method' | 'border'>> {
+  const { threshold } = detector.state;
+  const isAbove = async (image: RgbImage) => (await detector.predict(image)).score > threshold!.value;
+  const shareAbove = async (from: number) => {
+    let above = 0;
+    const plantings = Number(values.plantings);
+    for (const [i, image] of seen.entries())
+      for (let k = 0; k < plantings; k++) above += Number(await isAbove(plantedInStrip(image, from, i * plantings + k)));
+    return above / (seen.length * plantings);
+  };
+  const bands: Float32Array[] = [];
+  const insides: Float32Array[] = [];
+  let [good, highest] = [0, 0];
+  for (const image of seen) {
+    const { map, score } = await detector.predict(image);
+    const { band, inside } = byBand(map, resolution);
+    bands.push(band);
+    insides.push(inside);
+    if (score > threshold!.value) good++;
+    if (!inside.includes(score)) highest++;
+  }
+  const joined = (parts: readonly Float32Array[]) => {
+    const all = new Float32Array(parts.length * parts[0]!.length);
+    for (const [i, part] of parts.entries()) all.set(part, i * part.length);
+    return all;
+  };
+  const [band, inside] = [joined(bands), joined(insides)];
+  const level = exactQuantile(inside, LEVEL);
+  const shareOf = (values: Float32Array) => values.reduce((sum, value) => sum + Number(value > level), 0) / values.length;
+  return {
+    images: seen.length,
+    good: good / seen.length,
+    band: await shareAbove(0),
+    inside: await shareAbove(INSIDE),
+    bandPixels: shareOf(band),
+    insidePixels: shareOf(inside),
+    highest: highest / seen.length,
+    area: band.length / (band.length + inside.length),
+  };
+}
+
+for (const folder of positionals) {
+  const set = await goodImages(folder);
+  const resizer = new Resizer(engine, resolution);
+  const source = await images(set.test);
+  const seen: RgbImage[] = [];
+  for (let i = 0; i < source.count; i++)
+    seen.push(unpackPixels(await resizer.resize(await source.image(i)), resolution, resolution));
+  resizer.destroy();
+  for (const [method, fitted] of Object.entries(METHODS))
+    for (const border of ['nearest', 'reflect'] as const) {
+      const key = { set: set.name, method, border };
+      if (report.rows.some((row) => Object.entries(key).every(([name, value]) => row[name as keyof typeof key] === value)))
+        continue;
+      const detector = await fitted(set, border === 'reflect' ? { padding: 'reflect' } : {});
+      report = { ...report, rows: [...report.rows, { ...key, ...(await measure(detector, seen)) }] };
+      detector.destroy();
+      await writeJson(json, report, BORDER, 1);
+      console.log(JSON.stringify(report.rows.at(-1)));
+    }
+}
+console.log(metricsTable(report.rows.map((row) => ({ ...row }))));
+opened.close();

@@ -1,0 +1,78 @@
+/**
+ * Which rate of false alarms a threshold's promise becomes: all good images of a set are pooled and divided at random into as many to
+ * learn from and to test as the set has; a memory bank is fitted, its threshold set, and the good test images above it are
+ * counted. Splits that the file holds already are not computed again.
+ *
+ *   npm run bench:false-alarms -- SET... --json FILE [--splits 20] [--alphas 0.01,0.05,0.1] [--resolution 128]
+ *
+ * SET is the folder of a data set. `npm run docs:verdicts` makes tables of docs/verdicts.md of the files in
+ * bench/results/verdicts.
+ */
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { conformalThreshold } from '../src/detector/conformal.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { UserError } from '../src/errors.ts';
+import { Random } from '../src/math/random.ts';
+import { openDevice } from '../src/node/device.ts';
+import { readJson, writeJson } from '../src/node/jsonFile.ts';
+import { metricsTable } from '../src/report/table.ts';
+import { FALSE_ALARMS, type FalseAlarms, type Rate, rates } from './verdicts/falseAlarms.ts';
+import { fitBank, type GoodImages, goodImages, images } from './verdicts/sets.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    splits: { type: 'string', default: '20' },
+    alphas: { type: 'string', default: '0.01,0.05,0.1' },
+    resolution: { type: 'string', default: '128' },
+    json: { type: 'string' },
+  },
+});
+const { json } = values;
+if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
+const opened = await openDevice();
+const engine = new Engine({ device: opened.device });
+const settings = { resolution: Number(values.resolution), alphas: values.alphas.split(',').map(Number) };
+let report: FalseAlarms = existsSync(json)
+  ? await readJson<FalseAlarms>(json, FALSE_ALARMS)
+  : { adapter: engine.caps.description, ...settings, splits: [] };
+if (JSON.stringify([report.resolution, report.alphas]) !== JSON.stringify(Object.values(settings)))
+  throw new UserError(`${json} was made with other settings.`, 'Name another file.');
+
+/** The images of a set divided otherwise, into as many to learn from and to test. */
+function divided({ name, learn, test }: GoodImages, seed: number): GoodImages {
+  const all = [...learn.train, ...learn.validation, ...test];
+  const shuffled = Array.from(new Random(seed).permutation(all.length), (i) => all[i]!);
+  const count = all.length - test.length;
+  return { name, learn: { name, train: shuffled.slice(0, count), validation: [] }, test: shuffled.slice(count) };
+}
+
+async function judge({ learn, test }: GoodImages, seed: number): Promise<Rate[]> {
+  const detector = await fitBank(learn, { engine, resolution: settings.resolution, seed });
+  const good = await images(test);
+  const scores: number[] = [];
+  for (let i = 0; i < good.count; i++) scores.push((await detector.predict(await good.image(i))).score);
+  const { calibration } = detector.state;
+  detector.destroy();
+  return settings.alphas.map((alpha) => {
+    const { value, promised } = conformalThreshold(calibration!.scores, alpha);
+    return { alpha, promised, seen: scores.filter((score) => score > value).length / scores.length };
+  });
+}
+
+for (const folder of positionals) {
+  const set = await goodImages(folder);
+  const seeds = Array.from({ length: Number(values.splits) }, (_, seed) => seed);
+  for (const seed of ['given' as const, ...seeds]) {
+    const split = String(seed);
+    if (report.splits.some((each) => each.set === set.name && each.split === split)) continue;
+    const found = seed === 'given' ? await judge(set, 0) : await judge(divided(set, seed), seed);
+    const row = { set: set.name, split, test: set.test.length, rates: found };
+    report = { ...report, splits: [...report.splits, row] };
+    await writeJson(json, report, FALSE_ALARMS, 1);
+    console.log(`${set.name}, split ${split}: ${found.map(({ alpha, seen }) => `${seen} for ${alpha}`).join(', ')}`);
+  }
+}
+console.log(metricsTable(rates(report).map((row) => ({ ...row }))));
+opened.close();

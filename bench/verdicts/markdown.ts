@@ -1,0 +1,53 @@
+import { markdown } from '../../src/report/markup.ts';
+import { markdownTable } from '../card/table.ts';
+import type { BorderReport } from './border.ts';
+import { type FalseAlarms, rates } from './falseAlarms.ts';
+
+export interface VerdictReports {
+  readonly border: BorderReport;
+  readonly falseAlarms: FalseAlarms;
+}
+
+const percent = (share: number | undefined) => (share === undefined ? undefined : Number((100 * share).toFixed(1)));
+
+/** What stands between the markers `<!-- NAME: npm run docs:verdicts -->` and `<!-- /NAME -->`, by their names. */
+const TABLES: Readonly<Record<string, (reports: VerdictReports) => string>> = {
+  border: ({ border: { rows } }) =>
+    markdownTable(
+      rows.map((row) => ({
+        set: row.set,
+        method: row.method,
+        border: row.border,
+        'good images, %': percent(row.good),
+        'defect in the outer 16 px, %': percent(row.band),
+        'defect inside, %': percent(row.inside),
+        'highest pixels in the outer 16 px, %': percent(row.bandPixels),
+        'highest pixels inside, %': percent(row.insidePixels),
+        'maximum in the outer 16 px, %': percent(row.highest),
+      })),
+    ),
+  'false alarms': ({ falseAlarms }) =>
+    markdownTable(
+      rates(falseAlarms).map((row) => ({
+        set: row.set,
+        'good test images': row.test,
+        splits: row.splits,
+        'promised, %': percent(row.promised),
+        'seen, mean, %': percent(row.mean),
+        'standard error': percent(row.error),
+        'in the given split, %': percent(row.given),
+      })),
+    ),
+};
+
+/** The page with its tables. @throws Error for a page without markers */
+export function withTables(page: string, reports: VerdictReports): string {
+  return Object.entries(TABLES).reduce((text, [name, table]) => {
+    const [open, close] = [`<!-- ${name}: npm run docs:verdicts -->`, `<!-- /${name} -->`];
+    const [start, end] = [text.indexOf(open), text.indexOf(close)];
+    if (start < 0 || end < start) throw new Error(`the page lacks the markers ${open} and ${close}`);
+    const { adapter, resolution } = name === 'border' ? reports.border : reports.falseAlarms;
+    const where = `PDN-XS at ${resolution} px on ${markdown(adapter)}.`;
+    return `${text.slice(0, start)}${open}\n\n${table(reports)}\n${where}\n\n${text.slice(end)}`;
+  }, page);
+}

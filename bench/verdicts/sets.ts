@@ -1,0 +1,58 @@
+import { resolve } from 'node:path';
+import { type Dataset, GOOD, splitHeldOut } from '../../src/data/dataset.ts';
+import type { ImageSource } from '../../src/data/image.ts';
+import { Detector } from '../../src/detector/detector.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { UserError } from '../../src/errors.ts';
+import { loadImages, openDatasets } from '../../src/node/datasets.ts';
+import { readTeacher } from '../../src/node/teachers.ts';
+import { fitNearest } from '../../src/train/nearest.ts';
+
+/** Good images of a data set, as it gives them to learn from and to test. Paths are absolute. */
+export interface GoodImages {
+  readonly name: string;
+  readonly learn: Pick<Dataset, 'name' | 'train' | 'validation'>;
+  readonly test: readonly string[];
+}
+
+/** @throws UserError for a folder that is not one data set with good test images */
+export async function goodImages(folder: string): Promise<GoodImages> {
+  const { root, datasets } = await openDatasets(folder);
+  const [dataset] = datasets;
+  if (!dataset || datasets.length > 1)
+    throw new UserError(`${folder} holds ${datasets.length} data sets.`, 'Give the folder of one.');
+  const { name, train, validation, test } = dataset;
+  const absolute = (paths: readonly string[]) => paths.map((path) => resolve(root, path));
+  const good = test.filter(({ defect }) => defect === GOOD).map(({ image }) => image);
+  if (good.length === 0) throw new UserError(`${folder} has no good test images.`, 'Give another data set.');
+  return {
+    name,
+    learn: { name, train: absolute(train), validation: absolute(validation) },
+    test: absolute(good),
+  };
+}
+
+/** Images by their paths. */
+export function images(paths: readonly string[]): Promise<ImageSource> {
+  return loadImages(paths, (reason) => console.error(`note: ${reason}`));
+}
+
+export interface BankSettings {
+  readonly engine: Engine;
+  readonly resolution: number;
+  readonly seed: number;
+  readonly padding?: 'reflect';
+}
+
+/** A memory bank of PDN-XS on good images, split as `raad fit` does. */
+export async function fitBank(learn: GoodImages['learn'], { engine, ...settings }: BankSettings): Promise<Detector> {
+  const split = splitHeldOut(learn, settings.seed);
+  return fitNearest({
+    engine,
+    settings: { size: 'xs', ...settings },
+    dataset: learn.name,
+    train: await images(split.train),
+    heldOut: await images(split.heldOut),
+    teacher: await readTeacher('xs'),
+  });
+}
