@@ -19,6 +19,7 @@ export {
 } from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { heatmapRange } from './detector/heatmapRange.ts';
+export type { CellMaps, MapChain, PlacedMap, RunSlices } from './detector/imageChain.ts';
 export type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './detector/mapFilter.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
@@ -34,6 +35,7 @@ export {
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
 export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
+export { type DrawOptions, type Grid, gridOf, type TiledOptions, type Tiling } from './detector/tiling.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,
@@ -172,6 +174,7 @@ export {
 export type { HeatmapStyle, HeatmapTarget } from './imaging/heatmapPass.ts';
 export type { Point, RegionOfInterest } from './imaging/region.ts';
 export type { ImageFormat, TextureImage, TextureLayer } from './imaging/textures.ts';
+export type { TiledSize } from './imaging/tiles.ts';
 export { type CalibrateImportedOptions, calibrateImported } from './interchange/calibrate.ts';
 export {
   type ImportedDetector,
@@ -258,6 +261,7 @@ export { checkStudySettings, type StudySettings } from './study/settings.ts';
 export { readTorch, type TorchFile } from './torch/file.ts';
 export type { Setting, StoredTensorRecord, TensorRecord } from './torch/records.ts';
 export { type TorchTensor, writeTorch } from './torch/write.ts';
+export { type CrossFitOptions, crossFit } from './train/crossFit.ts';
 export type { EarlyStop } from './train/earlyStop.ts';
 export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } from './train/fit.ts';
 export { type FitNearestOptions, fitNearest, type NearestProgress, type NearestSettings } from './train/nearest.ts';

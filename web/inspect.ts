@@ -87,6 +87,7 @@ export class Inspect {
       this.#scores.clear();
       this.#viewer.use(detector.state);
       this.#region.use(detector.state.region);
+      this.#region.allow(!detector.state.tiling);
       byId('inspect-about', HTMLElement).textContent = aboutModel(name, detector);
       return 'The model is ready: drop or choose pictures.';
     });

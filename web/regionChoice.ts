@@ -29,6 +29,11 @@ export class RegionChoice {
     void this.#show();
   }
 
+  /** A detector that looks at tiles has none. */
+  allow(isPossible: boolean): void {
+    this.#box.disabled = !isPossible;
+  }
+
   /** Takes the size of the picture that is looked at. */
   fit({ width, height }: { readonly width: number; readonly height: number }): void {
     this.#size = { width, height };

@@ -101,15 +101,16 @@ export class Detector {
   #sliced: { readonly chain: MapChain; readonly slicer: Slicer; turn: Promise<unknown> } | undefined;
   #destroyed = false;
 
+  /** @throws UserError for a region together with tiles */
   constructor(engine: Engine, state: DetectorState, { simulate = false, precision = 'f32' }: DetectorOptions = {}) {
     this.engine = engine;
     this.state = state;
-    countUser(engine, state.networks, 1);
     this.#quantiles = mapQuantilesParameter(state.quantiles);
     this.#filter = state.filter?.graph();
     this.#scales = simulate && state.quantization ? learnableScales(state.quantization) : undefined;
     this.#precision = state.quantization ? 'f32' : precision;
     this.#chain = this.#makeChain();
+    countUser(engine, state.networks, 1);
   }
 
   #makeChain(): MapChain {

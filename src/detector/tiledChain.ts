@@ -58,6 +58,8 @@ class Tiles implements Tiling {
   }
 
   chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain {
+    if (state.region)
+      throw new UserError('a region is not looked at in tiles.', 'Leave out the region, or fit a detector without tiles.');
     return new TiledChain(engine, state, this.value, options);
   }
 
