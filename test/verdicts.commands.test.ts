@@ -119,3 +119,59 @@ describe('a memory bank', () => {
     expect(allocated.stderr).not.toMatch(/^\s+at /m);
   });
 });
+
+describe('tiles', () => {
+  const NEAREST = ['--preset', 'quick', '--method', 'nearest', '--vectors', '64'];
+
+  test('are fitted, and go through the same commands', async () => {
+    ok('fit', 'data', '-o', 'tiles.safetensors', ...NEAREST, '--tiles', '192x160', '--maps', 'gaussian');
+    expect((await read('tiles.safetensors')).tiling!.value).toEqual({ width: 192, height: 160 });
+    const told = ok('info', 'tiles.safetensors').stdout;
+    expect(told).toMatch(/map 40x32 cells/);
+    expect(told).toMatch(/looks at images of 192x160 px in tiles/);
+    expect(JSON.parse(ok('info', 'tiles.safetensors', '--json').stdout).tiles).toEqual({ width: 192, height: 160 });
+    expect(ok('eval', 'tiles.safetensors', 'data').stdout).toMatch(/all +\d/);
+    ok('quantize', 'tiles.safetensors', '--bits', '8', '--calibrate', 'data', '-o', 'tiles8.safetensors');
+    expect(ok('predict', 'tiles8.safetensors', 'data/test/good/000.png').stdout).toMatch(/score \d.* -> /);
+    expect(ok('bias', 'tiles.safetensors', 'data').stdout).toMatch(/bias index/);
+  });
+
+  test.each([
+    [['--tiles', 'large'], 2, /--tiles large is not a size. Give width and height in pixels/],
+    [['--tiles', '192x160', '--maps', 'auto'], 2, /--maps auto does not go with --tiles. Use none or gaussian/],
+    [['--tiles', '192x160', '--region', '0,0 9,0 9,9 0,9'], 2, /--region does not go with --tiles/],
+    [['--tiles', '192x100'], 1, /is \{"width":192,"height":100\}. It has to be a width and a height of at least 128 px/],
+  ])('%j is refused', (given, code, message) => {
+    const { status, stderr } = raad('fit', 'data', '-o', 'x.safetensors', ...NEAREST, ...given);
+    expect([status, stderr]).toEqual([code, expect.stringMatching(message)]);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test('what takes the networks alone is refused', () => {
+    for (const [command, ...more] of [
+      ['export', '--onnx', 'x.onnx'],
+      ['attention', 'data/test/good/000.png'],
+    ] as const) {
+      const { status, stderr } = raad(command, 'tiles.safetensors', ...more);
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/looks at tiles/)]);
+    }
+  });
+});
+
+describe('folds', () => {
+  test('the threshold comes from all good images, and what that takes is said before', async () => {
+    const { stdout, stderr } = ok('fit', 'data', '-o', 'f.safetensors', ...QUICK, '--folds', '2', '--alpha', '0.1');
+    expect(stderr).toMatch(/2 further trainings take the threshold from all 42 good images: 3 times the work of one/);
+    expect(stderr).toMatch(/training 2 of 2, without the images that it judges/);
+    expect(stdout).toMatch(/^f.safetensors: threshold .*at most 10\.0 % false alarms, from 42 held-out images/m);
+    expect((await read('f.safetensors')).calibration!.scores).toHaveLength(42);
+  });
+
+  test('few held-out images are told of them, and a number that cannot be is refused', () => {
+    expect(ok('fit', 'data', '-o', 'g.safetensors', ...QUICK).stderr).toMatch(
+      /4 held-out images can promise .* --folds 5 takes the threshold from all good images/,
+    );
+    expect(raad('fit', 'data', '-o', 'x', ...QUICK, '--folds', '1').stderr).toMatch(/--folds 1 cannot be used/);
+    expect(raad('fit', 'data', '-o', 'x', ...QUICK, '--folds', '99').stderr).toMatch(/cannot be judged in 99 parts/);
+  });
+});
