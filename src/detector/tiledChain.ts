@@ -159,22 +159,33 @@ class TiledChain implements MapChain {
     const { cells, mapGeometry } = this.#state.networks;
     const { side, before } = this.#geometry;
     const [batch] = plan.outputType('map').shape as [number];
-    const words = new Uint32Array(batch * side * side);
     const map = new Float32Array(rows * columns);
     const places = starts(rows, cells).flatMap((row) => starts(columns, cells).map((column) => ({ row, column })));
-    for (let at = 0; at < places.length; at += batch) {
-      const some = places.slice(at, at + batch);
+    const pack = (some: typeof places, words: Uint32Array) => {
       for (const [k, { row, column }] of some.entries()) {
         const [left, top] = [column, row].map((cell) => cell * mapGeometry.stride - before);
         packTile(image, { left: left!, top: top!, side }, words, k * side * side);
       }
-      const tiles = await run(plan, words, slices);
+    };
+    const paste = (some: typeof places, tiles: Float32Array) => {
       for (const [k, { row, column }] of some.entries())
         for (let y = 0; y < cells; y++) {
           const from = (k * cells + y) * cells;
           map.set(tiles.subarray(from, from + cells), (row + y) * columns + column);
         }
+    };
+    // While the device computes some tiles, the next are packed.
+    const words = [0, 1].map(() => new Uint32Array(batch * side * side));
+    let finish = async () => {};
+    for (let at = 0; at < places.length; at += batch) {
+      const some = places.slice(at, at + batch);
+      const own = words[(at / batch) % 2]!;
+      pack(some, own);
+      await finish();
+      const running = run(plan, own, slices);
+      finish = async () => paste(some, await running);
     }
+    await finish();
     return map;
   }
 

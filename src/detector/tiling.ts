@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import type { Precision } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
+import type { RegionOfInterest } from '../imaging/region.ts';
 import type { TiledSize } from '../imaging/tiles.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { DetectorState } from './detectorState.ts';
@@ -51,6 +52,31 @@ export interface Grid {
 /** The cells of a detector's maps. */
 export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): Grid {
   return tiling?.grid(networks) ?? { rows: networks.cells, columns: networks.cells };
+}
+
+/** What a new detector is given of its images. */
+export interface LooksAt {
+  /** The part of all images that it looks at. */
+  readonly region?: RegionOfInterest;
+  /** Size in pixels at which images are looked at in tiles. */
+  readonly tiles?: TiledSize;
+}
+
+/**
+ * The part of its images that a new detector looks at, and whether in tiles.
+ * @throws UserError for a region, or a size of tiled images, that is none, or for both
+ */
+export async function looksAt(
+  networks: Networks,
+  { region, tiles }: LooksAt,
+): Promise<Pick<DetectorState, 'region' | 'tiling'>> {
+  if (region) (await import('../imaging/region.ts')).checkRegion(region);
+  if (!tiles) return region ? { region } : {};
+  const fix = 'Choose the size that the images have, or a smaller one.';
+  const { tilingOf } = await import('./tiledChain.ts');
+  const tiling = tilingOf(tiles, networks, 'the size of tiled images', fix);
+  if (region) throw new UserError('a region is not looked at in tiles.', 'Give one of both.');
+  return { tiling };
 }
 
 /** @throws UserError for a detector that looks at tiles, where the networks alone are taken */

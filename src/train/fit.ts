@@ -5,7 +5,7 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
-import { seenImages } from '../detector/tiling.ts';
+import { looksAt, seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import { DeviceLostError } from '../engine/errors.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
@@ -203,23 +203,6 @@ async function fitOn(options: FitOptions): Promise<Detector> {
   detector.destroy();
   options.onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
   return calibrated;
-}
-
-/**
- * The part of its images that a new detector looks at, and whether in tiles.
- * @throws UserError for a region, or a size of tiled images, that is none, or for both
- */
-export async function looksAt(
-  networks: Networks,
-  { region, tiles }: Pick<FitOptions, 'region' | 'tiles'>,
-): Promise<Pick<DetectorState, 'region' | 'tiling'>> {
-  if (region) (await import('../imaging/region.ts')).checkRegion(region);
-  if (!tiles) return region ? { region } : {};
-  const fix = 'Choose the size that the images have, or a smaller one.';
-  const { tilingOf } = await import('../detector/tiledChain.ts');
-  const tiling = tilingOf(tiles, networks, 'the size of tiled images', fix);
-  if (region) throw new UserError('a region is not looked at in tiles.', 'Give one of both.');
-  return { tiling };
 }
 
 function provenance({ settings, dataset, dataDigest, train, heldOut, teacher, penalty }: FitOptions): Provenance {

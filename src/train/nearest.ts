@@ -6,20 +6,20 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
-import { seenImages } from '../detector/tiling.ts';
+import { looksAt, seenImages } from '../detector/tiling.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
 import { Resizer } from '../imaging/pixels.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
+import type { TiledSize } from '../imaging/tiles.ts';
 import { imageToTensor } from '../kernels/image.ts';
 import { greedyCoreset } from '../math/coreset.ts';
 import { Random } from '../math/random.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import { Networks } from '../networks/networks.ts';
 import type { Padding, PdnSize } from '../networks/pdn.ts';
-import { type FitOptions, looksAt } from './fit.ts';
 import { loadTeacher } from './teacher.ts';
 
 /** What defines a memory bank: equal settings and data give equal banks on the same adapter. */
@@ -45,7 +45,7 @@ export interface FitNearestOptions {
   /** The part of all images that the detector looks at; all of them by default. */
   readonly region?: RegionOfInterest;
   /** As for {@link fit}. */
-  readonly tiles?: FitOptions['tiles'];
+  readonly tiles?: TiledSize;
   /** Good images that the bank remembers. */
   readonly train: ImageSource;
   /** Good images that it does not; may be none where there are at least two to train on. */
