@@ -67,14 +67,18 @@ const METHODS: Readonly<Record<string, (set: GoodImages, padding: Padding) => Pr
   },
 };
 
-async function measure(detector: Detector, seen: readonly RgbImage[]): Promise<Omit<BorderRow, 'set' | 'method' | 'border'>> {
+async function measure(
+  detector: Detector,
+  seen: readonly RgbImage[],
+): Promise<Omit<BorderRow, 'set' | 'method' | 'border'>> {
   const { threshold } = detector.state;
   const isAbove = async (image: RgbImage) => (await detector.predict(image)).score > threshold!.value;
   const shareAbove = async (from: number) => {
     let above = 0;
     const plantings = Number(values.plantings);
     for (const [i, image] of seen.entries())
-      for (let k = 0; k < plantings; k++) above += Number(await isAbove(plantedInStrip(image, from, i * plantings + k)));
+      for (let k = 0; k < plantings; k++)
+        above += Number(await isAbove(plantedInStrip(image, from, i * plantings + k)));
     return above / (seen.length * plantings);
   };
   const bands: Float32Array[] = [];
@@ -95,7 +99,8 @@ async function measure(detector: Detector, seen: readonly RgbImage[]): Promise<O
   };
   const [band, inside] = [joined(bands), joined(insides)];
   const level = exactQuantile(inside, LEVEL);
-  const shareOf = (values: Float32Array) => values.reduce((sum, value) => sum + Number(value > level), 0) / values.length;
+  const shareOf = (values: Float32Array) =>
+    values.reduce((sum, value) => sum + Number(value > level), 0) / values.length;
   return {
     images: seen.length,
     good: good / seen.length,
@@ -119,7 +124,9 @@ for (const folder of positionals) {
   for (const [method, fitted] of Object.entries(METHODS))
     for (const border of ['nearest', 'reflect'] as const) {
       const key = { set: set.name, method, border };
-      if (report.rows.some((row) => Object.entries(key).every(([name, value]) => row[name as keyof typeof key] === value)))
+      if (
+        report.rows.some((row) => Object.entries(key).every(([name, value]) => row[name as keyof typeof key] === value))
+      )
         continue;
       const detector = await fitted(set, border === 'reflect' ? { padding: 'reflect' } : {});
       report = { ...report, rows: [...report.rows, { ...key, ...(await measure(detector, seen)) }] };

@@ -19,7 +19,7 @@ export {
 } from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { heatmapRange } from './detector/heatmapRange.ts';
-export type { CellMaps, MapChain, PlacedMap, RunSlices } from './detector/imageChain.ts';
+export type { CellMaps, MapChain, PlacedMap, RunSlices } from './detector/mapChain.ts';
 export type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './detector/mapFilter.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';

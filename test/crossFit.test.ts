@@ -65,7 +65,9 @@ describe('cross-fitting', () => {
 
   test.each([0, 1, 2.5, 5])('in %f parts cannot be', async (folds) => {
     const state = { state: {} as Detector['state'] };
-    await expect(crossFit(state, { ...options, folds })).rejects.toThrow(`4 training images cannot be judged in ${folds}`);
+    await expect(crossFit(state, { ...options, folds })).rejects.toThrow(
+      `4 training images cannot be judged in ${folds}`,
+    );
   });
 });
 

@@ -118,9 +118,10 @@ describe('maps of tiles', () => {
     const { tiling: _, ...plain } = stateOf(networks, { width: 128, height: 128 });
     const filter = new GaussianFilter();
     const image = picture(128, 128);
-    const [tiled, whole] = [{ ...stateOf(networks, { width: 128, height: 128 }), filter }, { ...plain, filter }].map(
-      detectorOf,
-    );
+    const [tiled, whole] = [
+      { ...stateOf(networks, { width: 128, height: 128 }), filter },
+      { ...plain, filter },
+    ].map(detectorOf);
     const [ours, theirs] = [await tiled!.predict(image), await whole!.predict(image)];
     expect(error(ours.cells, theirs.cells)).toBeLessThan(1e-4);
     expect(error(ours.map, theirs.map)).toBeLessThan(1e-4);
@@ -152,10 +153,7 @@ describe('maps of tiles', () => {
     const [plain, sliced] = [await detector.predict(image), await detector.predict(image, { maxMilliseconds: 5 })];
     expect(sliced.map).toEqual(plain.map);
     const larger = picture(2 * SIZE.width, 2 * SIZE.height, 0.5);
-    const [ours, theirs] = await detector.predictBatch([
-      larger,
-      resizeImageOnHost(larger, SIZE.width, SIZE.height),
-    ]);
+    const [ours, theirs] = await detector.predictBatch([larger, resizeImageOnHost(larger, SIZE.width, SIZE.height)]);
     expect(ours!.branches.studentTeacher).toBe(theirs!.branches.studentTeacher);
     expect([ours!.width, ours!.map.length]).toEqual([larger.width, larger.width * larger.height]);
   });
@@ -362,7 +360,10 @@ describe('a detector that looks at tiles', () => {
     const { train, heldOut, penalty } = options;
     const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
     const quantized = await quantize({ detector, plan, train, heldOut });
-    const [ours, theirs] = [await quantized.rawMaps(await train.image(0)), await detector.rawMaps(await train.image(0))];
+    const [ours, theirs] = [
+      await quantized.rawMaps(await train.image(0)),
+      await detector.rawMaps(await train.image(0)),
+    ];
     expect(ours.studentTeacher).toHaveLength(theirs.studentTeacher.length);
     expect(error(ours.studentTeacher, theirs.studentTeacher)).toBeLessThan(0.2);
     const again = await recalibrate({ detector, plan, train, heldOut, penalty, settings: { iterations: 2 } });
@@ -397,7 +398,15 @@ describe('a detector that looks at tiles', () => {
     await expect(chooseFilter({ detector, heldOut: parts(0, 2) })).rejects.toThrow(/no map filter is chosen/);
     await expect(detector.prepare({ width: 384, height: 256 })).rejects.toThrow(/not recorded/);
     expect(() => exportDetector(detector.state)).toThrow(/looks at tiles/);
-    const region = { ...size, corners: [[0, 0], [99, 0], [99, 99], [0, 99]] as const };
+    const region = {
+      ...size,
+      corners: [
+        [0, 0],
+        [99, 0],
+        [99, 99],
+        [0, 99],
+      ] as const,
+    };
     await expect(saveDetector({ state: { ...detector.state, region } })).rejects.toThrow(/together with a region/);
   });
 

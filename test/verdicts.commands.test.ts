@@ -140,7 +140,11 @@ describe('tiles', () => {
     [['--tiles', 'large'], 2, /--tiles large is not a size. Give width and height in pixels/],
     [['--tiles', '192x160', '--maps', 'auto'], 2, /--maps auto does not go with --tiles. Use none or gaussian/],
     [['--tiles', '192x160', '--region', '0,0 9,0 9,9 0,9'], 2, /--region does not go with --tiles/],
-    [['--tiles', '192x100'], 1, /is \{"width":192,"height":100\}. It has to be a width and a height of at least 128 px/],
+    [
+      ['--tiles', '192x100'],
+      1,
+      /is \{"width":192,"height":100\}. It has to be a width and a height of at least 128 px/,
+    ],
   ])('%j is refused', (given, code, message) => {
     const { status, stderr } = raad('fit', 'data', '-o', 'x.safetensors', ...NEAREST, ...given);
     expect([status, stderr]).toEqual([code, expect.stringMatching(message)]);

@@ -86,7 +86,10 @@ export function plantedInStrip(image: RgbImage, from: number, seed: number): Rgb
 }
 
 /** Values of a square map in the band along its border, and inside. */
-export function byBand(map: Float32Array, side: number): { readonly band: Float32Array; readonly inside: Float32Array } {
+export function byBand(
+  map: Float32Array,
+  side: number,
+): { readonly band: Float32Array; readonly inside: Float32Array } {
   const isInside = (i: number) => i >= BAND && i < side - BAND;
   const inside = (i: number) => isInside(i % side) && isInside(Math.floor(i / side));
   return { band: map.filter((_, i) => !inside(i)), inside: map.filter((_, i) => inside(i)) };

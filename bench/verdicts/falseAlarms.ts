@@ -83,7 +83,7 @@ export function rates({ splits, alphas }: Pick<FalseAlarms, 'splits' | 'alphas'>
           promised: Math.max(...random.map((each) => each.rates[a]!.promised)),
           mean,
           error: Math.sqrt(variance / seen.length),
-          given: own.find(({ split }) => split === 'given')?.rates[a]!.seen,
+          given: own.find(({ split }) => split === 'given')?.rates[a]?.seen,
         },
       ];
     }),

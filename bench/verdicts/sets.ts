@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type Dataset, GOOD, splitHeldOut } from '../../src/data/dataset.ts';
 import type { ImageSource } from '../../src/data/image.ts';
-import { Detector } from '../../src/detector/detector.ts';
+import type { Detector } from '../../src/detector/detector.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { UserError } from '../../src/errors.ts';
 import { loadImages, openDatasets } from '../../src/node/datasets.ts';

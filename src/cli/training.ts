@@ -248,4 +248,3 @@ async function finish(
   if (detector !== fitted) fitted.destroy();
   detector.destroy();
 }
-

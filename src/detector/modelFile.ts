@@ -159,7 +159,11 @@ async function bankMaker(fields: unknown): Promise<MakeBank | undefined> {
 }
 
 /** Few detectors look at tiles: the others do not fetch what does. */
-async function readTiling({ tiles, region, placement }: ModelHeader, networks: Networks, name: string): Promise<Tiling> {
+async function readTiling(
+  { tiles, region, placement }: ModelHeader,
+  networks: Networks,
+  name: string,
+): Promise<Tiling> {
   const { tilingOf } = await import('./tiledChain.ts');
   const tiling = tilingOf(tiles, networks, `the size of tiled images in ${name}`);
   if (region || placement !== 'exact')

@@ -9,9 +9,16 @@ import { resizeOnHost } from '../imaging/hostResize.ts';
 import { drawnTiles, packTile, sized, type TiledSize, tilesPerImage } from '../imaging/tiles.ts';
 import type { Networks } from '../networks/networks.ts';
 import { pdnOutputSide } from '../networks/pdn.ts';
-import { type PartGraph, type TileGeometry, tileBatch, tileGeometry, tileGraph, wholeGraph } from '../networks/tiles.ts';
+import {
+  type PartGraph,
+  type TileGeometry,
+  tileBatch,
+  tileGeometry,
+  tileGraph,
+  wholeGraph,
+} from '../networks/tiles.ts';
 import type { DetectorState } from './detectorState.ts';
-import type { CellMaps, MapChain, PlacedMap, RunSlices } from './imageChain.ts';
+import type { CellMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
 import type { DrawOptions, Grid, TiledOptions, Tiling } from './tiling.ts';
@@ -59,7 +66,10 @@ class Tiles implements Tiling {
 
   chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain {
     if (state.region)
-      throw new UserError('a region is not looked at in tiles.', 'Leave out the region, or fit a detector without tiles.');
+      throw new UserError(
+        'a region is not looked at in tiles.',
+        'Leave out the region, or fit a detector without tiles.',
+      );
     return new TiledChain(engine, state, this.value, options);
   }
 
@@ -259,12 +269,7 @@ async function run(plan: Plan, image: Uint32Array, slices: RunSlices | undefined
 }
 
 /** @param values [rows, columns] @param down @param across places between cells, from 0 to the last one */
-function sampleBilinear(
-  values: Float32Array,
-  columns: number,
-  down: Float64Array,
-  across: Float64Array,
-): Float32Array {
+function sampleBilinear(values: Float32Array, columns: number, down: Float64Array, across: Float64Array): Float32Array {
   const rows = values.length / columns;
   const width = across.length;
   const lefts = Uint32Array.from(across, Math.floor);

@@ -7,7 +7,7 @@ import type { RegionOfInterest } from '../imaging/region.ts';
 import type { TiledSize } from '../imaging/tiles.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { DetectorState } from './detectorState.ts';
-import type { MapChain } from './imageChain.ts';
+import type { MapChain } from './mapChain.ts';
 import type { MapFilter } from './mapFilter.ts';
 import { inRegion } from './region.ts';
 

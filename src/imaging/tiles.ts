@@ -26,7 +26,12 @@ export interface TilePlace {
  * repeated.
  * @param words receives [side, side] @param at where
  */
-export function packTile({ width, height, data }: RgbImage, { left, top, side }: TilePlace, words: Uint32Array, at = 0) {
+export function packTile(
+  { width, height, data }: RgbImage,
+  { left, top, side }: TilePlace,
+  words: Uint32Array,
+  at = 0,
+) {
   const columns = Uint32Array.from({ length: side }, (_, x) => 3 * mirrored(left + x, width));
   for (let y = 0, i = at; y < side; y++) {
     const row = 3 * width * mirrored(top + y, height);

@@ -1,6 +1,6 @@
 import type { RgbImage } from '../data/image.ts';
 import { INFERNO } from '../math/inferno.ts';
-import { Canvas, fitText, resample, resizeImage, THEME } from './canvas.ts';
+import { Canvas, fitText, resizeImage, THEME } from './canvas.ts';
 
 /** A picture with a line above it. */
 export interface Panel {

@@ -159,7 +159,10 @@ async function fitOn(options: FitOptions): Promise<Detector> {
     wholes,
     networks,
     trained: networks.trained,
-    graph: trainingGraph(networks, settings, { cachesFeatures: cachesFeatures(engine), hasWholes: wholes !== undefined }),
+    graph: trainingGraph(networks, settings, {
+      cachesFeatures: cachesFeatures(engine),
+      hasWholes: wholes !== undefined,
+    }),
     teacher: (x) => networks.teacher.forward(x),
     fingerprint: {
       ...settings,

@@ -16,7 +16,8 @@ export async function run(args: Arguments): Promise<void> {
   if (!path) throw new UsageError('info needs a model file.', 'raad info MODEL');
   const bytes = await readBytes(path);
   const state = await readModel(bytes, path);
-  const { networks, quantiles, placement, region, tiling, filter, threshold, calibration, provenance, quantization } = state;
+  const { networks, quantiles, placement, region, tiling, filter, threshold, calibration, provenance, quantization } =
+    state;
   const { size, side, padding, cells, channels } = networks;
   const parts = {
     teacher: networks.teacher,
