@@ -35,7 +35,7 @@ export {
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
 export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
-export { type DrawOptions, type Grid, gridOf, type TiledOptions, type Tiling } from './detector/tiling.ts';
+export { type DrawOptions, gridOf, type MapGrid, type TiledOptions, type Tiling } from './detector/tiling.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,

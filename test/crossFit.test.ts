@@ -6,8 +6,8 @@ import { withFilter } from '../src/detector/calibrate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import { GaussianFilter } from '../src/detector/mapFilters.ts';
 import { readTeacher } from '../src/node/teachers.ts';
-import { type CrossFitOptions, crossFit } from '../src/train/crossFit.ts';
-import { fit, PRESETS } from '../src/train/fit.ts';
+import { crossFit } from '../src/train/crossFit.ts';
+import { type FitOptions, fit, PRESETS } from '../src/train/fit.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { engine } from './support/gpu.ts';
 
@@ -16,7 +16,7 @@ const specimens = (first: number, count: number): ImageSource => ({
   count,
   image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image,
 });
-const options: CrossFitOptions = {
+const options: Omit<FitOptions, 'onProgress'> = {
   engine: gpu,
   settings: { ...PRESETS.quick, iterations: 2, batch: 1, seed: 4 },
   dataset: 'generated',
@@ -25,7 +25,6 @@ const options: CrossFitOptions = {
   penalty: generatedPenalty(0),
   teacher: await readTeacher('xs'),
   alpha: 0.2,
-  folds: 2,
 };
 
 describe('cross-fitting', () => {
@@ -35,6 +34,7 @@ describe('cross-fitting', () => {
     const phases = new Set<string>();
     const judged = await crossFit(detector, {
       ...options,
+      folds: 2,
       onProgress: (fold, { phase }) => phases.add(`${fold} ${phase}`),
     });
     expect(phases).toContain('0 train');

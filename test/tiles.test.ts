@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { untrainedQuantized } from '../src/bench/untrained.ts';
 import type { ImageSource, RgbImage } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { withFilter } from '../src/detector/calibrate.ts';
@@ -6,7 +7,6 @@ import { Detector } from '../src/detector/detector.ts';
 import type { DetectorState } from '../src/detector/detectorState.ts';
 import { GaussianFilter, LocationFilter } from '../src/detector/mapFilters.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
-import { quantize } from '../src/detector/quantize.ts';
 import { tilingOf } from '../src/detector/tiledChain.ts';
 import { gridOf, seenImages } from '../src/detector/tiling.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -14,7 +14,6 @@ import { input } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
 import { chooseFilter } from '../src/evaluation/chooseFilter.ts';
 import { evaluate } from '../src/evaluation/evaluate.ts';
-import { layerScores } from '../src/hqs/scores.ts';
 import { resizeImageOnHost } from '../src/imaging/hostResize.ts';
 import { packPixels, unpackPixels } from '../src/imaging/pixels.ts';
 import { drawnTiles, packTile, tilesPerImage } from '../src/imaging/tiles.ts';
@@ -159,13 +158,12 @@ describe('maps of tiles', () => {
   });
 
   test('quantized: integers agree with rounded floats', async () => {
-    const detector = detectorOf(stateOf(networksOf('reflect')));
-    const images: ImageSource = { count: 2, image: async (i) => picture(SIZE.width, SIZE.height, 1 + i / 10) };
-    const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
-    const quantized = detectorOf((await quantize({ detector, plan, train: images, heldOut: images })).state);
+    const networks = networksOf('reflect');
+    const { state } = untrainedQuantized(gpu, networks, { weights: 8, activations: 8 });
+    const quantized = detectorOf({ ...state, tiling: tilingOf(SIZE, networks) });
     const simulated = new Detector(gpu, quantized.state, { simulate: true });
     onTestFinished(() => simulated.destroy());
-    const image = await images.image(0);
+    const image = picture(SIZE.width, SIZE.height);
     const [ours, theirs] = [await quantized.rawMaps(image), await simulated.rawMaps(image)];
     expect(error(ours.studentTeacher, theirs.studentTeacher)).toBeLessThan(1e-2);
     expect(error(ours.autoencoder, theirs.autoencoder)).toBeLessThan(1e-2);
@@ -264,19 +262,29 @@ describe('pixels', () => {
   });
 });
 
-/** Large parts: four specimens side by side, of which one has a scratch that is lost at a quarter of the size. */
+const drawn = new Map<number, Uint8Array>();
+
+/** Six specimens side by side, [256, 384, 3]. */
+function specimens(index: number): Uint8Array {
+  const known = drawn.get(index);
+  if (known) return known;
+  const data = new Uint8Array(3 * 384 * 256);
+  for (let k = 0; k < 6; k++) {
+    const { image } = renderSpecimen('denim', undefined, 10 * index + k, 128);
+    const [left, top] = [128 * (k % 3), 128 * Math.floor(k / 3)];
+    for (let y = 0; y < 128; y++) data.set(image.data.subarray(384 * y, 384 * (y + 1)), 3 * ((top + y) * 384 + left));
+  }
+  drawn.set(index, data);
+  return data;
+}
+
+/** Large parts, and such with a checkered spot of 4 px that is lost when they shrink. */
 function parts(first: number, count: number, isDefective = false): ImageSource {
   return {
     count,
     async image(i) {
       const [width, height] = [384, 256];
-      const data = new Uint8Array(3 * width * height);
-      for (let k = 0; k < 6; k++) {
-        const { image } = renderSpecimen('denim', undefined, 10 * (first + i) + k, 128);
-        const [left, top] = [128 * (k % 3), 128 * Math.floor(k / 3)];
-        for (let y = 0; y < 128; y++)
-          data.set(image.data.subarray(384 * y, 384 * (y + 1)), 3 * ((top + y) * width + left));
-      }
+      const data = specimens(first + i).slice();
       if (isDefective)
         for (let k = 0; k < 16; k++) {
           const at = 3 * ((150 + (k >> 2)) * width + 300 + (k & 3));
@@ -352,26 +360,17 @@ describe('a detector that looks at tiles', () => {
     const detector = await fit(options);
     const bytes = await saveDetector(detector);
     expect(await saveDetector(await fit({ ...options, resume: saved[0]! }))).toEqual(bytes);
-    const { tiles: _, ...whole } = options;
-    expect((await fit(whole)).state.networks.student.parameters[0]!.data).not.toEqual(
-      detector.state.networks.student.parameters[0]!.data,
-    );
 
     const { train, heldOut, penalty } = options;
     const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
-    const quantized = await quantize({ detector, plan, train, heldOut });
-    const [ours, theirs] = [
-      await quantized.rawMaps(await train.image(0)),
-      await detector.rawMaps(await train.image(0)),
-    ];
-    expect(ours.studentTeacher).toHaveLength(theirs.studentTeacher.length);
+    const settings = { iterations: 1, learningRate: 1e-9 };
+    const quantized = await recalibrate({ detector, plan, train, heldOut, penalty, settings });
+    expect(quantized.state.tiling!.value).toEqual(size);
+    const image = await heldOut.image(0);
+    const [ours, theirs] = [await quantized.rawMaps(image), await detector.rawMaps(image)];
     expect(error(ours.studentTeacher, theirs.studentTeacher)).toBeLessThan(0.2);
-    const again = await recalibrate({ detector, plan, train, heldOut, penalty, settings: { iterations: 2 } });
-    expect(again.state.tiling!.value).toEqual(size);
-    expect((await again.predict(await heldOut.image(0))).map).toHaveLength(384 * 256);
-    const scores = await layerScores({ detector: quantized, normal: heldOut, plantings: 1 });
-    expect(scores.every(({ score }) => score >= 0 && score <= 1)).toBe(true);
-    for (const each of [detector, quantized, again]) each.destroy();
+    expect(error(ours.autoencoder, theirs.autoencoder)).toBeLessThan(0.2);
+    for (const each of [detector, quantized]) each.destroy();
   });
 
   test('learns of its own tiles, and for the autoencoder of whole images', async () => {

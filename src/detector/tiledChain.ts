@@ -21,7 +21,7 @@ import type { DetectorState } from './detectorState.ts';
 import type { CellMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
-import type { DrawOptions, Grid, TiledOptions, Tiling } from './tiling.ts';
+import type { DrawOptions, MapGrid, TiledOptions, Tiling } from './tiling.ts';
 
 /** Tiles that go through the networks together. */
 const BATCH = 4;
@@ -59,7 +59,7 @@ class Tiles implements Tiling {
     this.value = value;
   }
 
-  grid({ padding }: Networks): Grid {
+  grid({ padding }: Networks): MapGrid {
     const { width, height } = this.value;
     return { rows: pdnOutputSide(height, padding), columns: pdnOutputSide(width, padding) };
   }
@@ -87,7 +87,7 @@ class TiledChain implements MapChain {
   readonly #engine: Engine;
   readonly #state: DetectorState;
   readonly #size: TiledSize;
-  readonly #grid: Grid;
+  readonly #grid: MapGrid;
   readonly #geometry: TileGeometry;
   readonly #options: TiledOptions;
   readonly #plans: Leases<Plan>;

@@ -37,20 +37,20 @@ export interface Tiling {
   /** JSON of its section in a model file: the size in pixels at which images are looked at. */
   readonly value: TiledSize;
   /** Extent of the map in cells. */
-  grid(networks: Networks): Grid;
+  grid(networks: Networks): MapGrid;
   chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain;
   /** Some of the tiles of images, as images, to learn from. */
   tiles(networks: Networks, source: ImageSource, options: DrawOptions): ImageSource;
 }
 
 /** Extent of a map in cells. */
-export interface Grid {
+export interface MapGrid {
   readonly rows: number;
   readonly columns: number;
 }
 
 /** The cells of a detector's maps. */
-export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): Grid {
+export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): MapGrid {
   return tiling?.grid(networks) ?? { rows: networks.cells, columns: networks.cells };
 }
 
