@@ -3,18 +3,20 @@ import { markdownTable } from '../card/table.ts';
 import type { BorderReport } from './border.ts';
 import { type FalseAlarms, rates } from './falseAlarms.ts';
 
+/** Those that have been made. */
 export interface VerdictReports {
-  readonly border: BorderReport;
-  readonly falseAlarms: FalseAlarms;
+  readonly border: BorderReport | undefined;
+  readonly falseAlarms: FalseAlarms | undefined;
 }
 
 const percent = (share: number | undefined) => (share === undefined ? undefined : Number((100 * share).toFixed(1)));
 
 /** What stands between the markers `<!-- NAME: npm run docs:verdicts -->` and `<!-- /NAME -->`, by their names. */
-const TABLES: Readonly<Record<string, (reports: VerdictReports) => string>> = {
-  border: ({ border: { rows } }) =>
+const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | undefined>> = {
+  border: ({ border }) =>
+    border &&
     markdownTable(
-      rows.map((row) => ({
+      border.rows.map((row) => ({
         set: row.set,
         method: row.method,
         border: row.border,
@@ -27,6 +29,7 @@ const TABLES: Readonly<Record<string, (reports: VerdictReports) => string>> = {
       })),
     ),
   'false alarms': ({ falseAlarms }) =>
+    falseAlarms &&
     markdownTable(
       rates(falseAlarms).map((row) => ({
         set: row.set,
@@ -46,8 +49,10 @@ export function withTables(page: string, reports: VerdictReports): string {
     const [open, close] = [`<!-- ${name}: npm run docs:verdicts -->`, `<!-- /${name} -->`];
     const [start, end] = [text.indexOf(open), text.indexOf(close)];
     if (start < 0 || end < start) throw new Error(`the page lacks the markers ${open} and ${close}`);
-    const { adapter, resolution } = name === 'border' ? reports.border : reports.falseAlarms;
-    const where = `PDN-XS at ${resolution} px on ${markdown(adapter)}.`;
-    return `${text.slice(0, start)}${open}\n\n${table(reports)}\n${where}\n\n${text.slice(end)}`;
+    const report = name === 'border' ? reports.border : reports.falseAlarms;
+    const shown = report
+      ? `${table(reports)}\nPDN-XS at ${report.resolution} px on ${markdown(report.adapter)}.`
+      : 'Nothing has been measured yet.';
+    return `${text.slice(0, start)}${open}\n\n${shown}\n\n${text.slice(end)}`;
   }, page);
 }
