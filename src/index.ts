@@ -34,8 +34,9 @@ export {
   quantize,
 } from './detector/quantize.ts';
 export { mapScore } from './detector/score.ts';
+export { gridOf } from './detector/seen.ts';
 export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
-export { type DrawOptions, gridOf, type MapGrid, type TiledOptions, type Tiling } from './detector/tiling.ts';
+export type { DrawOptions, MapGrid, TiledOptions, Tiling } from './detector/tiling.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,

@@ -7,7 +7,7 @@ import type { MapQuantiles } from './detectorState.ts';
 import { farAbove, imageNames, type MapLevel, mapLevel, mapRange } from './heldOut.ts';
 import type { MapFilter } from './mapFilter.ts';
 import { mapScore } from './score.ts';
-import { assertTileable, gridOf } from './tiling.ts';
+import { assertTileable, gridOf } from './seen.ts';
 
 /** A detector, and images that it has not seen: the one to calibrate, or one like it that was trained on others. */
 export interface Judge {

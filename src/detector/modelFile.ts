@@ -15,7 +15,8 @@ import type { MapFilter } from './mapFilter.ts';
 import { checkModelHeader, type HeaderLayer, type MakeBank, type ModelHeader, PREPROCESSING } from './modelHeader.ts';
 import { parseSections, sectionOf, sectionsText } from './modelSections.ts';
 import { type ModelSource, type ReadOptions, readSource } from './modelSource.ts';
-import { assertTileable, type Tiling } from './tiling.ts';
+import { assertTileable } from './seen.ts';
+import type { Tiling } from './tiling.ts';
 
 /** Version of the file format that is written; all up to it are read. */
 export const MODEL_VERSION = 3;

@@ -14,7 +14,7 @@ import {
 import { calibrate } from './calibrate.ts';
 import { checkAlpha } from './conformal.ts';
 import { Detector } from './detector.ts';
-import { seenImages } from './tiling.ts';
+import { seenImages } from './seen.ts';
 
 /** How far a quantization is. */
 export interface QuantizeProgress extends Omit<CalibrationProgress, 'phase'> {

@@ -17,11 +17,10 @@ import {
   tileGraph,
   wholeGraph,
 } from '../networks/tiles.ts';
-import type { DetectorState } from './detectorState.ts';
 import type { CellMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
-import type { DrawOptions, MapGrid, TiledOptions, Tiling } from './tiling.ts';
+import type { DrawOptions, MapGrid, TiledOptions, TiledState, Tiling } from './tiling.ts';
 
 /** Tiles that go through the networks together. */
 const BATCH = 4;
@@ -64,13 +63,13 @@ class Tiles implements Tiling {
     return { rows: pdnOutputSide(height, padding), columns: pdnOutputSide(width, padding) };
   }
 
-  chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain {
+  chain(engine: Engine, state: TiledState, options: TiledOptions): MapChain {
     if (state.region)
       throw new UserError(
         'a region is not looked at in tiles.',
         'Leave out the region, or fit a detector without tiles.',
       );
-    return new TiledChain(engine, state, this.value, options);
+    return new TiledChain(engine, state, this, options);
   }
 
   tiles({ side }: Networks, source: ImageSource, { wanted = DRAWN, seed }: DrawOptions): ImageSource {
@@ -85,18 +84,18 @@ class Tiles implements Tiling {
  */
 class TiledChain implements MapChain {
   readonly #engine: Engine;
-  readonly #state: DetectorState;
+  readonly #state: TiledState;
   readonly #size: TiledSize;
   readonly #grid: MapGrid;
   readonly #geometry: TileGeometry;
   readonly #options: TiledOptions;
   readonly #plans: Leases<Plan>;
 
-  constructor(engine: Engine, state: DetectorState, size: TiledSize, options: TiledOptions) {
+  constructor(engine: Engine, state: TiledState, tiling: Tiling, options: TiledOptions) {
     this.#engine = engine;
     this.#state = state;
-    this.#size = size;
-    this.#grid = state.tiling!.grid(state.networks);
+    this.#size = tiling.value;
+    this.#grid = tiling.grid(state.networks);
     this.#geometry = tileGeometry(state.networks);
     this.#options = options;
     this.#plans = new Leases('detector', 2, (plan) => {

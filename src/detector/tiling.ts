@@ -2,14 +2,20 @@ import type { ImageSource } from '../data/image.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Node, Parameter } from '../engine/graph.ts';
 import type { Precision } from '../engine/variants.ts';
-import { UserError } from '../errors.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
 import type { TiledSize } from '../imaging/tiles.ts';
 import type { Networks } from '../networks/networks.ts';
-import type { DetectorState } from './detectorState.ts';
+import type { Quantization } from '../quantization/layers.ts';
 import type { MapChain } from './mapChain.ts';
 import type { MapFilter } from './mapFilter.ts';
-import { inRegion } from './region.ts';
+
+/** What a {@link MapChain} of tiles needs of a detector's state. */
+export interface TiledState {
+  readonly networks: Networks;
+  readonly region?: RegionOfInterest;
+  readonly filter?: MapFilter;
+  readonly quantization?: Quantization;
+}
 
 /** How a detector's networks become plans of a {@link MapChain}. */
 export interface TiledOptions {
@@ -38,7 +44,7 @@ export interface Tiling {
   readonly value: TiledSize;
   /** Extent of the map in cells. */
   grid(networks: Networks): MapGrid;
-  chain(engine: Engine, state: DetectorState, options: TiledOptions): MapChain;
+  chain(engine: Engine, state: TiledState, options: TiledOptions): MapChain;
   /** Some of the tiles of images, as images, to learn from. */
   tiles(networks: Networks, source: ImageSource, options: DrawOptions): ImageSource;
 }
@@ -47,71 +53,4 @@ export interface Tiling {
 export interface MapGrid {
   readonly rows: number;
   readonly columns: number;
-}
-
-/** The cells of a detector's maps. */
-export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): MapGrid {
-  return tiling?.grid(networks) ?? { rows: networks.cells, columns: networks.cells };
-}
-
-/** What a new detector is given of its images. */
-export interface LooksAt {
-  /** The part of all images that it looks at. */
-  readonly region?: RegionOfInterest;
-  /** Size in pixels at which images are looked at in tiles. */
-  readonly tiles?: TiledSize;
-}
-
-/**
- * The part of its images that a new detector looks at, and whether in tiles.
- * @throws UserError for a region, or a size of tiled images, that is none, or for both
- */
-export async function looksAt(
-  networks: Networks,
-  { region, tiles }: LooksAt,
-): Promise<Pick<DetectorState, 'region' | 'tiling'>> {
-  if (region) (await import('../imaging/region.ts')).checkRegion(region);
-  if (!tiles) return region ? { region } : {};
-  const fix = 'Choose the size that the images have, or a smaller one.';
-  const { tilingOf } = await import('./tiledChain.ts');
-  const tiling = tilingOf(tiles, networks, 'the size of tiled images', fix);
-  if (region) throw new UserError('a region is not looked at in tiles.', 'Give one of both.');
-  return { tiling };
-}
-
-/** @throws UserError for a detector that looks at tiles, where the networks alone are taken */
-export function assertWhole({ tiling }: Pick<DetectorState, 'tiling'>, what: string): void {
-  if (tiling)
-    throw new UserError(
-      `the detector looks at tiles: ${what} holds the networks alone, which see whole images.`,
-      'Fit one without --tiles.',
-    );
-}
-
-/** @throws UserError for a filter of maps of one size, that of the networks */
-export function assertTileable({ kind }: MapFilter, what = 'the detector'): void {
-  if (kind === 'location')
-    throw new UserError(
-      `${what} looks at tiles, whose maps are not normalized per location.`,
-      'Choose the filter gaussian or none.',
-    );
-}
-
-/** What networks see of images. */
-export interface SeenImages {
-  /** What teacher and student are compared on. */
-  readonly images: ImageSource;
-  /** What the autoencoder sees, and the student and, as its target, the teacher with it, where it is something else. */
-  readonly wholes?: ImageSource;
-}
-
-/** What a detector's networks see of images, for whatever reads them without it. */
-export async function seenImages(
-  { networks, region, tiling, provenance }: DetectorState,
-  source: ImageSource,
-  wanted?: number,
-): Promise<SeenImages> {
-  if (!tiling) return { images: await inRegion(region, source) };
-  const draw = { seed: provenance.seed, ...(wanted !== undefined && { wanted }) };
-  return { images: tiling.tiles(networks, source, draw), wholes: source };
 }

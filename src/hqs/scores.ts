@@ -3,7 +3,7 @@ import type { ImageSource } from '../data/image.ts';
 import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
 import type { Detector } from '../detector/detector.ts';
 import { checkMap } from '../detector/score.ts';
-import { type SeenImages, seenImages } from '../detector/tiling.ts';
+import { type SeenImages, seenImages } from '../detector/seen.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input, type Node, topologicalOrder } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';

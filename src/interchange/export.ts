@@ -1,5 +1,5 @@
 import type { DetectorState } from '../detector/detectorState.ts';
-import { assertWhole } from '../detector/tiling.ts';
+import { assertWhole } from '../detector/seen.ts';
 import { UserError } from '../errors.ts';
 import type { TensorFile } from '../formats/safetensors.ts';
 import type { ConvParameters } from '../networks/pdn.ts';

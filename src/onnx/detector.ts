@@ -1,6 +1,6 @@
 import { mapQuantilesParameter } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
-import { assertWhole } from '../detector/tiling.ts';
+import { assertWhole } from '../detector/seen.ts';
 import { input, Parameter } from '../engine/graph.ts';
 import { IMAGE_MEAN, IMAGE_STD } from '../kernels/image.ts';
 import { standardize } from '../kernels/standardize.ts';

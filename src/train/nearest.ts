@@ -6,7 +6,7 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
-import { looksAt, seenImages } from '../detector/tiling.ts';
+import { looksAt, seenImages } from '../detector/seen.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';

@@ -10,7 +10,7 @@ import {
   type QuantizeOptions,
   type QuantizeProgress,
 } from '../detector/quantize.ts';
-import { seenImages } from '../detector/tiling.ts';
+import { seenImages } from '../detector/seen.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';

@@ -1,6 +1,6 @@
 import { GOOD } from '../../data/dataset.ts';
 import { safeFileName } from '../../data/names.ts';
-import { gridOf } from '../../detector/tiling.ts';
+import { gridOf } from '../../detector/seen.ts';
 import { UserError } from '../../errors.ts';
 import { MapStatistics } from '../../evaluation/bias.ts';
 import { extent } from '../../math/extent.ts';

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { DetectorState } from '../../detector/detectorState.ts';
 import { readModel } from '../../detector/modelFile.ts';
-import { gridOf } from '../../detector/tiling.ts';
+import { gridOf } from '../../detector/seen.ts';
 import { extent } from '../../math/extent.ts';
 import { parameterCount } from '../../networks/networks.ts';
 import { readBytes } from '../../node/files.ts';
