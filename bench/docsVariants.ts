@@ -101,7 +101,7 @@ Written by \`npm run docs:variants\` from the checks in [bench/results](../bench
 An op is defined by a reference in float64 and computed by one of its variants ([kernels.md](kernels.md)). \`raad doctor\` holds every variant that
 an adapter supports against the reference, over a table of odd shapes.
 
-A cell has the number of cases that ran a variant there, all of them right, and the largest error as a share of what is allowed.
+An entry has the number of cases that ran a variant there, all of them right, and the largest error as a share of what is allowed.
 *within*: the op exists inside others and ran in their cases. A dash: not run there, since the adapter lacks what it needs, or it came
 after the check. *made for*: on the other kind of adapter a variant runs only when it is asked for. *results*: a variant that rounds values on
 the way to halves, or exact integers to floats, and has a tolerance of its own.

@@ -247,7 +247,7 @@ async function backboneRow(bank: string, folder: string, seed: number) {
   const engine = new Engine({ device: opened.device });
   try {
     const detector = await loadDetector(engine, readFileSync(bank), { name: bank });
-    const { cells, channels, mapGeometry } = detector.state.networks;
+    const { mapSide, channels, mapGeometry } = detector.state.networks;
     const { root, datasets } = await openDatasets(folder);
     const [dataset] = datasets;
     const { train } = splitHeldOut(dataset!, seed);
@@ -256,12 +256,12 @@ async function backboneRow(bank: string, folder: string, seed: number) {
       side: Number(values['backbone-side']),
       normalization: normalization!,
     });
-    const { firstCell, stride } = mapGeometry;
+    const { offset, stride } = mapGeometry;
     const result = await evaluateBackboneBank({
       ...{ engine, backbone, detector, root, seed },
       dataset: dataset!,
       channels: Number(values.channels),
-      grid: { side, cells, channels, firstCell, stride },
+      grid: { side, mapSide, channels, offset, stride },
       train: await loadImages(
         train.map((path) => join(root, path)),
         console.error,

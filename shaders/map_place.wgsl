@@ -1,11 +1,11 @@
 // mapPlace: the anomaly map on the pixels of an image of any size.
 //
-// EXACT      cell i is centered on pixel stride i + firstCell of the network's side x side input; the margin repeats the nearest cell.
-// otherwise  (the published code's placement) margin cells of the value around on every side, stretched over the image.
+// EXACT      position i is centered on pixel stride i + offset of the network's side x side input; the margin repeats the nearest one.
+// otherwise  (the published code's placement) margin positions of the value around on every side, stretched over the image.
 // REGION     the input shows a part of the image: that of the points which a homography takes into the unit square. All others get
 //            the bits OUTSIDE.
 //
-// x     [N, 1, CELLS, CELLS]
+// x     [N, 1, mapSide, mapSide]
 // y     [N, 1, H, W]
 // grid  one invocation per output, folded
 // reference: src/detectorOps/maps.ts
@@ -18,8 +18,8 @@
 #params
 #include grid
 
-fn cell(base: u32, row: i32, column: i32) -> f32 {
-  let n = i32(params.cells);
+fn valueAt(base: u32, row: i32, column: i32) -> f32 {
+  let n = i32(params.mapSide);
 #if EXACT
   return x[base + u32(clamp(row, 0, n - 1) * n + clamp(column, 0, n - 1))];
 #else
@@ -32,12 +32,12 @@ fn cell(base: u32, row: i32, column: i32) -> f32 {
 #end
 }
 
-// Position in cells of a place in the unit square.
-fn position(unit: f32) -> f32 {
+// Coordinate on the map, in steps from its first position, of one in the unit square.
+fn coordinate(unit: f32) -> f32 {
 #if EXACT
-  return clamp((unit * f32(params.side) - params.firstCell - 0.5) / params.stride, 0.0, f32(params.cells - 1u));
+  return clamp((unit * f32(params.side) - params.offset - 0.5) / params.stride, 0.0, f32(params.mapSide - 1u));
 #else
-  return clamp(unit * f32(params.cells + 2u * params.margin) - 0.5, 0.0, f32(params.cells + 2u * params.margin - 1u));
+  return clamp(unit * f32(params.mapSide + 2u * params.margin) - 0.5, 0.0, f32(params.mapSide + 2u * params.margin - 1u));
 #end
 }
 
@@ -58,15 +58,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
 #else
   let unit = center / vec2f(vec2u(params.width, params.height));
 #end
-  let fx = position(unit.x);
-  let fy = position(unit.y);
-  let base = index / (params.width * params.height) * params.cells * params.cells;
+  let fx = coordinate(unit.x);
+  let fy = coordinate(unit.y);
+  let base = index / (params.width * params.height) * params.mapSide * params.mapSide;
   let column = i32(floor(fx));
   let row = i32(floor(fy));
   let tx = fx - floor(fx);
   let ty = fy - floor(fy);
-  let top = mix(cell(base, row, column), cell(base, row, column + 1), tx);
-  let bottom = mix(cell(base, row + 1, column), cell(base, row + 1, column + 1), tx);
+  let top = mix(valueAt(base, row, column), valueAt(base, row, column + 1), tx);
+  let bottom = mix(valueAt(base, row + 1, column), valueAt(base, row + 1, column + 1), tx);
 #if REGION
   y[index] = bitcast<u32>(mix(top, bottom, ty));
 #else

@@ -19,7 +19,7 @@ export {
 } from './detector/detector.ts';
 export type { DetectorState, MapQuantiles, OtherSection, Provenance } from './detector/detectorState.ts';
 export { heatmapRange } from './detector/heatmapRange.ts';
-export type { CellMaps, MapChain, PlacedMap, RunSlices } from './detector/mapChain.ts';
+export type { GridMaps, MapChain, PlacedMap, RunSlices } from './detector/mapChain.ts';
 export type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './detector/mapFilter.ts';
 export { type LoadOptions, loadDetector, readModel, saveDetector } from './detector/modelFile.ts';
 export type { ModelSource, ReadOptions } from './detector/modelSource.ts';
@@ -116,7 +116,7 @@ export {
   type Verdicts,
 } from './evaluation/evaluate.ts';
 export { type PlantedFigureOptions, plantedFigure } from './evaluation/plantedFigure.ts';
-export { EVERY_LAYER, type SensitivityCell, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
+export { EVERY_LAYER, type SensitivityMeasurement, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
 export {
   readSafetensors,
   type StoredTensor,

@@ -219,30 +219,30 @@ describe('prediction', () => {
 
 describe('placement', () => {
   const side = 128;
-  const cells = 24;
+  const { mapSide } = state.networks;
 
   async function place(values: Float32Array, placement: 'exact' | 'reference', size = side) {
-    const x = input('cells', [1, 1, cells, cells]);
+    const x = input('map', [1, 1, mapSide, mapSide]);
     const plan = await gpu.compile({
       outputs: { map: placeMap(x, { width: size, height: size, side, placement, ...state.networks.mapGeometry }) },
     });
-    const { map } = await plan.run({ cells: values }, ['map']);
+    const { map } = await plan.run({ map: values }, ['map']);
     plan.destroy();
     return map as Float32Array;
   }
 
-  test('exact: cell i lies at pixel 4i + 16, the margin repeats the nearest cell', async () => {
-    const ramp = Float32Array.from({ length: cells * cells }, (_, i) => 4 * (i % cells) + 16);
+  test('exact: position i lies at pixel 4i + 16, the margin repeats the nearest one', async () => {
+    const ramp = Float32Array.from({ length: mapSide * mapSide }, (_, i) => 4 * (i % mapSide) + 16);
     const map = await place(ramp, 'exact');
     for (let x = 0; x < side; x++) {
       // Pixel centers are half a pixel off the corner that positions count from.
-      const expected = Math.min(Math.max(x, 16), 4 * (cells - 1) + 16);
+      const expected = Math.min(Math.max(x, 16), 4 * (mapSide - 1) + 16);
       expect(Math.abs(map[64 * side + x]! - expected)).toBeLessThan(0.51);
     }
   });
 
-  test('reference: four cells of zeros around, then a resize', async () => {
-    const map = await place(new Float32Array(cells * cells).fill(1), 'reference');
+  test('reference: four positions of zeros around, then a resize', async () => {
+    const map = await place(new Float32Array(mapSide * mapSide).fill(1), 'reference');
     expect(map[0]).toBe(0);
     expect(map[64 * side + 64]).toBe(1);
   });

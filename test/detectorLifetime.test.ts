@@ -140,7 +140,7 @@ test('use after destroy is a typed error and allocates nothing; runs under way e
     'predictBatch of nothing': () => detector.predictBatch([]),
     stream: () => detector.stream([picture]).next(),
     rawMaps: () => detector.rawMaps(picture),
-    place: () => detector.place(new Float32Array(state.networks.cells ** 2), 9, 9),
+    place: () => detector.place(new Float32Array(state.networks.mapSide ** 2), 9, 9),
     prepare: () => detector.prepare({ width: 9, height: 9 }),
     warmUp: () => detector.warmUp(),
     compile: async () => detector.compile(1),

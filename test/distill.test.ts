@@ -95,9 +95,9 @@ describe('views', () => {
 });
 
 describe('targets', () => {
-  const grid = { side: 64, cells: 8, channels: 2, firstCell: 16, stride: 4 };
+  const grid = { side: 64, mapSide: 8, channels: 2, offset: 16, stride: 4 };
 
-  test('lie where the cells of a PDN are centered: at pixel 4 i + 16', () => {
+  test('lie where the positions of a PDN are centered: at pixel 4 i + 16', () => {
     for (const [height, width] of [
       [64, 64],
       [32, 16],

@@ -112,9 +112,9 @@ test('maps that overflow are no scores: predictions, calibration and evaluation 
   const refused = /the (student-teacher|autoencoder-student|anomaly) map has the value/;
   await expect(detector.predict(image)).rejects.toThrow(refused);
   await expect(detector.rawMaps(image)).rejects.toThrow(refused);
-  const cells = new Float32Array(state.networks.cells ** 2);
-  cells[5] = Number.NaN;
-  await expect(detector.place(cells, 9, 9)).rejects.toThrow(/the anomaly map has the value NaN/);
+  const gridMap = new Float32Array(state.networks.mapSide ** 2);
+  gridMap[5] = Number.NaN;
+  await expect(detector.place(gridMap, 9, 9)).rejects.toThrow(/the anomaly map has the value NaN/);
   const heldOut = { count: 1, paths: ['one.png'], image: async () => image };
   await expect(calibrate(detector, heldOut)).rejects.toThrow(/^one.png: the .* map has the value/);
   const notices: string[] = [];
@@ -126,7 +126,7 @@ test('maps that overflow are no scores: predictions, calibration and evaluation 
 
 test('a filter of maps that divides by nothing leaves the image out', async () => {
   let calls = 0;
-  const postprocess = (cells: Float32Array) => (calls++ === 1 ? cells.map(() => Number.NaN) : cells);
+  const postprocess = (map: Float32Array) => (calls++ === 1 ? map.map(() => Number.NaN) : map);
   const { results, leftOut } = await evaluation({ postprocess });
   expect(results.map(({ name }) => name)).toEqual(['0.png', '2.png', '4.png', '5.png', '6.png']);
   expect(leftOut).toEqual(['1.png: the anomaly map has the value NaN, so there is no score.', '3.png is no image.']);

@@ -98,20 +98,20 @@ describe('layer maps', () => {
       { offset: 10, stride: 4 },
       { offset: 16, stride: 4 },
     ]);
-    const { cells } = state.networks;
-    const values = Float32Array.from({ length: cells * cells }, (_, i) => Math.sin(i));
-    const x = input('x', [1, 1, cells, cells]);
+    const { mapSide } = state.networks;
+    const values = Float32Array.from({ length: mapSide * mapSide }, (_, i) => Math.sin(i));
+    const x = input('x', [1, 1, mapSide, mapSide]);
     const placed = placeMap(x, {
       width: 128,
       height: 128,
       side: 128,
       placement: 'exact',
-      firstCell: 16,
+      offset: 16,
       stride: 4,
       margin: 4,
     });
     const [expected] = evaluateReference([placed], new Map([[x, Float64Array.from(values)]]));
-    const ours = placeLayerMap({ values, width: cells, height: cells, geometry: geometry[3]! }, 128);
+    const ours = placeLayerMap({ values, width: mapSide, height: mapSide, geometry: geometry[3]! }, 128);
     ours.forEach((value, i) => {
       expect(value).toBeCloseTo(expected![i]!, 4);
     });

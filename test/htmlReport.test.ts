@@ -75,7 +75,7 @@ describe('the page', () => {
 
   test('shows the figures of the record', () => {
     const rows = [...document.querySelectorAll('#summary tbody tr')].map((row) =>
-      [...row.children].map((cell) => cell.textContent!.replaceAll('\u00a0', ' ')),
+      [...row.children].map((field) => field.textContent!.replaceAll('\u00a0', ' ')),
     );
     const shown = record.steps.map(({ metrics }) => (100 * metrics.auroc!).toFixed(2));
     expect(rows[0]).toEqual(['Image AUROC, %', ...shown]);

@@ -84,7 +84,7 @@ test('a detector goes out and comes in, with a threshold from a folder of good i
   expect(stdout).toMatch(/threshold -?\d/);
   expect(stderr).toMatch(/may have been trained on/);
   expect(ok('info', 'padded.safetensors').stdout).toMatch(
-    /map 32x32 cells, 128 channels, placement exact, padded with zeros/,
+    /map 32x32, 128 channels, placement exact, padded with zeros/,
   );
   expect(ok('predict', 'padded.safetensors', 'biscuit/train/good', '--no-heatmap').stdout).toMatch(/000\.png/);
 });

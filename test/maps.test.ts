@@ -19,14 +19,14 @@ import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const state = await untrainedDetector();
-const { cells } = state.networks;
+const { mapSide } = state.networks;
 const picture = renderSpecimen('bracket', 'scratch', 5, 192).image;
 const specimens = (first: number, count: number): ImageSource => ({
   count,
   image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image,
 });
 
-const usual = Float32Array.from({ length: 2 * cells * cells }, (_, i) => 1 + 0.5 * Math.sin(i / 7));
+const usual = Float32Array.from({ length: 2 * mapSide * mapSide }, (_, i) => 1 + 0.5 * Math.sin(i / 7));
 const FILTERS: readonly MapFilter[] = [new GaussianFilter(), new LocationFilter(usual, 8)];
 
 describe.each(FILTERS.map((filter) => [filter.kind, filter] as const))('%s', (_, filter) => {
@@ -37,10 +37,10 @@ describe.each(FILTERS.map((filter) => [filter.kind, filter] as const))('%s', (_,
     const together = await filtered.predictBatch(images);
     for (const [i, image] of images.entries()) {
       const before = await plain.predict(image);
-      const { cells: map, score, branches } = await filtered.predict(image);
-      const expected = filter.apply(before.cells);
+      const { gridMap: map, score, branches } = await filtered.predict(image);
+      const expected = filter.apply(before.gridMap);
       toBeAllclose(map, Float64Array.from(expected), { relative: 1e-5 });
-      toBeAllclose(together[i]!.cells, Float64Array.from(expected), { relative: 1e-4 });
+      toBeAllclose(together[i]!.gridMap, Float64Array.from(expected), { relative: 1e-4 });
       expect(branches).toEqual(before.branches);
       expect(score).not.toBe(before.score);
     }
@@ -52,7 +52,7 @@ describe.each(FILTERS.map((filter) => [filter.kind, filter] as const))('%s', (_,
     const bytes = await saveDetector({ state: { ...state, filter } });
     const read = await readModel(bytes);
     expect(sameMeaning(read, { ...state, filter })).toBe(true);
-    const map = usual.subarray(0, cells * cells);
+    const map = usual.subarray(0, mapSide * mapSide);
     toBeAllclose(read.filter!.apply(map), Float64Array.from(filter.apply(map)), { relative: 0 });
     expect(Buffer.compare(await saveDetector({ state: read }), bytes)).toBe(0);
   });
@@ -101,8 +101,8 @@ describe('a file with a filter', () => {
     [
       'of another shape',
       location,
-      (_, header) => ((header['filter/usual'] as JsonObject)['shape'] = [2, cells * cells]),
-      `m holds filter/usual as [2,${cells * cells}].`,
+      (_, header) => ((header['filter/usual'] as JsonObject)['shape'] = [2, mapSide * mapSide]),
+      `m holds filter/usual as [2,${mapSide * mapSide}].`,
     ],
     [
       'whose tensor belongs to no filter',
@@ -118,7 +118,7 @@ describe('a file with a filter', () => {
   });
 
   test('that divides by nothing is not written', async () => {
-    const broken = new LocationFilter(new Float32Array(2 * cells * cells), 8);
+    const broken = new LocationFilter(new Float32Array(2 * mapSide * mapSide), 8);
     await expect(saveDetector({ state: { ...state, filter: broken } })).rejects.toThrow('filter/usual');
   });
 });
@@ -126,7 +126,7 @@ describe('a file with a filter', () => {
 describe('calibration', () => {
   test('learns what is usual, and takes the threshold from maps that others judge', async () => {
     const plain = await calibrate(new Detector(gpu, state), specimens(0, 5));
-    const filtered = await withFilter(plain, await newFilter('location', cells), specimens(0, 5));
+    const filtered = await withFilter(plain, await newFilter('location', mapSide), specimens(0, 5));
     expect(filtered.state.quantiles).toEqual(plain.state.quantiles);
     const scores: number[] = [];
     const own: number[] = [];
@@ -134,9 +134,9 @@ describe('calibration', () => {
       const image = await specimens(0, 5).image(i);
       own.push((await filtered.predict(image)).score);
       const maps: Float32Array[] = [];
-      for (let k = 0; k < 5; k++) if (k !== i) maps.push((await plain.predict(await specimens(0, 5).image(k))).cells);
+      for (let k = 0; k < 5; k++) if (k !== i) maps.push((await plain.predict(await specimens(0, 5).image(k))).gridMap);
       const judge = new LocationFilter(LocationFilter.of(maps).filter.tensors.get('usual')!.data as Float32Array, 4);
-      const map = await plain.place(judge.apply((await plain.predict(image)).cells), 128, 128);
+      const map = await plain.place(judge.apply((await plain.predict(image)).gridMap), 128, 128);
       scores.push(Math.max(...map));
     }
     const { threshold, filter } = filtered.state;
@@ -152,7 +152,7 @@ describe('calibration', () => {
     ['values around the maps', { ...state, placement: 'anomalib' }, 5, 'where values are placed around them'],
   ])('%s are refused', async (_, of, count, message) => {
     const detector = new Detector(gpu, of);
-    const filtered = withFilter(detector, await newFilter('location', cells), specimens(0, count));
+    const filtered = withFilter(detector, await newFilter('location', mapSide), specimens(0, count));
     await expect(filtered).rejects.toThrow(message);
     await expect(filtered).rejects.toThrow(UserError);
     detector.destroy();

@@ -46,10 +46,10 @@ describe('sizes of the published networks at 256 px', () => {
 
 describe('input sides', () => {
   test.each([128, 192, 256, 320, 512])('%i px: the autoencoder ends on the grid of the PDN', (side) => {
-    const { teacher, autoencoder, cells } = new Networks('xs', side);
-    expect(cells).toBe(pdnOutputSide(side));
-    expect(teacher.forward(image(side)).type.shape).toEqual([1, 128, cells, cells]);
-    expect(autoencoder.forward(image(side)).type.shape).toEqual([1, 128, cells, cells]);
+    const { teacher, autoencoder, mapSide } = new Networks('xs', side);
+    expect(mapSide).toBe(pdnOutputSide(side));
+    expect(teacher.forward(image(side)).type.shape).toEqual([1, 128, mapSide, mapSide]);
+    expect(autoencoder.forward(image(side)).type.shape).toEqual([1, 128, mapSide, mapSide]);
   });
 
   test.each([0, 64, 100, 130, 128.5, Number.NaN])('%s px is refused', (side) => {

@@ -16,7 +16,7 @@ const { networks } = await untrainedDetector();
 const shape = [1, 3, networks.side, networks.side];
 const quantiles = new Parameter('map.quantiles', { shape: [4], dtype: 'f32' }, Float32Array.of(0.5, 2, 0.01, 0.5)).node;
 
-const usual = Float32Array.from({ length: 2 * networks.cells ** 2 }, (_, i) => 1 + 0.5 * Math.sin(i));
+const usual = Float32Array.from({ length: 2 * networks.mapSide ** 2 }, (_, i) => 1 + 0.5 * Math.sin(i));
 
 /** A normalized image [1, 3, side, side], as the networks see it. */
 async function image(): Promise<Float32Array> {

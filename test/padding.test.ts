@@ -39,9 +39,9 @@ function error(ours: Float32Array, theirs: Float32Array): number {
 test.each([
   ['zeros', 0],
   ['reflect', 2],
-] as const)('%s: fused and by definition alike, and cells from the border on', async (padding, offset) => {
+] as const)('%s: fused and by definition alike, and positions from the border on', async (padding, offset) => {
   const padded = await paddedNetworks(padding);
-  expect(padded.cells).toBe(32);
+  expect(padded.mapSide).toBe(32);
   expect(padded.teacher.geometry.at(-1)).toEqual({ offset, stride: 4 });
   const { quantiles } = await untrainedDetector();
   const q = mapQuantilesParameter(quantiles).node;
@@ -106,7 +106,7 @@ test.each<['xs' | 's' | 'm', number]>([
   ['xs', 128],
   ['s', 384],
   ['m', 384],
-])('PDN-%s keeps a cell for every 4 pixels when it is padded', (size, channels) => {
+])('PDN-%s keeps a position for every 4 pixels when it is padded', (size, channels) => {
   for (const padding of PADDED) {
     const pdn = new Pdn(size, 'teacher', channels, padding);
     for (const side of [128, 256, 320])
@@ -114,7 +114,7 @@ test.each<['xs' | 's' | 'm', number]>([
   }
 });
 
-test('with a mirrored border cells inside are those without one, and a change at the border is seen where it is', async () => {
+test('with a mirrored border positions inside are those without one, and a change at the border is seen where it is', async () => {
   const { networks } = await untrainedDetector();
   const mirrored = await paddedNetworks('reflect');
   const pixels = { ...image, data: image.data.slice() };
@@ -125,15 +125,15 @@ test('with a mirrored border cells inside are those without one, and a change at
     const [before, after] = [await detector.predict(image), await detector.predict(pixels)];
     const change = after.map.map((value, i) => Math.abs(value - before.map[i]!));
     const at = change.indexOf(Math.max(...change));
-    changes.push({ column: at % 128, row: Math.floor(at / 128), cells: before.cells });
+    changes.push({ column: at % 128, row: Math.floor(at / 128), gridMap: before.gridMap });
     detector.destroy();
   }
   const [plain, padded] = changes as [(typeof changes)[0], (typeof changes)[0]];
   expect(padded.column).toBeLessThan(8);
   expect(Math.abs(padded.row - 64)).toBeLessThan(8);
-  // Without one the outermost cell is centered 16 px inside.
-  expect(plain.cells).toHaveLength(24 * 24);
-  expect(padded.cells).toHaveLength(32 * 32);
+  // Without one the outermost position is centered 16 px inside.
+  expect(plain.gridMap).toHaveLength(24 * 24);
+  expect(padded.gridMap).toHaveLength(32 * 32);
 });
 
 test('fit with a mirrored border leaves a file that says so', async () => {
@@ -151,7 +151,7 @@ test('fit with a mirrored border leaves a file that says so', async () => {
     teacher: await readTeacher('xs'),
   });
   const read = await readModel(await saveDetector(detector));
-  expect(read.networks).toMatchObject({ padding: 'reflect', cells: 32 });
-  expect(read.networks.mapGeometry).toMatchObject({ firstCell: 2, stride: 4 });
+  expect(read.networks).toMatchObject({ padding: 'reflect', mapSide: 32 });
+  expect(read.networks.mapGeometry).toMatchObject({ offset: 2, stride: 4 });
   detector.destroy();
 });

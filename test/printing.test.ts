@@ -80,7 +80,7 @@ describe('text for a terminal', () => {
     expect(error.mock.calls[0]![0]).not.toContain('\n');
   });
 
-  test('every cell of a table is one line', () => {
+  test('every value of a table is one line', () => {
     const text = metricsTable([{ [HOSTILE]: HOSTILE, value: 1 }]);
     expect(text).not.toMatch(COMMANDS);
     expect(text.split('\n').length).toBe(metricsTable([{ name: 'a', value: 1 }]).split('\n').length);
@@ -112,10 +112,10 @@ describe('names of files on the command line', () => {
 
 describe('text in files', () => {
   test('stays text in a spreadsheet', () => {
-    const cells = ['=HYPERLINK("x")', '+1', '-1', '@a', '\tb', '\rc', 'd=e', "'f"];
+    const texts = ['=HYPERLINK("x")', '+1', '-1', '@a', '\tb', '\rc', 'd=e', "'f"];
     const lines = toCsv(
       ['=name', 'value'],
-      cells.map((name) => ({ '=name': name, value: -1.5 })),
+      texts.map((name) => ({ '=name': name, value: -1.5 })),
     ).split('\r\n');
     expect(lines[0]).toBe("'=name,value");
     expect(lines.slice(1, 5)).toEqual(['"\'=HYPERLINK(""x"")",-1.5', "'+1,-1.5", "'-1,-1.5", "'@a,-1.5"]);

@@ -159,19 +159,19 @@ test('the map lies where the region does, and is NaN outside, on the device and 
   }
   expect(worst).toBeLessThan(1e-4 * alone.score);
   expect(score).toBe(mapScore(map));
-  const placed = await detector.place((await detector.predict(image)).cells, image.width, image.height);
+  const placed = await detector.place((await detector.predict(image)).gridMap, image.width, image.height);
   expect(new Uint32Array(placed.buffer)).toEqual(new Uint32Array(map.buffer));
   for (const each of [detector, whole]) each.destroy();
 });
 
 test('a map is placed on the host as on the device, and a value that overflows is told from what lies outside', async () => {
   const detector = new Detector(gpu, { ...state, region: regionOf(TILTED) });
-  const { cells, map } = await detector.predict(image);
-  const { side, cells: grid, mapGeometry } = state.networks;
+  const { gridMap, map } = await detector.predict(image);
+  const { side, mapSide, mapGeometry } = state.networks;
   const size = { width: image.width, height: image.height };
   const region = regionView(regionOf(TILTED), image.width, image.height).toUnit;
   const host = new Float32Array(map.length);
-  placeOnHost(cells, grid, { ...size, side, placement: 'exact', ...mapGeometry, region }, host);
+  placeOnHost(gridMap, mapSide, { ...size, side, placement: 'exact', ...mapGeometry, region }, host);
   const bits = [host, map].map(({ buffer }) => new Uint32Array(buffer));
   const isOutside = (i: number, k: number) => bits[k]![i] === OUTSIDE;
   const edges = map.filter((_, i) => isOutside(i, 0) !== isOutside(i, 1)).length;

@@ -42,7 +42,7 @@ function predictions(caps: Caps): Node[][] {
     detector.destroy();
     return [studentTeacher, autoencoder, combined];
   };
-  const { side, cells, mapGeometry } = networks;
+  const { side, mapSide, mapGeometry } = networks;
   const bytes = input('bytes', [rgbWords(300 * 200)], 'u32');
   const place = { width: 300, height: 200, side, placement: 'exact', ...mapGeometry } as const;
   const graphs = [
@@ -50,7 +50,7 @@ function predictions(caps: Caps): Node[][] {
     maps(untrainedQuantized(own, networks, { weights: 8, activations: 8 })),
     [
       imageResize(rgbToPixels(bytes, 200, 300), side, side),
-      maximum(placeMap(input('cells', [1, 1, cells, cells]), place)),
+      maximum(placeMap(input('map', [1, 1, mapSide, mapSide]), place)),
     ],
   ];
   own.destroy();

@@ -166,8 +166,8 @@ describe('textures out', () => {
     const encoder = device.createCommandEncoder();
     prepared.encode(encoder, { image, map });
     device.queue.submit([encoder.finish()]);
-    const { cells } = await detector.predict(picture);
-    expect(new Float32Array(await readTexture(map))).toEqual(await detector.place(cells, mapWidth, mapHeight));
+    const { gridMap } = await detector.predict(picture);
+    expect(new Float32Array(await readTexture(map))).toEqual(await detector.place(gridMap, mapWidth, mapHeight));
     for (const each of [image, map]) each.destroy();
   });
 

@@ -122,7 +122,7 @@ describe('maps of tiles', () => {
       { ...plain, filter },
     ].map(detectorOf);
     const [ours, theirs] = [await tiled!.predict(image), await whole!.predict(image)];
-    expect(error(ours.cells, theirs.cells)).toBeLessThan(1e-4);
+    expect(error(ours.gridMap, theirs.gridMap)).toBeLessThan(1e-4);
     expect(error(ours.map, theirs.map)).toBeLessThan(1e-4);
     expect(ours.score).toBeCloseTo(theirs.score, 3);
     // Without a round trip to pixels of another size, too.
@@ -387,8 +387,8 @@ describe('a detector that looks at tiles', () => {
     const image = await parts(7, 1).image(0);
     const plain = new Detector(gpu, { ...detector.state, quantiles: blurred.state.quantiles });
     const { columns } = gridOf(detector.state);
-    const expected = new GaussianFilter().apply((await plain.predict(image)).cells, columns);
-    expect(error((await blurred.predict(image)).cells, expected)).toBeLessThan(1e-6);
+    const expected = new GaussianFilter().apply((await plain.predict(image)).gridMap, columns);
+    expect(error((await blurred.predict(image)).gridMap, expected)).toBeLessThan(1e-6);
     for (const each of [blurred, plain]) each.destroy();
 
     const location = new LocationFilter(new Float32Array(2 * 24 * 24).fill(1), 4);

@@ -127,7 +127,7 @@ describe('tiles', () => {
     ok('fit', 'data', '-o', 'tiles.safetensors', ...NEAREST, '--tiles', '192x160', '--maps', 'gaussian');
     expect((await read('tiles.safetensors')).tiling!.value).toEqual({ width: 192, height: 160 });
     const told = ok('info', 'tiles.safetensors').stdout;
-    expect(told).toMatch(/map 40x32 cells/);
+    expect(told).toMatch(/map 40x32,/);
     expect(told).toMatch(/looks at images of 192x160 px in tiles/);
     expect(JSON.parse(ok('info', 'tiles.safetensors', '--json').stdout).tiles).toEqual({ width: 192, height: 160 });
     expect(ok('eval', 'tiles.safetensors', 'data').stdout).toMatch(/all +\d/);

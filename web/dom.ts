@@ -17,24 +17,24 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** A cell's text; numbers stand on the right. */
-type Cell = string | number;
+/** What stands in a column of a row; numbers stand on the right. */
+type TableValue = string | number;
 
 /** A table with a row of names above; numbers have been formatted by whoever calls. */
 export function table(
   caption: string,
   names: readonly string[],
-  rows: readonly (readonly Cell[])[],
+  rows: readonly (readonly TableValue[])[],
   numeric: readonly number[] = [],
 ): HTMLElement {
   const isNumber = new Set(numeric);
   const style = (i: number) => (isNumber.has(i) ? 'number' : '');
   const head = names.map((name, i) => {
-    const cell = make('th', style(i), name);
-    cell.scope = 'col';
-    return cell;
+    const header = make('th', style(i), name);
+    header.scope = 'col';
+    return header;
   });
-  const body = rows.map((row) => make('tr', '', ...row.map((cell, i) => make('td', style(i), String(cell)))));
+  const body = rows.map((row) => make('tr', '', ...row.map((value, i) => make('td', style(i), String(value)))));
   const whole = make(
     'table',
     '',

@@ -13,17 +13,17 @@ export function markdownTable(rows: readonly Fields[], columns?: readonly string
   const all = columns ?? [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const used = all.filter((name) => rows.some((row) => isThere(row[name])));
   const isNumeric = (name: string) => rows.every((row) => !isThere(row[name]) || typeof row[name] === 'number');
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`;
+  const line = (fields: readonly string[]) => `| ${fields.join(' | ')} |\n`;
   return [
     line(used),
     line(used.map((name) => (isNumeric(name) ? '---:' : '---'))),
-    ...rows.map((row) => line(used.map((name) => cell(row[name])))),
+    ...rows.map((row) => line(used.map((name) => fieldText(row[name])))),
   ].join('');
 }
 
 const isThere = (value: unknown) => value !== undefined && value !== null && value !== '';
 
-function cell(value: unknown): string {
+function fieldText(value: unknown): string {
   if (!isThere(value)) return '–';
   if (typeof value === 'number') return numberText(value);
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);

@@ -162,7 +162,7 @@ function autoencoder(source: Autoencoder, all: readonly Layer[], x: Tf.Tensor4D)
 /** One training step with tf.train.adam: the same losses as `trainingStep`, in the same order. */
 export async function tfjsTraining(opened: OpenDevice, networks: Networks, images: Float32Array): Promise<Peer> {
   await startBackend(opened);
-  const { side, channels, cells } = networks;
+  const { side, channels, mapSide } = networks;
   const teacher = layers(networks.teacher.convolutions, false);
   const student = layers(networks.student.convolutions, true);
   const coder = layers([...networks.autoencoder.encoder, ...networks.autoencoder.decoder], true);
@@ -175,7 +175,7 @@ export async function tfjsTraining(opened: OpenDevice, networks: Networks, image
   });
   const optimizer = tf.train.adam(LEARNING_RATE);
   const batch = images.length / (3 * side * side);
-  const cached = tf.zeros([batch, cells, cells, channels]);
+  const cached = tf.zeros([batch, mapSide, mapSide, channels]);
   const nhwc = toNhwc(images, side);
   return {
     name: 'tfjs webgpu',

@@ -17,10 +17,10 @@ export const LEARNING_RATE = 1e-3;
  * @returns a peer whose run is one step that ends in the four losses
  */
 export async function trainingStep(engine: Engine, networks: Networks, images: Float32Array): Promise<Peer> {
-  const { teacher, student, autoencoder, teacherMean, teacherStd, channels, side, cells } = networks;
+  const { teacher, student, autoencoder, teacherMean, teacherStd, channels, side, mapSide } = networks;
   const batch = images.length / (3 * side * side);
   const x = input('x', [batch, 3, side, side]);
-  const cached = input('features', [batch, channels, cells, cells]);
+  const cached = input('features', [batch, channels, mapSide, mapSide]);
   const first = { channels: { start: 0, count: channels } };
   const second = { channels: { start: channels, count: channels } };
   // Inputs of their own, since equal subgraphs would be computed once.
@@ -41,7 +41,7 @@ export async function trainingStep(engine: Engine, networks: Networks, images: F
   const names = ['hard', 'penalty', 'autoencoder', 'studentAutoencoder'];
   const outputs = Object.fromEntries(names.map((name, i) => [name, losses[i]!]));
   const plan = await engine.compile({ outputs, effects });
-  const features = new Float32Array(batch * channels * cells * cells);
+  const features = new Float32Array(batch * channels * mapSide * mapSide);
   return {
     name: 'raad-webgpu',
     async run() {

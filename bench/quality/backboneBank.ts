@@ -45,7 +45,7 @@ export async function evaluateBackboneBank(options: BackboneBankOptions): Promis
 }> {
   const { engine, backbone, channels, detector, train, root, dataset, seed } = options;
   const grid = { ...options.grid, channels };
-  const plane = grid.cells ** 2;
+  const plane = grid.mapSide ** 2;
   const [down, up] = [new Resizer(engine, grid.side), new Resizer(engine, backbone.side)];
   const featuresOf = async (image: RgbImage) => {
     const seen = rgbOf(await down.resize(image), grid.side);
@@ -71,7 +71,7 @@ export async function evaluateBackboneBank(options: BackboneBankOptions): Promis
     weight.data.set(standardized.subarray(from * channels, (from + 1) * channels), to * channels);
   });
   bank.settle();
-  const x = input('x', [1, channels, grid.cells, grid.cells]);
+  const x = input('x', [1, channels, grid.mapSide, grid.mapSide]);
   const products = conv2d(x, weight.node, bias.node, {}, 'memory');
   const plan = await engine.compile({
     outputs: { map: nearestDistance(x, products, { readsLike: 'memory' }, 'distance') },

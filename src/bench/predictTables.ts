@@ -133,7 +133,7 @@ export function totalRows(
 /** A table in Markdown. */
 export function markdownTable(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const columns = Object.keys(rows[0] ?? {});
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+  const line = (fields: readonly (string | number)[]) => `| ${fields.join(' | ')} |`;
   return [
     line(columns),
     `|${'---|'.repeat(columns.length)}`,

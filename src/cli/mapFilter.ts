@@ -29,7 +29,7 @@ export async function applyMaps(
   { alpha, signal }: { readonly alpha?: number | undefined; readonly signal: AbortSignal },
 ): Promise<Detector> {
   const kind = maps === 'auto' ? await chosenKind(detector, heldOut, signal) : maps;
-  const filter = kind === 'none' ? undefined : await newFilter(kind, detector.state.networks.cells);
+  const filter = kind === 'none' ? undefined : await newFilter(kind, detector.state.networks.mapSide);
   return withFilter(detector, filter, heldOut, {
     ...(alpha !== undefined && { alpha }),
     onNotice: notice,

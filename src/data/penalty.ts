@@ -88,7 +88,7 @@ function noiseTile(seed: number): Float32Array {
     const fine = new Float32Array(next * next);
     amplitude *= 0.85;
     for (let y = 0; y < next; y++) {
-      // A fine sample lies a quarter of a coarse cell beside its parent.
+      // A fine sample lies a quarter of a coarse step beside its parent.
       const row = (y >> 1) * side;
       const nearRow = (((y >> 1) + (y & 1 ? 1 : side - 1)) & (side - 1)) * side;
       for (let x = 0; x < next; x++) {

@@ -33,7 +33,7 @@ export interface CalibrateOptions {
 }
 
 /** Cells of all maps that quantiles are taken from, at most: above, every second, every third and so on of each. */
-const MOST_CELLS = 2 ** 23;
+const MOST_VALUES = 2 ** 23;
 /** Held-out images that tell what is usual by themselves. */
 const ENOUGH = 8;
 const MAPS = ['studentTeacher', 'autoencoder'] as const satisfies readonly (keyof RawMaps)[];
@@ -67,8 +67,8 @@ export async function calibrate(
 ): Promise<Detector> {
   const { filter } = detector.state;
   const { rows, columns } = gridOf(detector.state);
-  // Quantiles of many cells are those of some of them; a filter that learns needs all.
-  const step = filter?.refit ? 1 : Math.max(1, Math.ceil((rows * columns * heldOut.count) / MOST_CELLS));
+  // Quantiles of many values are those of some of them; a filter that learns needs all.
+  const step = filter?.refit ? 1 : Math.max(1, Math.ceil((rows * columns * heldOut.count) / MOST_VALUES));
   const plane = Math.ceil((rows * columns) / step);
   const planes = {
     studentTeacher: new Float32Array(plane * heldOut.count),
@@ -221,9 +221,9 @@ export async function withFilter(
 
 /**
  * A filter of a kind, whose code is loaded; one that learns says nothing before a detector is calibrated with it.
- * @param cells side of the maps @see withFilter
+ * @param mapSide of the detector's networks @see withFilter
  */
-export async function newFilter(kind: MapFilter['kind'], cells: number): Promise<MapFilter> {
+export async function newFilter(kind: MapFilter['kind'], mapSide: number): Promise<MapFilter> {
   const { filterOfKind } = await import('./mapFilters.ts');
-  return filterOfKind(kind, cells);
+  return filterOfKind(kind, mapSide);
 }

@@ -36,8 +36,8 @@ export interface Prediction {
   readonly height: number;
   /** Anomaly map at the image's own size [height, width]; NaN outside of the detector's region. */
   readonly map: Float32Array;
-  /** The same on the detector's grid, [cells, cells] of the networks or [rows, columns] of tiles. @see gridOf */
-  readonly cells: Float32Array;
+  /** The same on the detector's grid, [mapSide, mapSide] of the networks or [rows, columns] of tiles. @see gridOf */
+  readonly gridMap: Float32Array;
   /** Maximum of each raw map on the grid, to compare the two branches; both are the distance of a memory bank. */
   readonly branches: { readonly studentTeacher: number; readonly autoencoder: number };
 }
@@ -115,7 +115,7 @@ export class Detector {
   }
 
   #makeChain(): MapChain {
-    const { side, cells, mapGeometry } = this.state.networks;
+    const { side, mapSide, mapGeometry } = this.state.networks;
     const { placement, quantiles, region, tiling } = this.state;
     // A plan may have been compiled while the detector was destroyed.
     const onDisposed = () => {
@@ -129,7 +129,7 @@ export class Detector {
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     return new ImageChain(
       this.engine,
-      { side, cells, placement, around, ...mapGeometry, ...(region && { region }) },
+      { side, mapSide, placement, around, ...mapGeometry, ...(region && { region }) },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {
@@ -163,7 +163,7 @@ export class Detector {
 
   /**
    * The networks for a batch: input `image` u32 [batch, side, side], outputs `studentTeacher`, `autoencoder` and `combined`
-   * [batch, 1, cells, cells]. The plan is the caller's, to measure or to run by itself.
+   * [batch, 1, mapSide, mapSide]. The plan is the caller's, to measure or to run by itself.
    * @throws DestroyedError
    */
   compile(batch: number, onProgress?: (done: number, total: number) => void): Promise<Plan> {
@@ -219,7 +219,7 @@ export class Detector {
         studentTeacher: mapScore(studentTeacher, 'student-teacher'),
         autoencoder: mapScore(autoencoder, 'autoencoder-student'),
       };
-      // A small image may miss cells of the grid.
+      // A small image may miss positions of the grid.
       checkMap(combined);
       const { width, height } = images[i]!;
       if (!Number.isFinite(score)) {
@@ -231,7 +231,7 @@ export class Detector {
       }
       const { threshold } = this.state;
       const isAnomalous = threshold && score > threshold.value;
-      return { score, isAnomalous, width, height, map, cells: combined, branches };
+      return { score, isAnomalous, width, height, map, gridMap: combined, branches };
     });
   }
 
@@ -259,7 +259,7 @@ export class Detector {
 
   /** Raw maps of one image, for calibration. @throws UserError for maps that are not finite @throws DestroyedError */
   async rawMaps(image: RgbImage): Promise<RawMaps> {
-    const { studentTeacher, autoencoder } = (await this.#chain.cells([image]))[0]!;
+    const { studentTeacher, autoencoder } = (await this.#chain.gridMaps([image]))[0]!;
     checkMap(studentTeacher, 'student-teacher');
     checkMap(autoencoder, 'autoencoder-student');
     return { studentTeacher, autoencoder };
@@ -270,8 +270,8 @@ export class Detector {
    * @throws UserError for a map that is not finite
    * @throws DestroyedError
    */
-  place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
-    return this.#chain.place(cells, width, height);
+  place(gridMap: Float32Array, width: number, height: number): Promise<Float32Array> {
+    return this.#chain.place(gridMap, width, height);
   }
 
   /**

@@ -20,21 +20,21 @@ import {
 } from '../imaging/pixels.ts';
 import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
 import { maximum, maximumInside } from '../kernels/maximum.ts';
-import type { CellMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
+import type { GridMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
 export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 'region'> {
-  /** Side of the maps. */
-  readonly cells: number;
+  /** Side of the networks' maps. */
+  readonly mapSide: number;
   /** The part of images that is looked at; all by default. */
   readonly region?: RegionOfInterest;
 }
 
 /** Where the plans of the networks come from, and go to. */
 export interface NetworkSource {
-  /** Input `image` u32 [batch, side, side], outputs {@link CellMaps} [batch, 1, cells, cells]. */
+  /** Input `image` u32 [batch, side, side], outputs {@link GridMaps} [batch, 1, mapSide, mapSide]. */
   compile(batch: number): Promise<Plan>;
   dispose(plan: Plan): void;
 }
@@ -98,30 +98,30 @@ export class ImageChain implements MapChain {
     return bytes;
   }
 
-  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
+  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(GridMaps & PlacedMap)[]> {
     const results = await this.#run(images, true, slices);
     return results.map((result, i) => {
-      if (result.map) return result as CellMaps & PlacedMap;
+      if (result.map) return result as GridMaps & PlacedMap;
       const { width, height } = images[i]!;
       const map = this.#placeOnHost(result.combined, width, height, this.#view(width, height));
       return { ...result, map, score: maximumOf(map) };
     });
   }
 
-  cells(images: readonly RgbImage[]): Promise<CellMaps[]> {
+  gridMaps(images: readonly RgbImage[]): Promise<GridMaps[]> {
     return this.#run(images, false);
   }
 
-  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+  async place(gridMap: Float32Array, width: number, height: number): Promise<Float32Array> {
     this.#networks.assertUsable();
-    // A small image may miss cells of the grid.
-    checkMap(cells);
+    // A small image may miss positions of the grid.
+    checkMap(gridMap);
     await this.#loadRegions();
     const view = this.#view(width, height);
     const lease = await this.#leasePlacer(width, height, view);
-    if (!lease) return this.#placeOnHost(cells, width, height, view);
+    if (!lease) return this.#placeOnHost(gridMap, width, height, view);
     try {
-      return (await lease.value.run({ cells }, ['map']))['map'] as Float32Array;
+      return (await lease.value.run({ gridMap }, ['map']))['map'] as Float32Array;
     } finally {
       lease.release();
     }
@@ -177,7 +177,7 @@ export class ImageChain implements MapChain {
     given: readonly RgbImage[],
     places: boolean,
     slices?: RunSlices,
-  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  ): Promise<(GridMaps & Partial<PlacedMap>)[]> {
     this.#networks.assertUsable();
     if (given.length === 0) return [];
     const images = given.map(checkedImage);
@@ -199,7 +199,7 @@ export class ImageChain implements MapChain {
     try {
       const [networks, ...plans] = leases.map((lease) => lease?.value);
       let bytesAt = 0;
-      let mapAt = MAPS.length * images.length * this.#cellBytes;
+      let mapAt = MAPS.length * images.length * this.#gridBytes;
       const parts = images.map((image, i): Part => {
         const [resize, place] = [plans[2 * i], plans[2 * i + 1]];
         const part = { image, view: views[i], resize, place, bytesAt, mapAt };
@@ -221,7 +221,7 @@ export class ImageChain implements MapChain {
     networks: Plan,
     parts: readonly Part[],
     { bytes, results }: { readonly bytes: number; readonly results: number },
-  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  ): Promise<(GridMaps & Partial<PlacedMap>)[]> {
     const [first, ...others] = networks.encodeParts();
     const start = (encoder: GPUCommandEncoder) => {
       this.#upload(encoder, networks, parts, bytes);
@@ -235,7 +235,7 @@ export class ImageChain implements MapChain {
     parts: readonly Part[],
     { bytes, results }: { readonly bytes: number; readonly results: number },
     run: RunSlices,
-  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  ): Promise<(GridMaps & Partial<PlacedMap>)[]> {
     await this.#engine.submit('a prediction', (encoder) => this.#upload(encoder, networks, parts, bytes));
     await run(networks, 'a prediction');
     return this.#read(networks, parts, results, []);
@@ -247,7 +247,7 @@ export class ImageChain implements MapChain {
     parts: readonly Part[],
     results: number,
     commands: readonly ((encoder: GPUCommandEncoder) => void)[],
-  ): Promise<(CellMaps & Partial<PlacedMap>)[]> {
+  ): Promise<(GridMaps & Partial<PlacedMap>)[]> {
     const [first, last] = [commands.slice(0, -1), commands.at(-1)];
     const submit = (staging: GPUBuffer) =>
       this.#engine.submit('a prediction', ...first, (encoder) => {
@@ -256,14 +256,14 @@ export class ImageChain implements MapChain {
       });
     return this.#staging.read(results, submit, (mapped) => {
       const floats = (at: number, count: number) => new Float32Array(mapped, at, count).slice();
-      const size = this.#cellBytes;
+      const size = this.#gridBytes;
       return parts.map(({ image: { width, height }, place, mapAt }, i) => {
-        const cells = Object.fromEntries(
+        const gridMaps = Object.fromEntries(
           MAPS.map((name, k) => [name, floats((k * parts.length + i) * size, size / 4)]),
-        ) as unknown as CellMaps;
-        if (!place) return cells;
+        ) as unknown as GridMaps;
+        if (!place) return gridMaps;
         const pixels = width * height;
-        return { ...cells, map: floats(mapAt, pixels), score: floats(mapAt + 4 * pixels, 1)[0]! };
+        return { ...gridMaps, map: floats(mapAt, pixels), score: floats(mapAt + 4 * pixels, 1)[0]! };
       });
     });
   }
@@ -291,22 +291,22 @@ export class ImageChain implements MapChain {
   }
 
   #encodeResults(encoder: GPUCommandEncoder, networks: Plan, parts: readonly Part[], staging: GPUBuffer): void {
-    const size = this.#cellBytes;
+    const size = this.#gridBytes;
     for (const [k, name] of MAPS.entries()) {
       networks.copyOutput(encoder, name, staging, k * parts.length * size);
     }
     const { buffer, offset = 0 } = networks.outputBinding('combined');
     for (const [i, { image, place, mapAt }] of parts.entries()) {
       if (!place) continue;
-      encoder.copyBufferToBuffer(buffer, offset + i * size, place.inputBuffer('cells'), 0, size);
+      encoder.copyBufferToBuffer(buffer, offset + i * size, place.inputBuffer('gridMap'), 0, size);
       place.encode(encoder);
       place.copyOutput(encoder, 'map', staging, mapAt);
       place.copyOutput(encoder, 'score', staging, mapAt + 4 * image.width * image.height);
     }
   }
 
-  get #cellBytes(): number {
-    return 4 * this.#geometry.cells ** 2;
+  get #gridBytes(): number {
+    return 4 * this.#geometry.mapSide ** 2;
   }
 
   /** Runs use it one after the other, as they are submitted. */
@@ -323,25 +323,25 @@ export class ImageChain implements MapChain {
     return this.#networks.lease(String(batch), () => this.#source.compile(batch));
   }
 
-  /** Input `cells` [1, 1, cells, cells], outputs `map` and its maximum `score`; undefined where the device cannot hold the map. */
+  /** Input `gridMap` [1, 1, mapSide, mapSide], outputs `map` and its maximum `score`; undefined where the device cannot hold the map. */
   #leasePlacer(width: number, height: number, view: RegionView | undefined): Promise<Lease<Plan>> | undefined {
     const engine = this.#engine;
     if (!bindable(engine, width * height)) return undefined;
     return this.#placers.lease(`${width}x${height}`, () => {
-      const { cells } = this.#geometry;
-      const map = placeMap(input('cells', [1, 1, cells, cells]), this.#placeAttrs(width, height, view));
+      const { mapSide } = this.#geometry;
+      const map = placeMap(input('gridMap', [1, 1, mapSide, mapSide]), this.#placeAttrs(width, height, view));
       return engine.compile({ outputs: { map, score: view ? maximumInside(map) : maximum(map) } });
     });
   }
 
   #placeOnHost(map: Float32Array, width: number, height: number, view: RegionView | undefined): Float32Array {
     const placed = new Float32Array(width * height);
-    placeOnHost(map, this.#geometry.cells, this.#placeAttrs(width, height, view), placed);
+    placeOnHost(map, this.#geometry.mapSide, this.#placeAttrs(width, height, view), placed);
     return placed;
   }
 
   #placeAttrs(width: number, height: number, view: RegionView | undefined): PlaceAttrs {
-    const { cells, region, ...place } = this.#geometry;
+    const { mapSide, region, ...place } = this.#geometry;
     return { width, height, ...place, ...(view && { region: view.toUnit }) };
   }
 

@@ -3,8 +3,8 @@ import type { Plan } from '../engine/plan.ts';
 import type { HeatmapStyle } from '../imaging/heatmapPass.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
 
-/** Maps of one image on the detector's grid, [cells, cells], or [rows, columns] where it looks at tiles. */
-export interface CellMaps {
+/** Maps of one image on the detector's grid, [mapSide, mapSide], or [rows, columns] where it looks at tiles. */
+export interface GridMaps {
   readonly studentTeacher: Float32Array;
   readonly autoencoder: Float32Array;
   readonly combined: Float32Array;
@@ -31,11 +31,11 @@ export interface MapChain {
    * @throws UserError for malformed pixels
    * @throws DestroyedError
    */
-  predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]>;
+  predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(GridMaps & PlacedMap)[]>;
   /** Maps of images on the grid. @throws as {@link predict} */
-  cells(images: readonly RgbImage[]): Promise<CellMaps[]>;
+  gridMaps(images: readonly RgbImage[]): Promise<GridMaps[]>;
   /** A map of the grid on an image of that size. @throws UserError for a map that is not finite @throws DestroyedError */
-  place(cells: Float32Array, width: number, height: number): Promise<Float32Array>;
+  place(gridMap: Float32Array, width: number, height: number): Promise<Float32Array>;
   /**
    * Compiles what {@link PreparedImage.encode} records.
    * @throws DestroyedError, ShaderError

@@ -10,7 +10,7 @@ export type MapFilterKind = (typeof MAP_FILTERS)[number];
 export interface FilterGraph {
   /** To be released with the graph's owner. */
   readonly parameters: readonly Parameter[];
-  /** @param x [..., cells, cells], whose last `maps` maps are filtered @returns [maps, 1, cells, cells] */
+  /** @param x [..., mapSide, mapSide], whose last `maps` maps are filtered @returns [maps, 1, mapSide, mapSide] */
   apply(x: Node, maps: number): Node;
 }
 
@@ -29,11 +29,11 @@ export interface MapFilter {
   /** Its tensors in a model file, by their names in the section. */
   readonly tensors: ReadonlyMap<string, WritableTensor>;
   graph(): FilterGraph;
-  /** On the host. @param cells a combined map @param columns of it; it is square by default */
-  apply(cells: Float32Array, columns?: number): Float32Array;
+  /** On the host. @param map a combined map @param columns of it; it is square by default */
+  apply(map: Float32Array, columns?: number): Float32Array;
   /**
    * Absent where nothing is learned.
-   * @param maps combined maps of normal images [cells, cells]
+   * @param maps combined maps of normal images [mapSide, mapSide]
    * @throws UserError for fewer than it takes
    */
   refit?(maps: readonly Float32Array[]): RefitFilter;

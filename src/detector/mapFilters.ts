@@ -6,7 +6,7 @@ import { quote, UserError } from '../errors.ts';
 import type { StoredTensor } from '../formats/safetensors.ts';
 import type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './mapFilter.ts';
 
-/** Standard deviation of the blur in cells, which are 4 px of the network's input. */
+/** Standard deviation of the blur in positions of the map, which lie 4 px of the network's input apart. */
 const SIGMA = 1;
 const MOST_SIGMA = 16;
 
@@ -21,7 +21,7 @@ export class GaussianFilter implements MapFilter {
   readonly value: { readonly kind: 'gaussian'; readonly sigma: number };
   readonly tensors = new Map();
 
-  /** @param sigma standard deviation in cells */
+  /** @param sigma standard deviation in positions of the map */
   constructor(sigma = SIGMA) {
     this.value = { kind: 'gaussian', sigma };
   }
@@ -35,8 +35,8 @@ export class GaussianFilter implements MapFilter {
     };
   }
 
-  apply(cells: Float32Array, columns = Math.sqrt(cells.length)): Float32Array {
-    return blurred(cells, columns, this.value.sigma);
+  apply(map: Float32Array, columns = Math.sqrt(map.length)): Float32Array {
+    return blurred(map, columns, this.value.sigma);
   }
 }
 
@@ -47,12 +47,12 @@ export class LocationFilter implements MapFilter {
   readonly tensors: MapFilter['tensors'];
   readonly #usual: Float32Array;
 
-  /** @param usual [2, cells, cells], the mean and one over the deviation @param images that they are taken from */
+  /** @param usual [2, mapSide, mapSide], the mean and one over the deviation @param images that they are taken from */
   constructor(usual: Float32Array, images: number) {
-    const cells = Math.sqrt(usual.length / 2);
+    const mapSide = Math.sqrt(usual.length / 2);
     this.#usual = usual;
     this.value = { kind: 'location', images };
-    this.tensors = new Map([['usual', { shape: [2, cells, cells], data: usual }]]);
+    this.tensors = new Map([['usual', { shape: [2, mapSide, mapSide], data: usual }]]);
   }
 
   /**
@@ -91,8 +91,8 @@ export class LocationFilter implements MapFilter {
     };
   }
 
-  apply(cells: Float32Array): Float32Array {
-    return normalize(cells, this.#usual);
+  apply(map: Float32Array): Float32Array {
+    return normalize(map, this.#usual);
   }
 
   refit(maps: readonly Float32Array[]): RefitFilter {
@@ -111,8 +111,8 @@ function gaussianTaps(sigma: number): Float64Array {
 }
 
 /** A map behind a Gaussian filter, its border repeated. */
-function blurred(cells: Float32Array, columns: number, sigma: number): Float32Array {
-  const rows = cells.length / columns;
+function blurred(map: Float32Array, columns: number, sigma: number): Float32Array {
+  const rows = map.length / columns;
   const taps = gaussianTaps(sigma);
   const radius = (taps.length - 1) / 2;
   const along = (values: Float32Array, count: number, step: number) =>
@@ -125,11 +125,11 @@ function blurred(cells: Float32Array, columns: number, sigma: number): Float32Ar
       }
       return sum;
     });
-  return along(along(cells, columns, 1), rows, columns);
+  return along(along(map, columns, 1), rows, columns);
 }
 
 /**
- * [2, cells, cells]: mean and one over the deviation at each place, sqrt(variance + mean variance). The second term keeps places
+ * [2, mapSide, mapSide]: mean and one over the deviation at each place, sqrt(variance + mean variance). The second term keeps places
  * that few images have seen vary from standing out.
  */
 function usualOf(maps: readonly Float32Array[]): Float32Array {
@@ -141,14 +141,14 @@ function usualOf(maps: readonly Float32Array[]): Float32Array {
   return Float32Array.from([...means, ...variances.map((variance) => 1 / Math.sqrt(variance + usual))]);
 }
 
-function normalize(cells: Float32Array, usual: Float32Array): Float32Array {
-  return cells.map((value, i) => (value - usual[i]!) * usual[cells.length + i]!);
+function normalize(map: Float32Array, usual: Float32Array): Float32Array {
+  return map.map((value, i) => (value - usual[i]!) * usual[map.length + i]!);
 }
 
-/** A filter of a kind; one that learns says nothing before it is fitted again. @param cells side of the maps */
-export function filterOfKind(kind: MapFilter['kind'], cells: number): MapFilter {
+/** A filter of a kind; one that learns says nothing before it is fitted again. @param mapSide of the maps that it filters */
+export function filterOfKind(kind: MapFilter['kind'], mapSide: number): MapFilter {
   if (kind === 'gaussian') return new GaussianFilter();
-  const plane = cells * cells;
+  const plane = mapSide * mapSide;
   return new LocationFilter(new Float32Array(2 * plane).fill(1, plane), 0);
 }
 
@@ -162,7 +162,7 @@ const FIX = 'Copy or make the file again.';
 export function readFilter(
   value: unknown,
   tensors: ReadonlyMap<string, StoredTensor>,
-  cells: number,
+  mapSide: number,
   name: string,
 ): MapFilter {
   const kind = isRecord(value) ? (value['kind'] as MapFilterKind) : undefined;
@@ -186,13 +186,13 @@ export function readFilter(
   if (!Number.isSafeInteger(number) || (number as number) < 1)
     throw new UserError(`${name} gives filter.images as ${quote(number)}.`, `It has to be a whole number. ${FIX}`);
   const entry = tensors.get('usual');
-  if (!(entry?.data instanceof Float32Array) || entry.shape.join() !== [2, cells, cells].join())
+  if (!(entry?.data instanceof Float32Array) || entry.shape.join() !== [2, mapSide, mapSide].join())
     throw new UserError(
       `${name} ${entry ? `holds filter/usual as ${quote(entry.shape)}` : 'lacks the tensor filter/usual'}.`,
-      `It has to be F32 [2, ${cells}, ${cells}]. ${FIX}`,
+      `It has to be F32 [2, ${mapSide}, ${mapSide}]. ${FIX}`,
     );
   const usual = entry.data;
-  if (firstNotFinite(usual) >= 0 || usual.subarray(cells * cells).some((factor) => !(factor > 0)))
+  if (firstNotFinite(usual) >= 0 || usual.subarray(mapSide * mapSide).some((factor) => !(factor > 0)))
     throw new UserError(`${name} holds values in filter/usual that are not usable.`, FIX);
   return new LocationFilter(usual, number as number);
 }

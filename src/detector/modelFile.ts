@@ -178,7 +178,7 @@ async function readTiling(
 async function filterOf(
   value: unknown,
   entries: ReadonlyMap<string, TensorEntry>,
-  { cells }: Networks,
+  { mapSide }: Networks,
   name: string,
 ): Promise<MapFilter> {
   const own = [...entries]
@@ -186,7 +186,7 @@ async function filterOf(
     .map(([tensor, entry]) => [tensor.slice('filter/'.length), { ...entry, data: decodeTensor(entry) }] as const);
   // Few detectors have one: the others do not fetch what runs it.
   const { readFilter } = await import('./mapFilters.ts');
-  return readFilter(value, new Map(own), cells, name);
+  return readFilter(value, new Map(own), mapSide, name);
 }
 
 /** What a file of any version says beside its tensors. @throws UserError for another format, or a newer version */

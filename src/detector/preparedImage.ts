@@ -104,7 +104,7 @@ export class PreparedImage {
     resize.encode(encoder);
     resize.copyOutput(encoder, 'pixels', networks.inputBuffer('image'));
     networks.encode(encoder);
-    networks.copyOutput(encoder, 'combined', place.inputBuffer('cells'));
+    networks.copyOutput(encoder, 'combined', place.inputBuffer('gridMap'));
     place.encode(encoder);
     if (map) this.#encodeMap(encoder, map);
     if (score) place.copyOutput(encoder, 'score', score);

@@ -8,9 +8,9 @@ import type { MapFilter } from './mapFilter.ts';
 import { inRegion } from './region.ts';
 import type { MapGrid } from './tiling.ts';
 
-/** The cells of a detector's maps. */
+/** The grid of a detector's maps. */
 export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 'tiling'>): MapGrid {
-  return tiling?.grid(networks) ?? { rows: networks.cells, columns: networks.cells };
+  return tiling?.grid(networks) ?? { rows: networks.mapSide, columns: networks.mapSide };
 }
 
 /** What a new detector is given of its images. */

@@ -17,7 +17,7 @@ import {
   tileGraph,
   wholeGraph,
 } from '../networks/tiles.ts';
-import type { CellMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
+import type { GridMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { PreparedImage } from './preparedImage.ts';
 import { checkMap, firstWrong, highest } from './score.ts';
 import type { DrawOptions, MapGrid, TiledOptions, TiledState, Tiling } from './tiling.ts';
@@ -117,27 +117,27 @@ class TiledChain implements MapChain {
     });
   }
 
-  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(CellMaps & PlacedMap)[]> {
-    const results: (CellMaps & PlacedMap)[] = [];
+  async predict(images: readonly RgbImage[], slices?: RunSlices): Promise<(GridMaps & PlacedMap)[]> {
+    const results: (GridMaps & PlacedMap)[] = [];
     for (const image of images) {
-      const cells = await this.#look(image, slices);
-      const map = this.#placed(cells.combined, image.width, image.height);
+      const maps = await this.#look(image, slices);
+      const map = this.#placed(maps.combined, image.width, image.height);
       // As the device takes it: not finite where the map is not.
-      results.push({ ...cells, map, score: firstWrong(map) < 0 ? highest(map) : Number.NaN });
+      results.push({ ...maps, map, score: firstWrong(map) < 0 ? highest(map) : Number.NaN });
     }
     return results;
   }
 
-  async cells(images: readonly RgbImage[]): Promise<CellMaps[]> {
-    const results: CellMaps[] = [];
+  async gridMaps(images: readonly RgbImage[]): Promise<GridMaps[]> {
+    const results: GridMaps[] = [];
     for (const image of images) results.push(await this.#look(image));
     return results;
   }
 
-  async place(cells: Float32Array, width: number, height: number): Promise<Float32Array> {
+  async place(gridMap: Float32Array, width: number, height: number): Promise<Float32Array> {
     this.#plans.assertUsable();
-    checkMap(cells);
-    return this.#placed(cells, width, height);
+    checkMap(gridMap);
+    return this.#placed(gridMap, width, height);
   }
 
   async prepare(): Promise<PreparedImage> {
@@ -151,7 +151,7 @@ class TiledChain implements MapChain {
     this.#plans.destroy();
   }
 
-  async #look(given: RgbImage, slices?: RunSlices): Promise<CellMaps> {
+  async #look(given: RgbImage, slices?: RunSlices): Promise<GridMaps> {
     const image = checkedImage(given);
     const { filter } = this.#state;
     return this.#with(async (tiles, whole) => {
@@ -165,11 +165,11 @@ class TiledChain implements MapChain {
   /** The student-teacher map of an image, tile by tile. */
   async #stitched(plan: Plan, image: RgbImage, slices: RunSlices | undefined): Promise<Float32Array> {
     const { rows, columns } = this.#grid;
-    const { cells, mapGeometry } = this.#state.networks;
+    const { mapSide, mapGeometry } = this.#state.networks;
     const { side, before } = this.#geometry;
     const [batch] = plan.outputType('map').shape as [number];
     const map = new Float32Array(rows * columns);
-    const places = starts(rows, cells).flatMap((row) => starts(columns, cells).map((column) => ({ row, column })));
+    const places = starts(rows, mapSide).flatMap((row) => starts(columns, mapSide).map((column) => ({ row, column })));
     const pack = (some: typeof places, words: Uint32Array) => {
       for (const [k, { row, column }] of some.entries()) {
         const [left, top] = [column, row].map((cell) => cell * mapGeometry.stride - before);
@@ -178,9 +178,9 @@ class TiledChain implements MapChain {
     };
     const paste = (some: typeof places, tiles: Float32Array) => {
       for (const [k, { row, column }] of some.entries())
-        for (let y = 0; y < cells; y++) {
-          const from = (k * cells + y) * cells;
-          map.set(tiles.subarray(from, from + cells), (row + y) * columns + column);
+        for (let y = 0; y < mapSide; y++) {
+          const from = (k * mapSide + y) * mapSide;
+          map.set(tiles.subarray(from, from + mapSide), (row + y) * columns + column);
         }
     };
     // While the device computes some tiles, the next are packed.
@@ -198,34 +198,34 @@ class TiledChain implements MapChain {
     return map;
   }
 
-  /** The autoencoder's map of a whole image, at the places of the tiles' cells. */
+  /** The autoencoder's map of a whole image, at the places of the tiles' positions. */
   async #spread(plan: Plan, image: RgbImage, slices: RunSlices | undefined): Promise<Float32Array> {
-    const { side, cells, mapGeometry } = this.#state.networks;
-    const { firstCell, stride } = mapGeometry;
+    const { side, mapSide, mapGeometry } = this.#state.networks;
+    const { offset, stride } = mapGeometry;
     const values = await run(plan, resizeOnHost(image, side), slices);
     const { width, height } = this.#size;
     const along = (count: number, extent: number) =>
-      Float64Array.from({ length: count }, (_, i) => ((firstCell + i * stride + 0.5) / extent) * side);
+      Float64Array.from({ length: count }, (_, i) => ((offset + i * stride + 0.5) / extent) * side);
     const { rows, columns } = this.#grid;
-    return this.#sampled(values, cells, along(rows, height), along(columns, width));
+    return this.#sampled(values, mapSide, along(rows, height), along(columns, width));
   }
 
-  #placed(cells: Float32Array, width: number, height: number): Float32Array {
+  #placed(gridMap: Float32Array, width: number, height: number): Float32Array {
     const { columns } = this.#grid;
     const along = (count: number, extent: number) =>
       Float64Array.from({ length: count }, (_, i) => ((i + 0.5) / count) * extent);
-    return this.#sampled(cells, columns, along(height, this.#size.height), along(width, this.#size.width));
+    return this.#sampled(gridMap, columns, along(height, this.#size.height), along(width, this.#size.width));
   }
 
   /**
-   * A map between its cells, bilinear; beyond the outermost ones their values.
+   * A map between its positions, bilinear; beyond the outermost ones their values.
    * @param values [rows, columns] @param down @param across where, in pixels of what the map lies on
    */
   #sampled(values: Float32Array, columns: number, down: Float64Array, across: Float64Array): Float32Array {
-    const { firstCell, stride } = this.#state.networks.mapGeometry;
-    const cellsAt = (places: Float64Array, count: number) =>
-      places.map((place) => Math.min(Math.max((place - firstCell - 0.5) / stride, 0), count - 1));
-    return sampleBilinear(values, columns, cellsAt(down, values.length / columns), cellsAt(across, columns));
+    const { offset, stride } = this.#state.networks.mapGeometry;
+    const positionsAt = (places: Float64Array, count: number) =>
+      places.map((place) => Math.min(Math.max((place - offset - 0.5) / stride, 0), count - 1));
+    return sampleBilinear(values, columns, positionsAt(down, values.length / columns), positionsAt(across, columns));
   }
 
   /** Works with the plans of tiles and, but for a memory bank, of whole images. */
@@ -255,9 +255,9 @@ class TiledChain implements MapChain {
   }
 }
 
-/** The first cells of tiles that cover so many: each is whole, the last one ends with them. */
-function starts(count: number, cells: number): number[] {
-  return Array.from({ length: Math.ceil(count / cells) }, (_, i) => Math.min(i * cells, count - cells));
+/** The first positions of tiles that cover so many: each is whole, the last one ends with them. */
+function starts(count: number, mapSide: number): number[] {
+  return Array.from({ length: Math.ceil(count / mapSide) }, (_, i) => Math.min(i * mapSide, count - mapSide));
 }
 
 async function run(plan: Plan, image: Uint32Array, slices: RunSlices | undefined): Promise<Float32Array> {
@@ -267,7 +267,7 @@ async function run(plan: Plan, image: Uint32Array, slices: RunSlices | undefined
   return (await plan.read(['map']))['map'] as Float32Array;
 }
 
-/** @param values [rows, columns] @param down @param across places between cells, from 0 to the last one */
+/** @param values [rows, columns] @param down @param across places between positions, from 0 to the last one */
 function sampleBilinear(values: Float32Array, columns: number, down: Float64Array, across: Float64Array): Float32Array {
   const rows = values.length / columns;
   const width = across.length;

@@ -42,14 +42,14 @@ export interface DrawOptions {
 export interface Tiling {
   /** JSON of its section in a model file: the size in pixels at which images are looked at. */
   readonly value: TiledSize;
-  /** Extent of the map in cells. */
+  /** Extent of the map in positions. */
   grid(networks: Networks): MapGrid;
   chain(engine: Engine, state: TiledState, options: TiledOptions): MapChain;
   /** Some of the tiles of images, as images, to learn from. */
   tiles(networks: Networks, source: ImageSource, options: DrawOptions): ImageSource;
 }
 
-/** Extent of a map in cells. */
+/** Extent of a map in positions. */
 export interface MapGrid {
   readonly rows: number;
   readonly columns: number;

@@ -27,14 +27,14 @@ export type Placement = 'exact' | 'reference' | 'anomalib';
 
 /**
  * An anomaly map on the pixels of an image of any size.
- * @param x [N, 1, cells, cells], from an input of `side` pixels
+ * @param x [N, 1, mapSide, mapSide], from an input of `side` pixels
  * @returns [N, 1, height, width]
  */
 export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
   return makeNode(placeMapOp, [x], attrs, label);
 }
 
-/** What {@link combineMaps} computes, on the host. @param st @param ae [cells, cells] @param quantiles [4] */
+/** What {@link combineMaps} computes, on the host. @param st @param ae [mapSide, mapSide] @param quantiles [4] */
 export function combineOnHost(st: Float32Array, ae: Float32Array, quantiles: ArrayLike<number>): Float32Array {
   const [sa, sb, aa, ab] = quantiles as unknown as readonly [number, number, number, number];
   return st.map((value, i) => MAP_WEIGHT * ((value - sa) / (sb - sa) + (ae[i]! - aa) / (ab - aa)));
@@ -127,11 +127,11 @@ export interface PlaceAttrs {
   /** Side of the network's input in pixels. */
   readonly side: number;
   readonly placement: Placement;
-  /** `exact`: the input pixel that the first cell is centered on. */
-  readonly firstCell: number;
-  /** `exact`: input pixels from one cell to the next. */
+  /** `exact`: the input pixel that the map's first position is centered on. */
+  readonly offset: number;
+  /** `exact`: input pixels from one position to the next. */
   readonly stride: number;
-  /** Other placements: cells around the map on every side, and their value, 0 when absent. */
+  /** Other placements: positions around the map on every side, and their value, 0 when absent. */
   readonly margin: number;
   readonly around?: number;
   /** Where the input shows a part of the image: from the image's points, in pixels, to those of the unit square. */
@@ -141,25 +141,25 @@ export interface PlaceAttrs {
 /**
  * What {@link placeMap} computes, on the host: for maps that no device buffer holds, too. Outside of a region there is NaN, of
  * the bits {@link OUTSIDE} in float32.
- * @param x [N, 1, cells, cells]
+ * @param x [N, 1, mapSide, mapSide]
  * @param y [N, 1, height, width], receives the map
  */
 export function placeOnHost(
   x: ArrayLike<number>,
-  cells: number,
-  { height, width, side, placement, firstCell, stride, margin, around = 0, region }: PlaceAttrs,
+  mapSide: number,
+  { height, width, side, placement, offset, stride, margin, around = 0, region }: PlaceAttrs,
   y: Float32Array | Float64Array,
 ): void {
   const exact = placement === 'exact';
-  const limit = (v: number) => Math.min(Math.max(v, 0), cells - 1);
-  const cell = (b: number, row: number, column: number): number => {
-    if (exact) return x[(b * cells + limit(row)) * cells + limit(column)]!;
+  const limit = (v: number) => Math.min(Math.max(v, 0), mapSide - 1);
+  const valueAt = (b: number, row: number, column: number): number => {
+    if (exact) return x[(b * mapSide + limit(row)) * mapSide + limit(column)]!;
     const [r, c] = [row - margin, column - margin];
-    return r < 0 || c < 0 || r >= cells || c >= cells ? around : x[(b * cells + r) * cells + c]!;
+    return r < 0 || c < 0 || r >= mapSide || c >= mapSide ? around : x[(b * mapSide + r) * mapSide + c]!;
   };
-  const position = (unit: number): number => {
-    const raw = exact ? (unit * side - firstCell - 0.5) / stride : unit * (cells + 2 * margin) - 0.5;
-    return Math.min(Math.max(raw, 0), exact ? cells - 1 : cells + 2 * margin - 1);
+  const coordinate = (unit: number): number => {
+    const raw = exact ? (unit * side - offset - 0.5) / stride : unit * (mapSide + 2 * margin) - 0.5;
+    return Math.min(Math.max(raw, 0), exact ? mapSide - 1 : mapSide + 2 * margin - 1);
   };
   const images = y.length / (height * width);
   // A number that is stored as a float need not keep the bits of a NaN.
@@ -176,11 +176,11 @@ export function placeOnHost(
           else y[at++] = Number.NaN;
           continue;
         }
-        const [fx, fy] = [position(u), position(v)];
+        const [fx, fy] = [coordinate(u), coordinate(v)];
         const [row, column] = [Math.floor(fy), Math.floor(fx)];
         const tx = fx - column;
-        const top = cell(b, row, column) * (1 - tx) + cell(b, row, column + 1) * tx;
-        const bottom = cell(b, row + 1, column) * (1 - tx) + cell(b, row + 1, column + 1) * tx;
+        const top = valueAt(b, row, column) * (1 - tx) + valueAt(b, row, column + 1) * tx;
+        const bottom = valueAt(b, row + 1, column) * (1 - tx) + valueAt(b, row + 1, column + 1) * tx;
         y[at++] = top + (fy - row) * (bottom - top);
       }
     }
@@ -192,7 +192,7 @@ export const placeMapOp: Op<PlaceAttrs> = {
   infer(inputs, { height, width }) {
     const [x] = inputs;
     const ok = x!.shape.length === 4 && x!.shape[1] === 1 && x!.shape[2] === x!.shape[3];
-    expectShapes('placeMap', ok, inputs, 'x [N, 1, cells, cells]');
+    expectShapes('placeMap', ok, inputs, 'x [N, 1, mapSide, mapSide]');
     return { shape: [x!.shape[0]!, 1, height, width], dtype: 'f32' };
   },
   reference([x], node) {
@@ -204,7 +204,7 @@ export const placeMapOp: Op<PlaceAttrs> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const { height, width, side, placement, firstCell, stride, margin, around = 0, region } = node.attrs;
+        const { height, width, side, placement, offset, stride, margin, around = 0, region } = node.attrs;
         return {
           shader: { name: 'map_place.wgsl', source: placeShader },
           defines: { WORKGROUP, EXACT: Number(placement === 'exact'), REGION: Number(region !== undefined), OUTSIDE },
@@ -213,8 +213,8 @@ export const placeMapOp: Op<PlaceAttrs> = {
             height: u32(height),
             width: u32(width),
             side: u32(side),
-            cells: u32(inputType(node, 0).shape[2]!),
-            firstCell: f32(firstCell),
+            mapSide: u32(inputType(node, 0).shape[2]!),
+            offset: f32(offset),
             stride: f32(stride),
             margin: u32(margin),
             around: f32(around),

@@ -132,7 +132,7 @@ export async function distill(options: DistillOptions): Promise<DistilledTeacher
 /** A look at a photograph: what the teacher is given, and what it is to answer. */
 interface Example {
   readonly pixels: Uint32Array;
-  /** [channels, cells, cells], standardized */
+  /** [channels, mapSide, mapSide], standardized */
   readonly target: Float32Array;
 }
 
@@ -154,8 +154,7 @@ class Distillation {
     const channels = PDN_CHANNELS[size];
     this.#pdn = new Pdn(size, 'teacher', channels);
     initialize(this.#pdn.convolutions, seed);
-    const { offset: firstCell, stride } = this.#pdn.geometry.at(-1)!;
-    this.#grid = { side, cells: pdnOutputSide(side), channels, firstCell, stride };
+    this.#grid = { side, mapSide: pdnOutputSide(side), channels, ...this.#pdn.geometry.at(-1)! };
     this.#resizer = new Resizer(engine, side);
     const { share, least, most } = HELD_OUT;
     this.#heldOut = Math.min(Math.max(Math.round(share * photographs.count), least), most);
@@ -193,9 +192,9 @@ class Distillation {
   async train(): Promise<DistilledTeacher> {
     const { engine, settings, checkpoint, resume, onProgress, signal } = this.#options;
     const { iterations, batch, learningRate, weightDecay, seed } = settings;
-    const { side, channels, cells } = this.#grid;
+    const { side, channels, mapSide } = this.#grid;
     const image = input('image', [batch, side, side], 'u32');
-    const target = input('target', [batch, channels, cells, cells]);
+    const target = input('target', [batch, channels, mapSide, mapSide]);
     const loss = mean(squaredDifference(this.#pdn.forward(imageToTensor(image)), target), 'loss');
     const cosine = { warmUp: Math.max(1, Math.round(WARM_UP * iterations)), until: iterations };
     const { effects, state, moments } = optimizer([loss], this.#pdn.parameters, {
@@ -227,12 +226,12 @@ class Distillation {
         }
         const data = {
           image: new Uint32Array(batch * side * side),
-          target: new Float32Array(batch * channels * cells ** 2),
+          target: new Float32Array(batch * channels * mapSide ** 2),
         };
         for (let b = 0; b < batch; b++) {
           const example = await this.#example(...this.#viewAt(order(step * batch + b)));
           data.image.set(example.pixels, b * side * side);
-          data.target.set(example.target, b * channels * cells ** 2);
+          data.target.set(example.target, b * channels * mapSide ** 2);
         }
         const { loss: value } = await plan.run(data, ['loss']);
         const error = value![0]!;
@@ -276,7 +275,7 @@ class Distillation {
   async #example(photograph: number, view: View, key: string): Promise<Example> {
     const image = await this.#render(photograph, view);
     const [pixels, features] = await Promise.all([this.#resizer.resize(image), this.#features(key, async () => image)]);
-    const plane = this.#grid.cells ** 2;
+    const plane = this.#grid.mapSide ** 2;
     const target = features.map((value, i) => {
       const c = Math.floor(i / plane);
       return (value - this.#mean[c]!) / this.#deviation[c]!;
@@ -300,7 +299,7 @@ class Distillation {
   /** How well the teacher answers on photographs that it is not taught on. */
   async #judge() {
     const { engine, signal, onProgress } = this.#options;
-    const { side, channels, cells } = this.#grid;
+    const { side, channels, mapSide } = this.#grid;
     const image = input('image', [1, side, side], 'u32');
     const plan: Plan = await engine.compile({
       outputs: { features: this.#pdn.forward(imageToTensor(image)) },
@@ -325,7 +324,7 @@ class Distillation {
         const { features } = await plan.run({ image: pixels }, ['features']);
         for (let i = 0; i < target.length; i++) squares += (features![i]! - target[i]!) ** 2;
       }
-      const heldOutLoss = squares / (examples.length * channels * cells ** 2);
+      const heldOutLoss = squares / (examples.length * channels * mapSide ** 2);
       return { heldOutLoss, explained: 1 - heldOutLoss / variance };
     };
     return { look, destroy: () => plan.destroy() };

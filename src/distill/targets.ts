@@ -1,4 +1,4 @@
-import type { MapGeometry } from '../networks/networks.ts';
+import type { LayerGeometry } from '../networks/pdn.ts';
 
 /** Feature maps of a layer of a backbone. */
 export interface FeatureMaps {
@@ -10,24 +10,24 @@ export interface FeatureMaps {
 }
 
 /** The grid that a teacher's features lie on. */
-export interface TargetGrid extends Pick<MapGeometry, 'firstCell' | 'stride'> {
+export interface TargetGrid extends LayerGeometry {
   /** Side of the teacher's input in pixels. */
   readonly side: number;
-  /** Cells of a side of its features. */
-  readonly cells: number;
+  /** Side of its feature maps. */
+  readonly mapSide: number;
   /** Channels of its features. */
   readonly channels: number;
 }
 
 /**
  * What a teacher is to answer, from the maps of some layers of a backbone that saw the same image (EfficientAD, supplement; the
- * features are PatchCore's): means over patches of 3 x 3, each layer sampled where the teacher's cells are centered, all channels in
+ * features are PatchCore's): means over patches of 3 x 3, each layer sampled where the teacher's positions are centered, all channels in
  * a row averaged down to those of the teacher.
- * @returns [channels, cells, cells]
+ * @returns [channels, mapSide, mapSide]
  */
 export function targetOf(layers: readonly FeatureMaps[], grid: TargetGrid): Float32Array {
-  const { cells, channels } = grid;
-  const plane = cells * cells;
+  const { mapSide, channels } = grid;
+  const plane = mapSide * mapSide;
   const sampled = layers.flatMap((maps) => Array.from({ length: maps.channels }, (_, c) => sample(maps, c, grid)));
   const target = new Float32Array(channels * plane);
   for (let c = 0; c < channels; c++) {
@@ -40,12 +40,12 @@ export function targetOf(layers: readonly FeatureMaps[], grid: TargetGrid): Floa
   return target;
 }
 
-/** One channel at the teacher's cells: bilinear between means of patches. */
+/** One channel at the teacher's positions: bilinear between means of patches. */
 function sample({ data, height, width }: FeatureMaps, channel: number, grid: TargetGrid): Float32Array {
   const map = patchMeans(data.subarray(channel * height * width, (channel + 1) * height * width), height, width);
   const rows = places(height, grid);
   const columns = places(width, grid);
-  const values = new Float32Array(grid.cells * grid.cells);
+  const values = new Float32Array(grid.mapSide * grid.mapSide);
   let at = 0;
   for (const [y0, y1, ty] of rows) {
     for (const [x0, x1, tx] of columns) {
@@ -57,10 +57,10 @@ function sample({ data, height, width }: FeatureMaps, channel: number, grid: Tar
   return values;
 }
 
-/** Between which two of `length` cells over the whole input a teacher's cells lie, and how far. */
-function places(length: number, { firstCell, stride, side, cells }: TargetGrid) {
-  return Array.from({ length: cells }, (_, i): readonly [number, number, number] => {
-    const center = ((firstCell + i * stride + 0.5) / side) * length - 0.5;
+/** Between which two of `length` positions over the whole input a teacher's positions lie, and how far. */
+function places(length: number, { offset, stride, side, mapSide }: TargetGrid) {
+  return Array.from({ length: mapSide }, (_, i): readonly [number, number, number] => {
+    const center = ((offset + i * stride + 0.5) / side) * length - 0.5;
     const place = Math.min(Math.max(center, 0), length - 1);
     const low = Math.floor(place);
     return [low, Math.min(low + 1, length - 1), place - low];

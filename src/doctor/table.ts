@@ -218,7 +218,7 @@ export const table: readonly Case[] = [
   { name: 'resizeBilinear up', inputs: [f(2, 3, 5, 4)], build: ([x]) => resizeBilinear(x!, 8, 15), gradient: [0] },
   { name: 'resizeBilinear down', inputs: [f(1, 4, 17, 12)], build: ([x]) => resizeBilinear(x!, 8, 7), gradient: [0] },
   {
-    name: 'resizeBilinear from one cell',
+    name: 'resizeBilinear from one pixel',
     inputs: [f(2, 4, 1, 1)],
     build: ([x]) => resizeBilinear(x!, 3, 3),
     gradient: [0],

@@ -4,13 +4,13 @@ export class MapStatistics {
   #squares: Float64Array | undefined;
   #count = 0;
 
-  /** @param cells a map on the network's grid [cells, cells] */
-  add(cells: Float32Array): void {
-    this.#sum ??= new Float64Array(cells.length);
-    this.#squares ??= new Float64Array(cells.length);
-    for (let i = 0; i < cells.length; i++) {
-      this.#sum[i]! += cells[i]!;
-      this.#squares[i]! += cells[i]! ** 2;
+  /** @param map on the network's grid [mapSide, mapSide] */
+  add(map: Float32Array): void {
+    this.#sum ??= new Float64Array(map.length);
+    this.#squares ??= new Float64Array(map.length);
+    for (let i = 0; i < map.length; i++) {
+      this.#sum[i]! += map[i]!;
+      this.#squares[i]! += map[i]! ** 2;
     }
     this.#count++;
   }

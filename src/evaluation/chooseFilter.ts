@@ -52,8 +52,11 @@ const LARGEST_LOSS = 0.005;
 /** Maps of one held-out image on the network's grid, as they are and with planted defects. */
 interface Sample {
   readonly normal: Float32Array;
-  readonly planted: readonly { readonly cells: Float32Array; readonly mask: Uint8Array }[];
+  readonly planted: readonly { readonly map: Float32Array; readonly mask: Uint8Array }[];
 }
+
+/** The filter that the maps of an image and its defective copies pass. */
+type FilterOf = (sample: Sample, index: number) => (map: Float32Array) => Float32Array;
 
 /** How an image does under one filter. */
 interface Judged {
@@ -79,8 +82,7 @@ export async function chooseFilter(options: ChooseFilterOptions): Promise<Filter
   const plain = new Detector(detector.engine, state);
   try {
     const samples = await planted(plain, { ...options, heldOut: await inRegion(region, options.heldOut) });
-    const judge = (cells: (sample: Sample, index: number) => (map: Float32Array) => Float32Array) =>
-      judgeAll(plain, samples, cells, signal);
+    const judge = (filterOf: FilterOf) => judgeAll(plain, samples, filterOf, signal);
     const none = await judge(() => (map) => map);
     const gaussian = new GaussianFilter();
     const rows = [
@@ -122,12 +124,12 @@ async function planted(
       signal?.throwIfAborted();
       const pixels = await resizer.resize(await heldOut.image(Math.floor((i * heldOut.count) / total)));
       const image = unpackPixels(pixels, side, side);
-      const { cells: normal } = await detector.predict(image);
-      const changed: { cells: Float32Array; mask: Uint8Array }[] = [];
+      const { gridMap: normal } = await detector.predict(image);
+      const changed: { map: Float32Array; mask: Uint8Array }[] = [];
       for (let k = 0; k < defects; k++) {
         const kind = PLANTED_DEFECTS[k % PLANTED_DEFECTS.length]!;
         const { image: defective, mask } = plantDefect(image, kind, (seed * 1_000_003 + i * defects + k) >>> 0);
-        changed.push({ cells: (await detector.predict(defective)).cells, mask });
+        changed.push({ map: (await detector.predict(defective)).gridMap, mask });
       }
       samples.push({ normal, planted: changed });
       onProgress?.(i + 1, total);
@@ -138,11 +140,10 @@ async function planted(
   return samples;
 }
 
-/** @param filterOf the filter that an image and its defective copies pass */
 async function judgeAll(
   detector: Detector,
   samples: readonly Sample[],
-  filterOf: (sample: Sample, index: number) => (map: Float32Array) => Float32Array,
+  filterOf: FilterOf,
   signal: AbortSignal | undefined,
 ): Promise<Judged[]> {
   const { side } = detector.state.networks;
@@ -150,15 +151,15 @@ async function judgeAll(
   for (const [i, sample] of samples.entries()) {
     signal?.throwIfAborted();
     const filter = filterOf(sample, i);
-    const place = async (cells: Float32Array, mask?: Uint8Array): Promise<ScoredMap> => ({
+    const place = async (gridMap: Float32Array, mask?: Uint8Array): Promise<ScoredMap> => ({
       width: side,
       height: side,
-      map: await detector.place(filter(cells), side, side),
+      map: await detector.place(filter(gridMap), side, side),
       regions: mask ? componentRegions(mask, side, side) : [],
     });
     const normal = await place(sample.normal);
     const maps: ScoredMap[] = [];
-    for (const { cells, mask } of sample.planted) maps.push(await place(cells, mask));
+    for (const { map, mask } of sample.planted) maps.push(await place(map, mask));
     judged.push({
       normal: mapScore(normal.map),
       planted: maps.map(({ map }) => mapScore(map)),

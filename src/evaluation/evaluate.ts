@@ -99,8 +99,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   readonly detector: Detector;
   readonly source: TestSource;
-  /** Changes the map on the network's grid [cells, cells] before it is placed and scored. */
-  readonly postprocess?: ((cells: Float32Array) => Float32Array) | undefined;
+  /** Changes the map on the network's grid [mapSide, mapSide] before it is placed and scored. */
+  readonly postprocess?: ((gridMap: Float32Array) => Float32Array) | undefined;
   /** How far to go: image metrics only, with pixel metrics over all defects, or also those of each kind; `defects`. */
   readonly detail?: 'images' | 'pixels' | 'defects';
   /** Images that go through the networks at once; 1. */
@@ -223,10 +223,10 @@ async function predictSome(
     } else if (!postprocess) predictions.push(prediction);
     else {
       const processed = await attempt(async () => {
-        const cells = postprocess(prediction.cells);
-        const map = await detector.place(cells, prediction.width, prediction.height);
+        const gridMap = postprocess(prediction.gridMap);
+        const map = await detector.place(gridMap, prediction.width, prediction.height);
         // The threshold is one of unprocessed maps.
-        return { ...prediction, cells, map, score: mapScore(map), isAnomalous: undefined };
+        return { ...prediction, gridMap, map, score: mapScore(map), isAnomalous: undefined };
       });
       predictions.push(
         processed instanceof UserError ? new UserError(`${name}: ${processed.message}`, processed.fix) : processed,

@@ -22,7 +22,7 @@ interface Sample {
 
 /**
  * How well detectors tell planted defects from what is around them, for comparing what a training passes through: the mean AUROC of
- * the map's cells on held-out images with a defect of each kind. Both maps are divided by their means on the images without, so
+ * the map's positions on held-out images with a defect of each kind. Both maps are divided by their means on the images without, so
  * nothing has to be calibrated.
  * @returns a function that gives the figure of a detector; all detectors see the same images
  */
@@ -49,8 +49,8 @@ export function plantedFigure({
       const map = studentTeacher.map(
         (value, i) => value / (scales.studentTeacher || 1) + autoencoder[i]! / (scales.autoencoder || 1),
       );
-      // A defect may lie where no cell is.
-      const figure = auroc(map, cellMask(mask, detector));
+      // A defect may lie where the map has no position.
+      const figure = auroc(map, gridMask(mask, detector));
       if (figure !== undefined) figures.push(figure);
     }
     return figures.length === 0 ? 0 : mean(figures);
@@ -81,15 +81,15 @@ async function plantedSamples(
   return samples;
 }
 
-/** Which cells of a detector's map have a defect within half a stride of their center. */
-function cellMask(mask: Uint8Array, { state }: Detector): Uint8Array {
-  const { side, cells, mapGeometry } = state.networks;
-  const { firstCell, stride } = mapGeometry;
-  const marked = new Uint8Array(cells * cells);
+/** Which positions of a detector's map have a defect within half a stride of their center. */
+function gridMask(mask: Uint8Array, { state }: Detector): Uint8Array {
+  const { side, mapSide, mapGeometry } = state.networks;
+  const { offset, stride } = mapGeometry;
+  const marked = new Uint8Array(mapSide * mapSide);
   mask.forEach((value, i) => {
     if (value === 0) return;
-    const [column, row] = [i % side, Math.floor(i / side)].map((at) => Math.round((at - firstCell) / stride));
-    if (row! >= 0 && column! >= 0 && row! < cells && column! < cells) marked[row! * cells + column!] = 1;
+    const [column, row] = [i % side, Math.floor(i / side)].map((at) => Math.round((at - offset) / stride));
+    if (row! >= 0 && column! >= 0 && row! < mapSide && column! < mapSide) marked[row! * mapSide + column!] = 1;
   });
   return marked;
 }

@@ -5,11 +5,11 @@ import { type BitPlan, isCodeBits, type LayerPlan, quantizableLayers, uniformPla
 import type { RangeMethod } from '../quantization/ranges.ts';
 import { evaluate, type TestSource } from './evaluate.ts';
 
-/** What is quantized in one cell: a layer by its name, or every layer. */
+/** What is quantized in one measurement: a layer by its name, or every layer. */
 export const EVERY_LAYER = 'every layer';
 
 /** What a quantization does to a detector. */
-export interface SensitivityCell {
+export interface SensitivityMeasurement {
   /** A layer's name, {@link EVERY_LAYER}, or `none` for the float detector itself. */
   readonly layer: string;
   readonly weights: LayerPlan['weights'];
@@ -36,9 +36,9 @@ export interface SensitivityOptions {
   readonly activations?: LayerPlan['activations'];
   /** How the ranges of activations are chosen. */
   readonly method?: RangeMethod;
-  /** Cells that are known already are not computed again. */
+  /** What is measured already is not measured again. */
   readonly isDone?: (layer: string, weights: LayerPlan['weights']) => boolean;
-  readonly onCell: (cell: SensitivityCell) => void | Promise<void>;
+  readonly onMeasurement: (measurement: SensitivityMeasurement) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -48,11 +48,11 @@ const MAP_IMAGES = 48;
 
 /**
  * Quantizes one layer at a time to each width, without training, and measures what it costs. Statistics, map quantiles and
- * threshold are taken anew in every cell.
+ * threshold are taken anew each time.
  * @throws UserError for unusable data
  */
 export async function sensitivity(options: SensitivityOptions): Promise<void> {
-  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onCell, signal } = options;
+  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onMeasurement, signal } = options;
   const { networks } = detector.state;
   const layers = options.layers ?? [...quantizableLayers(networks).keys()];
   const prepared = await prepareQuantization({
@@ -70,7 +70,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
 
   if (!isDone?.('none', 32)) {
     const figures = await measure(detector);
-    await onCell({ layer: 'none', weights: 32, activations: 32, ...figures, mapSnr: undefined });
+    await onMeasurement({ layer: 'none', weights: 32, activations: 32, ...figures, mapSnr: undefined });
   }
   for (const layer of layers) {
     for (const weights of bits) {
@@ -81,7 +81,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
       try {
         const figures = await measure(quantized);
         const mapSnr = decibels(reference, await normalizedMaps(quantized, source, signal));
-        await onCell({ layer, weights, activations, ...figures, mapSnr });
+        await onMeasurement({ layer, weights, activations, ...figures, mapSnr });
       } finally {
         quantized.destroy();
       }

@@ -210,8 +210,8 @@ export function dequantizeWeights({ shape, bits, groupSize, codes, scales }: Qua
   return values;
 }
 
-/** How close to the border of its cell a latent weight may lie, in steps: rounding on the device is not exact. */
-const CELL_MARGIN = 1e-3;
+/** How close to the border of its code's decision interval a latent weight may lie, in steps: rounding on the device is not exact. */
+const INTERVAL_MARGIN = 1e-3;
 
 /**
  * Weights that round to given codes and differ as little as possible from others: where training with rounding starts.
@@ -224,8 +224,8 @@ export function latentWeights({ shape, bits, groupSize, codes, scales }: Quantiz
   return Float32Array.from(weights, (weight, i) => {
     const scale = scales[Math.floor(i / length)]!;
     const code = codes[i]!;
-    const low = code === least ? Number.NEGATIVE_INFINITY : code - 0.5 + CELL_MARGIN;
-    const high = code === most ? Number.POSITIVE_INFINITY : code + 0.5 - CELL_MARGIN;
+    const low = code === least ? Number.NEGATIVE_INFINITY : code - 0.5 + INTERVAL_MARGIN;
+    const high = code === most ? Number.POSITIVE_INFINITY : code + 0.5 - INTERVAL_MARGIN;
     return scale * (Math.min(Math.max(weight / scale - offset, low), high) + offset);
   });
 }

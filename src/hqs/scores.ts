@@ -283,7 +283,7 @@ const PROBE_BITS = 3;
 export async function autoencoderScores(options: ScoreOptions): Promise<LayerScore[]> {
   const { detector, normal, seed = 0 } = options;
   const { engine, state } = detector;
-  const { side, cells, student } = state.networks;
+  const { side, mapSide, student } = state.networks;
   const images = await resized(detector, normal, options, 'wholes');
   const geometry = student.geometry.at(-1)!;
   const whole = uniformPlan(state.networks, { weights: PROBE_BITS as LayerPlan['weights'], activations: 32 });
@@ -299,7 +299,7 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
       const rows = await perImage({ ...options, contribution: 'separability' }, images, (pixels, seeds) =>
         planted(side, pixels, seeds, async (image, mask) => {
           const { map: read } = await compiled.run({ image }, ['map']);
-          return [separability({ values: read as Float32Array, height: cells, width: cells, geometry }, mask, side)];
+          return [separability({ values: read as Float32Array, height: mapSide, width: mapSide, geometry }, mask, side)];
         }),
       );
       return rows.map(([value]) => value!);

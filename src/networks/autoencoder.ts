@@ -42,17 +42,17 @@ export class Autoencoder {
   readonly size: PdnSize;
   readonly side: number;
   /** Side of its output: the teacher's. */
-  readonly cells: number;
+  readonly mapSide: number;
   readonly name: string;
   readonly encoder: readonly ConvParameters[];
   readonly decoder: readonly ConvParameters[];
 
   /** @param side input side in pixels @throws UserError unless it is a multiple of 64 from 128 to 4096 */
-  constructor(size: PdnSize, side: number, cells = pdnOutputSide(side), name = 'autoencoder') {
+  constructor(size: PdnSize, side: number, mapSide = pdnOutputSide(side), name = 'autoencoder') {
     checkSide(side);
     this.size = size;
     this.side = side;
-    this.cells = cells;
+    this.mapSide = mapSide;
     this.name = name;
     const widths = ENCODER[size];
     const width = widths[widths.length - 1]!;
@@ -90,7 +90,7 @@ export class Autoencoder {
         y = dropout(y, drop.state, attrs, `${this.name}.dropout${i + 1}`);
       }
     });
-    y = resizeBilinear(y, this.cells, this.cells, `${this.name}.resize7`);
+    y = resizeBilinear(y, this.mapSide, this.mapSide, `${this.name}.resize7`);
     const [dec7, dec8] = this.decoder.slice(6) as [ConvParameters, ConvParameters];
     y = conv2d(y, dec7.weight.node, dec7.bias.node, { padding: 1, relu: true }, `${this.name}.dec7`);
     return conv2d(y, dec8.weight.node, dec8.bias.node, { padding: 1 }, `${this.name}.dec8`);

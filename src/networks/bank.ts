@@ -14,8 +14,8 @@ export interface Bank {
   settle(): void;
   /**
    * Mean squared distance to the nearest vector.
-   * @param features [N, channels, cells, cells], standardized @param products [N, size, cells, cells], the convolution of them
-   * @returns [N, 1, cells, cells]
+   * @param features [N, channels, mapSide, mapSide], standardized @param products [N, size, mapSide, mapSide], the convolution of them
+   * @returns [N, 1, mapSide, mapSide]
    */
   distance(features: Node, products: Node): Node;
 }

@@ -11,7 +11,7 @@ import { standardize } from '../kernels/standardize.ts';
 import type { Networks } from './networks.ts';
 import type { Pdn } from './pdn.ts';
 
-/** The two raw maps and the combined one, each [N, 1, cells, cells]. */
+/** The two raw maps and the combined one, each [N, 1, mapSide, mapSide]. */
 export interface AnomalyMaps {
   readonly studentTeacher: Node;
   readonly autoencoder: Node;
@@ -28,7 +28,7 @@ export interface InferenceOptions {
   readonly maps?: typeof anomalyMaps;
   /** Bytes that a device can bind at once: larger batches run in parts. */
   readonly bindable?: number;
-  /** What the combined map passes. @param x [..., cells, cells], whose last `maps` maps it is @returns [maps, 1, cells, cells] */
+  /** What the combined map passes. @param x [..., mapSide, mapSide], whose last `maps` maps it is @returns [maps, 1, mapSide, mapSide] */
   readonly filter?: ((x: Node, maps: number) => Node) | undefined;
   /** Changes the maps' graph, such as into the one that runs on packed weights. @see integerGraph */
   readonly rewrite?: (roots: readonly Node[]) => Node[];

@@ -3,15 +3,11 @@ import { UserError } from '../errors.ts';
 import { Autoencoder, checkSide } from './autoencoder.ts';
 import type { Bank } from './bank.ts';
 import { initialize } from './initialize.ts';
-import { type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
+import { type LayerGeometry, type Padding, PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from './pdn.ts';
 
-/** How the cells of a map lie on the networks' input, in its pixels. */
-export interface MapGeometry {
-  /** Center of the first cell. */
-  readonly firstCell: number;
-  /** From one cell to the next. */
-  readonly stride: number;
-  /** Cells that published code puts around a map before it is stretched over the image. */
+/** How the positions of a map lie on the networks' input, in its pixels. */
+export interface MapGeometry extends LayerGeometry {
+  /** Positions that published code puts around a map before it is stretched over the image. */
   readonly margin: number;
 }
 
@@ -26,8 +22,8 @@ export class Networks {
   readonly padding: Padding;
   /** Feature channels of the teacher, of each half of the student, and of the autoencoder. */
   readonly channels: number;
-  /** Side of the feature maps. */
-  readonly cells: number;
+  /** Side of the feature maps and of the anomaly maps that the networks give. */
+  readonly mapSide: number;
   readonly teacher: Pdn;
   /** Of detectors that remember normal features instead of training on them. */
   readonly bank: Bank | undefined;
@@ -46,11 +42,11 @@ export class Networks {
     this.side = side;
     this.padding = padding;
     this.channels = PDN_CHANNELS[size];
-    this.cells = pdnOutputSide(side, padding);
+    this.mapSide = pdnOutputSide(side, padding);
     this.teacher = new Pdn(size, 'teacher', this.channels, padding);
     this.bank = bank?.(this.channels);
     if (!bank) {
-      this.#autoencoder = new Autoencoder(size, side, this.cells);
+      this.#autoencoder = new Autoencoder(size, side, this.mapSide);
       this.#student = new Pdn(size, 'student', 2 * this.channels, padding);
     }
     const type = { shape: [this.channels], dtype: 'f32' } as const;
@@ -70,8 +66,7 @@ export class Networks {
 
   /** Where maps lie on the input. */
   get mapGeometry(): MapGeometry {
-    const { offset, stride } = this.teacher.geometry.at(-1)!;
-    return { firstCell: offset, stride, margin: PUBLISHED_MARGIN };
+    return { ...this.teacher.geometry.at(-1)!, margin: PUBLISHED_MARGIN };
   }
 
   /** What training changes. */

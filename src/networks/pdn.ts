@@ -13,12 +13,12 @@ export const PDN_SIZES: readonly PdnSize[] = ['xs', 's', 'm'];
 
 /**
  * What lies around the input: nothing; zeros around that of every layer, as published code has them; or the image itself, mirrored at
- * its border (`reflect`). Both keep a cell for every 4 pixels up to the border.
+ * its border (`reflect`). Both keep a position for every 4 pixels up to the border.
  */
 export type Padding = 'none' | 'zeros' | 'reflect';
 export const PADDINGS: readonly Padding[] = ['none', 'zeros', 'reflect'];
 
-/** Mirrored pixels around an image: the centers of the cells, 4 px apart, then lie 2 px from its borders. */
+/** Mirrored pixels around an image: the centers of the positions, 4 px apart, then lie 2 px from its borders. */
 export const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
 
 interface Layer {

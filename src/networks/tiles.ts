@@ -19,10 +19,10 @@ export interface TileGeometry {
  */
 export function tileGeometry({ side, padding, teacher, mapGeometry }: Networks): TileGeometry {
   const around = padding === 'reflect' ? MIRRORED.top + MIRRORED.bottom : 0;
-  return { side: side + around, before: teacher.unpadded().geometry.at(-1)!.offset - mapGeometry.firstCell };
+  return { side: side + around, before: teacher.unpadded().geometry.at(-1)!.offset - mapGeometry.offset };
 }
 
-/** From pixels `image` u32 [batch, side, side] to one raw map [batch, 1, cells, cells]. */
+/** From pixels `image` u32 [batch, side, side] to one raw map [batch, 1, mapSide, mapSide]. */
 export interface PartGraph {
   readonly image: Node;
   readonly map: Node;

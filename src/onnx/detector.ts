@@ -16,7 +16,7 @@ function perChannel(name: string, values: readonly number[]): Parameter {
  * QuantizeLinear and DequantizeLinear, and its weights, 8-bit integers whatever their width, through DequantizeLinear.
  *
  * The input `image`, `[batch, 3, side, side]`, is RGB in 0..1, resized; its normalization is part of the graph. The outputs `map`,
- * `student_teacher` and `autoencoder`, `[batch, 1, cells, cells]`, are the combined map and the two raw ones. Size, threshold and
+ * `student_teacher` and `autoencoder`, `[batch, 1, mapSide, mapSide]`, are the combined map and the two raw ones. Size, threshold and
  * placement stand in the metadata; the score of an image is the largest value of the map. A region is no part of the file: `image` is
  * then the region upright.
  * @param inspect adds the integers that each quantized layer reads as outputs `LAYER.codes`

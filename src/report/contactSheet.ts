@@ -83,7 +83,7 @@ export function contactSheet(rows: readonly ContactSheetRow[], options: ContactS
     const x = groupLeft(index % groups);
     const y = gridTop + Math.floor(index / groups) * rowHeight;
     drawCaption(canvas, row, x, y, groupWidth);
-    drawCells(canvas, row, x, y + CAPTION, thumbnail, { threshold, low, high });
+    drawPictures(canvas, row, x, y + CAPTION, thumbnail, { threshold, low, high });
   });
   drawLegend(canvas, MARGIN, canvas.height - MARGIN - LEGEND + 16, Math.min(groupWidth, 560), { threshold, low, high });
   return canvas;
@@ -102,7 +102,7 @@ interface Scale {
   readonly high: number;
 }
 
-function drawCells(canvas: Canvas, row: ContactSheetRow, x: number, y: number, thumbnail: number, scale: Scale): void {
+function drawPictures(canvas: Canvas, row: ContactSheetRow, x: number, y: number, thumbnail: number, scale: Scale): void {
   const shrink = thumbnail / Math.max(row.image.width, row.image.height);
   const width = Math.max(1, Math.round(row.image.width * shrink));
   const height = Math.max(1, Math.round(row.image.height * shrink));
@@ -112,14 +112,14 @@ function drawCells(canvas: Canvas, row: ContactSheetRow, x: number, y: number, t
   const overlay = overlayHeatmap(
     resizeHeatmap(mask ? { image, map, mask, ...scale } : { image, map, ...scale }, width, height),
   );
-  const cells = [resizeImage(image, width, height), mask ? maskImage(row, mask, width, height) : undefined, overlay];
-  cells.forEach((cell, column) => {
-    const cellX = x + column * (thumbnail + GAP);
-    canvas.fillRect(cellX, y, thumbnail, thumbnail, THEME.panel);
-    if (cell) canvas.drawImage(cell, cellX + left, y + top);
+  const pictures = [resizeImage(image, width, height), mask ? maskImage(row, mask, width, height) : undefined, overlay];
+  pictures.forEach((picture, column) => {
+    const frameX = x + column * (thumbnail + GAP);
+    canvas.fillRect(frameX, y, thumbnail, thumbnail, THEME.panel);
+    if (picture) canvas.drawImage(picture, frameX + left, y + top);
     else {
       const center = Math.round((thumbnail - textWidth('none', TEXT)) / 2);
-      canvas.drawText('none', cellX + center, y + Math.round(thumbnail / 2) - 8, TEXT, THEME.muted);
+      canvas.drawText('none', frameX + center, y + Math.round(thumbnail / 2) - 8, TEXT, THEME.muted);
     }
   });
 }

@@ -171,11 +171,11 @@ function costFigures({ steps }: RunRecord): Figure[] {
 function summary(record: RunRecord): string {
   const { steps } = record;
   const row = ({ label, value, show }: Figure) => {
-    const cells = steps.map((step) => {
+    const values = steps.map((step) => {
       const found = value(step);
       return `<td>${isNumber(found) ? show(found) : '–'}</td>`;
     });
-    return `<tr><th scope="row">${label}</th>${cells.join('')}</tr>`;
+    return `<tr><th scope="row">${label}</th>${values.join('')}</tr>`;
   };
   const head = steps.map(({ step }) => `<th scope="col">${escaped(step)}</th>`).join('');
   const body = [qualityFigures(record), costFigures(record)].map(
@@ -235,11 +235,11 @@ function defectTypes({ steps }: RunRecord): string {
       of: ({ overlap }: { overlap?: { areas: readonly number[] } | undefined }) => overlap?.areas[0],
     },
   ].filter(({ of }) => steps.some(({ metrics }) => [metrics, ...metrics.defects].some((each) => isNumber(of(each)))));
-  const cells = (of: (step: number, column: (typeof columns)[number]) => number | undefined) =>
+  const figures = (of: (step: number, column: (typeof columns)[number]) => number | undefined) =>
     columns.flatMap((column) => steps.map((_, k) => `<td>${percentage(of(k, column))}</td>`)).join('');
   const { listed, others } = listedKinds(kinds);
   const rows = listed.map(({ defect, images }) => {
-    const values = cells((step, { of }) => {
+    const values = figures((step, { of }) => {
       const metrics = byKind[step]!.get(defect);
       return metrics && of(metrics);
     });
@@ -249,7 +249,7 @@ function defectTypes({ steps }: RunRecord): string {
     others > 0
       ? ` ${counted(others, 'type')} with fewer images ${others === 1 ? 'is' : 'are'} not listed; the last row counts them.`
       : '';
-  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${cells((step, { of }) =>
+  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${figures((step, { of }) =>
     of(steps[step]!.metrics),
   )}</tr>`;
   const groups = columns.map(({ name }) => `<th class="group" scope="colgroup" colspan="${steps.length}">${name}</th>`);

@@ -39,7 +39,7 @@ export function visibleLines(text: string): string {
   return text.replace(COMMANDING, (character) => (/[\n\t]/.test(character) ? character : escapeOf(character)));
 }
 
-/** Foreign text as one line inside Markdown: in a sentence, a table's cell or an image's description. */
+/** Foreign text as one line inside Markdown: in a sentence, a table's field or an image's description. */
 export function markdown(text: string): string {
   return visible(text)
     .replace(/&|<(?=[A-Za-z/!?]|$)|^>/g, (character) => ENTITIES[character]!)

@@ -38,16 +38,16 @@ export function colorMap(
 export function renderPanels(heading: string, panels: readonly Panel[]): RgbImage {
   const columns = Math.min(PER_ROW, panels.length);
   const rows = Math.ceil(panels.length / columns);
-  const cell = 2 * LINE + BOX + GAP;
+  const rowHeight = 2 * LINE + BOX + GAP;
   const canvas = new Canvas(
     2 * MARGIN + columns * BOX + (columns - 1) * GAP,
-    2 * MARGIN + LINE + 6 + rows * cell - GAP,
+    2 * MARGIN + LINE + 6 + rows * rowHeight - GAP,
     THEME.ground,
   );
   canvas.drawText(fitText(heading, canvas.width - 2 * MARGIN, TEXT), MARGIN, MARGIN, TEXT, THEME.ink);
   panels.forEach(({ title, note, picture }, i) => {
     const x = MARGIN + (i % columns) * (BOX + GAP);
-    const y = MARGIN + LINE + 6 + Math.floor(i / columns) * cell;
+    const y = MARGIN + LINE + 6 + Math.floor(i / columns) * rowHeight;
     canvas.drawText(fitText(title, BOX, TEXT), x, y, TEXT, THEME.ink);
     if (note) canvas.drawText(fitText(note, BOX, TEXT), x, y + LINE - 4, TEXT, THEME.muted);
     const shrink = BOX / Math.max(picture.width, picture.height);

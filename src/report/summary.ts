@@ -1,7 +1,7 @@
 import { type Evaluation, FPR_LIMITS, type ImageResult, type Metrics, type Verdicts } from '../evaluation/evaluate.ts';
 import { toCsv } from './csv.ts';
 import { listedKinds } from './kinds.ts';
-import { type Cell, metricsTable } from './table.ts';
+import { metricsTable, type TableValue } from './table.ts';
 
 const percent = (value: number | undefined) => (value === undefined ? undefined : Number((100 * value).toFixed(2)));
 
@@ -9,11 +9,11 @@ const percent = (value: number | undefined) => (value === undefined ? undefined 
 export function evaluationTable({ metrics }: Evaluation): string {
   const name = metrics.overlap?.metric ?? 'AU-PRO';
   const row = (label: string, images: number, auroc: number | undefined, areas: readonly number[] | undefined) => {
-    const cells: Record<string, Cell> = { defect: label, images, AUROC: percent(auroc) };
+    const values: Record<string, TableValue> = { defect: label, images, AUROC: percent(auroc) };
     FPR_LIMITS.forEach((limit, k) => {
-      cells[`${name} ${limit}`] = percent(areas?.[k]);
+      values[`${name} ${limit}`] = percent(areas?.[k]);
     });
-    return cells;
+    return values;
   };
   const rows = listedKinds(metrics.defects).listed.map(({ defect, images, auroc, overlap }) =>
     row(defect, images, auroc, overlap?.areas),

@@ -1,8 +1,8 @@
 import Table from 'cli-table3';
 import { visible } from './markup.ts';
 
-/** What a cell may hold; numbers are aligned to the right. */
-export type Cell = string | number | undefined;
+/** What stands in a column of a row; numbers are aligned to the right. */
+export type TableValue = string | number | undefined;
 
 export interface MetricsTableOptions {
   /** Columns in their order; by default those of the first row, then new ones as they come up. */
@@ -12,11 +12,11 @@ export interface MetricsTableOptions {
 }
 
 /**
- * A plain-text table of records, with light rules and no colors. Every cell is one line. Missing and undefined cells show as `-`; a column is
+ * A plain-text table of records, with light rules and no colors. Every value is one line. Missing and undefined ones show as `-`; a column is
  * aligned to the right when it holds numbers only.
  */
 export function metricsTable(
-  rows: readonly Readonly<Record<string, Cell>>[],
+  rows: readonly Readonly<Record<string, TableValue>>[],
   options: MetricsTableOptions = {},
 ): string {
   const { digits = 4 } = options;
@@ -51,9 +51,9 @@ export function metricsTable(
   const whole = columns.map((column) =>
     rows.every((row) => typeof row[column] !== 'number' || Number.isInteger(row[column])),
   );
-  const show = (cell: Cell, column: number) => {
-    if (cell === undefined) return '-';
-    return typeof cell === 'string' ? visible(cell) : whole[column] ? String(cell) : cell.toFixed(digits);
+  const show = (value: TableValue, column: number) => {
+    if (value === undefined) return '-';
+    return typeof value === 'string' ? visible(value) : whole[column] ? String(value) : value.toFixed(digits);
   };
   const body = rows.map((row) => columns.map((name, column) => show(row[name], column)));
   table.push(...body);

@@ -50,7 +50,7 @@ export function trainingSmoke() {
   const losses = Object.fromEntries(LOSS_NAMES.map((name, i) => [name, lossNodes[i]!]));
   const gradients = Object.fromEntries([...training.gradients].map(([{ name }, node]) => [name, node]));
   const features = Float32Array.from(
-    { length: networks.channels * networks.cells ** 2 },
+    { length: networks.channels * networks.mapSide ** 2 },
     (_, i) => Math.sin(i * 0.37) + Math.cos(i * 0.011),
   );
   const data: Record<string, TypedArray> = {

@@ -60,7 +60,7 @@ const map = [f(2, 7, 5, 6), f(2, 7, 5, 6)];
 const standard: readonly InputSpec[] = [f(7), positive(7)];
 
 /** How the maps of a PDN without padding lie on its input. */
-const PDN = { firstCell: 16, stride: 4, margin: 4 } as const;
+const PDN = { offset: 16, stride: 4, margin: 4 } as const;
 
 /** The doctor's table with the ops of this detector alone. */
 export const detectorTable: readonly Case[] = [
@@ -98,7 +98,7 @@ export const detectorTable: readonly Case[] = [
   {
     name: 'placeMap exact, mirrored',
     inputs: [f(1, 1, 32, 32)],
-    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, firstCell: 2 }),
+    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, offset: 2 }),
     reduction: 32,
   },
   {
@@ -144,7 +144,7 @@ export const detectorTable: readonly Case[] = [
     name: 'placeMap exact',
     inputs: [f(2, 1, 24, 24)],
     build: ([x]) => placeMap(x!, { height: 50, width: 71, side: 128, placement: 'exact', ...PDN }),
-    // Coordinates of up to 24 cells are rounded before the difference between two cells is taken.
+    // Coordinates of up to 24 positions are rounded before the difference between two is taken.
     reduction: 24,
   },
   {
@@ -156,7 +156,7 @@ export const detectorTable: readonly Case[] = [
   {
     name: 'placeMap exact, padded',
     inputs: [f(1, 1, 32, 32)],
-    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, firstCell: 0 }),
+    build: ([x]) => placeMap(x!, { height: 71, width: 50, side: 128, placement: 'exact', ...PDN, offset: 0 }),
     reduction: 32,
   },
   {

@@ -146,7 +146,7 @@ export class StudyRunner {
       batch: evaluationBatch(detector),
       onResult: (_, image) => {
         sample ??= image.image;
-        if (image.defect === GOOD) bias.add(image.prediction.cells);
+        if (image.defect === GOOD) bias.add(image.prediction.gridMap);
         return onImage?.(image, detector);
       },
       ...(onNotice && { onNotice }),
@@ -187,14 +187,14 @@ async function beforeTraining(shared: SharedArtifacts, allocations: Allocations,
 async function filterOf(
   { float, data: { heldOut } }: SharedArtifacts,
   kind: ArmRule['postprocess'],
-): Promise<((cells: Float32Array) => Float32Array) | undefined> {
+): Promise<((map: Float32Array) => Float32Array) | undefined> {
   if (kind === undefined) return undefined;
   const { GaussianFilter, LocationFilter } = await import('../detector/mapFilters.ts');
   const maps: Float32Array[] = [];
   for (let i = 0; kind !== 'blur' && i < heldOut.count; i++)
-    maps.push((await float.predict(await heldOut.image(i))).cells);
+    maps.push((await float.predict(await heldOut.image(i))).gridMap);
   const filter = kind === 'blur' ? new GaussianFilter() : LocationFilter.of(maps).filter;
-  return (cells) => filter.apply(cells);
+  return (map) => filter.apply(map);
 }
 
 function defined<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {

@@ -163,14 +163,14 @@ async function readCandidates(
   networks: Networks,
   images: number,
 ): Promise<Candidates> {
-  const { side, cells, channels, teacher, teacherMean, teacherStd } = networks;
+  const { side, mapSide, channels, teacher, teacherMean, teacherStd } = networks;
   const plan = await engine.compile({
     outputs: { features: teacher.forward(imageToTensor(input('image', [1, side, side], 'u32'))) },
   });
   const resizer = new Resizer(engine, side);
   const statistics = new ChannelStatistics(channels);
   const random = new Random(settings.seed);
-  const plane = cells * cells;
+  const plane = mapSide * mapSide;
   const perImage = Math.min(plane, Math.ceil(CANDIDATES / train.count));
   const vectors = new Float32Array(train.count * perImage * channels);
   try {

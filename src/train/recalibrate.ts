@@ -246,7 +246,7 @@ function learnedScales({ weights, inputs }: LearnableScales, { student, autoenco
 
 /**
  * The float values that training moves: those before quantizing, as far as they round to the same codes. What starts in the
- * middle of its cell would need many steps before a code changes.
+ * middle of its decision interval would need many steps before a code changes.
  */
 function latentNetworks(float: Networks, quantized: Networks, quantization: Quantization): Networks {
   const latent = copyNetworks(quantized);

@@ -120,7 +120,7 @@ export function optimizer(
 
 /** Inputs of a training step, with the shapes of one network and batch. */
 export function stepInputs(networks: Networks, batch: number) {
-  const { side, channels, cells } = networks;
+  const { side, channels, mapSide } = networks;
   return {
     images: input('images', [batch, side, side], 'u32'),
     /** What is color-changed for the autoencoder, where it is not the same. */
@@ -128,6 +128,6 @@ export function stepInputs(networks: Networks, batch: number) {
     penalty: input('penalty', [batch, side, side], 'u32'),
     imageChange: input('imageChange', [batch, 2]),
     penaltyChange: input('penaltyChange', [batch, 2]),
-    teacherFeatures: input('teacherFeatures', [batch, channels, cells, cells]),
+    teacherFeatures: input('teacherFeatures', [batch, channels, mapSide, mapSide]),
   };
 }

@@ -290,9 +290,9 @@ export class TrainingSession {
 
   async #batchData(step: number) {
     const { networks, batch, seed, train, wholes, penalty, earlierSteps = 0, signal, graph } = this.#run;
-    const { side, channels, cells } = networks;
+    const { side, channels, mapSide } = networks;
     const plane = side * side;
-    const featureSize = channels * cells * cells;
+    const featureSize = channels * mapSide * mapSide;
     const data = {
       images: new Uint32Array(batch * plane),
       ...(wholes && { wholes: new Uint32Array(batch * plane) }),

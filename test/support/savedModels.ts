@@ -27,7 +27,7 @@ export function describeModel({ networks, quantization = new Map(), calibration:
   };
 }
 
-/** The combined map [cells, cells] of a noise image, layer by layer by the plainest kernels: no choice of variants changes a bit. */
+/** The combined map [mapSide, mapSide] of a noise image, layer by layer by the plainest kernels: no choice of variants changes a bit. */
 export async function directMap(detector: Detector): Promise<Float32Array> {
   const { combined } = detector.graph(1);
   const plan = await detector.engine.compile({

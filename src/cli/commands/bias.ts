@@ -36,8 +36,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       signal.throwIfAborted();
       try {
         const { image } = await source.load(i);
-        const { cells } = await detector.predict(image);
-        kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(cells);
+        const { gridMap } = await detector.predict(image);
+        kinds[source.sample(i).defect === GOOD ? 'normal' : 'anomalous'].add(gridMap);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         const { name } = source.sample(i);

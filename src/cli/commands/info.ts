@@ -18,7 +18,7 @@ export async function run(args: Arguments): Promise<void> {
   const state = await readModel(bytes, path);
   const { networks, quantiles, placement, region, tiling, filter, threshold, calibration, provenance, quantization } =
     state;
-  const { size, side, padding, cells, channels } = networks;
+  const { size, side, padding, mapSide, channels } = networks;
   const parts = {
     teacher: networks.teacher,
     ...(networks.bank ? { memory: networks.bank } : { student: networks.student, autoencoder: networks.autoencoder }),
@@ -27,7 +27,7 @@ export async function run(args: Arguments): Promise<void> {
     Object.entries(parts).map(([name, network]) => [name, parameterCount(network.parameters)]),
   );
   if (args.flag('json')) {
-    const all = { file: path, bytes: bytes.length, size, resolution: side, padding, cells, channels, parameters };
+    const all = { file: path, bytes: bytes.length, size, resolution: side, padding, cells: mapSide, channels, parameters };
     const layers = layerRows(state);
     printText(
       JSON.stringify(
@@ -54,7 +54,7 @@ export async function run(args: Arguments): Promise<void> {
   printLine(`${basename(path)}: PDN-${size.toUpperCase()} ${kind}, ${side}x${side} px, ${bytes.length} bytes`);
   const around = padding === 'none' ? '' : `, ${padding === 'reflect' ? 'border mirrored' : `padded with ${padding}`}`;
   const { rows, columns } = gridOf(state);
-  printLine(`  map ${columns}x${rows} cells, ${channels} channels, placement ${placement}${around}`);
+  printLine(`  map ${columns}x${rows}, ${channels} channels, placement ${placement}${around}`);
   if (tiling) printLine(`  looks at images of ${tiling.value.width}x${tiling.value.height} px in tiles`);
   if (region) {
     const corners = region.corners.map((corner) => corner.join(',')).join(' ');
@@ -62,7 +62,7 @@ export async function run(args: Arguments): Promise<void> {
   }
   if (filter)
     printLine(
-      `  map filter: ${Object.values(filter.value).join(', ')}${filter.kind === 'location' ? ' images' : ' cells'}`,
+      `  map filter: ${Object.values(filter.value).join(', ')}${filter.kind === 'location' ? ' images' : ' positions'}`,
     );
   if (threshold) {
     printLine(`  ${thresholdText(state)}`);

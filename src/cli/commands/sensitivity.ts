@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
 import { UserError } from '../../errors.ts';
-import { EVERY_LAYER, type SensitivityCell, sensitivity } from '../../evaluation/sensitivity.ts';
+import { EVERY_LAYER, type SensitivityMeasurement, sensitivity } from '../../evaluation/sensitivity.ts';
 import { WEIGHT_BITS } from '../../formats/weightCodes.ts';
 import { datasetFiles } from '../../node/datasets.ts';
 import { readBytes, readText } from '../../node/files.ts';
@@ -58,13 +58,11 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
             row.weights === String(weights) &&
             (layer === 'none' || row.activations === String(activations)),
         ),
-      async onCell(cell) {
-        rows.push(toRow(cell, of));
-        say(
-          `${cell.layer} w${cell.weights}a${cell.activations}: ${FIGURES.map((c) => `${c} ${toRow(cell, of)[c]}`).join(
-            ', ',
-          )}`,
-        );
+      async onMeasurement(measurement) {
+        const row = toRow(measurement, of);
+        rows.push(row);
+        const figures = FIGURES.map((figure) => `${figure} ${row[figure]}`).join(', ');
+        say(`${row.layer} w${row.weights}a${row.activations}: ${figures}`);
         if (csv) await writeAtomically(csv, toCsv(COLUMNS, rows));
       },
       signal,
@@ -98,13 +96,13 @@ async function readRows(csv: string, of: string): Promise<Row[]> {
   }
   if (rows.some((row) => row.of !== of))
     throw new UserError(
-      `${csv} has cells of another model, other images or another --range.`,
+      `${csv} has figures of another model, other images or another --range.`,
       'Give --csv another file.',
     );
   return rows;
 }
 
-function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: SensitivityCell, of: string): Row {
+function toRow({ layer, weights, activations, auroc, overlap, mapSnr }: SensitivityMeasurement, of: string): Row {
   const percent = (value: number | undefined) => (value === undefined ? '' : (100 * value).toFixed(3));
   return {
     layer,

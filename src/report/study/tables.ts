@@ -16,14 +16,14 @@ import { AVERAGE_BITS, type StudySettings } from '../../study/settings.ts';
 import { recalibrateSettings } from '../../train/recalibrate.ts';
 import { toCsv } from '../csv.ts';
 import { markdown } from '../markup.ts';
-import type { Cell } from '../table.ts';
+import type { TableValue } from '../table.ts';
 import { studyAnswers } from './answers.ts';
 import { studyComparisons } from './questions.ts';
 
 /** Every cell as a line of CSV. */
 export function studyCsv(results: readonly CellResult[]): string {
   const rows = results.map(
-    (result): Record<string, Cell> => ({
+    (result): Record<string, TableValue> => ({
       set: result.set,
       layout: result.layout,
       seed: result.seed,
@@ -41,7 +41,7 @@ export function studyCsv(results: readonly CellResult[]): string {
 }
 
 function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const line = (fields: readonly string[]) => `| ${fields.join(' | ')} |`;
   return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
 }
 

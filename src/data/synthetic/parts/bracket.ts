@@ -111,19 +111,19 @@ function bump(x: number, width: number): number {
   return t > -1 && t < 1 ? (1 - t * t) * (1 - t * t) : 0;
 }
 
-/** Etched 12 x 12 cell code, the same on every specimen. */
+/** Etched data matrix of 12 x 12 modules, the same on every specimen. */
 function paintCode(surface: Surface, pose: Pose): void {
-  const cells = 12;
+  const modules = 12;
   const side = 0.27;
   surface.forEachNear(pose, 0.585, 0, side * 0.75, (index, du, dv) => {
-    const x = (du / side + 0.5) * cells;
-    const y = (dv / side + 0.5) * cells;
+    const x = (du / side + 0.5) * modules;
+    const y = (dv / side + 0.5) * modules;
     const column = Math.floor(x);
     const row = Math.floor(y);
-    if (column < 0 || row < 0 || column >= cells || row >= cells) return;
+    if (column < 0 || row < 0 || column >= modules || row >= modules) return;
     // Finder pattern of such codes: two solid sides, two alternating ones.
-    const finder = column === 0 || row === cells - 1;
-    const clock = row === 0 ? column % 2 === 0 : column === cells - 1 ? row % 2 === 1 : undefined;
+    const finder = column === 0 || row === modules - 1;
+    const clock = row === 0 ? column % 2 === 0 : column === modules - 1 ? row % 2 === 1 : undefined;
     const dark = finder || (clock ?? hashUnit(column, row, 77) < 0.5);
     if (!dark) return;
     surface.tint(index, 0.62, [0.28, 0.27, 0.27]);
