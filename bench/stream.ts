@@ -37,10 +37,8 @@ const opened = await openDevice({ toggles: parseToggles(values.toggles) });
 const engine = new Engine({ device: opened.device });
 await engine.ready;
 const detector = untrainedDetector(engine, new Networks(parsePdnSize(values.size), Number(values.resolution)));
-const options: StreamOptions = {
-  ...(values['in-flight'] && { inFlight: Number(values['in-flight']) }),
-  ...(values.batch && { batch: Number(values.batch) }),
-};
+const given = (text: string | undefined) => (text ? Number(text) : undefined);
+const options: StreamOptions = { inFlight: given(values['in-flight']), batch: given(values.batch) };
 
 async function loop(): Promise<number> {
   let sum = 0;

@@ -288,7 +288,7 @@ describe('masks', () => {
       namedDataset('mine', {
         good: tree(['0.png', 'bad/1.png'], '/g'),
         bad: tree(bad, '/b'),
-        ...(masks && { masks: tree(masks, '/m') }),
+        masks: masks && tree(masks, '/m'),
       });
     const both = named(['a/0.png', 'b/0.png'], ['a/0_mask.png', 'b/0_mask.png']);
     expect(masksOf(both)).toEqual({ '/b/a/0.png': '/m/a/0_mask.png', '/b/b/0.png': '/m/b/0_mask.png' });

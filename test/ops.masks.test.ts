@@ -20,7 +20,7 @@ const rows = testedRows.filter(({ row }) => !row.perf);
 
 /** The dispatches of a graph as they would be compiled. */
 function requestsOf(y: Node, caps: Caps, variants?: VariantChoice): PipelineRequest[] {
-  const { kernels } = lower({ outputs: { y }, tuning, ...(variants && { variants }) }, { caps });
+  const { kernels } = lower({ outputs: { y }, tuning, variants }, { caps });
   const mostWorkgroups = caps.limits.maxComputeWorkgroupsPerDimension;
   return [...kernels].map(([node, { kernel }]) => pipelineRequest(node, kernel, { mostWorkgroups }));
 }

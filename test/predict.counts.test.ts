@@ -63,8 +63,8 @@ function quantized(attrs: Partial<Qconv2dAttrs>, channels = 10): Node {
       weights: input('w', [packedWords(weights, full.bits)], 'u32'),
       table: named('t', 13, channels / full.groupSize, 2),
       bias: named('b', 13),
-      ...(isCodes(full.input) && { inRange: range('in') }),
-      ...(isCodes(full.output) && { outRange: range('out') }),
+      inRange: isCodes(full.input) ? range('in') : undefined,
+      outRange: isCodes(full.output) ? range('out') : undefined,
     },
     full,
   );

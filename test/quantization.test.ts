@@ -26,7 +26,7 @@ describe('weights', () => {
   const values = weights(shape, 1);
   const power = values.reduce((sum, value) => sum + value ** 2, 0);
   const relativeError = (bits: (typeof WEIGHT_BITS)[number], groupSize?: number) => {
-    const quantized = quantizeWeights(values, shape, { bits, ...(groupSize && { groupSize }) });
+    const quantized = quantizeWeights(values, shape, { bits, groupSize });
     const back = dequantizeWeights(quantized);
     return back.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0) / power;
   };

@@ -197,7 +197,7 @@ describe('contact sheet', () => {
   const row = (width: number, height: number, mask?: Uint8Array) => {
     const { image, map } = ramp(width, height);
     const verdict = mask ? ('anomalous' as const) : ('normal' as const);
-    return { image, map, title: 'scratch 000', score: 1, verdict, ...(mask ? { mask } : {}) };
+    return { image, map, title: 'scratch 000', score: 1, verdict, mask };
   };
   const scale = { threshold: 0.5, low: 0, high: 1, thumbnail: 64 };
 

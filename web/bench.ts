@@ -22,7 +22,7 @@ interface BenchReport {
   readonly userAgent: string;
   readonly adapter: string;
   readonly settings: Omit<Choice, 'parts'>;
-  readonly peaks?: Peaks;
+  readonly peaks?: Peaks | undefined;
   readonly results: readonly BenchResult[];
   /** What this device could not run, with the reason. */
   readonly refused: readonly string[];
@@ -107,7 +107,7 @@ async function measureAll(choice: Choice, { signal, progress }: TaskControl): Pr
     userAgent: navigator.userAgent,
     adapter: adapterIdentity(caps),
     settings: { size, side, batch, rounds },
-    ...(peaks && { peaks }),
+    peaks,
     results,
     refused,
   };

@@ -20,7 +20,7 @@ export function startDoctor(): void {
       progress('Preparing the cases.');
       const found = await doctor(await engine(), {
         full,
-        ...(ops.length > 0 && { ops }),
+        ops: ops.length > 0 ? ops : undefined,
         signal,
         onProgress: ({ done, total, failures }) =>
           progress(`${done} of ${total} cases, ${failures} wrong.`, done, total),

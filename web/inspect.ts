@@ -109,7 +109,7 @@ export class Inspect {
     const before = this.#detector;
     if (!before) return;
     const { region: _, ...whole } = before.state;
-    this.#detector = new Detector(before.engine, { ...whole, ...(region && { region }) });
+    this.#detector = new Detector(before.engine, { ...whole, region });
     before.destroy();
     // A camera goes on, with the new region.
     if (!this.#isWatching && this.#pictures.length > 0) await this.#scoreAll(this.#pictures);

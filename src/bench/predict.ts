@@ -151,16 +151,16 @@ export function predictDispatch(
 }
 
 export interface PredictOptions extends Pick<CompileOptions, 'outputs' | 'variants' | 'precision'> {
-  readonly tuning?: Tuning;
-  readonly added?: AddedVariants;
+  readonly tuning?: Tuning | undefined;
+  readonly added?: AddedVariants | undefined;
 }
 
 /** Every dispatch of a run of a graph, in order, without any device; what depends on parameters alone runs before. */
 export function predictDispatches(options: PredictOptions, machine: Machine): PredictedDispatch[] {
   const { outputs, variants, precision, tuning, added } = options;
   const lowered = lower(
-    { outputs, ...(variants && { variants }), ...(precision && { precision }) },
-    { caps: machine.caps, ...(tuning && { tuning }), ...(added && { variants: added }) },
+    { outputs, variants, precision },
+    { caps: machine.caps, tuning, variants: added },
   );
   return topologicalOrder(Object.values(lowered.outputs)).flatMap((node): PredictedDispatch[] => {
     const entry = lowered.kernels.get(node);

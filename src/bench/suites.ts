@@ -32,10 +32,10 @@ export interface BenchResult extends Timing {
 interface Subject {
   readonly name: string;
   readonly outputs: Readonly<Record<string, Node>>;
-  readonly effects?: readonly Node[];
+  readonly effects?: readonly Node[] | undefined;
   /** The definition, which costs are counted on. */
   readonly definition: readonly Node[];
-  readonly variants?: VariantChoice;
+  readonly variants?: VariantChoice | undefined;
   readonly images: number;
 }
 
@@ -59,11 +59,8 @@ async function prepare(
 ): Promise<Candidate[]> {
   const settled = await Promise.allSettled(
     subjects.map(({ outputs, effects, variants }) =>
-      engine.compile({
-        outputs,
-        ...(effects ? { effects } : { precision }),
-        ...(variants && { variants }),
-      }),
+      // Plans that train stay exact.
+      engine.compile({ outputs, effects, variants, precision: effects ? undefined : precision }),
     ),
   );
   const plans = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));

@@ -9,11 +9,11 @@ import { type Quantization, quantizeNetworks } from '../quantization/layers.ts';
 export function untrainedDetector(
   engine: Engine,
   networks: Networks,
-  { quantization, ...options }: DetectorOptions & { readonly quantization?: Quantization } = {},
+  { quantization, ...options }: DetectorOptions & { readonly quantization?: Quantization | undefined } = {},
 ): Detector {
   const state: DetectorState = {
     networks,
-    ...(quantization && { quantization }),
+    quantization,
     quantiles: { studentTeacher: [0, 1], autoencoder: [0, 1] },
     placement: 'exact',
     provenance: {

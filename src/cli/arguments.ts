@@ -28,6 +28,7 @@ const toParse = (options: Options): NonNullable<ParseArgsConfig['options']> =>
   Object.fromEntries(
     Object.entries(options).map(([name, { value, short, isRepeatable = false }]) => [
       name,
+      // parseArgs refuses a letter that is undefined.
       { type: value === undefined ? 'boolean' : 'string', multiple: isRepeatable, ...(short && { short }) },
     ]),
   );

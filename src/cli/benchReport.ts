@@ -38,5 +38,5 @@ export async function reportHead(args: Arguments, caps: Caps) {
 /** A report as JSON, with the commit where `RAAD_COMMIT` tells it. */
 export async function writeJson(file: string, report: object): Promise<void> {
   const commit = process.env['RAAD_COMMIT'];
-  await writeAtomically(file, `${JSON.stringify({ ...report, ...(commit && { commit }) }, null, 2)}\n`);
+  await writeAtomically(file, `${JSON.stringify({ ...report, commit: commit || undefined }, null, 2)}\n`);
 }

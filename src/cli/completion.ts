@@ -130,9 +130,9 @@ function fish(): string {
     const condition = text(second ? `${seen}; and __fish_seen_subcommand_from ${second}` : `${seen}${others}`);
     const words = wordsOf(command);
     if (words.length > 0) lines.push(`complete -c raad -f -n ${condition} -a ${text(words.join(' '))}`);
-    for (const { name, short, value, ...option } of optionsOf(command)) {
-      const choices = choicesOf({ ...option, ...(value && { value }) });
-      const argument = choices.length > 0 ? ` -x -a ${text(choices.join(' '))}` : value ? ' -r -F' : '';
+    for (const { name, short, ...option } of optionsOf(command)) {
+      const choices = choicesOf(option);
+      const argument = choices.length > 0 ? ` -x -a ${text(choices.join(' '))}` : option.value ? ' -r -F' : '';
       lines.push(
         `complete -c raad -n ${condition} -l ${name}${short ? ` -s ${short}` : ''}${argument} -d ${text(option.text)}`,
       );

@@ -47,7 +47,7 @@ const OF_TRAINING = [
 ] as const;
 
 /** The options --method and --vectors. @throws UsageError for options that do not go together */
-export function readMethod(args: Arguments): { readonly method: 'student' | 'nearest'; readonly vectors?: number } {
+export function readMethod(args: Arguments) {
   const method = args.choice('method', ['student', 'nearest']) ?? 'student';
   const given = (name: string) => args.flag(name) || args.text(name) !== undefined;
   const stray = method === 'nearest' ? OF_TRAINING.find(given) : given('vectors') ? 'vectors' : undefined;
@@ -56,6 +56,5 @@ export function readMethod(args: Arguments): { readonly method: 'student' | 'nea
       `--${stray} does not go with --method ${method}.`,
       method === 'nearest' ? 'Nothing is trained: leave it out.' : 'It is for --method nearest.',
     );
-  const vectors = args.number('vectors');
-  return { method, ...(vectors !== undefined && { vectors }) };
+  return { method, vectors: args.number('vectors') } as const;
 }

@@ -21,6 +21,5 @@ export async function drawHeatmap(
 ): Promise<Uint8Array> {
   const { map, score } = prediction;
   const verdict = verdictOf(prediction);
-  const optional = { ...(verdict && { verdict }), ...(mask && { mask }) };
-  return encodePng(renderHeatmap({ ...heatmapRange(state), image, map, title, score, ...optional }));
+  return encodePng(renderHeatmap({ ...heatmapRange(state), image, map, title, score, verdict, mask }));
 }

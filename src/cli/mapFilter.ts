@@ -30,11 +30,7 @@ export async function applyMaps(
 ): Promise<Detector> {
   const kind = maps === 'auto' ? await chosenKind(detector, heldOut, signal) : maps;
   const filter = kind === 'none' ? undefined : await newFilter(kind, detector.state.networks.mapSide);
-  return withFilter(detector, filter, heldOut, {
-    ...(alpha !== undefined && { alpha }),
-    onNotice: notice,
-    signal,
-  });
+  return withFilter(detector, filter, heldOut, { alpha, onNotice: notice, signal });
 }
 
 async function chosenKind(detector: Detector, heldOut: ImageSource, signal: AbortSignal): Promise<MapFilterKind> {

@@ -51,11 +51,8 @@ export function studySettings(args: Arguments, preset: 'quick' | 'standard'): St
   const contribution = args.choice('contribution', ['separability', 'literal']);
   return {
     fit,
-    recalibration: {
-      ...(iterations !== undefined && { iterations }),
-      ...(learningRate !== undefined && { learningRate }),
-    },
-    scoring: { ...(map && { map }), ...(contribution && { contribution }) },
+    recalibration: { iterations, learningRate },
+    scoring: { map, contribution },
   };
 }
 

@@ -101,15 +101,15 @@ export async function fitOne(
   const tiles = readTiles(args);
   const data = {
     dataset: dataset.name,
-    ...(dataDigest !== undefined && { dataDigest }),
-    ...(region && { region }),
-    ...(tiles && { tiles }),
+    dataDigest,
+    region,
+    tiles,
     train,
     heldOut,
     teacher,
   };
-  const common = { engine: session.engine, ...data, ...(alpha !== undefined && { alpha }), onNotice: notice, signal };
-  const { method, ...bank } = readMethod(args);
+  const common = { engine: session.engine, ...data, alpha, onNotice: notice, signal };
+  const { method, vectors } = readMethod(args);
   const folds = readFolds(args);
   if (folds !== undefined) {
     checkFolds(folds, train.count);
@@ -121,7 +121,7 @@ export async function fitOne(
     const phases = new FitReport(undefined, [], dataset.name);
     const fitted = await fitNearest({
       ...common,
-      settings: { ...settings, ...bank },
+      settings: { ...settings, vectors },
       onProgress: (progress) => phases.report(progress),
     }).finally(() => phases.endPhase());
     return finish(args, { fitted, heldOut, output, signal });
@@ -154,8 +154,8 @@ export async function fitOne(
     engine: session.engine,
     settings,
     penalty,
-    ...(from && { from }),
-    ...(patience !== undefined && { stop: { every, patience, judge } }),
+    from,
+    stop: patience === undefined ? undefined : { every, patience, judge },
     recover,
   });
   try {
@@ -165,7 +165,7 @@ export async function fitOne(
         every: wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1),
         save: (bytes) => writeAtomically(checkpointFile, bytes),
       },
-      ...(resume && { resume }),
+      resume,
       onProgress: (progress) => show.report(progress),
     });
     show.endPhase();

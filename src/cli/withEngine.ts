@@ -112,7 +112,7 @@ async function engineOpener(
   const module = args.text('variant-module');
   const variants = module ? await readVariants(module) : undefined;
   return async (tell) => {
-    const opened = await openDevice({ ...(adapter && { adapter }), toggles: switched });
+    const opened = await openDevice({ adapter, toggles: switched });
     say(`adapter: ${opened.adapter.name} (${opened.adapter.kind}, ${opened.adapter.backend})`);
     if (args.text('toggles')) tell(togglesText(switched));
     if (shader) tell(`${shader} replaces the kernel of the same name.`);
@@ -131,10 +131,10 @@ async function engineOpener(
       tuning: await loadTuning(caps, tell),
       excluded: new Set(exclusions.map(({ variant }) => variant)),
       memoryBytes: opened.memoryBytes,
-      ...(variants && { variants }),
+      variants,
       shaders,
-      ...(args.flag('debug') && { onPlan: printPlan }),
-      ...(isDumped && { onShader: printShader }),
+      onPlan: args.flag('debug') ? printPlan : undefined,
+      onShader: isDumped ? printShader : undefined,
     });
     return {
       engine,

@@ -38,11 +38,11 @@ export interface Dataset {
   readonly validation: readonly string[];
   readonly test: readonly TestSample[];
   /** LOCO's `defects_config.json`. */
-  readonly defects?: readonly DefectConfig[];
+  readonly defects?: readonly DefectConfig[] | undefined;
   /** Where it lies below the root; absent where it is the root itself. */
-  readonly folder?: string;
+  readonly folder?: string | undefined;
   /** What lies there and is not used; absent when all is. */
-  readonly leftOut?: readonly LeftOut[];
+  readonly leftOut?: readonly LeftOut[] | undefined;
 }
 
 /** The files below a root, for layouts to be recognized anywhere: on disk or in a browser. */

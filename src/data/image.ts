@@ -12,9 +12,9 @@ export interface RgbImage {
 export interface ImageSource {
   readonly count: number;
   /** Stands for the images' contents, so that a run is not resumed with others. */
-  readonly digest?: string;
+  readonly digest?: string | undefined;
   /** Where the images come from, for messages. */
-  readonly paths?: readonly string[];
+  readonly paths?: readonly string[] | undefined;
   image(index: number): Promise<RgbImage>;
 }
 

@@ -164,9 +164,9 @@ async function readMvtec(tree: FileTree, { root, name, files }: MvtecFiles): Pro
     train,
     validation,
     test: matched.test,
-    ...(defects && { defects }),
-    ...(root && { folder: root.slice(0, -1) }),
-    ...(leftOut.length > 0 && { leftOut }),
+    defects,
+    folder: root ? root.slice(0, -1) : undefined,
+    leftOut: leftOut.length > 0 ? leftOut : undefined,
   };
 }
 
@@ -303,9 +303,9 @@ function goodImages(
 
 /** Folders that a user names, each with the files below it. */
 export interface NamedFolders {
-  readonly good?: FileTree;
-  readonly bad?: FileTree;
-  readonly masks?: FileTree;
+  readonly good?: FileTree | undefined;
+  readonly bad?: FileTree | undefined;
+  readonly masks?: FileTree | undefined;
 }
 
 /**
@@ -387,7 +387,7 @@ export function namedDataset(name: string, folders: NamedFolders): Dataset {
         ({ path }): TestSample => ({ image: path, defect: 'bad', masks: matched.masks.get(path) ?? [] }),
       ),
     ],
-    ...(leftOut.length > 0 && { leftOut }),
+    leftOut: leftOut.length > 0 ? leftOut : undefined,
   };
 }
 

@@ -45,7 +45,7 @@ export async function readVisa(tree: FileTree): Promise<Dataset[]> {
     const leftOut = unlisted
       .filter((file) => file.startsWith(`${name}/`))
       .map((path): LeftOut => ({ path, reason: `not in ${VISA_SPLIT}` }));
-    return { name, layout: 'visa', train, validation: [], test, ...(leftOut.length > 0 && { leftOut }) };
+    return { name, layout: 'visa', train, validation: [], test, leftOut: leftOut.length > 0 ? leftOut : undefined };
   });
 }
 

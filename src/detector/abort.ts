@@ -1,7 +1,7 @@
 /** What may be stopped. */
 export interface AbortOptions {
   /** Aborting rejects with its reason; what is under way on the device ends unseen. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -24,9 +24,9 @@ export interface CalibrateOptions {
    * Who judges which image (cross-fitting): images that the detector itself has seen are judged by others of the same making. By
    * default it judges all.
    */
-  readonly judges?: readonly Judge[];
+  readonly judges?: readonly Judge[] | undefined;
   /** Good images that were trained on: they tell what is usual where held-out images are few. */
-  readonly train?: ImageSource;
+  readonly train?: ImageSource | undefined;
   /** Called with one sentence for every image that is left out. */
   readonly onNotice?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -121,7 +121,7 @@ export async function calibrate(
       return combineOnHost(st!, ae!, mapQuantilesParameter(quantiles).data);
     });
   const refit = filter?.refit?.(combined());
-  const normalized = { quantiles, ...(refit && { filter: refit.filter }) };
+  const normalized = { quantiles, filter: refit?.filter ?? filter };
   const result = detector.with(normalized);
   try {
     const scores = refit ? await scoresOf(result, heldOut, kept, refit.unseen, signal) : [];
@@ -211,7 +211,7 @@ export async function withFilter(
       'Choose the filter gaussian or none, or import the detector with --placement exact.',
     );
   if (filter && state.tiling) assertTileable(filter);
-  const filtered = new Detector(detector.engine, { ...state, ...(filter && { filter }) });
+  const filtered = new Detector(detector.engine, { ...state, filter });
   try {
     return await calibrate(filtered, heldOut, { alpha: threshold?.alpha, ...options });
   } finally {

@@ -51,12 +51,12 @@ export interface RawMaps {
 /** How a detector's networks are compiled. */
 export interface DetectorOptions {
   /** Runs a quantized detector in float with rounded values, as training sees it, instead of on integers. */
-  readonly simulate?: boolean;
+  readonly simulate?: boolean | undefined;
   /**
    * What a float detector keeps between its transforms: `f16` takes half the memory traffic on GPUs, and needs a new threshold
    * only where scores lie within its rounding. `f32` by default. Quantized detectors are not affected.
    */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
 }
 
 /** How one prediction is stopped, and how it shares the device. */
@@ -129,7 +129,7 @@ export class Detector {
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     return new ImageChain(
       this.engine,
-      { side, mapSide, placement, around, ...mapGeometry, ...(region && { region }) },
+      { side, mapSide, placement, around, ...mapGeometry, region },
       {
         compile: (batch) => this.compile(batch),
         dispose: (plan) => {
@@ -170,7 +170,7 @@ export class Detector {
     this.#assertUsable();
     const { studentTeacher, autoencoder, combined } = this.fusedGraph(batch);
     const outputs = { studentTeacher, autoencoder, combined };
-    return this.engine.compile({ outputs, precision: this.#precision, ...(onProgress && { onProgress }) });
+    return this.engine.compile({ outputs, precision: this.#precision, onProgress });
   }
 
   /** The same detector on another engine, as after its device was lost; this one is destroyed. */

@@ -37,20 +37,20 @@ export interface DetectorState {
   readonly quantiles: MapQuantiles;
   readonly placement: Placement;
   /** The part of images that it looks at; absent: all of them. Maps are NaN outside of it. */
-  readonly region?: RegionOfInterest;
+  readonly region?: RegionOfInterest | undefined;
   /** Absent: all that it sees of an image fits the networks' input. */
-  readonly tiling?: Tiling;
+  readonly tiling?: Tiling | undefined;
   /** What the combined map passes before it is placed; absent: nothing. */
-  readonly filter?: MapFilter;
+  readonly filter?: MapFilter | undefined;
   /** Absent until it has been calibrated. */
-  readonly threshold?: Threshold;
+  readonly threshold?: Threshold | undefined;
   /** The scores that the threshold comes from; absent in files of earlier programs. */
-  readonly calibration?: Calibration;
+  readonly calibration?: Calibration | undefined;
   readonly provenance: Provenance;
   /** Codes and scales of a quantized detector; the networks hold the values that they stand for. */
-  readonly quantization?: Quantization;
+  readonly quantization?: Quantization | undefined;
   /** Of a file by a newer program: what this one does not need to know, and writes again. */
-  readonly otherSections?: ReadonlyMap<string, OtherSection>;
+  readonly otherSections?: ReadonlyMap<string, OtherSection> | undefined;
 }
 
 /** A part of a model file that this program does not know, and may leave out: it is kept as it is and written again. */

@@ -29,7 +29,7 @@ export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 're
   /** Side of the networks' maps. */
   readonly mapSide: number;
   /** The part of images that is looked at; all by default. */
-  readonly region?: RegionOfInterest;
+  readonly region?: RegionOfInterest | undefined;
 }
 
 /** Where the plans of the networks come from, and go to. */
@@ -342,7 +342,7 @@ export class ImageChain implements MapChain {
 
   #placeAttrs(width: number, height: number, view: RegionView | undefined): PlaceAttrs {
     const { mapSide, region, ...place } = this.#geometry;
-    return { width, height, ...place, ...(view && { region: view.toUnit }) };
+    return { width, height, ...place, region: view?.toUnit };
   }
 
   /** Before the first {@link #view}. */

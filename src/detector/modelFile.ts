@@ -58,23 +58,23 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
     } else tensors.set(name, { shape: type.shape, data });
   }
   const layers = [...(quantization as Quantization)].map(
-    ([name, { plan, input }]) => [name, { plan, ...(input && { input }) }] as const,
+    ([name, { plan, input }]) => [name, { plan, input }] as const,
   );
   const header: ModelHeader = {
     size: networks.size,
     resolution: networks.side,
-    ...(networks.padding !== 'none' && { padding: networks.padding }),
-    ...(networks.bank && { bank: { vectors: networks.bank.size } }),
+    padding: networks.padding === 'none' ? undefined : networks.padding,
+    bank: networks.bank && { vectors: networks.bank.size },
     preprocessing: PREPROCESSING,
     quantiles,
     placement,
-    ...(region && { region }),
-    ...(tiling && { tiles: tiling.value }),
-    ...(filter && { filter: filter.value }),
-    ...(threshold && { threshold }),
-    ...(calibration && { calibration }),
+    region,
+    tiles: tiling?.value,
+    filter: filter?.value,
+    threshold,
+    calibration,
     provenance,
-    ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
+    layers: layers.length > 0 ? Object.fromEntries(layers) : undefined,
   };
   for (const [name, tensor] of filter?.tensors ?? []) tensors.set(`filter/${name}`, tensor);
   for (const { tensors: own } of state.otherSections?.values() ?? [])
@@ -86,7 +86,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
 /** How a model file is read and its detector compiled. */
 export interface LoadOptions extends DetectorOptions, ReadOptions {
   /** The file's name, shown in messages; by default that of the source. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 /**
@@ -142,13 +142,13 @@ export async function readModel(bytes: Uint8Array, name = 'the model file'): Pro
     quantiles,
     placement,
     provenance,
-    ...(region && { region }),
-    ...(tiling && { tiling }),
-    ...(filter && { filter }),
-    ...(threshold && { threshold }),
-    ...(calibration && { calibration }),
-    ...(quantization.size > 0 && { quantization }),
-    ...(otherSections.size > 0 && { otherSections }),
+    region,
+    tiling,
+    filter,
+    threshold,
+    calibration,
+    quantization: quantization.size > 0 ? quantization : undefined,
+    otherSections: otherSections.size > 0 ? otherSections : undefined,
   };
 }
 

@@ -14,7 +14,7 @@ import type { DetectorState } from './detectorState.ts';
 /** A quantized layer without its weights. */
 export interface HeaderLayer {
   readonly plan: LayerPlan;
-  readonly input?: ActivationQuantizer;
+  readonly input?: ActivationQuantizer | undefined;
 }
 
 /** What a model file's metadata says beside the tensors. @see docs/model-format.md */
@@ -24,16 +24,16 @@ export interface ModelHeader
   /** Input side in pixels. */
   readonly resolution: number;
   /** Of teacher and student; absent: none. */
-  readonly padding?: Padding;
+  readonly padding?: Padding | undefined;
   readonly preprocessing: typeof PREPROCESSING;
   /** Of detectors that remember normal features. */
-  readonly bank?: BankHeader;
+  readonly bank?: BankHeader | undefined;
   /** Size at which images are looked at in tiles; checked by the code that does, which is loaded when there is one. */
   readonly tiles?: unknown;
   /** Of the combined map; checked by the code that runs it, which is loaded when there is one. */
   readonly filter?: unknown;
   /** Of quantized detectors: the plan and the quantizer of the input, by layer. */
-  readonly layers?: Readonly<Record<string, HeaderLayer>>;
+  readonly layers?: Readonly<Record<string, HeaderLayer>> | undefined;
 }
 
 /** What a file says of a memory bank. */

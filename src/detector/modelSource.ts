@@ -18,14 +18,14 @@ export interface ReadOptions {
 export async function readSource(
   source: ModelSource,
   options: ReadOptions = {},
-): Promise<{ bytes: Uint8Array; name?: string }> {
+): Promise<{ bytes: Uint8Array; name?: string | undefined }> {
   options.signal?.throwIfAborted();
   if (source instanceof Uint8Array) return { bytes: source };
   if (source instanceof ArrayBuffer) return { bytes: new Uint8Array(source) };
   if (source instanceof Blob) {
-    const name = 'name' in source ? String(source.name) : undefined;
+    const name = 'name' in source ? String(source.name) || undefined : undefined;
     const bytes = await collect(source.stream(), source.size, options);
-    return { bytes, ...(name && { name }) };
+    return { bytes, name };
   }
   if (source instanceof Response) return { bytes: await readResponse(source, options), name: nameOf(source.url) };
   if (typeof source === 'string' || source instanceof URL) {

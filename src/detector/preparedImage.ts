@@ -38,12 +38,12 @@ export interface EncodeSizes {
   readonly width: number;
   readonly height: number;
   /** The image's own size by default. */
-  readonly mapWidth?: number;
-  readonly mapHeight?: number;
+  readonly mapWidth?: number | undefined;
+  readonly mapHeight?: number | undefined;
   /** Of images; `rgba8unorm` by default. */
-  readonly format?: ImageFormat;
+  readonly format?: ImageFormat | undefined;
   /** Of the textures that heat maps are blended into; without it none can be. */
-  readonly heatmapFormat?: GPUTextureFormat;
+  readonly heatmapFormat?: GPUTextureFormat | undefined;
 }
 
 export interface PreparedPlans {

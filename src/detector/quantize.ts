@@ -26,11 +26,11 @@ export interface ApplyPlanOptions {
   /** Normal images that the detector was not trained on: for map quantiles and threshold. */
   readonly heldOut: ImageSource;
   /** Wanted false-alarm rate of the threshold; that of the detector by default. */
-  readonly alpha?: number;
-  readonly onProgress?: (progress: QuantizeProgress) => void;
+  readonly alpha?: number | undefined;
+  readonly onProgress?: ((progress: QuantizeProgress) => void) | undefined;
   /** Called with one sentence for everything that is left out. */
-  readonly onNotice?: (message: string) => void;
-  readonly signal?: AbortSignal;
+  readonly onNotice?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A float detector, and the images that ranges are taken from. */
@@ -40,9 +40,9 @@ export interface PrepareQuantizationOptions extends PreparationSettings {
   /** Normal images that the detector was trained on: for the ranges of activations and the teacher's statistics. */
   readonly train: ImageSource;
   /** Images that ranges are taken from, evenly spread over `train`; 32. */
-  readonly rangeImages?: number;
-  readonly onProgress?: (progress: QuantizeProgress) => void;
-  readonly signal?: AbortSignal;
+  readonly rangeImages?: number | undefined;
+  readonly onProgress?: ((progress: QuantizeProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface QuantizeOptions
@@ -88,7 +88,7 @@ export class PreparedQuantization {
     const { images } = await seenImages(state, train);
     await quantizedStatistics({ engine, networks, train: images, onProgress, signal }, quantization);
     onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-    const quantized = new Detector(engine, { ...state, networks, ...(quantization.size > 0 && { quantization }) });
+    const quantized = new Detector(engine, { ...state, networks, quantization: quantization.size > 0 ? quantization : undefined });
     try {
       const wanted = alpha ?? state.threshold?.alpha;
       const result = await calibrate(quantized, heldOut, { alpha: wanted, train, onNotice, signal });

@@ -16,9 +16,9 @@ export function gridOf({ networks, tiling }: Pick<DetectorState, 'networks' | 't
 /** What a new detector is given of its images. */
 export interface LooksAt {
   /** The part of all images that it looks at. */
-  readonly region?: RegionOfInterest;
+  readonly region?: RegionOfInterest | undefined;
   /** Size in pixels at which images are looked at in tiles. */
-  readonly tiles?: TiledSize;
+  readonly tiles?: TiledSize | undefined;
 }
 
 /**

@@ -9,11 +9,11 @@ export type Frames = Iterable<Frame> | AsyncIterable<Frame>;
 /** How a stream of images is scored. */
 export interface StreamOptions {
   /** Batches under way at a time, from reading to reading back; by default 3, and 2 on CPU adapters, which compute on the host's cores. */
-  readonly inFlight?: number;
+  readonly inFlight?: number | undefined;
   /** Images that go through the networks together; 1. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** Ends the stream with its reason; what is under way ends unseen. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A detector, as far as a stream needs one. */

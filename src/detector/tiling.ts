@@ -12,9 +12,9 @@ import type { MapFilter } from './mapFilter.ts';
 /** What a {@link MapChain} of tiles needs of a detector's state. */
 export interface TiledState {
   readonly networks: Networks;
-  readonly region?: RegionOfInterest;
-  readonly filter?: MapFilter;
-  readonly quantization?: Quantization;
+  readonly region?: RegionOfInterest | undefined;
+  readonly filter?: MapFilter | undefined;
+  readonly quantization?: Quantization | undefined;
 }
 
 /** How a detector's networks become plans of a {@link MapChain}. */

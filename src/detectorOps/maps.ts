@@ -133,9 +133,9 @@ export interface PlaceAttrs {
   readonly stride: number;
   /** Other placements: positions around the map on every side, and their value, 0 when absent. */
   readonly margin: number;
-  readonly around?: number;
+  readonly around?: number | undefined;
   /** Where the input shows a part of the image: from the image's points, in pixels, to those of the unit square. */
-  readonly region?: Homography;
+  readonly region?: Homography | undefined;
 }
 
 /**

@@ -78,13 +78,13 @@ export interface DistillOptions {
   readonly backbone: Backbone;
   readonly photographs: ImageSource;
   /** Features are computed once and kept there. */
-  readonly store?: FeatureStore;
-  readonly checkpoint?: { readonly every: number; readonly save: (bytes: Uint8Array) => Promise<void> };
+  readonly store?: FeatureStore | undefined;
+  readonly checkpoint?: CheckpointOptions | undefined;
   /** A checkpoint to continue from. @see readCheckpoint */
-  readonly resume?: TensorFile;
-  readonly onProgress?: (progress: DistillProgress) => void;
+  readonly resume?: TensorFile | undefined;
+  readonly onProgress?: ((progress: DistillProgress) => void) | undefined;
   /** Aborting saves a checkpoint and rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A teacher, as files hold it: `conv1.weight`, ... */

@@ -35,7 +35,7 @@ function resized(
     reduction: ci * k * k * (isWinograd ? WINOGRAD_ERROR : 1),
     absorbs: {
       ...(tile ? RESIZED_HALVES : isWinograd ? RESIZED_INPUT : STAGED),
-      ...(tile && { rounding: halvesError({ m: Number(tile), k }) }),
+      rounding: tile ? halvesError({ m: Number(tile), k }) : undefined,
       steps: [`conv2d/${variant}`],
       variants: { conv2d: variant },
       dispatches: isWinograd ? 3 : variant.startsWith('split') ? 2 : 1,

@@ -17,7 +17,7 @@ export interface SmokeResult {
   readonly error: number;
   readonly limit: number;
   readonly isRight: boolean;
-  readonly message?: string;
+  readonly message?: string | undefined;
 }
 
 /** A whole graph that is compared with golden values. */
@@ -37,15 +37,15 @@ export interface DoctorKnowledge {
 /** What the doctor checks. */
 export interface DoctorOptions {
   /** All rows of the table by all variants, large shapes included; by default rows that cover every variant. */
-  readonly full?: boolean;
+  readonly full?: boolean | undefined;
   /** Only rows of these ops; all by default. */
-  readonly ops?: readonly string[];
+  readonly ops?: readonly string[] | undefined;
   /** Names of rows that are run in any case, such as those that failed before. */
-  readonly rows?: readonly string[];
+  readonly rows?: readonly string[] | undefined;
   /** Cases that are compiled and run at once; a few by default. */
-  readonly concurrency?: number;
-  readonly onProgress?: (progress: DoctorProgress) => void;
-  readonly signal?: AbortSignal;
+  readonly concurrency?: number | undefined;
+  readonly onProgress?: ((progress: DoctorProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How far the doctor is. */

@@ -20,11 +20,11 @@ import type { Case, InputSpec } from './cases.ts';
 type Affine = readonly [scale: number, zeroPoint: number];
 
 interface Row extends Partial<Omit<Qconv2dAttrs, 'weights' | 'bits'>> {
-  readonly perf?: boolean;
-  readonly full?: boolean;
-  readonly fill?: InputSpec['fill'];
+  readonly perf?: boolean | undefined;
+  readonly full?: boolean | undefined;
+  readonly fill?: InputSpec['fill'] | undefined;
   /** Of codes; powers of two by default, so that nothing depends on the order of rounding. */
-  readonly ranges?: { readonly input: Affine; readonly output: Affine };
+  readonly ranges?: { readonly input: Affine; readonly output: Affine } | undefined;
 }
 
 const EXACT = {
@@ -62,10 +62,10 @@ function qconv(bits: WeightBits, x: readonly number[], w: readonly [number, numb
     inputs: [{ shape: x, fill }],
     reduction: x[1]! * w[1] * w[2],
     bits,
-    ...(attrs.output !== 'f32' && { storage: attrs.output }),
-    ...((attrs.output === 'f16' || ranges) && { units: 1 }),
-    ...(perf && { perf }),
-    ...(full && { full }),
+    storage: attrs.output === 'f32' ? undefined : attrs.output,
+    units: attrs.output === 'f16' || ranges ? 1 : undefined,
+    perf,
+    full,
     build: ([floats]) => {
       const inRange = rangeOf('input');
       const stored = attrs.input === 'f32' ? floats! : storeActivations(floats!, attrs.input, inRange);

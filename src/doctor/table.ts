@@ -60,7 +60,7 @@ function conv(
     build: ([x, weights, b]) => conv2d(x!, weights!, b, attrs),
     // Winograd's method adds and subtracts up to 21 times larger numbers on the way.
     reduction: ci * k * k * (k === 3 || k === 4 ? WINOGRAD_ERROR ** 2 : 1),
-    ...(!attrs.pool && !attrs.groups && !attrs.firstChannel && { gradient: bias ? [0, 1, 2] : [0, 1] }),
+    gradient: attrs.pool || attrs.groups || attrs.firstChannel ? undefined : bias ? [0, 1, 2] : [0, 1],
     perf,
   };
 }

@@ -11,7 +11,7 @@ import { Turns } from './turns.ts';
 
 export interface CompileOptions extends GraphOptions {
   /** Called as pipelines finish compiling. */
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** What a device says about buffers; as in `caps`, which may be masked, where that knows it. */

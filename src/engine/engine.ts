@@ -19,23 +19,23 @@ import type { AddedVariants, ExcludedVariants } from './variants.ts';
 export interface EngineOptions {
   readonly device: GPUDevice;
   /** Detected from the device when absent; tests mask it to force fallbacks. */
-  readonly caps?: Caps;
+  readonly caps?: Caps | undefined;
   /** Measured choices of variants; those that the package brings by default. */
-  readonly tuning?: Tuning;
+  readonly tuning?: Tuning | undefined;
   /** Further variants of ops, by op name: preferred to the ops' own where they suit. @see AddedVariants */
-  readonly variants?: AddedVariants;
+  readonly variants?: AddedVariants | undefined;
   /** Variants that are not used here, such as those that {@link doctor} found wrong on this adapter. */
-  readonly excluded?: ExcludedVariants;
+  readonly excluded?: ExcludedVariants | undefined;
   /** Bytes of memory that a plan may need at most; WebGPU itself does not tell what there is. */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: number | undefined;
   /** Templates that replace kernels of the same file name, such as `conv2d_tile.wgsl`. */
-  readonly shaders?: ReadonlyMap<string, string>;
+  readonly shaders?: ReadonlyMap<string, string> | undefined;
   /** Called with one sentence for what makes a device much slower than it could be. */
-  readonly onWarning?: (message: string) => void;
+  readonly onWarning?: ((message: string) => void) | undefined;
   /** Called with what a plan dispatches, when it has been compiled. */
-  readonly onPlan?: (dispatches: readonly Dispatch[]) => void;
+  readonly onPlan?: ((dispatches: readonly Dispatch[]) => void) | undefined;
   /** Called with every shader's name and WGSL as it runs, after expansion. */
-  readonly onShader?: (name: string, wgsl: string) => void;
+  readonly onShader?: ((name: string, wgsl: string) => void) | undefined;
 }
 
 /** A browser may take so long from rejecting what is under way to telling that the device is lost. */

@@ -31,7 +31,7 @@ export interface Kernel {
   readonly shader: Shader;
   /** Specialization baked into the shader text; part of the pipeline's cache key. */
   readonly defines?: Readonly<Record<string, number | string>>;
-  /** Values in the uniform buffer; equal pipelines may have different ones. */
+  /** Values in the uniform buffer, which declares those that are there; equal pipelines may have different ones. */
   readonly params?: Readonly<Record<string, ParamValue>>;
   /** Number of workgroups. */
   readonly grid: readonly [number, number?, number?];

@@ -30,13 +30,13 @@ export interface GraphOptions {
   /** Values that can be read after a run, by name. */
   readonly outputs: Readonly<Record<string, Node>>;
   /** Ops that update parameters, run after everything else, in this order. */
-  readonly effects?: readonly Node[];
+  readonly effects?: readonly Node[] | undefined;
   /** Forces variants. @see VariantChoice */
-  readonly variants?: VariantChoice;
+  readonly variants?: VariantChoice | undefined;
   /** Measured choices; those of the engine by default. */
-  readonly tuning?: Tuning;
+  readonly tuning?: Tuning | undefined;
   /** `f32` by default. Plans that train stay exact: ask for `f16` for inference alone. @see Precision */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
 }
 
 /** What decides how a graph runs: an {@link Engine}, or a part of one. */

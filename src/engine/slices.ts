@@ -59,5 +59,5 @@ export class Slicer {
 /** How work shares the device with others. */
 export interface SliceOptions {
   /** Milliseconds of the device's time that are submitted at once; all of a run without it. @see Slicer */
-  readonly maxMilliseconds?: number;
+  readonly maxMilliseconds?: number | undefined;
 }

@@ -30,13 +30,13 @@ export type Optimize = 'speed' | 'memory';
 
 export interface TuneOptions {
   /** Measures what is known, too. */
-  readonly again?: boolean;
+  readonly again?: boolean | undefined;
   /** `speed` by default. */
-  readonly optimize?: Optimize;
+  readonly optimize?: Optimize | undefined;
   /** Of the plans that the choices are for; `f32` by default. */
-  readonly precision?: Precision;
-  readonly onProgress?: (progress: TuneProgress) => void;
-  readonly signal?: AbortSignal;
+  readonly precision?: Precision | undefined;
+  readonly onProgress?: ((progress: TuneProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A candidate this much slower than the best one is given up, after so many rounds. */

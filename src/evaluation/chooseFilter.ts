@@ -34,12 +34,12 @@ export interface ChooseFilterOptions {
   /** Normal images that it was not trained on. */
   readonly heldOut: ImageSource;
   /** Images at most, evenly spread over `heldOut`; 32. */
-  readonly images?: number;
+  readonly images?: number | undefined;
   /** Defects of each kind on each image; 2. */
-  readonly plantings?: number;
-  readonly seed?: number;
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
+  readonly plantings?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const IMAGES = 32;

@@ -102,14 +102,14 @@ export interface EvaluateOptions {
   /** Changes the map on the network's grid [mapSide, mapSide] before it is placed and scored. */
   readonly postprocess?: ((gridMap: Float32Array) => Float32Array) | undefined;
   /** How far to go: image metrics only, with pixel metrics over all defects, or also those of each kind; `defects`. */
-  readonly detail?: 'images' | 'pixels' | 'defects';
+  readonly detail?: 'images' | 'pixels' | 'defects' | undefined;
   /** Images that go through the networks at once; 1. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** Called after each image, in order. */
-  readonly onResult?: (index: number, result: EvaluatedImage) => void | Promise<void>;
+  readonly onResult?: ((index: number, result: EvaluatedImage) => void | Promise<void>) | undefined;
   /** Called with one sentence for everything that is left out. */
-  readonly onNotice?: (message: string) => void;
-  readonly signal?: AbortSignal;
+  readonly onNotice?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** An image with its prediction and its truth. */

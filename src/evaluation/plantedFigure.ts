@@ -8,8 +8,8 @@ export interface PlantedFigureOptions {
   /** Normal images that are not trained on. */
   readonly heldOut: ImageSource;
   /** Images at most, evenly spread over `heldOut`; 8. */
-  readonly images?: number;
-  readonly seed?: number;
+  readonly images?: number | undefined;
+  readonly seed?: number | undefined;
 }
 
 const IMAGES = 8;

@@ -29,17 +29,17 @@ export interface SensitivityOptions {
   readonly heldOut: ImageSource;
   readonly source: TestSource;
   /** Layers to quantize one at a time, {@link EVERY_LAYER} among them or not; all layers by default. */
-  readonly layers?: readonly string[];
+  readonly layers?: readonly string[] | undefined;
   /** Widths of the weights; 8 down to 2. */
-  readonly bits?: readonly LayerPlan['weights'][];
+  readonly bits?: readonly LayerPlan['weights'][] | undefined;
   /** Width of the activations of quantized layers; 8. */
-  readonly activations?: LayerPlan['activations'];
+  readonly activations?: LayerPlan['activations'] | undefined;
   /** How the ranges of activations are chosen. */
-  readonly method?: RangeMethod;
+  readonly method?: RangeMethod | undefined;
   /** What is measured already is not measured again. */
-  readonly isDone?: (layer: string, weights: LayerPlan['weights']) => boolean;
+  readonly isDone?: ((layer: string, weights: LayerPlan['weights']) => boolean) | undefined;
   readonly onMeasurement: (measurement: SensitivityMeasurement) => void | Promise<void>;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const WIDTHS: readonly LayerPlan['weights'][] = [8, 7, 6, 5, 4, 3, 2];
@@ -59,12 +59,12 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
     detector,
     train,
     ...(isCodeBits(activations) ? { activations: 'integer', widths: [activations] } : { activations: 'float' }),
-    ...(method && { method }),
-    ...(signal && { signal }),
+    method,
+    signal,
   });
   const reference = await normalizedMaps(detector, source, signal);
   const measure = async (subject: Detector) => {
-    const { metrics } = await evaluate({ detector: subject, source, ...(signal && { signal }) });
+    const { metrics } = await evaluate({ detector: subject, source, signal });
     return { auroc: metrics.auroc, overlap: metrics.overlap?.areas[0] };
   };
 
@@ -77,7 +77,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<void> {
       if (isDone?.(layer, weights)) continue;
       const full = uniformPlan(networks, { weights, activations });
       const plan: BitPlan = layer === EVERY_LAYER ? full : { ...full, layers: { [layer]: full.layers[layer]! } };
-      const quantized = await prepared.quantize(plan, { heldOut, ...(signal && { signal }) });
+      const quantized = await prepared.quantize(plan, { heldOut, signal });
       try {
         const figures = await measure(quantized);
         const mapSnr = decibels(reference, await normalizedMaps(quantized, source, signal));

@@ -36,13 +36,13 @@ export interface QuantizedWeights {
 export interface WeightQuantizer {
   readonly bits: WeightBits;
   /** Input channels that share a scale; absent: all, so one scale per output channel. */
-  readonly groupSize?: number;
+  readonly groupSize?: number | undefined;
   /**
    * `balanced` (the default): rounded such that the errors of a filter's taps sum to less than a step, for every input channel
    * and for the whole filter (SQuant, Guo et al. 2022). Where the input is smooth, as images are, errors then cancel.
    * `nearest`: every weight by itself.
    */
-  readonly rounding?: 'balanced' | 'nearest';
+  readonly rounding?: 'balanced' | 'nearest' | undefined;
 }
 
 /** Scales tried between this share of the one that clips nothing, and that one. */

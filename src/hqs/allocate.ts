@@ -38,24 +38,24 @@ export interface AllocateOptions {
    * are given the mean score by `budget`, and {@link otherBits} by `psi`.
    */
   readonly scores: readonly LayerScore[];
-  readonly method?: AllocationMethod;
+  readonly method?: AllocationMethod | undefined;
   /**
    * `psi` (the default): a piecewise constant function from the score, scaled to [0, 1], to bits. `budget`: the widths of the
    * least sum of score x relative squared rounding error under the limit.
    */
-  readonly mode?: (typeof ALLOCATION_MODES)[number];
+  readonly mode?: (typeof ALLOCATION_MODES)[number] | undefined;
   /** Of the scaled score, ascending; [1/3, 2/3]. */
-  readonly thresholds?: readonly number[];
+  readonly thresholds?: readonly number[] | undefined;
   /** Widths from below the first threshold to above the last; [4, 6, 8]. `budget` chooses between 2 and 8. */
-  readonly bits?: readonly LayerPlan['weights'][];
+  readonly bits?: readonly LayerPlan['weights'][] | undefined;
   /** Width of layers without a score under `psi`; 8. */
-  readonly otherBits?: LayerPlan['weights'];
+  readonly otherBits?: LayerPlan['weights'] | undefined;
   /** Needed by `budget`; widths of `psi` and the controls are raised and lowered by rank to meet it. */
-  readonly limit?: Limit;
-  readonly activations?: LayerPlan['activations'];
-  readonly seed?: number;
+  readonly limit?: Limit | undefined;
+  readonly activations?: LayerPlan['activations'] | undefined;
+  readonly seed?: number | undefined;
   /** What `budget` weighs; computed when absent. @see roundingErrors */
-  readonly errors?: RoundingErrors;
+  readonly errors?: RoundingErrors | undefined;
 }
 
 /** One line of an allocation: a layer, or the same layer of teacher and student. */

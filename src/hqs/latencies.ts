@@ -24,9 +24,9 @@ export interface PlanTimerOptions {
   /** A float detector. */
   readonly state: DetectorState;
   /** Width of all activations; 8. */
-  readonly activations?: LayerPlan['activations'];
-  readonly onMeasured?: OnMeasured;
-  readonly signal?: AbortSignal;
+  readonly activations?: LayerPlan['activations'] | undefined;
+  readonly onMeasured?: OnMeasured | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const LAYER_ROUNDS = { rounds: 7, warmUp: 1 };
@@ -35,7 +35,7 @@ const PLAN_ROUNDS = { rounds: 9, warmUp: 2 };
 /** Times layers and plans on an engine's adapter. Nothing else should use the adapter meanwhile. */
 export function planTimer(engine: Engine, options: PlanTimerOptions): PlanTimer {
   const { state, signal } = options;
-  const rounds = { ...PLAN_ROUNDS, ...(signal && { signal }) };
+  const rounds = { ...PLAN_ROUNDS, signal };
   return {
     latencies: () => layerLatencies(engine, options),
     time: (plan) => timePlan(engine, state, plan, rounds),
@@ -52,8 +52,8 @@ function anyQuantization({ networks }: DetectorState, plan: BitPlan): Quantizati
     const groupSize = granularity === 'channel' ? undefined : granularity.groupSize;
     layers.set(name, {
       plan: layer,
-      ...(bits <= 8 && { weights: randomWeights(weight.type.shape, bits as WeightBits, groupSize) }),
-      ...(needsRange(layer) && { input: { scale: 1, zeroPoint: 0 } }),
+      weights: bits <= 8 ? randomWeights(weight.type.shape, bits as WeightBits, groupSize) : undefined,
+      input: needsRange(layer) ? { scale: 1, zeroPoint: 0 } : undefined,
     });
   }
   return layers;
@@ -106,7 +106,7 @@ export async function layerLatencies(
     const latencies = new Map<string, Map<WeightBits, number>>();
     let done = 0;
     for (const { node, layers } of nodes.values()) {
-      const times = await widthLatencies(engine, node, { ...LAYER_ROUNDS, ...(signal && { signal }) });
+      const times = await widthLatencies(engine, node, { ...LAYER_ROUNDS, signal });
       for (const layer of layers) {
         // A layer that is computed in parts takes the time of all of them.
         const sums = latencies.get(layer) ?? new Map<WeightBits, number>();

@@ -42,16 +42,16 @@ export interface ScoreOptions {
   /** Normal images to score on, best ones that the detector was not trained on. */
   readonly normal: ImageSource;
   /** Normal images that `ridge` is fitted to; those of `normal` by default. */
-  readonly reference?: ImageSource;
-  readonly map?: LayerMapKind | 'cka';
-  readonly contribution?: Contribution;
-  readonly seed?: number;
+  readonly reference?: ImageSource | undefined;
+  readonly map?: LayerMapKind | 'cka' | undefined;
+  readonly contribution?: Contribution | undefined;
+  readonly seed?: number | undefined;
   /** Images at most, evenly spread; 64. */
-  readonly images?: number;
+  readonly images?: number | undefined;
   /** Defects of each kind that are planted on each image; 2. */
-  readonly plantings?: number;
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
+  readonly plantings?: number | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const IMAGES = 64;

@@ -122,8 +122,8 @@ export function uprightOnHost({ data, ...size }: RgbImage, { width, height, toIm
 export function regionImages(region: RegionOfInterest, source: ImageSource): ImageSource {
   return {
     count: source.count,
-    ...(source.paths && { paths: source.paths }),
-    ...(source.digest !== undefined && { digest: `${source.digest} in ${JSON.stringify(region)}` }),
+    paths: source.paths,
+    digest: source.digest === undefined ? undefined : `${source.digest} in ${JSON.stringify(region)}`,
     async image(index) {
       const image = checkedImage(await source.image(index));
       checkShape(region, image.width, image.height);

@@ -17,7 +17,7 @@ export interface ScheduleAttrs {
   readonly decayAt: number;
   readonly decay: number;
   /** Steps over which the rate rises from nothing, and the step at which half a cosine has brought it back there; neither if absent. */
-  readonly cosine?: { readonly warmUp: number; readonly until: number };
+  readonly cosine?: { readonly warmUp: number; readonly until: number } | undefined;
   readonly beta1: number;
   readonly beta2: number;
 }

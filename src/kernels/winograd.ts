@@ -209,12 +209,11 @@ function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
     from === 'weights'
       ? makeNode(winogradWeightsOp, [w], { m, k, tile }, `${node.label}.weights`)
       : makeNode(winogradDyOp, [w], { m, k, tile, tilesY, tilesX }, `${node.label}.dy`);
-  const firstDepth = firstDepthOf(node);
   const attrs: PackedAttrs = {
     ...node.attrs,
     ...block,
     outRows: node.type.shape[0]!,
-    ...(firstDepth && { firstDepth }),
+    firstDepth: firstDepthOf(node),
   };
   return makeNode(productPackedOp, [u, ...operands], attrs, node.label);
 }
@@ -322,14 +321,14 @@ interface SecondInput {
 interface Convolution extends TileAttrs {
   readonly x: Node;
   readonly w: Node;
-  readonly second?: SecondInput;
+  readonly second?: SecondInput | undefined;
   readonly bias: Node | undefined;
   readonly padding: number;
   readonly groups: number;
   readonly firstChannel: number;
   readonly label: string;
   /** Whether what lies between the transforms is rounded to halves, which no second input has; no when absent. */
-  readonly halves?: boolean;
+  readonly halves?: boolean | undefined;
 }
 
 const inHalves = deferred(() => import('./matrixKernels.ts'));
@@ -381,7 +380,7 @@ export function winogradConvolution(
       bias: bias !== undefined,
       ...chunk,
       shape: type.shape,
-      ...(halves && { halves }),
+      halves: halves || undefined,
     };
     const inputs = [products, ...(bias ? [bias] : []), ...(y ? [y] : [])];
     y = makeNode(winogradOutputOp, inputs, attrs, `${label}.output`);
@@ -396,5 +395,5 @@ export function winogradDistance(
   caps: Caps,
 ): Node {
   const { bias, target, m, k, label, halves } = conv;
-  return winogradMap(chunks(conv, 1, caps), { m, k, bias, target, ...(halves && { halves }) }, type.shape, label);
+  return winogradMap(chunks(conv, 1, caps), { m, k, bias, target, halves }, type.shape, label);
 }

@@ -9,7 +9,7 @@ import { type Chunk, type TileAttrs, transformWorkgroup } from './winogradTiles.
 /** How products lie in memory. */
 interface Products extends TileAttrs {
   /** Words of two channels; no when absent. */
-  readonly halves?: boolean;
+  readonly halves?: boolean | undefined;
 }
 
 interface MapAttrs extends Products {
@@ -31,7 +31,7 @@ export function winogradMap(
     target: target !== undefined,
     chunks: chunks.map(({ products, ...chunk }) => chunk),
     shape,
-    ...(halves && { halves }),
+    halves: halves || undefined,
   };
   const inputs = [bias, ...(target ? [target] : []), ...chunks.map(({ products }) => products)];
   return makeNode(winogradMapOp, inputs, attrs, label);

@@ -43,7 +43,7 @@ export interface OutputAttrs extends TileAttrs {
   readonly tilesX: number;
   readonly shape: readonly number[];
   /** Whether the products are words of two channels; no when absent. */
-  readonly halves?: boolean;
+  readonly halves?: boolean | undefined;
 }
 
 /** Products of some tile rows. */

@@ -174,7 +174,7 @@ export async function countOperations(
   precision?: Precision,
 ): Promise<OperationCounts[]> {
   const { caps } = engine;
-  const graph = { outputs: { root }, ...(variants && { variants }), ...(precision && { precision }) };
+  const graph = { outputs: { root }, variants, precision };
   const lowered = await withModules(() => lower(graph, { caps, variants: engine.variants }));
   const layout = layOut(lowered, bufferLimits(engine));
   const allocation = new Allocation(engine, layout);

@@ -63,11 +63,11 @@ export interface KernelBenchOptions extends MeasureOptions {
   /** How qconv2d's input and result are stored. */
   readonly activations: readonly ActivationStorage[];
   /** Input channels of qconv2d that share a scale; all by default. */
-  readonly groupSize?: number;
+  readonly groupSize?: number | undefined;
   /** By name; all that are supported by default. */
-  readonly variants?: readonly string[];
+  readonly variants?: readonly string[] | undefined;
   /** Told about a variant that was asked for and cannot run; without it, one that the device refuses ends the bench. */
-  readonly onSkip?: (skipped: SkippedVariant) => void;
+  readonly onSkip?: ((skipped: SkippedVariant) => void) | undefined;
 }
 
 export interface SkippedVariant {

@@ -23,7 +23,7 @@ export interface Timing {
   readonly p5: number;
   readonly p95: number;
   /** Where there are at least a hundred samples. */
-  readonly p99?: number;
+  readonly p99?: number | undefined;
 }
 
 /** Milliseconds for which a GPU is kept busy before cases are timed: it was idle while they compiled. */
@@ -35,8 +35,8 @@ export interface MeasureOptions {
   /** Runs of each case before that. */
   readonly warmUp: number;
   /** Of plans for inference that are timed; `f32` when absent. */
-  readonly precision?: Precision;
-  readonly signal?: AbortSignal;
+  readonly precision?: Precision | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -74,6 +74,6 @@ export function summarize(name: string, samples: readonly number[]): Timing {
     median: sampleQuantile(samples, 0.5),
     p5: sampleQuantile(samples, 0.05),
     p95: sampleQuantile(samples, 0.95),
-    ...(samples.length >= ENOUGH_FOR_P99 && { p99: sampleQuantile(samples, 0.99) }),
+    p99: samples.length >= ENOUGH_FOR_P99 ? sampleQuantile(samples, 0.99) : undefined,
   };
 }

@@ -23,9 +23,9 @@ export interface OpenedDatasets {
 
 /** Folders that a user names instead of a known layout. */
 export interface PlainFolders {
-  readonly good?: string;
-  readonly bad?: string;
-  readonly masks?: string;
+  readonly good?: string | undefined;
+  readonly bad?: string | undefined;
+  readonly masks?: string | undefined;
 }
 
 /**
@@ -42,8 +42,8 @@ export async function openDatasets(folder: string | undefined, plain: PlainFolde
   if (plain.good || plain.bad) {
     if (folder) throw new UserError('both DATA and --good or --bad were given.', 'Give one of them.');
     const [good, bad, masks] = await Promise.all([plain.good, plain.bad, plain.masks].map(readNamed));
-    const folders = { ...(good && { good }), ...(bad && { bad }), ...(masks && { masks }) };
-    return { root: '/', datasets: [namedDataset(basename(resolve(plain.good ?? plain.bad!)), folders)], leftOut: [] };
+    const name = basename(resolve(plain.good ?? plain.bad!));
+    return { root: '/', datasets: [namedDataset(name, { good, bad, masks })], leftOut: [] };
   }
   if (!folder) throw new UserError('no data set was given.', 'Give its folder, or --good DIR.');
   const tree = await readFolder(folder);

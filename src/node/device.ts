@@ -48,9 +48,9 @@ async function enumerate(): Promise<AdapterEntry[]> {
 /** Which adapter is opened, and how. */
 export interface OpenDeviceOptions {
   /** `gpu`, `lavapipe`, `swiftshader`, or a part of the adapter's name. `RAAD_ADAPTER` by default, else the best there is. */
-  readonly adapter?: string;
+  readonly adapter?: string | undefined;
   /** Dawn's own toggles; none by default. @see parseToggles */
-  readonly toggles?: Toggles;
+  readonly toggles?: Toggles | undefined;
 }
 
 /** A device that this program made, and the means to give it back. */

@@ -185,12 +185,12 @@ const LOG_FIX = 'Restore the file, or remove the line: its cell is run again the
 export interface KeptSettings extends StudySettings {
   readonly penalty: string;
   /** Of the photographs' contents. */
-  readonly photographs?: string;
+  readonly photographs?: string | undefined;
   /** Digests of data sets by name: a study may go on with further ones. @see studyDigest */
   readonly data: Readonly<Record<string, string>>;
   /** Of a run, which has one. */
-  readonly seed?: number;
-  readonly set?: string;
+  readonly seed?: number | undefined;
+  readonly set?: string | undefined;
 }
 
 /** Files of earlier versions tell nothing of these, and take them. */

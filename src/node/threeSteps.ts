@@ -116,8 +116,8 @@ async function runStep({ runner, folder, set, seed }: RunOptions, step: Step): P
     model,
     result,
     metrics,
-    ...(curve && { curve: thinned(curve) }),
-    ...(threshold && { threshold }),
+    curve: curve && thinned(curve),
+    threshold,
   };
   if (isLast) await writeJson(join(folder, GALLERY_FILE), gallery, GALLERY);
   await writeJson(join(folder, 'steps', `${step}.json`), record, STEP_RECORD);
@@ -159,10 +159,10 @@ async function writePictures(
     name,
     defect,
     score,
-    ...(isAnomalous !== undefined && { isAnomalous }),
+    isAnomalous,
     image: await write('image', image),
     heatmap: await write('heatmap', overlayHeatmap({ ...heatmapRange(state), image, map })),
-    ...(mask && { mask }),
+    mask,
   };
 }
 

@@ -43,6 +43,6 @@ export function exportDetector(state: DetectorState, batch = 1, inspect = false)
       placement,
       ...(threshold && { threshold: String(threshold.value) }),
     },
-    { inspect, ...(quantization && { quantization }) },
+    { inspect, quantization },
   );
 }

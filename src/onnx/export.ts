@@ -163,9 +163,9 @@ const RULES: Readonly<Record<string, Rule>> = {
 /** How a graph is written as an ONNX model. */
 export interface ExportOptions {
   /** Layers that are written with quantized inputs and weights (QDQ). */
-  readonly quantization?: Quantization;
+  readonly quantization?: Quantization | undefined;
   /** Adds an output `LAYER.codes` for the integers that each of these layers reads, as floats. */
-  readonly inspect?: boolean;
+  readonly inspect?: boolean | undefined;
 }
 
 /**
@@ -188,7 +188,7 @@ export function exportOnnx(
     node(type, from, attributes) {
       const output = `t${nodes.length}_${type}`;
       const more = type === 'DynamicQuantizeLinear' ? [`${output}_scale`, `${output}_zero_point`] : [];
-      nodes.push({ type, inputs: from, output, more, ...(attributes && { attributes }) });
+      nodes.push({ type, inputs: from, output, more, attributes });
       return output;
     },
     bytes(shape, values) {

@@ -14,8 +14,8 @@ export interface OnnxNode {
   readonly inputs: readonly string[];
   readonly output: string;
   /** Outputs after the first. */
-  readonly more?: readonly string[];
-  readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+  readonly more?: readonly string[] | undefined;
+  readonly attributes?: Readonly<Record<string, OnnxAttribute>> | undefined;
 }
 
 export interface OnnxValue {

@@ -25,7 +25,7 @@ export interface LayerPlan {
   /** What shares a scale: an output channel, or a group of so many input channels of one. */
   readonly granularity: 'channel' | { readonly groupSize: number };
   /** Where the range of integer activations comes from: calibration (the default), or each input anew. */
-  readonly range?: 'static' | 'dynamic';
+  readonly range?: 'static' | 'dynamic' | undefined;
 }
 
 /** Whether activations of a width are integers. */

@@ -22,7 +22,7 @@ export type LayerCache = Map<string, Parameter>;
 /** The layer that a convolution belongs to, and which of its output channels it computes. */
 export interface LayerUse {
   readonly name: string;
-  readonly slice?: { readonly start: number; readonly count: number };
+  readonly slice?: { readonly start: number; readonly count: number } | undefined;
 }
 
 /** Which layer a node computes, if it is a convolution over a parameter or a slice of one. */
@@ -31,7 +31,7 @@ export function layerOf(node: Node): LayerUse | undefined {
   const w = node.inputs[1]!;
   const slice = w.op === sliceOuterOp ? (w.attrs as { start: number; count: number }) : undefined;
   const parameter = parameterOf(slice ? w.inputs[0]! : w);
-  return parameter && { name: layerOfWeight(parameter.name), ...(slice && { slice }) };
+  return parameter && { name: layerOfWeight(parameter.name), slice };
 }
 
 /** The layer whose input an op reads, too, and as that layer does: as it is stored. */

@@ -15,9 +15,9 @@ export interface ActivationQuantizer {
 export interface QuantizedLayer {
   readonly plan: LayerPlan;
   /** Codes and scales; absent where the weights are half or single floats. */
-  readonly weights?: QuantizedWeights;
+  readonly weights?: QuantizedWeights | undefined;
   /** Quantizer of the layer's input; absent where it is float, or found anew for every input. */
-  readonly input?: ActivationQuantizer;
+  readonly input?: ActivationQuantizer | undefined;
 }
 
 /** What makes a detector a quantized one, by layer. Layers that are not named are float. */
@@ -77,7 +77,7 @@ export function quantizeNetworks(
       weight.data = dequantizeWeights(weights);
     }
     const input = needsRange(layer) ? inputs.get(name) : undefined;
-    quantization.set(name, { plan: layer, ...(weights && { weights }), ...(input && { input }) });
+    quantization.set(name, { plan: layer, weights, input });
   }
   return { networks: copy, quantization };
 }

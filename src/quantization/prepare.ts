@@ -20,11 +20,11 @@ export interface PreparationSettings {
    */
   readonly activations: 'integer' | 'float';
   /** Widths of integer activations that plans may have; 8 by default. */
-  readonly widths?: readonly CodeBits[];
+  readonly widths?: readonly CodeBits[] | undefined;
   /** Layers that plans may name; all by default. */
-  readonly layers?: readonly string[];
+  readonly layers?: readonly string[] | undefined;
   /** How the ranges of activations are chosen; by default `minmax` for 8 bits, `mse` below. */
-  readonly method?: RangeMethod;
+  readonly method?: RangeMethod | undefined;
 }
 
 /**

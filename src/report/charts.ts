@@ -169,6 +169,7 @@ export function histogramChart({ label, good, defective, scale, threshold }: His
       x: {
         type,
         domain: [least, most],
+        // Plot takes what is undefined for given.
         ...(type === 'symlog' && { constant }),
       },
       y: { domain: [-1.15 * reach(below), 1.15 * reach(above)], label: null },

@@ -10,7 +10,7 @@ import { drawResult, formatScore, overlayHeatmap, resizeHeatmap, resultParts, ty
 export interface ContactSheetRow {
   readonly image: RgbImage;
   /** Ground truth, height x width, non-zero on the defect; absent where there is none. */
-  readonly mask?: Uint8Array;
+  readonly mask?: Uint8Array | undefined;
   /** Anomaly map, height x width. */
   readonly map: Float32Array;
   /** What it shows, for example `scratch 003`. */
@@ -26,11 +26,11 @@ export interface ContactSheetOptions {
   readonly low: number;
   /** Map value of the hottest color. */
   readonly high: number;
-  readonly heading?: string;
+  readonly heading?: string | undefined;
   /** Largest side of a thumbnail in pixels, default 224. */
-  readonly thumbnail?: number;
+  readonly thumbnail?: number | undefined;
   /** Groups of image, mask and map side by side, default 2 (1 for a single row). */
-  readonly groups?: number;
+  readonly groups?: number | undefined;
 }
 
 const MARGIN = 28;

@@ -20,7 +20,7 @@ export interface HeatmapInput {
   /** Map value of the hottest color; larger ones look the same. */
   readonly high: number;
   /** Ground truth, height x width, non-zero on the defect: outlined when given. */
-  readonly mask?: Uint8Array;
+  readonly mask?: Uint8Array | undefined;
 }
 
 /** Width of the drawn lines, pixels. */
@@ -116,9 +116,9 @@ function drawContour(canvas: Canvas, field: (pixel: number) => number, color: Rg
 
 export interface HeatmapOptions extends HeatmapInput {
   /** Name of the picture, for the first line. */
-  readonly title?: string;
-  readonly score?: number;
-  readonly verdict?: Verdict;
+  readonly title?: string | undefined;
+  readonly score?: number | undefined;
+  readonly verdict?: Verdict | undefined;
 }
 
 const MARGIN = 20;

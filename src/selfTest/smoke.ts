@@ -166,7 +166,7 @@ function result(
     }
   }
   const isRight = error <= limit;
-  return { name, error, limit, isRight, ...(!isRight && { message: worst }) };
+  return { name, error, limit, isRight, message: isRight ? undefined : worst };
 }
 
 function samples(values: ArrayLike<number>): number[] {

@@ -51,7 +51,7 @@ function stacked(
       steps: ['stackMaps/element'],
       variants: { 'convDistance/a': first, 'convDistance/b': second, winogradMap: 'workgroup' },
       dispatches,
-      ...(isHalved && { rounding: 2 * halvesError({ m: 3, k }) }),
+      rounding: isHalved ? 2 * halvesError({ m: 3, k }) : undefined,
     },
   };
 }

@@ -37,7 +37,8 @@ export class Allocations {
 
   async #bySize(common: Common, rule: PlanRule): Promise<Allocation> {
     const options = { ...this.#settings.allocation, ...(await this.#size(rule)) };
-    return allocate({ ...common, ...options, ...(options.mode === 'budget' && { errors: this.#shared.errors() }) });
+    const errors = options.mode === 'budget' ? this.#shared.errors() : undefined;
+    return allocate({ ...common, ...options, errors });
   }
 
   async #byTime(common: Common): Promise<Allocation> {

@@ -34,10 +34,10 @@ export interface StudyOptions {
   readonly teacher: TensorFile & { readonly name: string };
   readonly store: StudyStore;
   /** Times layers and plans of the arm `time`; the engine's adapter by default. */
-  readonly timer?: (float: Detector) => PlanTimer;
+  readonly timer?: ((float: Detector) => PlanTimer) | undefined;
   /** Told what is being done: training takes long. */
-  readonly onProgress?: (phase: string, done: number, total: number) => void;
+  readonly onProgress?: ((phase: string, done: number, total: number) => void) | undefined;
   /** Told of test images and held-out images that are left out. */
-  readonly onNotice?: (message: string) => void;
-  readonly signal?: AbortSignal;
+  readonly onNotice?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }

@@ -31,8 +31,8 @@ export interface StepRecord {
   readonly result: CellResult;
   readonly metrics: Metrics;
   /** Mean overlap against false-positive rate. */
-  readonly curve?: OverlapCurve;
-  readonly threshold?: Threshold;
+  readonly curve?: OverlapCurve | undefined;
+  readonly threshold?: Threshold | undefined;
 }
 
 /** A test image of the last step, as pictures below the run's folder. */
@@ -41,11 +41,11 @@ export interface GalleryItem {
   readonly name: string;
   readonly defect: string;
   readonly score: number;
-  readonly isAnomalous?: boolean;
+  readonly isAnomalous?: boolean | undefined;
   readonly image: string;
   readonly heatmap: string;
   /** Absent for good images and those without a mask. */
-  readonly mask?: string;
+  readonly mask?: string | undefined;
 }
 
 /** Everything that a run leaves for its report: `run.json`. */

@@ -26,8 +26,8 @@ function evaluationBatch({ state }: Detector): number {
 
 /** Looks on while a cell is run. */
 export interface CellWatch {
-  readonly onImage?: (image: EvaluatedImage, detector: Detector) => void | Promise<void>;
-  readonly onEvaluated?: (evaluation: Evaluation, detector: Detector) => void | Promise<void>;
+  readonly onImage?: ((image: EvaluatedImage, detector: Detector) => void | Promise<void>) | undefined;
+  readonly onEvaluated?: ((evaluation: Evaluation, detector: Detector) => void | Promise<void>) | undefined;
 }
 
 /** Artifacts and bit plans of one set and seed. */
@@ -121,10 +121,10 @@ export class StudyRunner {
       train,
       heldOut,
       penalty: penalty(shared.seed),
-      ...(settings.recalibration && { settings: settings.recalibration }),
+      settings: settings.recalibration,
       onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
-      ...(onNotice && { onNotice }),
-      ...(signal && { signal }),
+      onNotice,
+      signal,
     };
     if (!isQuantizedArm(arm)) return trainOn(shared.float, options);
     const { plan } = await allocations.of(arm);
@@ -149,8 +149,8 @@ export class StudyRunner {
         if (image.defect === GOOD) bias.add(image.prediction.gridMap);
         return onImage?.(image, detector);
       },
-      ...(onNotice && { onNotice }),
-      ...(signal && { signal }),
+      onNotice,
+      signal,
     });
     await onEvaluated?.(evaluation, detector);
     return { ...evaluation, biasIndex: bias.biasIndex, sample: sample! };
@@ -160,7 +160,7 @@ export class StudyRunner {
   async #time(detector: Detector, float: Detector, sample: RgbImage): Promise<CellResult['timing']> {
     const { signal } = this.#options;
     const predict = (subject: Detector) => ({ name: '', run: () => subject.predict(sample) });
-    const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, ...(signal && { signal }) };
+    const rounds = { rounds: TIMED_ROUNDS, warmUp: 2, signal };
     const [ours, theirs] = await measure([predict(detector), predict(float)], rounds);
     return { milliseconds: ours!.median, floatMilliseconds: theirs!.median };
   }
@@ -170,7 +170,7 @@ export class StudyRunner {
     const detector = new Detector(engine, state, { simulate: true });
     try {
       const batch = evaluationBatch(detector);
-      return (await evaluate({ detector, source, detail: 'images', batch, ...(signal && { signal }) })).metrics.auroc;
+      return (await evaluate({ detector, source, detail: 'images', batch, signal })).metrics.auroc;
     } finally {
       detector.destroy();
     }

@@ -4,21 +4,21 @@ import { checkScoring, type ScoreOptions } from '../hqs/scores.ts';
 import { checkTimeBudget } from '../hqs/timeBudget.ts';
 import { Networks } from '../networks/networks.ts';
 import { checkFitSettings, type FitSettings } from '../train/fit.ts';
-import { type RecalibrateSettings, recalibrateSettings } from '../train/recalibrate.ts';
+import { type RecalibrateChange, recalibrateSettings } from '../train/recalibrate.ts';
 
 /** What defines the results: two studies with equal settings give equal metrics on one adapter. */
 export interface StudySettings {
   readonly fit: Omit<FitSettings, 'seed'>;
-  readonly recalibration?: Partial<RecalibrateSettings>;
+  readonly recalibration?: RecalibrateChange | undefined;
   /** How `hqs` and its controls score layers and choose widths. */
-  readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'>;
-  readonly allocation?: Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits'> & {
-    readonly limit?: SizeLimit;
-  };
+  readonly scoring?: Pick<ScoreOptions, 'map' | 'contribution' | 'images' | 'plantings'> | undefined;
+  readonly allocation?:
+    | (Pick<AllocateOptions, 'mode' | 'thresholds' | 'bits' | 'otherBits'> & { readonly limit?: SizeLimit | undefined })
+    | undefined;
   /** Mean width of the arm `budget`; 5 by default. */
-  readonly averageBits?: number;
+  readonly averageBits?: number | undefined;
   /** Time of the arm `time` as a share of float's; midway between the fastest widths and float by default. */
-  readonly timeShare?: number;
+  readonly timeShare?: number | undefined;
 }
 
 /** Mean width of the arm `budget` by default. */

@@ -55,7 +55,7 @@ export class SharedArtifacts {
     const name = scoresFile(set, seed, kind);
     const known = await store.load(name);
     if (known) return parseScores(known, name);
-    const options = { detector, seed, ...settings.scoring, ...(signal && { signal }) };
+    const options = { detector, seed, ...settings.scoring, signal };
     const scores =
       kind === 'hqs'
         ? await layerScores({ ...options, normal: data.heldOut, reference: data.train })
@@ -72,7 +72,7 @@ export class SharedArtifacts {
     const name = timedPlanFile(set, seed);
     const known = await store.load(name);
     if (known) return parseBitPlan(new TextDecoder().decode(known), networks);
-    const plan = await make(timer?.(float) ?? planTimer(engine, { state: float.state, ...(signal && { signal }) }));
+    const plan = await make(timer?.(float) ?? planTimer(engine, { state: float.state, signal }));
     await store.save(name, new TextEncoder().encode(bitPlanText(plan, networks)));
     return plan;
   }
@@ -90,7 +90,7 @@ export class SharedArtifacts {
       detector: this.float,
       train: this.data.train,
       activations: 'integer',
-      ...(signal && { signal }),
+      signal,
     });
     return this.#prepared;
   }
@@ -102,8 +102,8 @@ export class SharedArtifacts {
     const prepared = await this.prepared();
     const detector = await prepared.quantize(plan, {
       heldOut: this.data.heldOut,
-      ...(onNotice && { onNotice }),
-      ...(signal && { signal }),
+      onNotice,
+      signal,
     });
     this.#quantized?.detector.destroy();
     this.#quantized = { arm, detector };
@@ -131,16 +131,16 @@ async function fitShared(
     engine,
     settings: { ...settings.fit, seed },
     dataset: set,
-    ...(dataDigest !== undefined && { dataDigest }),
+    dataDigest,
     train: data.train,
     heldOut: data.heldOut,
     penalty: penalty(seed),
     teacher,
     checkpoint: { every: CHECKPOINT_EVERY, save: (bytes) => store.save(checkpoint, bytes) },
-    ...(resume && resume.length > 0 && { resume }),
+    resume: resume && resume.length > 0 ? resume : undefined,
     onProgress: ({ phase, done, total }) => onProgress?.(phase, done, total),
-    ...(onNotice && { onNotice }),
-    ...(signal && { signal }),
+    onNotice,
+    signal,
   });
   await store.save(modelFile(set, seed), await saveDetector(detector));
   await store.save(checkpoint, new Uint8Array(0));

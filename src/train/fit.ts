@@ -61,14 +61,14 @@ export interface FitOptions extends TrainingControl {
   /** Name for the model file. */
   readonly dataset: string;
   /** Stands for the data set's good images, whatever the split: 64 hexadecimal digits, kept in the model file. */
-  readonly dataDigest?: string;
+  readonly dataDigest?: string | undefined;
   /** The part of all images that the detector looks at; all of them by default. */
-  readonly region?: RegionOfInterest;
+  readonly region?: RegionOfInterest | undefined;
   /**
    * Size in pixels at which images are looked at in tiles of the networks' input, by teacher and student; the autoencoder sees the
    * whole image at its own size. Absent: all networks do. Not together with a region or early stopping.
    */
-  readonly tiles?: TiledSize;
+  readonly tiles?: TiledSize | undefined;
   /** Good images to train on. */
   readonly train: ImageSource;
   /** Good images kept apart, for map quantiles and threshold. */
@@ -78,28 +78,30 @@ export interface FitOptions extends TrainingControl {
   /** PDN teacher weights: `conv1.weight`, ... */
   readonly teacher: TensorFile & { readonly name: string };
   /** Wanted false-alarm rate of the threshold; 0.01. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** A float detector of the same part, whose student and autoencoder training starts from, instead of random ones. */
-  readonly from?: DetectorState;
+  readonly from?: DetectorState | undefined;
   /**
    * Ends training before its last step once nothing gets better, and keeps the best: `judge` says how good a detector is, more is
    * better, such as {@link plantedFigure}. What it is given sees whole images, of which the region is one.
    */
-  readonly stop?: Pick<EarlyStop, 'every' | 'patience'> & {
-    readonly judge: (detector: Detector, signal?: AbortSignal) => Promise<number>;
-  };
+  readonly stop?:
+    | (Pick<EarlyStop, 'every' | 'patience'> & {
+        readonly judge: (detector: Detector, signal?: AbortSignal) => Promise<number>;
+      })
+    | undefined;
   /** Bytes of a checkpoint to continue from. */
-  readonly resume?: Uint8Array;
+  readonly resume?: Uint8Array | undefined;
   /**
    * Asked for another engine when the device is lost: training goes on there from its last checkpoint, as after a process that
    * was killed, and ends with the same values. Penalty images that lay on the device come anew, too.
    */
-  readonly recover?: (
-    lost: DeviceLostError,
-  ) => Promise<Pick<FitOptions, 'engine'> & Partial<Pick<FitOptions, 'penalty'>>>;
-  readonly onProgress?: (progress: FitProgress) => void;
+  readonly recover?:
+    | ((lost: DeviceLostError) => Promise<Pick<FitOptions, 'engine'> & Partial<Pick<FitOptions, 'penalty'>>>)
+    | undefined;
+  readonly onProgress?: ((progress: FitProgress) => void) | undefined;
   /** Called with one sentence for everything that is left out. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 /** Steps between checkpoints that only a lost device needs. */
@@ -122,7 +124,7 @@ export async function fit(options: FitOptions): Promise<Detector> {
   };
   for (;;) {
     try {
-      return await fitOn({ ...options, engine, penalty, checkpoint: kept, ...(resume && { resume }) });
+      return await fitOn({ ...options, engine, penalty, checkpoint: kept, resume });
     } catch (error) {
       if (!(error instanceof DeviceLostError)) throw error;
       options.signal?.throwIfAborted();
@@ -164,6 +166,7 @@ async function fitOn(options: FitOptions): Promise<Detector> {
       hasWholes: wholes !== undefined,
     }),
     teacher: (x) => networks.teacher.forward(x),
+    // What is absent here was absent from checkpoints of earlier versions.
     fingerprint: {
       ...settings,
       teacher: options.teacher.name,

@@ -28,9 +28,9 @@ export interface NearestSettings {
   /** Input side in pixels: a multiple of 64 from 128 to 4096. */
   readonly resolution: number;
   /** `reflect` has the border of images scored, too; `none` when absent. */
-  readonly padding?: Padding;
+  readonly padding?: Padding | undefined;
   /** Vectors at most; 1024. */
-  readonly vectors?: number;
+  readonly vectors?: number | undefined;
   readonly seed: number;
 }
 
@@ -41,11 +41,11 @@ export interface FitNearestOptions {
   /** Name for the model file. */
   readonly dataset: string;
   /** As for {@link fit}. */
-  readonly dataDigest?: string;
+  readonly dataDigest?: string | undefined;
   /** The part of all images that the detector looks at; all of them by default. */
-  readonly region?: RegionOfInterest;
+  readonly region?: RegionOfInterest | undefined;
   /** As for {@link fit}. */
-  readonly tiles?: TiledSize;
+  readonly tiles?: TiledSize | undefined;
   /** Good images that the bank remembers. */
   readonly train: ImageSource;
   /** Good images that it does not; may be none where there are at least two to train on. */
@@ -53,10 +53,10 @@ export interface FitNearestOptions {
   /** PDN teacher weights: `conv1.weight`, ... */
   readonly teacher: TensorFile & { readonly name: string };
   /** Wanted false-alarm rate of the threshold; 0.01. */
-  readonly alpha?: number;
-  readonly onProgress?: (progress: NearestProgress) => void;
-  readonly onNotice?: (message: string) => void;
-  readonly signal?: AbortSignal;
+  readonly alpha?: number | undefined;
+  readonly onProgress?: ((progress: NearestProgress) => void) | undefined;
+  readonly onNotice?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How far the making of a bank is. */

@@ -37,18 +37,21 @@ export interface RecalibrateSettings {
   readonly weightDecay: number;
 }
 
+/** Settings that differ from those by default. */
+export type RecalibrateChange = { readonly [K in keyof RecalibrateSettings]?: RecalibrateSettings[K] | undefined };
+
 /** How a detector is trained on. */
 export interface TrainOnOptions extends Omit<ApplyPlanOptions, 'onProgress'>, Omit<TrainingControl, 'signal'> {
   /** Normal images that the detector was trained on. */
   readonly train: ImageSource;
   /** Natural images for the penalty loss. */
   readonly penalty: PenaltySource;
-  readonly settings?: Partial<RecalibrateSettings>;
+  readonly settings?: RecalibrateChange | undefined;
   /** Bytes of a checkpoint to continue from. */
-  readonly resume?: Uint8Array;
-  readonly onProgress?: (progress: RecalibrateProgress) => void;
+  readonly resume?: Uint8Array | undefined;
+  readonly onProgress?: ((progress: RecalibrateProgress) => void) | undefined;
   /** Aborting saves a checkpoint and rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RecalibrateOptions extends TrainOnOptions, Omit<QuantizeOptions, keyof TrainOnOptions> {
@@ -80,15 +83,14 @@ function recalibrationLength(iterations: number): number {
 
 /** The settings of a recalibration after a training of these lengths. @throws UserError for unusable ones */
 export function recalibrateSettings(
-  { iterations, batch }: { readonly iterations: number; readonly batch: number },
-  change: Partial<RecalibrateSettings> = {},
+  before: { readonly iterations: number; readonly batch: number },
+  change: RecalibrateChange = {},
 ): RecalibrateSettings {
   const settings = {
-    iterations: recalibrationLength(iterations),
-    batch,
-    learningRate: RECALIBRATION_RATE,
-    weightDecay: WEIGHT_DECAY,
-    ...change,
+    iterations: change.iterations ?? recalibrationLength(before.iterations),
+    batch: change.batch ?? before.batch,
+    learningRate: change.learningRate ?? RECALIBRATION_RATE,
+    weightDecay: change.weightDecay ?? WEIGHT_DECAY,
   };
   checkSteps(settings);
   return settings;
@@ -273,7 +275,7 @@ function convert(networks: Networks, quantization: Quantization, learned: Learna
         : layer.weights;
     if (weights) weight.data = dequantizeWeights(weights);
     const input = layer.input && inputScale ? { ...layer.input, scale: value(inputScale)[0]! } : layer.input;
-    return [name, { plan: layer.plan, ...(weights && { weights }), ...(input && { input }) }];
+    return [name, { plan: layer.plan, weights, input }];
   });
   return { networks: copy, quantization: new Map(layers) };
 }

@@ -28,7 +28,7 @@ export interface LossInputs {
   /** Normalized training images after a color change. */
   readonly augmented: Node;
   /** Where dropout takes its random numbers from; absent: no dropout. */
-  readonly dropout?: { readonly state: Node; readonly seed: number };
+  readonly dropout?: { readonly state: Node; readonly seed: number } | undefined;
 }
 
 export interface LossGraph {
@@ -70,10 +70,10 @@ export interface OptimizerOptions {
   /** Step from which the learning rate is a tenth. */
   readonly decayAt: number;
   /** @see ScheduleAttrs.cosine */
-  readonly cosine?: ScheduleAttrs['cosine'];
-  readonly adam?: Partial<AdamAttrs>;
+  readonly cosine?: ScheduleAttrs['cosine'] | undefined;
+  readonly adam?: Partial<AdamAttrs> | undefined;
   /** Parameters without weight decay. */
-  readonly withoutDecay?: ReadonlySet<Parameter>;
+  readonly withoutDecay?: ReadonlySet<Parameter> | undefined;
 }
 
 export interface Optimizer {
@@ -108,7 +108,7 @@ export function optimizer(
     return adam(parameter.node, m.node, v.node, nodes[i]!, state.node, own);
   });
   const { learningRate, decayAt, cosine } = options;
-  const rates = { learningRate, decayAt, decay: 0.1, ...(cosine && { cosine }) };
+  const rates = { learningRate, decayAt, decay: 0.1, cosine };
   const advance = tick(state.node, { ...rates, beta1: attrs.beta1, beta2: attrs.beta2 });
   return {
     state,

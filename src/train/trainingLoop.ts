@@ -26,18 +26,21 @@ export interface TrainingProgress {
   readonly losses?: Readonly<Record<LossName, number>>;
 }
 
+/** How the state of a run is kept. */
+export interface CheckpointOptions {
+  /** Steps between checkpoints. */
+  readonly every: number;
+  /** Has to replace the earlier one atomically. */
+  readonly save: (bytes: Uint8Array) => Promise<void>;
+}
+
 /** How a run is watched, kept and stopped. */
 export interface TrainingControl extends SliceOptions {
   /** Bound on the host memory for teacher features and resized images; 1 GiB. */
-  readonly cacheBytes?: number;
-  readonly checkpoint?: {
-    /** Steps between checkpoints. */
-    readonly every: number;
-    /** Has to replace the earlier one atomically. */
-    readonly save: (bytes: Uint8Array) => Promise<void>;
-  };
+  readonly cacheBytes?: number | undefined;
+  readonly checkpoint?: CheckpointOptions | undefined;
   /** Aborting saves a checkpoint and rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The graph of one step: losses in the order of their names, and the updates. */
@@ -65,13 +68,13 @@ export interface TrainingRun extends TrainingControl {
   /** The teacher's raw features of normalized images [1, 3, side, side]. */
   readonly teacher: (x: Node) => Node;
   /** Steps of earlier runs: the order of the images goes on behind them. */
-  readonly earlierSteps?: number;
+  readonly earlierSteps?: number | undefined;
   /** What has to be equal, beside data and adapter, for a checkpoint to continue this run. */
   readonly fingerprint: Fingerprint;
   /** A checkpoint to continue from. */
   readonly resume?: TensorFile | undefined;
   readonly stop?: EarlyStop | undefined;
-  readonly onProgress?: (progress: TrainingProgress) => void;
+  readonly onProgress?: ((progress: TrainingProgress) => void) | undefined;
 }
 
 /** Keys that tell the uses of the counter-based generator apart. */

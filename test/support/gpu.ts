@@ -31,8 +31,8 @@ async function open(): Promise<Engine> {
   const added = process.env['RAAD_VARIANTS'];
   const engine = new Engine({
     device: (await device()).device,
-    ...(replaced && { shaders: await readShader(replaced) }),
-    ...(added && { variants: await readVariants(added) }),
+    shaders: replaced ? await readShader(replaced) : undefined,
+    variants: added ? await readVariants(added) : undefined,
   });
   await engine.ready;
   return engine;

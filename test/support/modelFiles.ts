@@ -22,7 +22,7 @@ export async function mixedDetector(): Promise<DetectorState> {
       weights: WIDTHS[i % WIDTHS.length]!,
       activations: ([8, 16, 8, 32, 4] as const)[i % 5]!,
       granularity: i % 2 === 0 && weight.type.shape[1]! % 8 === 0 ? { groupSize: 8 } : 'channel',
-      ...(i % 4 === 0 && { range: i % 8 === 0 ? 'dynamic' : 'static' }),
+      range: i % 4 > 0 ? undefined : i % 8 === 0 ? 'dynamic' : 'static',
     };
     layers[name] = plan;
     if (needsRange(plan)) inputs.set(name, { scale: 0.02 + i / 7, zeroPoint: i % 16 });

@@ -37,7 +37,7 @@ export async function exampleRun(images: number, side = 128): Promise<ExampleRun
       isAnomalous: score > THRESHOLD,
       image: names[0]!,
       heatmap: names[1]!,
-      ...(files[2] && { mask: names[2]! }),
+      mask: files[2] && names[2],
     });
   }
   const record: RunRecord = {
@@ -163,7 +163,7 @@ async function picturesOf(defect: string, seed: number, side: number) {
     const distance = Math.hypot((i % side) - x, Math.floor(i / side) - y);
     return 0.7 * Math.exp(-((distance / (0.12 * side)) ** 2)) + (mask?.[i] ? 0.9 : 0);
   });
-  const heatmap = overlayHeatmap({ image, map: near, threshold: 0.6, low: 0, high: 1.2, ...(mask && { mask }) });
+  const heatmap = overlayHeatmap({ image, map: near, threshold: 0.6, low: 0, high: 1.2, mask });
   const gray = mask && new Uint8Array(3 * mask.length).map((_, i) => (mask[Math.floor(i / 3)] ? 255 : 0));
   return [
     await encodePng(image),

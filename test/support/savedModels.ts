@@ -16,14 +16,14 @@ const sha256 = (data: ArrayBufferView) =>
 export function describeModel({ networks, quantization = new Map(), calibration: _, ...rest }: DetectorState) {
   const layers = [...quantization].map(([name, { plan, input, weights }]) => {
     const stored = weights && { codes: sha256(weights.codes), scales: sha256(weights.scales) };
-    return [name, { plan, ...(input && { input }), ...stored }];
+    return [name, { plan, input, ...stored }];
   });
   return {
     size: networks.size,
     side: networks.side,
     ...rest,
     parameters: Object.fromEntries(networks.parameters.map(({ name, data }) => [name, sha256(data)])),
-    ...(layers.length > 0 && { layers: Object.fromEntries(layers) }),
+    layers: layers.length > 0 ? Object.fromEntries(layers) : undefined,
   };
 }
 

@@ -45,7 +45,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const activations = readActivations(args, CODE_BITS);
   const limit = readLimit(args);
   const budget = readTimeBudget(args);
-  const choices = { ...readChoices(args), ...(budget !== undefined && { mode: 'budget' as const }) };
+  const choices = readChoices(args);
   const scoring = {
     map: args.choice('map', ['attention', 'ridge', 'cka']) ?? 'attention',
     seed: readSeed(args),
@@ -59,10 +59,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   seedOf('seed', scoring.seed + 2 * repeats);
   if (budget !== undefined) checkTimedOptions(args, method, repeats);
   const chart = args.text('chart');
-  checkScoring({ map: scoring.map, ...(contribution && { contribution }) });
+  checkScoring({ map: scoring.map, contribution });
   const state = await readModelFile(model);
   assertFloat(state, model);
-  if (budget === undefined) checkAllocation({ networks: state.networks, method, ...choices, ...(limit && { limit }) });
+  if (budget === undefined) checkAllocation({ networks: state.networks, method, ...choices, limit });
   const set = await openModelDataset(args, folder, state, signal);
   await assertOutputs([output, chart], [model, ...datasetFiles(set), ...inputFiles(args)]);
   const work = async (engine: Engine) => {
@@ -74,14 +74,14 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         reference: data.train,
         ...scoring,
         seed,
-        ...(contribution && { contribution }),
+        contribution,
         signal,
       };
       const scores: LayerScore[] = method === 'ompq' ? await ompqScores(common) : await layerScores(common);
       if (own && method !== 'ompq') scores.push(...onOneScale(await autoencoderScores(common), scores));
       const options = { networks: detector.state.networks, scores, method, activations, seed };
       if (budget !== undefined) return allocateByTime(options, budget, timerOf(detector, activations, signal));
-      return allocate({ ...options, ...choices, ...(limit && { limit }) });
+      return allocate({ ...options, ...choices, limit });
     };
     const allocation = await allocateFor(which, scoring.seed);
     await writeAtomically(output, bitPlanText(allocation.plan, detector.state.networks));
@@ -158,7 +158,7 @@ function readChoices(args: Arguments) {
   const bits = text
     ?.split(',')
     .flatMap((each) => readWidths<LayerPlan['weights']>('bits', each, [...WEIGHT_BITS, 16, 32]));
-  return { ...(mode && { mode }), ...(thresholds && { thresholds }), ...(bits && { bits }) };
+  return { mode, thresholds, bits };
 }
 
 function readLimit(args: Arguments): SizeLimit | undefined {

@@ -279,7 +279,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 
       const report = {
         ...(await reportHead(args, caps)),
-        settings: { sizes, resolutions: sides, batches, rounds, warmUp, precision, ...(weights && { weights }) },
+        settings: { sizes, resolutions: sides, batches, rounds, warmUp, precision, weights: weights || undefined },
         peaks,
         results: results.map(({ suite, ...rest }) => ({ suite, ...row({ suite, ...rest }, peaks) })),
         protocol: field,

@@ -80,8 +80,8 @@ function readOptions(args: Arguments, names: string): Omit<KernelBenchOptions, '
     precision: readPrecision(args),
     rounds: wholeNumber(args, 'rounds', 10, 1),
     warmUp: wholeNumber(args, 'warm-up', 3, 0),
-    ...(groupSize !== undefined && { groupSize }),
-    ...(variants !== 'all' && { variants: variants.split(',') }),
+    groupSize,
+    variants: variants === 'all' ? undefined : variants.split(','),
   };
 }
 

@@ -79,5 +79,5 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 function toRow({ image, truth, prediction, name }: EvaluatedImage): ContactSheetRow {
   const { map, score } = prediction;
   const title = name.replace(/^test\//, '').replace(/\.[^.]+$/, '');
-  return { image, map, score, title, verdict: verdictOf(prediction) ?? 'normal', ...(truth && { mask: truth.mask }) };
+  return { image, map, score, title, verdict: verdictOf(prediction) ?? 'normal', mask: truth?.mask };
 }

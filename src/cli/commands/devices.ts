@@ -7,10 +7,10 @@ import { printLine, printText } from '../print.ts';
 import { readToggles } from '../withEngine.ts';
 
 interface Inspection {
-  readonly caps?: Caps;
+  readonly caps?: Caps | undefined;
   /** As WebGPU tells it; absent where it does not. */
-  readonly isFallback?: boolean;
-  readonly problem?: string;
+  readonly isFallback?: boolean | undefined;
+  readonly problem?: string | undefined;
 }
 
 /** What an adapter can do, or why it cannot be used. */
@@ -20,7 +20,7 @@ async function inspect({ name }: AdapterEntry, toggles: Toggles): Promise<Inspec
     try {
       const { isFallbackAdapter } = opened.device.adapterInfo as { isFallbackAdapter?: boolean };
       const { caps } = new Engine({ device: opened.device });
-      return { caps, ...(isFallbackAdapter !== undefined && { isFallback: isFallbackAdapter }) };
+      return { caps, isFallback: isFallbackAdapter };
     } finally {
       opened.close();
     }

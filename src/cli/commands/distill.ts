@@ -67,7 +67,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         const teacher = await distill({
           ...{ engine, settings, backbone, photographs, store, signal },
           checkpoint: { every, save: (bytes) => writeAtomically(checkpointFile, bytes) },
-          ...(resume && { resume }),
+          resume,
           onProgress: (progress) => report(progress, log),
         });
         await writeAtomically(output, writeSafetensors(teacher.tensors, teacher.metadata));

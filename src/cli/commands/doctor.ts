@@ -119,7 +119,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       let shown = performance.now();
       const found = await doctor(engine, {
         full: args.flag('full'),
-        ...(ops && { ops }),
+        ops,
         rows: before.map(({ row }) => row),
         signal,
         onProgress({ done, total, failures, failure }) {

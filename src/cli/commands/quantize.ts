@@ -50,8 +50,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         plan,
         train: data.train,
         heldOut: data.heldOut,
-        ...(method && { method }),
-        ...(alpha !== undefined && { alpha }),
+        method,
+        alpha,
         onProgress: (progress) => report.show(progress),
         onNotice: notice,
         signal,
@@ -99,7 +99,7 @@ async function readPlan(args: Arguments, networks: Networks): Promise<BitPlan> {
   const layer = {
     weights: weights as LayerPlan['weights'],
     activations: activations as ActivationBits,
-    ...(args.flag('dynamic') && { range: 'dynamic' as const }),
+    range: args.flag('dynamic') ? ('dynamic' as const) : undefined,
   };
   const plan = uniformPlan(networks, layer);
   if (group === undefined) return plan;

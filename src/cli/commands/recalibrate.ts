@@ -32,11 +32,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
     args.number(name),
   );
   checkAlpha(alpha);
-  const settings = {
-    ...(iterations !== undefined && { iterations }),
-    ...(batch !== undefined && { batch }),
-    ...(learningRate !== undefined && { learningRate }),
-  };
+  const settings = { iterations, batch, learningRate };
   recalibrateSettings(state.provenance, settings);
   const every = wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1);
   const set = await openModelDataset(args, folder, state, signal);
@@ -63,12 +59,12 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           heldOut: data.heldOut,
           penalty,
           settings,
-          ...(alpha !== undefined && { alpha }),
+          alpha,
           checkpoint: {
             every,
             save: (bytes) => writeAtomically(checkpointFile, bytes),
           },
-          ...(resume && { resume }),
+          resume,
           onProgress: ({ phase, done, total }) => showPhase(phase, done, total),
           onNotice: notice,
           signal,

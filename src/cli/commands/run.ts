@@ -62,7 +62,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       locks.push(await lockFolder(target));
       // What cannot be read is told when the images are opened.
       const data = { [set.name]: await studyDigest(set, () => {}) };
-      const kept = { ...recorded, seed, set: set.name, data, ...(photographs && { photographs: photographs.digest }) };
+      const kept = { ...recorded, seed, set: set.name, data, photographs: photographs?.digest };
       await mergeSettings(join(target, 'settings.json'), kept);
       runs.push({ set, target, kept });
     }

@@ -47,10 +47,10 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       train: data.train,
       heldOut: data.heldOut,
       source: data.test,
-      ...(layers && { layers }),
+      layers,
       bits,
       activations,
-      ...(method && { method }),
+      method,
       isDone: (layer, weights) =>
         rows.some(
           (row) =>

@@ -65,7 +65,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   const settings = {
     ...studySettings(args, 'quick'),
     averageBits: args.number('average-bits') ?? AVERAGE_BITS,
-    ...(timeShare !== undefined && { timeShare }),
+    timeShare,
   };
   checkStudySettings(settings);
   const between: LeftOut[] = [];
@@ -117,7 +117,7 @@ async function runCells(
   const kept: KeptSettings = {
     ...settings,
     penalty: photographs?.name ?? 'generated',
-    ...(photographs && { photographs: photographs.digest }),
+    photographs: photographs?.digest,
     data: Object.fromEntries(digests),
   };
   await mergeSettings(join(out, 'settings.json'), kept);
@@ -240,7 +240,7 @@ async function writeTables(out: string, markdown: string, log: ResultLog): Promi
   const addresses = [...charts.keys()].map((name) =>
     relative(dirname(markdown), join(out, name)).replaceAll('\\', '/'),
   );
-  await writeAtomically(markdown, studyMarkdown(log.results, { charts: addresses, ...(settings && { settings }) }));
+  await writeAtomically(markdown, studyMarkdown(log.results, { charts: addresses, settings }));
   printLine(`${markdown}: ${log.results.length} cells`);
 }
 

@@ -147,11 +147,11 @@ export interface InspectionSample {
   readonly index: number;
   readonly image: RgbImage;
   /** size x size, 255 on the defect and 0 elsewhere; absent for `good`. */
-  readonly mask?: Uint8Array;
+  readonly mask?: Uint8Array | undefined;
   /** Place in a tree laid out like MVTec AD, such as `test/scratch/000.png`. */
   readonly imagePath: string;
   /** Likewise for the mask, such as `ground_truth/scratch/000_mask.png`. */
-  readonly maskPath?: string;
+  readonly maskPath?: string | undefined;
 }
 
 interface Place {
@@ -161,7 +161,7 @@ interface Place {
   readonly group: number;
   readonly imagePath: string;
   /** Of defective pictures. */
-  readonly maskPath?: string;
+  readonly maskPath?: string | undefined;
 }
 
 /** @throws UserError as {@link generateInspectionSet} does */
@@ -179,9 +179,9 @@ function* places({ part, size = 256, train, testGood, testPerDefect }: Inspectio
   for (const [group, { split, defect, count }] of sequences.entries()) {
     for (let index = 0; index < count; index++) {
       const stem = String(index).padStart(3, '0');
-      const maskPath = `ground_truth/${defect}/${stem}_mask.png`;
+      const maskPath = defect === 'good' ? undefined : `ground_truth/${defect}/${stem}_mask.png`;
       const imagePath = `${split}/${defect}/${stem}.png`;
-      yield { split, defect, index, group, imagePath, ...(defect !== 'good' && { maskPath }) };
+      yield { split, defect, index, group, imagePath, maskPath };
     }
   }
 }
@@ -203,13 +203,13 @@ export function generateInspectionSet(options: InspectionSetOptions): Generator<
   checkSeed(seed);
   const all = [...places(options)];
   return (function* () {
-    for (const { group, maskPath, ...place } of all) {
+    for (const { group, ...place } of all) {
       const { image, mask } = render(
         place.defect === 'good' ? undefined : place.defect,
         hash(place.index, group, seed),
         size,
       );
-      yield { ...place, image, ...(mask && maskPath && { mask, maskPath }) };
+      yield { ...place, image, mask };
     }
   })();
 }

@@ -49,9 +49,9 @@ const fixed = (value: number | undefined, digits: number) => (value === undefine
 
 /** What stands beside the results. */
 export interface StudyContext {
-  readonly settings?: StudySettings & { readonly penalty: string };
+  readonly settings?: (StudySettings & { readonly penalty: string }) | undefined;
   /** Addresses of the charts, relative to the text. */
-  readonly charts?: readonly string[];
+  readonly charts?: readonly string[] | undefined;
 }
 
 /** The whole study as Markdown: answers, means, differences, every cell's figures, and bit plans. */
