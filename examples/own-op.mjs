@@ -5,6 +5,7 @@ import { openDevice } from 'raad-webgpu/node';
 
 /** @typedef {import('raad-webgpu/engine').Node} Node */
 /** @typedef {Record<string, never>} None */
+/** @typedef {readonly ['f32', 'f32']} TwoTensors what the op takes, by data type */
 
 const WORKGROUP = 64;
 
@@ -30,7 +31,7 @@ const length = (node) => node.type.shape.reduce((product, side) => product * sid
  * A kernel that computes `per` values in an invocation.
  * @param {string} name
  * @param {number} per
- * @returns {import('raad-webgpu/engine').Variant<None>}
+ * @returns {import('raad-webgpu/engine').Variant<None, TwoTensors>}
  */
 const variant = (name, per) => ({
   name,
@@ -44,17 +45,16 @@ const variant = (name, per) => ({
   }),
 });
 
-/** @type {import('raad-webgpu/engine').Op<None>} */
+/** @type {import('raad-webgpu/engine').Op<None, TwoTensors>} */
 const productOp = {
   name: 'product',
   infer([a, b]) {
-    if (!a || a.shape.join() !== b?.shape.join()) throw new ShapeError('product: expected two tensors of equal shape.');
+    if (a.shape.join() !== b.shape.join()) throw new ShapeError('product: expected two tensors of equal shape.');
     return a;
   },
   // The definition, in float64: what every variant is held against.
-  reference: ([a, b]) =>
-    Float64Array.from(/** @type {Float64Array} */ (a), (value, i) => value * (b?.[i] ?? Number.NaN)),
-  gradient: ({ inputs: [a, b] }, dy) => [product(/** @type {Node} */ (b), dy), product(/** @type {Node} */ (a), dy)],
+  reference: ([a, b]) => a.map((value, i) => value * Number(b[i])),
+  gradient: ({ inputs: [a, b] }, dy) => [product(b, dy), product(a, dy)],
   cost: (node) => ({ flops: length(node), bytes: 12 * length(node) }),
   // In order of preference: the first that supports a node is its default.
   variants: [variant('vectors', 4), variant('numbers', 1)],

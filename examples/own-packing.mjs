@@ -95,10 +95,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }
 `;
 
-/** @param {Node | import('raad-webgpu/engine').TensorType | undefined} of */
-const shapeOf = (of) => /** @type {readonly number[]} */ (of && ('type' in of ? of.type : of).shape);
+/** @param {Node | import('raad-webgpu/engine').TensorType} of */
+const shapeOf = (of) => ('type' in of ? of.type : of).shape;
 
-/** @type {import('raad-webgpu/engine').Op<Attrs>} */
+/** @type {import('raad-webgpu/engine').Op<Attrs, readonly ['u32', 'u32', 'f32', 'f32']>} */
 const ternaryProductOp = {
   name: 'ternaryProduct',
   infer([x, w, scales], { channels }) {
@@ -119,11 +119,11 @@ const ternaryProductOp = {
       const m = Math.floor(i / plane) % rows;
       let sum = 0;
       for (let c = 0; c < channels; c++) {
-        const digit = Math.floor(Number(w?.[m * words + Math.floor(c / DIGITS)]) / 3 ** (c % DIGITS)) % 3;
+        const digit = Math.floor(Number(w[m * words + Math.floor(c / DIGITS)]) / 3 ** (c % DIGITS)) % 3;
         const at = (Math.floor(i / plane / rows) * xWords + Math.floor(c / 4)) * plane + (i % plane);
-        sum += (digit - 1) * (((Number(x?.[at]) >>> (8 * (c % 4))) & 255) - Number(range?.[1]));
+        sum += (digit - 1) * (((Number(x[at]) >>> (8 * (c % 4))) & 255) - Number(range[1]));
       }
-      return sum * Number(scales?.[m]) * Number(range?.[0]);
+      return sum * Number(scales[m]) * Number(range[0]);
     });
   },
   cost: (node) => {

@@ -38,7 +38,11 @@ export {
   type Cost,
   type DataType,
   evaluateReference,
+  type InputNodes,
+  type InputTypes,
+  type InputValues,
   input,
+  isOf,
   type Kernel,
   makeNode,
   type Node,
@@ -46,8 +50,10 @@ export {
   Parameter,
   type ParamValue,
   type Shader,
+  type Signature,
   type TensorType,
   type Values,
+  type ValuesByType,
   type Variant,
 } from './engine/graph.ts';
 export type { Grid } from './engine/grid.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { input, type Node } from '../src/engine/graph.ts';
+import { input } from '../src/engine/graph.ts';
 import { WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
 import { allocate } from '../src/hqs/allocate.ts';
 import { planTimer, widthLatencies } from '../src/hqs/latencies.ts';
@@ -7,7 +7,7 @@ import { roundingErrors } from '../src/hqs/leastError.ts';
 import type { Latencies } from '../src/hqs/limits.ts';
 import type { LayerScore } from '../src/hqs/scores.ts';
 import { allocateByTime, type PlanTimer, type TimeBudget } from '../src/hqs/timeBudget.ts';
-import { type Qconv2dAttrs, qconv2d } from '../src/kernels/qconv2d.ts';
+import { type Qconv2dNode, qconv2d } from '../src/kernels/qconv2d.ts';
 import { quantizedLayerNodes, randomWeights, rangeNode } from '../src/measure/kernels.ts';
 import type { BitPlan } from '../src/quantization/bitPlan.ts';
 import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
@@ -130,7 +130,7 @@ describe('on an adapter', () => {
           ...{ weights: [channels, channels, side, side], bits: 8, groupSize: channels, input: 'u8', output: 'f32' },
           ...{ stride: 1, padding: 0, relu: false, pool: false },
         },
-      ) as Node<Qconv2dAttrs>;
+      ) as Qconv2dNode;
     const small = await widthLatencies(gpu, layer(8, 1));
     expect([...small.keys()]).toEqual([...WEIGHT_BITS]);
     expect([...small.values()].every((time) => time > 0 && Number.isFinite(time))).toBe(true);

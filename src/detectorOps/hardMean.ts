@@ -2,7 +2,7 @@ import meanShader from '../../shaders/hard_mean.wgsl';
 import gradShader from '../../shaders/hard_mean_grad.wgsl';
 import partialShader from '../../shaders/hard_partial.wgsl';
 import totalShader from '../../shaders/hard_total.wgsl';
-import { expectShapes, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
+import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, testedThrough, WORKGROUP } from '../kernels/common.ts';
 
 type None = Record<string, never>;
@@ -24,11 +24,12 @@ function images(node: Node): number {
 }
 
 /** [N, 2]: sum and number of the elements at or above the threshold. */
-export const hardStatsOp: Op<None> = {
+export const hardStatsOp: Op<None, readonly ['f32', 'f32']> = {
   name: 'hardStats',
   infer(inputs) {
-    const n = inputs[0]!.shape[0];
-    expectShapes('hardStats', n !== undefined && size(inputs[1]!) === n, inputs, 'x [N, ...], threshold [N]');
+    const [x, threshold] = inputs;
+    const [n] = x.shape;
+    expectShapes('hardStats', n !== undefined && size(threshold) === n, inputs, 'x [N, ...], threshold [N]');
     return { shape: [n!, 2], dtype: 'f32' };
   },
   reference([x, threshold], node) {
@@ -67,7 +68,7 @@ interface StageOptions {
   readonly shared: boolean;
 }
 
-function stages(node: Node, { elements, most, shared }: StageOptions): Node {
+function stages(node: Node<None, readonly ['f32', 'f32']>, { elements, most, shared }: StageOptions): Node {
   const length = size(inputType(node, 0)) / images(node);
   const chunks = Math.max(1, Math.min(most, Math.ceil(length / elements)));
   const partial = makeNode(partialOp, node.inputs, { chunks, shared }, `${node.label}.partial`);
@@ -79,7 +80,7 @@ interface PartialAttrs {
   readonly shared: boolean;
 }
 
-const partialOp: Op<PartialAttrs> = {
+const partialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
   name: 'hardStatsPartial',
   infer: ([x], { chunks }) => ({ shape: [x!.shape[0]!, chunks, 2], dtype: 'f32' }),
   reference: testedThrough('hardStatsPartial', 'hardStats'),
@@ -100,7 +101,7 @@ const partialOp: Op<PartialAttrs> = {
   ],
 };
 
-const totalOp: Op<None> = {
+const totalOp: Op<None, readonly ['f32']> = {
   name: 'hardStatsTotal',
   infer: ([partial]) => ({ shape: [partial!.shape[0]!, 2], dtype: 'f32' }),
   reference: testedThrough('hardStatsTotal', 'hardStats'),
@@ -116,7 +117,7 @@ const totalOp: Op<None> = {
   ],
 };
 
-export const hardMeanOp: Op<None> = {
+export const hardMeanOp: Op<None, readonly ['f32', 'f32', 'f32']> = {
   name: 'hardMean',
   infer: () => ({ shape: [], dtype: 'f32' }),
   reference([, , stats], node) {
@@ -137,11 +138,10 @@ export const hardMeanOp: Op<None> = {
   ],
 };
 
-export const hardMeanGradOp: Op<None> = {
+export const hardMeanGradOp: Op<None, readonly ['f32', 'f32', 'f32', 'f32']> = {
   name: 'hardMeanGrad',
   infer: ([x]) => x!,
-  reference(inputs, node) {
-    const [x, threshold, stats, dy] = inputs as [Values, Values, Values, Values];
+  reference([x, threshold, stats, dy], node) {
     const n = images(node);
     const length = x.length / n;
     return Float64Array.from({ length: x.length }, (_, i) => {

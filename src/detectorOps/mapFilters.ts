@@ -29,7 +29,7 @@ export function blurMaps(x: Node, taps: Node, maps: number, label?: string): Nod
   return makeNode(mapBlurOp, [x, taps], { maps }, label);
 }
 
-export const mapBlurOp: Op<LastMaps> = {
+export const mapBlurOp: Op<LastMaps, readonly ['f32', 'f32']> = {
   name: 'mapBlur',
   infer(inputs, { maps }) {
     const [x, taps] = inputs;
@@ -84,7 +84,7 @@ export function normalizeMaps(x: Node, usual: Node, maps: number, label?: string
   return makeNode(mapLocationOp, [x, usual], { maps }, label);
 }
 
-export const mapLocationOp: Op<LastMaps> = {
+export const mapLocationOp: Op<LastMaps, readonly ['f32', 'f32']> = {
   name: 'mapLocation',
   infer(inputs, { maps }) {
     const [x, usual] = inputs;

@@ -34,10 +34,15 @@ export function placeMap(x: Node, attrs: PlaceAttrs, label?: string): Node {
   return makeNode(placeMapOp, [x], attrs, label);
 }
 
+/** A value of the combined map. @param quantiles [4] */
+function combined(st: number, ae: number, quantiles: ArrayLike<number>, weight: number): number {
+  const [sa, sb, aa, ab] = [0, 1, 2, 3].map((i) => quantiles[i]!) as [number, number, number, number];
+  return weight * ((st - sa) / (sb - sa) + (ae - aa) / (ab - aa));
+}
+
 /** What {@link combineMaps} computes, on the host. @param st @param ae [mapSide, mapSide] @param quantiles [4] */
 export function combineOnHost(st: Float32Array, ae: Float32Array, quantiles: ArrayLike<number>): Float32Array {
-  const [sa, sb, aa, ab] = quantiles as unknown as readonly [number, number, number, number];
-  return st.map((value, i) => MAP_WEIGHT * ((value - sa) / (sb - sa) + (ae[i]! - aa) / (ab - aa)));
+  return st.map((value, i) => combined(value, ae[i]!, quantiles, MAP_WEIGHT));
 }
 
 /** The weight of either map in their sum. */
@@ -45,7 +50,7 @@ interface WeightAttrs {
   readonly weight: number;
 }
 
-export const mapCombineOp: Op<WeightAttrs> = {
+export const mapCombineOp: Op<WeightAttrs, readonly ['f32', 'f32', 'f32']> = {
   name: 'mapCombine',
   infer(inputs) {
     const [st, ae, quantiles] = inputs;
@@ -53,10 +58,7 @@ export const mapCombineOp: Op<WeightAttrs> = {
     expectShapes('mapCombine', ok, inputs, 'two maps of equal shape and 4 quantiles');
     return st!;
   },
-  reference([st, ae, q], { attrs: { weight } }) {
-    const [sa, sb, aa, ab] = q as unknown as [number, number, number, number];
-    return Float64Array.from(st!, (v, i) => weight * ((v - sa) / (sb - sa) + (ae![i]! - aa) / (ab - aa)));
-  },
+  reference: ([st, ae, quantiles], { attrs: { weight } }) => st.map((v, i) => combined(v, ae[i]!, quantiles, weight)),
   variants: [
     {
       name: 'element',
@@ -79,15 +81,13 @@ export function stackMaps(st: Node, ae: Node, quantiles: Node, label?: string): 
   return makeNode(stackMapsOp, [st, ae, quantiles], { weight: MAP_WEIGHT }, label);
 }
 
-export const stackMapsOp: Op<WeightAttrs> = {
+export const stackMapsOp: Op<WeightAttrs, readonly ['f32', 'f32', 'f32']> = {
   name: 'stackMaps',
   infer(inputs, attrs) {
     return { shape: [3, ...mapCombineOp.infer(inputs, attrs).shape], dtype: 'f32' };
   },
-  reference(inputs, node) {
-    const [st, ae] = inputs as [Float64Array, Float64Array];
-    const combined = mapCombineOp.reference(inputs, node as Node<WeightAttrs>) as Float64Array;
-    return Float64Array.from([...st, ...ae, ...combined]);
+  reference([st, ae, quantiles], { attrs: { weight } }) {
+    return Float64Array.from([...st, ...ae, ...st.map((v, i) => combined(v, ae[i]!, quantiles, weight))]);
   },
   absorb({ inputs: [st, ae, quantiles], attrs: { weight } }, isOnlyUser) {
     if (!isOnlyUser(ae!)) return undefined;
@@ -111,11 +111,11 @@ export function mapOf(stack: Node, at: number, label?: string): Node {
   return makeNode(mapOfOp, [stack], { at }, label);
 }
 
-const mapOfOp: Op<{ readonly at: number }> = {
+const mapOfOp: Op<{ readonly at: number }, readonly ['f32']> = {
   name: 'mapOf',
   infer: ([stack]) => ({ shape: stack!.shape.slice(1), dtype: 'f32' }),
   reference([stack], { type, attrs }) {
-    return (stack as Float64Array).slice(attrs.at * size(type), (attrs.at + 1) * size(type));
+    return stack.slice(attrs.at * size(type), (attrs.at + 1) * size(type));
   },
   part: ({ type, attrs }) => attrs.at * size(type),
   variants: [],
@@ -187,7 +187,7 @@ export function placeOnHost(
   }
 }
 
-export const placeMapOp: Op<PlaceAttrs> = {
+export const placeMapOp: Op<PlaceAttrs, readonly ['f32']> = {
   name: 'placeMap',
   infer(inputs, { height, width }) {
     const [x] = inputs;

@@ -17,7 +17,7 @@ export function nearestDistance(x: Node, products: Node, attrs: NearestAttrs = {
   return makeNode(nearestDistanceOp, [x, products], attrs, label);
 }
 
-export const nearestDistanceOp: Op<NearestAttrs> = {
+export const nearestDistanceOp: Op<NearestAttrs, readonly ['f32', 'f32']> = {
   name: 'nearestDistance',
   infer(inputs) {
     const [x, products] = inputs;

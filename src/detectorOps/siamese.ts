@@ -18,7 +18,7 @@ export function siameseWeights(wt: Node, ws: Node, std: Node, label?: string): N
   return makeNode(siameseWeightsOp, [wt, ws, std], {}, label);
 }
 
-export const siameseWeightsOp: Op<None> = {
+export const siameseWeightsOp: Op<None, readonly ['f32', 'f32', 'f32']> = {
   name: 'siameseWeights',
   infer(inputs) {
     const [wt, ws, std] = inputs;
@@ -57,7 +57,7 @@ export function siameseBias(bt: Node, bs: Node, mean: Node, std: Node, label?: s
   return makeNode(siameseBiasOp, [bt, bs, mean, std], {}, label);
 }
 
-export const siameseBiasOp: Op<None> = {
+export const siameseBiasOp: Op<None, readonly ['f32', 'f32', 'f32', 'f32']> = {
   name: 'siameseBias',
   infer(inputs) {
     const [bt, bs, mean, std] = inputs;

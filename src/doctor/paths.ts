@@ -54,7 +54,7 @@ function runs(output: Node, target: Target, variants: VariantChoice, step: strin
   }
 }
 
-function pathOf<A>(node: Node<A>, variant: Variant<A>): VariantPath {
+function pathOf<A, S extends Signature>(node: Node<A, S>, variant: Variant<A, S>): VariantPath {
   const { name } = node.op;
   return {
     steps: [`${name}/${variant.name}`],

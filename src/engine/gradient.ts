@@ -1,8 +1,12 @@
 import { ShapeError } from './errors.ts';
-import { describe, type Node, type Op, topologicalOrder } from './graph.ts';
+import { describe, type Node, type Op, type Signature, topologicalOrder } from './graph.ts';
 
 /** Gradients with respect to a node's inputs (`undefined`: none), given that of its output. */
-export type GradientRule<A> = (node: Node<A>, dy: Node, needs: readonly boolean[]) => (Node | undefined)[];
+export type GradientRule<A, S extends Signature = Signature> = (
+  node: Node<A, S>,
+  dy: Node,
+  needs: readonly boolean[],
+) => readonly (Node | undefined)[];
 
 /** Rules by op; ops that are not in it may bring their own. @see Op.gradient */
 // biome-ignore lint/suspicious/noExplicitAny: a table of ops with different attributes

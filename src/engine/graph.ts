@@ -11,8 +11,29 @@ export interface TensorType {
   readonly dtype: DataType;
 }
 
-/** CPU values of a tensor: float64 for `f32` tensors, since the CPU path is the reference. */
-export type Values = Float64Array | Uint32Array;
+/** CPU values of a tensor by its type: float64 for `f32` tensors, since the CPU path is the reference. */
+export interface ValuesByType {
+  readonly f32: Float64Array;
+  readonly u32: Uint32Array;
+}
+
+/** CPU values of a tensor. */
+export type Values = ValuesByType[DataType];
+
+/**
+ * What an op takes, in order, by data type: `readonly ['f32', 'u32']`. A rest stands for what may be absent or there several
+ * times: `readonly ['f32', 'f32', ...'f32'[]]` for a convolution with or without a bias. By default any number of any type.
+ */
+export type Signature = readonly DataType[];
+
+/** Types of an op's inputs. */
+export type InputTypes<S extends Signature> = { readonly [K in keyof S]: TensorType };
+
+/** Values of an op's inputs. */
+export type InputValues<S extends Signature> = { readonly [K in keyof S]: ValuesByType[S[K] & DataType] };
+
+/** Nodes whose values are an op's inputs. */
+export type InputNodes<S extends Signature> = { readonly [K in keyof S]: Node };
 
 export interface Cost {
   /** Multiply-adds count as two. */
@@ -43,71 +64,76 @@ export interface Shader {
   readonly source: ShaderSource;
 }
 
-export interface Variant<A> {
+/**
+ * One way to compute an op.
+ * @typeParam A @typeParam S as for {@link Op}
+ */
+export interface Variant<A, S extends Signature = Signature> {
   readonly name: string;
   /** The kind of adapter that it is made for: on others it is neither a default nor tried by the tuner, but can be forced. */
   readonly madeFor?: 'cpu' | 'gpu';
   /** What the variant cannot do without. Forcing a variant that is not supported is an error. */
-  supports?(caps: Caps, node: Node<A>): boolean;
+  supports?(caps: Caps, node: Node<A, S>): boolean;
   /**
    * Of a variant that keeps values as halves on the way, which only plans of precision `f16` use: the largest error to expect,
    * as a share of the largest value of the result.
    */
-  rounds?(node: Node<A>): number;
+  rounds?(node: Node<A, S>): number;
   /**
    * Of a variant that computes in f32 what others of the op compute exactly in integers: the largest error to expect, as a
    * share of the largest value of the result before it is stored.
    */
-  error?(node: Node<A>): number;
+  error?(node: Node<A, S>): number;
   /** Whether it is the default choice there, given that it is supported; true when absent. */
-  suits?(caps: Caps, node: Node<A>): boolean;
+  suits?(caps: Caps, node: Node<A, S>): boolean;
   /** The same result by simpler ops ... */
-  lower?(node: Node<A>, caps: Caps): Node | undefined;
+  lower?(node: Node<A, S>, caps: Caps): Node | undefined;
   /** ... or, where that is absent or undefined, one dispatch. */
-  kernel?(node: Node<A>, caps: Caps): Kernel;
+  kernel?(node: Node<A, S>, caps: Caps): Kernel;
 }
 
 /**
  * An operation. Graph nodes hold their op themselves, so there is no registry, and unused ops drop out of a bundle.
- * @typeParam A the attributes, plain JSON.
+ * @typeParam A the attributes, plain JSON
+ * @typeParam S the inputs: with their number and types known, no member has to check or cast them
  */
-export interface Op<A> {
+export interface Op<A, S extends Signature = Signature> {
   readonly name: string;
   /** Output type. @throws ShapeError naming the op and the shapes. */
-  infer(inputs: readonly TensorType[], attrs: A): TensorType;
+  infer(inputs: InputTypes<S>, attrs: A): TensorType;
   /** Of ops that no table of rules knows: gradients with respect to the inputs (`undefined`: none), given that of the output. */
-  gradient?(node: Node<A>, dy: Node, needs: readonly boolean[]): (Node | undefined)[];
+  gradient?(node: Node<A, S>, dy: Node, needs: readonly boolean[]): readonly (Node | undefined)[];
   /** The definition: plain loops in float64. */
-  reference(inputs: readonly Values[], node: Node<A>): Values;
-  cost?(node: Node<A>): Cost;
+  reference(inputs: InputValues<S>, node: Node<A, S>): Values;
+  cost?(node: Node<A, S>): Cost;
   /** In order of preference. */
-  readonly variants: readonly Variant<A>[];
+  readonly variants: readonly Variant<A, S>[];
   /**
    * Index of the input whose memory the output takes over, so that several dispatches can write one tensor. That input
    * must have no other reader.
    */
-  continues?(node: Node<A>): number | undefined;
+  continues?(node: Node<A, S>): number | undefined;
   /**
    * The element of the first input from which on the output lies there: it is a part of that value, and no dispatch. Elements
    * in rows of 64 can be bound on every device.
    */
-  part?(node: Node<A>): number;
+  part?(node: Node<A, S>): number;
   /**
    * The same value by fewer nodes, if there is such a thing.
    * @param isOnlyUser whether this node alone uses that input, which may then disappear into it
    */
-  fuse?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
+  fuse?(node: Node<A, S>, isOnlyUser: (input: Node) => boolean): Node | undefined;
   /**
    * The value of a node that alone uses this one, if this op can compute that as well: a convolution the pooling behind it.
    * @param user has this node among its inputs
    */
-  extend?(node: Node<A>, user: Node): Node | undefined;
+  extend?(node: Node<A, S>, user: Node): Node | undefined;
   /**
    * The same value by fewer dispatches, when every node is one: takes in what produces an input. A variant of its own, chosen
    * like any other, decides whether a device does so.
    * @param isOnlyUser whether this node alone uses that input
    */
-  absorb?(node: Node<A>, isOnlyUser: (input: Node) => boolean): Node | undefined;
+  absorb?(node: Node<A, S>, isOnlyUser: (input: Node) => boolean): Node | undefined;
   /** Indices of the inputs (parameters) that the op overwrites. Such an op has no output of its own. */
   readonly updates?: readonly number[];
 }
@@ -115,10 +141,10 @@ export interface Op<A> {
 // biome-ignore lint/suspicious/noExplicitAny: a graph mixes ops with different attributes
 type Any = any;
 
-export interface Node<A = Any> {
-  readonly op: Op<A>;
+export interface Node<A = Any, S extends Signature = Signature> {
+  readonly op: Op<A, S>;
   readonly attrs: A;
-  readonly inputs: readonly Node[];
+  readonly inputs: InputNodes<S>;
   readonly type: TensorType;
   /** Shown in logs and profiles. */
   readonly label: string;
@@ -132,10 +158,20 @@ export function describe(type: TensorType): string {
   return `${type.dtype}[${type.shape.join('x')}]`;
 }
 
+/** Whether a node is one of an op, whose attributes and inputs are known then. */
+export function isOf<A, S extends Signature>(node: Node, op: Op<A, S>): node is Node<A, S> {
+  return node.op === op;
+}
+
 /** Makes a node; the output type follows from the inputs. @throws ShapeError */
-export function makeNode<A>(op: Op<A>, inputs: readonly Node[], attrs: A, label = op.name): Node<A> {
-  const types = inputs.map((input) => input.type);
-  const type = op.infer(types, attrs);
+export function makeNode<A, S extends Signature>(
+  op: Op<A, S>,
+  inputs: NoInfer<InputNodes<S>>,
+  attrs: A,
+  label = op.name,
+): Node<A, S> {
+  const types: readonly TensorType[] = inputs.map((input) => input.type);
+  const type = op.infer(types as InputTypes<S>, attrs);
   for (const n of type.shape) {
     if (!Number.isInteger(n) || n < 1) {
       throw new ShapeError(
@@ -153,7 +189,7 @@ export function expectShapes(op: string, ok: boolean, inputs: readonly TensorTyp
   }
 }
 
-const source = (name: string): Op<SourceAttrs> => ({
+const source = (name: string): Op<SourceAttrs, readonly []> => ({
   name,
   infer: (_, attrs) => attrs.type,
   reference: () => {
@@ -209,11 +245,11 @@ export function input(name: string, shape: readonly number[], dtype: DataType = 
 }
 
 export function isInput(node: Node): boolean {
-  return node.op === inputOp;
+  return isOf(node, inputOp);
 }
 
 export function parameterOf(node: Node): Parameter | undefined {
-  return node.op === parameterOp ? (node.attrs as SourceAttrs).parameter : undefined;
+  return isOf(node, parameterOp) ? node.attrs.parameter : undefined;
 }
 
 export function inputName(node: Node): string {

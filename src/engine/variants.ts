@@ -1,6 +1,6 @@
 import { UserError } from '../errors.ts';
 import type { Caps } from './caps.ts';
-import type { Node, Op, Variant } from './graph.ts';
+import type { Node, Op, Signature, Variant } from './graph.ts';
 
 /**
  * Variants from outside the package, by the name of their op. They stand before the op's own: where `supports` and `suits`
@@ -13,9 +13,9 @@ export type AddedVariants = Readonly<Record<string, readonly Variant<any>[]>>;
  * The variants of an op in order of preference, added ones first.
  * @throws UserError when two have the same name
  */
-export function variantsOf<A>(op: Op<A>, added: AddedVariants = {}): readonly Variant<A>[] {
+export function variantsOf<A, S extends Signature>(op: Op<A, S>, added: AddedVariants = {}): readonly Variant<A, S>[] {
   const own = Object.hasOwn(added, op.name) ? added[op.name]! : [];
-  const all: readonly Variant<A>[] = [...own, ...op.variants];
+  const all: readonly Variant<A, S>[] = [...own, ...op.variants];
   for (const [i, { name }] of own.entries()) {
     if (all.findLastIndex((other) => other.name === name) !== i)
       throw new UserError(`${op.name} has a variant '${name}' already.`, 'Give the added one another name.');
@@ -45,12 +45,12 @@ export function isMadeFor({ madeFor }: Pick<Variant<unknown>, 'madeFor'>, { isCp
 }
 
 /** Whether a variant that is supported may be the default choice for a node on a device. */
-export function mayBeDefault<A>(variant: Variant<A>, caps: Caps, node: Node<A>): boolean {
+export function mayBeDefault<A, S extends Signature>(variant: Variant<A, S>, caps: Caps, node: Node<A, S>): boolean {
   return isMadeFor(variant, caps) && (variant.suits?.(caps, node) ?? true);
 }
 
 /** Those that can run a node on a device. @see variantsOf */
-export function supportedVariants<A>(node: Node<A>, target: VariantTarget): Variant<A>[] {
+export function supportedVariants<A, S extends Signature>(node: Node<A, S>, target: VariantTarget): Variant<A, S>[] {
   const { caps, variants, excluded, precision } = target;
   return variantsOf(node.op, variants).filter(
     (variant) =>

@@ -1,22 +1,29 @@
 import gradShader from '../../shaders/avg_pool2d_grad.wgsl';
 import type { Node, Op } from '../engine/graph.ts';
-import { makeNode, size, u32 } from '../engine/graph.ts';
+import { isOf, makeNode, size, u32 } from '../engine/graph.ts';
 import type { AvgPool2dAttrs } from '../kernels/avgPool2d.ts';
 import { inputType, nchw } from '../kernels/common.ts';
 
+type GradNode = Node<GradAttrs, readonly ['f32', ...'f32'[]]>;
+
+/** Whether a node is the gradient of avgPool2d alone. */
+export function isPoolGrad(node: Node): node is GradNode {
+  return isOf(node, avgPool2dGradOp) && node.inputs.length === 1;
+}
+
 /** Gradient of avgPool2d and of a rectifier before it, whose output is `activation`. */
-export function avgPool2dReluGrad(poolGrad: Node<GradAttrs>, activation: Node): Node {
-  return makeNode(avgPool2dGradOp, [poolGrad.inputs[0]!, activation], poolGrad.attrs, poolGrad.label);
+export function avgPool2dReluGrad(poolGrad: GradNode, activation: Node): Node {
+  return makeNode(avgPool2dGradOp, [poolGrad.inputs[0], activation], poolGrad.attrs, poolGrad.label);
 }
 
 interface GradAttrs extends AvgPool2dAttrs {
   readonly shape: readonly number[];
 }
 
-export const avgPool2dGradOp: Op<GradAttrs> = {
+export const avgPool2dGradOp: Op<GradAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'avgPool2dGrad',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference(inputs, node) {
+  reference([dy, activation], node) {
     const { padding } = node.attrs;
     const [n, c, h, w] = nchw(node.type);
     const [, , oh, ow] = nchw(inputType(node, 0));
@@ -26,8 +33,8 @@ export const avgPool2dGradOp: Op<GradAttrs> = {
         for (let ix = 0; ix < w; ix++) {
           const oy = (iy + padding) >> 1;
           const ox = (ix + padding) >> 1;
-          if (inputs[1] && inputs[1][(plane * h + iy) * w + ix]! <= 0) continue;
-          if (oy < oh && ox < ow) dx[(plane * h + iy) * w + ix] = 0.25 * inputs[0]![(plane * oh + oy) * ow + ox]!;
+          if (activation && activation[(plane * h + iy) * w + ix]! <= 0) continue;
+          if (oy < oh && ox < ow) dx[(plane * h + iy) * w + ix] = 0.25 * dy[(plane * oh + oy) * ow + ox]!;
         }
       }
     }

@@ -23,7 +23,7 @@ export function conv2dInputGrad(dy: Node, w: Node, attrs: InputGradAttrs, label?
   return makeNode(conv2dInputGradOp, [dy, w], attrs, label);
 }
 
-export const conv2dInputGradOp: Op<InputGradAttrs> = {
+export const conv2dInputGradOp: Op<InputGradAttrs, readonly ['f32', 'f32']> = {
   name: 'conv2dInputGrad',
   infer(inputs, { stride, padding, shape }) {
     const [n, co, oh, ow] = nchw(inputs[0]!);
@@ -38,8 +38,7 @@ export const conv2dInputGradOp: Op<InputGradAttrs> = {
     expectShapes('conv2dInputGrad', ok, inputs, `dy and w of a convolution over [${shape.join('x')}]`);
     return { shape, dtype: 'f32' };
   },
-  reference(inputs, node) {
-    const [dy, w] = inputs as [Float64Array, Float64Array];
+  reference([dy, w], node) {
     const { stride, padding } = node.attrs;
     const [n, ci, h, width] = nchw(node.type);
     const [, co, oh, ow] = nchw(inputType(node, 0));
@@ -81,7 +80,7 @@ export const conv2dInputGradOp: Op<InputGradAttrs> = {
       // Dilation multiplies by zeros, but only the small strided layers of the autoencoder's encoder need it.
       name: 'convolution',
       lower(node) {
-        const [dy, w] = node.inputs as [Node, Node];
+        const [dy, w] = node.inputs;
         const { stride, padding } = node.attrs;
         const [, , h, width] = nchw(node.type);
         const [, , oh, ow] = nchw(dy.type);
@@ -136,19 +135,19 @@ function flipWeights(w: Node): Node {
 }
 
 /** [CO, CI, KH, KW] -> [CI, CO, KH, KW] with both spatial axes reversed. */
-export const flipWeightsOp: Op<Record<string, never>> = {
+export const flipWeightsOp: Op<Record<string, never>, readonly ['f32']> = {
   name: 'flipWeights',
   infer([w]) {
     const [co, ci, kh, kw] = nchw(w!);
     return { shape: [ci, co, kh, kw], dtype: 'f32' };
   },
-  reference(inputs, node) {
+  reference([w], node) {
     const [co, ci, kh, kw] = nchw(inputType(node, 0));
     const taps = kh * kw;
     const y = new Float64Array(size(node.type));
     for (let o = 0; o < co; o++) {
       for (let c = 0; c < ci; c++) {
-        for (let t = 0; t < taps; t++) y[(c * co + o) * taps + taps - 1 - t] = inputs[0]![(o * ci + c) * taps + t]!;
+        for (let t = 0; t < taps; t++) y[(c * co + o) * taps + taps - 1 - t] = w[(o * ci + c) * taps + t]!;
       }
     }
     return y;

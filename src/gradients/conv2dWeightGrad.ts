@@ -37,6 +37,9 @@ interface WeightGradAttrs {
   readonly shape: readonly number[];
 }
 
+/** x and dy. */
+type Operands = readonly ['f32', 'f32'];
+
 /**
  * Gradient of conv2d with respect to its weights. Deterministic: partial sums are added in a fixed order.
  * @param x [N, CI, H, W]
@@ -54,7 +57,7 @@ function geometry(x: TensorType, dy: TensorType, shape: readonly number[]) {
   return { batch, inChannels, height, width, outChannels, outHeight, outWidth, kernelHeight, kernelWidth };
 }
 
-export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
+export const conv2dWeightGradOp: Op<WeightGradAttrs, Operands> = {
   name: 'conv2dWeightGrad',
   infer(inputs, { stride, padding, shape }) {
     const [n, ci, h, w] = nchw(inputs[0]!);
@@ -69,8 +72,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
     expectShapes('conv2dWeightGrad', ok, inputs, `x and dy of a convolution with weights [${shape.join('x')}]`);
     return { shape, dtype: 'f32' };
   },
-  reference(inputs, node) {
-    const [x, dy] = inputs as [Float64Array, Float64Array];
+  reference([x, dy], node) {
     const { stride, padding } = node.attrs;
     const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
     const dw = new Float64Array(size(node.type));
@@ -169,27 +171,27 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs> = {
   ],
 };
 
-function winogradSupports(caps: Caps, node: Node<WeightGradAttrs>): boolean {
+function winogradSupports(caps: Caps, node: Node<WeightGradAttrs, Operands>): boolean {
   const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
   const m = WINOGRAD_TILES[kh]?.[0];
   if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
   return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
 }
 
-function lowerWinograd(node: Node<WeightGradAttrs>, by: typeof winogradWeightGrad): Node {
-  const [x, dy] = node.inputs as [Node, Node];
+function lowerWinograd(node: Node<WeightGradAttrs, Operands>, by: typeof winogradWeightGrad): Node {
+  const [x, dy] = node.inputs;
   const { padding, shape } = node.attrs;
   const k = shape[2]!;
   return by(x, dy, { m: WINOGRAD_TILES[k]![0]!, k, padding }, node.label);
 }
 
 /** Enough for the transforms to be cheap beside the products. */
-function hasManyChannels(node: Node<WeightGradAttrs>): boolean {
+function hasManyChannels(node: Node<WeightGradAttrs, Operands>): boolean {
   const [co, ci] = node.attrs.shape as [number, number];
   return ci >= 32 && co >= 32;
 }
 
-function multiplyAdds(node: Node<WeightGradAttrs>): number {
+function multiplyAdds(node: Node<WeightGradAttrs, Operands>): number {
   const [n, , oh, ow] = nchw(inputType(node, 1));
   return n * oh * ow * size(node.type);
 }
@@ -239,8 +241,8 @@ function pixelUnits(g: ReturnType<typeof geometry>): number {
   return Math.ceil((g.batch * g.outHeight * g.outWidth) / PIXELS);
 }
 
-function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
-  const [x, dy] = node.inputs as [Node, Node];
+function lowerPartial(node: Node<WeightGradAttrs, Operands>, algorithm: Algorithm): Node {
+  const [x, dy] = node.inputs;
   const { stride, padding, shape } = node.attrs;
   const isPadded = padding > 0 && algorithm !== 'tile';
   const padded = isPadded ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
@@ -259,7 +261,7 @@ function lowerPartial(node: Node<WeightGradAttrs>, algorithm: Algorithm): Node {
 }
 
 /** Of the kernels whose subgroups walk over output rows. */
-function subgroupParams(node: Node<PartialAttrs>) {
+function subgroupParams(node: Node<PartialAttrs, Operands>) {
   const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
   return {
     batch: u32(g.batch),
@@ -273,7 +275,7 @@ function subgroupParams(node: Node<PartialAttrs>) {
   };
 }
 
-const partialOp: Op<PartialAttrs> = {
+const partialOp: Op<PartialAttrs, Operands> = {
   name: 'conv2dWeightGradPartial',
   infer: (_, { shape, splits }) => ({ shape: [splits, ...shape], dtype: 'f32' }),
   reference: testedThrough('conv2dWeightGradPartial', 'conv2dWeightGrad'),
@@ -321,7 +323,7 @@ const partialOp: Op<PartialAttrs> = {
       },
     },
     ...GRAD_BLOCKS.map(
-      (block): Variant<PartialAttrs> => ({
+      (block): Variant<PartialAttrs, Operands> => ({
         name: gradBlockName(block),
         supports: (caps, node) => node.attrs.algorithm === 'tile' && gradBlockFits(block, caps),
         madeFor: 'gpu',
@@ -332,7 +334,7 @@ const partialOp: Op<PartialAttrs> = {
   ],
 };
 
-function tileKernel(node: Node<PartialAttrs>, block: GradBlock): Kernel {
+function tileKernel(node: Node<PartialAttrs, Operands>, block: GradBlock): Kernel {
   const { shape, stride, padding, splits } = node.attrs;
   const g = geometry(inputType(node, 0), inputType(node, 1), shape);
   return {

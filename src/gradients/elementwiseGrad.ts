@@ -1,25 +1,25 @@
 import { makeNode, type Node, type Op } from '../engine/graph.ts';
 import { pointwise } from '../kernels/pointwise.ts';
-import { avgPool2dGradOp, avgPool2dReluGrad } from './avgPool2dGrad.ts';
+import { avgPool2dReluGrad, isPoolGrad } from './avgPool2dGrad.ts';
 
 type None = Record<string, never>;
 interface Factor {
   readonly factor: number;
 }
 
-const plainReluGradOp: Op<None> = pointwise<None>({
+const plainReluGradOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'reluGrad',
   inputs: 2,
   value: ([dy, y], i) => (y![i]! > 0 ? dy![i]! : 0),
 });
 
-export const reluGradOp: Op<None> = {
+export const reluGradOp: Op<None, readonly ['f32', 'f32']> = {
   ...plainReluGradOp,
   variants: [
     {
       name: 'withPool',
-      supports: (_, node) => node.inputs[0]!.op === avgPool2dGradOp && node.inputs[0]!.inputs.length === 1,
-      lower: (node) => avgPool2dReluGrad(node.inputs[0]!, node.inputs[1]!),
+      supports: (_, { inputs: [dy] }) => isPoolGrad(dy),
+      lower: ({ inputs: [dy, y] }) => (isPoolGrad(dy) ? avgPool2dReluGrad(dy, y) : undefined),
     },
     ...plainReluGradOp.variants,
   ],
@@ -30,7 +30,7 @@ export function reluGrad(dy: Node, y: Node): Node {
   return makeNode(reluGradOp, [dy, y], {}, `${y.label}.relu`);
 }
 
-export const squaredDifferenceGradOp: Op<Factor> = pointwise<Factor>({
+export const squaredDifferenceGradOp = pointwise<Factor, readonly ['f32', 'f32', 'f32']>({
   name: 'squaredDifferenceGrad',
   inputs: 3,
   factor: (attrs) => attrs.factor,

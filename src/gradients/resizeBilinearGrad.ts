@@ -4,16 +4,16 @@ import { f32, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from '../kernels/common.ts';
 import { forEachTap } from '../kernels/resizeBilinear.ts';
 
-export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }> = {
+export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }, readonly ['f32']> = {
   name: 'resizeBilinearGrad',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference(inputs, node) {
+  reference([dy], node) {
     const [n, c, h, w] = nchw(node.type);
     const [, , oh, ow] = nchw(inputType(node, 0));
     const dx = new Float64Array(size(node.type));
     for (let plane = 0; plane < n * c; plane++) {
       forEachTap(h, w, oh, ow, (o, i, weight) => {
-        dx[plane * h * w + i]! += weight * inputs[0]![plane * oh * ow + o]!;
+        dx[plane * h * w + i]! += weight * dy[plane * oh * ow + o]!;
       });
     }
     return dx;

@@ -1,6 +1,6 @@
 import { ShapeError } from '../engine/errors.ts';
 import type { GradientRule, GradientRules } from '../engine/gradient.ts';
-import { expectShapes, makeNode, type Node, type Op, size } from '../engine/graph.ts';
+import { expectShapes, makeNode, type Op, type Signature, size } from '../engine/graph.ts';
 import { avgPool2dOp } from '../kernels/avgPool2d.ts';
 import { inputType } from '../kernels/common.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
@@ -17,8 +17,11 @@ import { conv2dWeightGrad } from './conv2dWeightGrad.ts';
 import { reluGrad, squaredDifferenceGradOp } from './elementwiseGrad.ts';
 import { resizeBilinearGradOp } from './resizeBilinearGrad.ts';
 
-/** A rule of a table, whose attributes have the op's type. */
-export function rule<A>(op: Op<A>, of: GradientRule<A>): readonly [Op<unknown>, GradientRule<unknown>] {
+/** A rule of a table, whose node has the op's attributes and inputs. */
+export function rule<A, S extends Signature>(
+  op: Op<A, S>,
+  of: NoInfer<GradientRule<A, S>>,
+): readonly [Op<unknown>, GradientRule<unknown>] {
   return [op as Op<unknown>, of as GradientRule<unknown>];
 }
 
@@ -27,8 +30,8 @@ export const GRADIENT_RULES: GradientRules = new Map([
   rule(addOp, (_, dy) => [dy, dy]),
   rule(scaleOp, (node, dy) => [scale(dy, node.attrs.factor)]),
   rule(squaredDifferenceOp, ({ inputs: [a, b] }, dy, needs) => [
-    needs[0] ? makeNode(squaredDifferenceGradOp, [a!, b!, dy], { factor: 2 }) : undefined,
-    needs[1] ? makeNode(squaredDifferenceGradOp, [a!, b!, dy], { factor: -2 }) : undefined,
+    needs[0] ? makeNode(squaredDifferenceGradOp, [a, b, dy], { factor: 2 }) : undefined,
+    needs[1] ? makeNode(squaredDifferenceGradOp, [a, b, dy], { factor: -2 }) : undefined,
   ]),
   rule(sumOp, (node, dy) => {
     const { keep, factor } = node.attrs;
@@ -51,7 +54,7 @@ export const GRADIENT_RULES: GradientRules = new Map([
   rule(resizeBilinearOp, (node, dy) => {
     return [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)];
   }),
-  rule(dropoutOp, (node, dy) => [dropout(dy, node.inputs[1]!, node.attrs, `${node.label}.dx`), undefined]),
+  rule(dropoutOp, (node, dy) => [dropout(dy, node.inputs[1], node.attrs, `${node.label}.dx`), undefined]),
   rule(conv2dOp, (node, dy, needs) => {
     const { stride, padding, relu, pool, groups, firstChannel } = node.attrs;
     if (pool || groups > 1 || firstChannel) {
@@ -59,7 +62,7 @@ export const GRADIENT_RULES: GradientRules = new Map([
         `conv2d: ${node.label} pools or reads some channels only, and therefore has no gradient; use avgPool2d and slices.`,
       );
     }
-    const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+    const [x, w, bias] = node.inputs;
     const dz = relu ? reluGrad(dy, node) : dy;
     return [
       needs[0] ? conv2dInputGrad(dz, w, { stride, padding, shape: x.type.shape }, `${node.label}.dx`) : undefined,
@@ -68,7 +71,7 @@ export const GRADIENT_RULES: GradientRules = new Map([
     ];
   }),
   rule(fakeQuantizeOp, (node, dy, needs) => {
-    const [x, logScale] = node.inputs as [Node, Node];
+    const [x, logScale] = node.inputs;
     const scales = size(logScale.type);
     const row = size(x.type) / scales;
     const scaleGradient = () => {

@@ -35,8 +35,11 @@ interface ProductAttrs extends TileAttrs {
   readonly tiles: number;
 }
 
+/** Transformed dy and x. */
+type Operands = readonly ['f32', 'f32'];
+
 /** Transformed dy [CO, points, pitch] x transformed x [CI, points, pitch] -> [splits, CO, points, pitch(CI)] */
-const productOp: Op<ProductAttrs> = {
+const productOp: Op<ProductAttrs, Operands> = {
   name: 'winogradGradProduct',
   infer([u, v], { tiles }) {
     const [rows, points] = u!.shape as [number, number];
@@ -53,7 +56,7 @@ const productOp: Op<ProductAttrs> = {
     };
   },
   variants: GRAD_BLOCKS.map(
-    (block): Variant<ProductAttrs> => ({
+    (block): Variant<ProductAttrs, Operands> => ({
       name: gradBlockName(block),
       supports: (caps) => gradBlockFits(block, caps),
       madeFor: 'gpu',
@@ -64,7 +67,7 @@ const productOp: Op<ProductAttrs> = {
   ),
 };
 
-function productKernel(node: Node<ProductAttrs>, block: GradBlock) {
+function productKernel(node: Node<ProductAttrs, Operands>, block: GradBlock) {
   const [rows, points, uPitch] = inputType(node, 0).shape as [number, number, number];
   const columns = inputType(node, 1).shape[0]!;
   const [splits, , , mPitch] = nchw(node.type);
@@ -97,7 +100,7 @@ interface OutputAttrs extends TileAttrs {
 }
 
 /** [splits, CO, points, pitch(CI)] -> dw [CO, CI, k, k] */
-const outputOp: Op<OutputAttrs> = {
+const outputOp: Op<OutputAttrs, readonly ['f32']> = {
   name: 'winogradSplitsOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('winogradSplitsOutput', 'conv2dWeightGrad'),

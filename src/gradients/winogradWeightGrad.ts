@@ -59,7 +59,7 @@ export function weightGradFits(x: TensorType, dy: TensorType, { m, k }: TileAttr
   return 4 * (m + k - 1) ** 2 * (images * tilesY * tilesX + 32) * widest <= caps.limits.maxStorageBufferBindingSize;
 }
 
-const gradOutputOp: Op<GradOutputAttrs> = {
+const gradOutputOp: Op<GradOutputAttrs, readonly ['f32']> = {
   name: 'winogradGradOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('winogradGradOutput', 'conv2dWeightGrad'),

@@ -1,14 +1,14 @@
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import type { Engine } from '../engine/engine.ts';
-import { makeNode, type Node, Parameter, topologicalOrder } from '../engine/graph.ts';
+import { isOf, makeNode, type Node, Parameter, topologicalOrder } from '../engine/graph.ts';
 import { fuse } from '../engine/lower.ts';
 import type { Plan } from '../engine/plan.ts';
 import { planRepeats, spin, timeRuns } from '../engine/sample.ts';
 import { standalone } from '../engine/tune.ts';
 import { tuningKey } from '../engine/tuning.ts';
 import { WEIGHT_BITS, type WeightBits } from '../formats/weightCodes.ts';
-import { packedWords, type Qconv2dAttrs, qconv2dOp } from '../kernels/qconv2d.ts';
+import { packedWords, type Qconv2dNode, qconv2dOp } from '../kernels/qconv2d.ts';
 import { randomWeights } from '../measure/kernels.ts';
 import { type MeasureOptions, measure, WARM_UP } from '../measure/measure.ts';
 import { type BitPlan, type LayerPlan, quantizableLayers, uniformPlan } from '../quantization/bitPlan.ts';
@@ -95,11 +95,11 @@ export async function layerLatencies(
   const detector = new Detector(engine, { ...state, quantization: anyQuantization(state, plan) });
   try {
     const { combined } = detector.fusedGraph(1);
-    const nodes = new Map<string, { readonly node: Node<Qconv2dAttrs>; readonly layers: string[] }>();
+    const nodes = new Map<string, { readonly node: Qconv2dNode; readonly layers: string[] }>();
     for (const node of topologicalOrder(fuse([combined]))) {
-      if (node.op !== qconv2dOp) continue;
+      if (!isOf(node, qconv2dOp)) continue;
       const key = tuningKey(node);
-      const known = nodes.get(key) ?? { node: node as Node<Qconv2dAttrs>, layers: [] };
+      const known = nodes.get(key) ?? { node, layers: [] };
       nodes.set(key, known);
       known.layers.push(packedLayerOf(node)!);
     }
@@ -122,9 +122,9 @@ export async function layerLatencies(
 }
 
 /** A convolution with weights of another width. */
-function atWidth(node: Node<Qconv2dAttrs>, bits: WeightBits): Node {
+function atWidth(node: Qconv2dNode, bits: WeightBits): Node {
   const { weights } = node.attrs;
-  const [x, , ...rest] = node.inputs as [Node, Node, ...Node[]];
+  const [x, , ...rest] = node.inputs;
   const words = new Parameter('words', { shape: [packedWords(weights, bits)], dtype: 'u32' });
   return standalone(makeNode(qconv2dOp, [x, words.node, ...rest], { ...node.attrs, bits }, node.label));
 }
@@ -132,7 +132,7 @@ function atWidth(node: Node<Qconv2dAttrs>, bits: WeightBits): Node {
 /** Milliseconds of a convolution with weights of every width, in turns. @param node of {@link qconv2dOp} */
 export async function widthLatencies(
   engine: Engine,
-  node: Node<Qconv2dAttrs>,
+  node: Qconv2dNode,
   options: MeasureOptions = LAYER_ROUNDS,
 ): Promise<ReadonlyMap<WeightBits, number>> {
   const plans = new Map<string, Plan>();

@@ -52,7 +52,7 @@ export function adam(p: Node, m: Node, v: Node, grad: Node, state: Node, attrs: 
   return makeNode(adamOp, [p, m, v, grad, state], attrs, `adam ${p.label}`);
 }
 
-export const tickOp: Op<ScheduleAttrs> = {
+export const tickOp: Op<ScheduleAttrs, readonly ['u32']> = {
   name: 'tick',
   updates: [0],
   infer: ([state]) => {
@@ -87,7 +87,7 @@ export const tickOp: Op<ScheduleAttrs> = {
   ],
 };
 
-export const adamOp: Op<AdamAttrs> = {
+export const adamOp: Op<AdamAttrs, readonly ['f32', 'f32', 'f32', 'f32', 'u32']> = {
   name: 'adam',
   updates: [0, 1, 2],
   infer(inputs) {

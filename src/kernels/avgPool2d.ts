@@ -1,5 +1,5 @@
 import shader from '../../shaders/avg_pool2d.wgsl';
-import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { expectShapes, isOf, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
 
 export interface AvgPool2dAttrs {
@@ -17,33 +17,45 @@ export function avgPool2d(x: Node, attrs: AvgPool2dAttrs = { padding: 0 }, label
 }
 
 /** Whether a node takes the plain means of 2x2 windows, which convolutions can do themselves. */
-export function isPlainPool({ op, attrs }: Node): boolean {
-  return op === avgPool2dOp && attrs.padding === 0;
+export function isPlainPool(node: Node): boolean {
+  return isOf(node, avgPool2dOp) && node.attrs.padding === 0;
 }
 
-export const avgPool2dOp: Op<AvgPool2dAttrs> = {
-  name: 'avgPool2d',
-  infer(inputs, { padding }) {
-    expectShapes('avgPool2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
-    const [n, c, h, w] = nchw(inputs[0]!);
-    return { shape: [n, c, Math.floor((h + 2 * padding) / 2), Math.floor((w + 2 * padding) / 2)], dtype: 'f32' };
-  },
-  reference(inputs, node) {
-    const { padding } = node.attrs;
-    const [n, c, h, w] = nchw(inputType(node, 0));
-    const [, , oh, ow] = nchw(node.type);
-    const y = new Float64Array(size(node.type));
-    for (let plane = 0; plane < n * c; plane++) {
-      for (let iy = 0; iy < h; iy++) {
-        for (let ix = 0; ix < w; ix++) {
-          const oy = (iy + padding) >> 1;
-          const ox = (ix + padding) >> 1;
-          if (oy < oh && ox < ow) y[(plane * oh + oy) * ow + ox]! += 0.25 * inputs[0]![(plane * h + iy) * w + ix]!;
-        }
+function pooledShape(x: TensorType, { padding }: AvgPool2dAttrs) {
+  const [n, c, h, w] = nchw(x);
+  return [n, c, Math.floor((h + 2 * padding) / 2), Math.floor((w + 2 * padding) / 2)] as const;
+}
+
+/** The definition, over values of a type. @see Op.reference */
+export function avgPool2dReference(
+  x: ArrayLike<number>,
+  type: TensorType,
+  attrs: AvgPool2dAttrs = { padding: 0 },
+): Float64Array {
+  const { padding } = attrs;
+  const [n, c, h, w] = nchw(type);
+  const [, , oh, ow] = pooledShape(type, attrs);
+  const y = new Float64Array(n * c * oh * ow);
+  for (let plane = 0; plane < n * c; plane++) {
+    for (let iy = 0; iy < h; iy++) {
+      for (let ix = 0; ix < w; ix++) {
+        const oy = (iy + padding) >> 1;
+        const ox = (ix + padding) >> 1;
+        if (oy < oh && ox < ow) y[(plane * oh + oy) * ow + ox]! += 0.25 * x[(plane * h + iy) * w + ix]!;
       }
     }
-    return y;
+  }
+  return y;
+}
+
+export const avgPool2dOp: Op<AvgPool2dAttrs, readonly ['f32']> = {
+  name: 'avgPool2d',
+  infer(inputs, attrs) {
+    const [x] = inputs;
+    expectShapes('avgPool2d', x.shape.length === 4, inputs, 'x [N, C, H, W]');
+    return { shape: pooledShape(x, attrs), dtype: 'f32' };
   },
+  reference: ([x], node) => avgPool2dReference(x, node.inputs[0].type, node.attrs),
   cost: (node) => ({ flops: 4 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [
     {

@@ -1,7 +1,19 @@
 import distanceShader from '../../shaders/channel_distance.wgsl';
 import sharedDistanceShader from '../../shaders/channel_distance_shared.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import {
+  expectShapes,
+  f32,
+  type InputNodes,
+  isOf,
+  type Kernel,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+} from '../engine/graph.ts';
 import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { standardizeOp } from './standardize.ts';
 
@@ -20,7 +32,24 @@ export function channelDistance(a: Node, b?: Node, label?: string): Node {
 /** Invocations of a workgroup, and those that share the channels of a pixel. */
 const SHARED = { WORKGROUP: 256, SLOTS: 16 } as const;
 
-export const channelDistanceOp: Op<None> = {
+/** The definition, of features of a type. @see Op.reference */
+export function channelDistanceReference(
+  [a, b]: readonly [ArrayLike<number>, ArrayLike<number> | undefined],
+  type: TensorType,
+): Float64Array {
+  const [n, c, h, w] = nchw(type);
+  const plane = h * w;
+  const y = new Float64Array(n * plane);
+  for (let i = 0; i < a.length; i++) {
+    y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a[i]! - (b?.[i] ?? 0)) ** 2 / c;
+  }
+  return y;
+}
+
+/** Features, and what else belongs to them. */
+type Features = readonly ['f32', ...'f32'[]];
+
+export const channelDistanceOp: Op<None, Features> = {
   name: 'channelDistance',
   infer(inputs) {
     const [a, b] = inputs;
@@ -29,15 +58,7 @@ export const channelDistanceOp: Op<None> = {
     const [n, , h, w] = nchw(a!);
     return { shape: [n, 1, h, w], dtype: 'f32' };
   },
-  reference([a, b], node) {
-    const [n, c, h, w] = nchw(inputType(node, 0));
-    const plane = h * w;
-    const y = new Float64Array(n * plane);
-    for (let i = 0; i < a!.length; i++) {
-      y[Math.floor(i / (c * plane)) * plane + (i % plane)]! += (a![i]! - (b?.[i] ?? 0)) ** 2 / c;
-    }
-    return y;
-  },
+  reference: ([a, b], node) => channelDistanceReference([a, b], node.inputs[0].type),
   absorb: (node, isOnlyUser) => standardizedDistance(node, isOnlyUser),
   variants: [
     {
@@ -82,16 +103,16 @@ const setOf = (node: Node): DistanceSet => ({ standardized: false, target: node.
 
 const inputsOf = ({ standardized, target }: DistanceSet) => 1 + 2 * Number(standardized) + Number(target);
 
-/** A map as one set, if it is the last dispatch of one. */
-function lastSet(map: Node): DistanceSet | undefined {
-  if (map.op === channelDistanceOp) return setOf(map);
-  if (map.op !== sharedDistanceOp) return undefined;
-  const { sets, stacked } = map.attrs as SharedAttrs;
-  return stacked === undefined ? sets[0] : undefined;
+/** A map as one set and its inputs, if it is the last dispatch of one. */
+function lastSet(map: Node): { readonly set: DistanceSet; readonly inputs: InputNodes<Features> } | undefined {
+  if (isOf(map, channelDistanceOp)) return { set: setOf(map), inputs: map.inputs };
+  if (!isOf(map, sharedDistanceOp)) return undefined;
+  const [set] = map.attrs.sets;
+  return set && map.attrs.stacked === undefined ? { set, inputs: map.inputs } : undefined;
 }
 
 /** Distances with what is before and behind them: standardized features, both maps and their mean. */
-const sharedDistanceOp: Op<SharedAttrs> = {
+const sharedDistanceOp: Op<SharedAttrs, Features> = {
   name: 'sharedDistance',
   infer([a], { stacked }) {
     const [n, , h, w] = nchw(a!);
@@ -101,12 +122,13 @@ const sharedDistanceOp: Op<SharedAttrs> = {
   absorb(node, isOnlyUser) {
     const { sets, stacked } = node.attrs;
     if (stacked === undefined || sets.length > 1) return undefined;
-    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
-    const set = lastSet(other);
-    if (!set || !isOnlyUser(other) || other.inputs[0]!.type.shape.join() !== inputType(node, 0).shape.join())
+    const [a, ...rest] = node.inputs;
+    const [other, quantiles] = rest.slice(-2);
+    const last = other && lastSet(other);
+    if (!last || !quantiles || !isOnlyUser(other) || last.inputs[0].type.shape.join() !== a.type.shape.join())
       return undefined;
-    const inputs = [...node.inputs.slice(0, -2), ...other.inputs, quantiles];
-    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, set], stacked }, node.label);
+    const inputs = [a, ...rest.slice(0, -2), ...last.inputs, quantiles] as const;
+    return makeNode(sharedDistanceOp, inputs, { sets: [...sets, last.set], stacked }, node.label);
   },
   variants: [
     {
@@ -125,7 +147,7 @@ function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
   );
 }
 
-function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
+function sharedKernel(node: Node<unknown, Features>, { sets, stacked }: SharedAttrs): Kernel {
   const isStacked = stacked !== undefined;
   const pixels = size(node.type) / (isStacked ? 3 : 1);
   const [, c, h, w] = nchw(inputType(node, 0));
@@ -153,9 +175,11 @@ function sharedKernel(node: Node, { sets, stacked }: SharedAttrs): Kernel {
   };
 }
 
-function standardizedDistance({ inputs, label }: Node, isOnlyUser: (input: Node) => boolean): Node | undefined {
-  const [a, ...b] = inputs as [Node, ...Node[]];
-  if (a.op !== standardizeOp || !isOnlyUser(a)) return undefined;
+function standardizedDistance(
+  { inputs: [a, ...b], label }: Node<None, Features>,
+  isOnlyUser: (input: Node) => boolean,
+): Node | undefined {
+  if (!isOf(a, standardizeOp) || !isOnlyUser(a)) return undefined;
   const sets = [{ standardized: true, target: b.length > 0 }];
   return makeNode(sharedDistanceOp, [...a.inputs, ...b], { sets }, label);
 }
@@ -165,7 +189,8 @@ function standardizedDistance({ inputs, label }: Node, isOnlyUser: (input: Node)
  * @param map that nothing else uses @param weight of either map, once it is normalized by its quantiles
  */
 export function stackedChannelDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
-  const set = lastSet(map);
-  const attrs = set && { sets: [set], stacked: weight };
-  return attrs && makeNode(sharedDistanceOp, [...map.inputs, other, quantiles], attrs, map.label);
+  const last = lastSet(map);
+  if (!last) return undefined;
+  const attrs = { sets: [last.set], stacked: weight };
+  return makeNode(sharedDistanceOp, [...last.inputs, other, quantiles], attrs, map.label);
 }

@@ -7,7 +7,7 @@ export function concatOuter(a: Node, b: Node, label?: string): Node {
   return makeNode(concatOuterOp, [a, b], {}, label);
 }
 
-export const concatOuterOp: Op<Record<string, never>> = {
+export const concatOuterOp: Op<Record<string, never>, readonly ['f32', 'f32']> = {
   name: 'concatOuter',
   infer(inputs) {
     const [a, b] = inputs;

@@ -11,10 +11,10 @@ import {
   u32,
   type Variant,
 } from '../engine/graph.ts';
-import { avgPool2d, avgPool2dOp, isPlainPool } from './avgPool2d.ts';
+import { avgPool2d, avgPool2dReference, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
-import { type Conv2dAttrs, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
+import { type Conv2dAttrs, type Conv2dNode, type Conv2dSignature, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
   BLOCK_16x4,
@@ -48,17 +48,19 @@ export function conv2d(
   attrs: Partial<Conv2dAttrs> = {},
   label?: string,
 ): Node {
-  const full = { stride: 1, padding: 0, relu: false, pool: false, groups: 1, ...attrs };
-  return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], full, label);
+  return makeNode(conv2dOp, bias ? [x, w, bias] : [x, w], { ...PLAIN, ...attrs }, label);
 }
+
+/** Attributes of a convolution that only convolves. */
+export const PLAIN: Conv2dAttrs = { stride: 1, padding: 0, relu: false, pool: false, groups: 1 };
 
 /** Fewer do not occupy the largest GPUs, of 132 multiprocessors. */
 const FEW_WORKGROUPS = 132;
 
-export const conv2dOp: Op<Conv2dAttrs> = {
+export const conv2dOp: Op<Conv2dAttrs, Conv2dSignature> = {
   name: 'conv2d',
   infer(inputs, { stride, padding, pool, groups, firstChannel }) {
-    const [x, w, b] = inputs as [TensorType, TensorType, TensorType | undefined];
+    const [x, w, b] = inputs;
     const ok =
       x.shape.length === 4 &&
       w.shape.length === 4 &&
@@ -158,7 +160,7 @@ const LANES_CHANNELS = 16;
 const onCpus = deferred(() => import('./cpuKernels.ts'));
 
 /** F(m x m, k x k). The largest tile does least work and is the default where channels are many enough to pay for it. */
-function winogradVariant(m: number): Variant<Conv2dAttrs> {
+function winogradVariant(m: number): Variant<Conv2dAttrs, Conv2dSignature> {
   return {
     name: `winograd${m}`,
     supports(_, node) {
@@ -173,7 +175,7 @@ function winogradVariant(m: number): Variant<Conv2dAttrs> {
 }
 
 /** The same with halves between the transforms. */
-function winogradHalvesVariant(m: number): Variant<Conv2dAttrs> {
+function winogradHalvesVariant(m: number): Variant<Conv2dAttrs, Conv2dSignature> {
   const floats = winogradVariant(m);
   return {
     ...floats,
@@ -186,8 +188,8 @@ function winogradHalvesVariant(m: number): Variant<Conv2dAttrs> {
   };
 }
 
-function lowerWinograd(node: Node<Conv2dAttrs>, m: number, caps: Caps, halves: boolean): Node {
-  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+function lowerWinograd(node: Conv2dNode, m: number, caps: Caps, halves: boolean): Node {
+  const [x, w, bias] = node.inputs;
   const { padding, groups, relu, pool, firstChannel = 0 } = node.attrs;
   const k = w.type.shape[2]!;
   const conv = { x, w, bias, m, k, padding, groups, firstChannel, relu, pool, label: node.label, halves };
@@ -204,7 +206,7 @@ export function winogradSuits(w: TensorType, m: number): boolean {
 const WINOGRAD_CHANNELS = 32;
 
 /** A GPU's kernel in workgroup memory. @param suits whether it is the default there among those that follow */
-function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): Variant<Conv2dAttrs> {
+function tileVariant(block: TileBlock, suits = (_: Conv2dNode) => true): Variant<Conv2dAttrs, Conv2dSignature> {
   return {
     name: `tile${blockName(block)}`,
     supports: (caps, node) => tileSupports(caps, node) && wholeGroups(node, block.channels),
@@ -215,7 +217,7 @@ function tileVariant(block: TileBlock, suits = (_: Node<Conv2dAttrs>) => true): 
 }
 
 /** The same with its sum in parts, where there is more than one. */
-function splitVariant(block: TileBlock, suits: (node: Node<Conv2dAttrs>) => boolean): Variant<Conv2dAttrs> {
+function splitVariant(block: TileBlock, suits: (node: Conv2dNode) => boolean): Variant<Conv2dAttrs, Conv2dSignature> {
   const whole = tileVariant(block, suits);
   return {
     ...whole,
@@ -227,7 +229,7 @@ function splitVariant(block: TileBlock, suits: (node: Node<Conv2dAttrs>) => bool
 }
 
 /** Whether even small blocks leave most of a GPU idle while each adds up a long sum. */
-function isStarved(node: Node<Conv2dAttrs>): boolean {
+function isStarved(node: Conv2dNode): boolean {
   const stages = depthOf(inputType(node, 1).shape) / BLOCK_32x32.step;
   return workgroupsOf(BLOCK_32x32, unpooledShape(node)) <= MOST_STARVED && stages >= LONG_STAGES;
 }
@@ -240,33 +242,33 @@ const MOST_STARVED = 32;
 const LONG_STAGES = 8;
 
 /** [N, CO, OH, OW] before pooling. */
-function unpooledShape(node: Node<Conv2dAttrs>): readonly number[] {
+function unpooledShape(node: Conv2dNode): readonly number[] {
   const { stride, padding } = node.attrs;
   const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
   return [g.batch, g.outChannels, g.outHeight, g.outWidth];
 }
 
-function pixelsOf(node: Node<Conv2dAttrs>): number {
+function pixelsOf(node: Conv2dNode): number {
   const [n, , h, w] = unpooledShape(node) as [number, number, number, number];
   return n * h * w;
 }
 
-function multiplyAdds(node: Node<Conv2dAttrs>): number {
+function multiplyAdds(node: Conv2dNode): number {
   return pixelsOf(node) * size(inputType(node, 1));
 }
 
-function channelsPerGroup(node: Node<Conv2dAttrs>): number {
+function channelsPerGroup(node: Conv2dNode): number {
   return inputType(node, 1).shape[0]! / node.attrs.groups;
 }
 
 /** Pooling by an op of its own, for kernels that cannot do it. */
-function unpooled(node: Node<Conv2dAttrs>): Node | undefined {
+function unpooled(node: Conv2dNode): Node | undefined {
   if (!node.attrs.pool) return undefined;
   return avgPool2d(makeNode(conv2dOp, node.inputs, { ...node.attrs, pool: false }, node.label), { padding: 0 });
 }
 
 /** No block of output channels may hold channels of two groups. */
-function wholeGroups(node: Node<Conv2dAttrs>, block: number): boolean {
+function wholeGroups(node: Conv2dNode, block: number): boolean {
   return node.attrs.groups === 1 || channelsPerGroup(node) % block === 0;
 }
 
@@ -298,8 +300,10 @@ export function addTap(
 }
 
 /** The definition. @see Op.reference */
-export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node<Conv2dAttrs>): Float64Array {
-  const [x, w, bias] = inputs as [ArrayLike<number>, ArrayLike<number>, ArrayLike<number> | undefined];
+export function conv2dReference(
+  [x, w, bias]: readonly [ArrayLike<number>, ArrayLike<number>, ...ArrayLike<number>[]],
+  node: Pick<Conv2dNode, 'attrs' | 'inputs'>,
+): Float64Array {
   const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
   const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
   const plane = g.outHeight * g.outWidth;
@@ -319,12 +323,5 @@ export function conv2dReference(inputs: readonly ArrayLike<number>[], node: Node
     }
   }
   if (!pool) return y;
-  const unpooledType: TensorType = { shape: [g.batch, g.outChannels, g.outHeight, g.outWidth], dtype: 'f32' };
-  const plain = { ...node, type: unpooledType } as Node;
-  return avgPool2dOp.reference([y], {
-    ...node,
-    op: avgPool2dOp,
-    attrs: { padding: 0 },
-    inputs: [plain],
-  }) as Float64Array;
+  return avgPool2dReference(y, { shape: [g.batch, g.outChannels, g.outHeight, g.outWidth], dtype: 'f32' });
 }

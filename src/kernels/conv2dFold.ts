@@ -18,11 +18,11 @@ export function foldParts(parts: Node, bias: Node | undefined, relu: boolean, la
   return makeNode(conv2dFoldOp, bias ? [parts, bias] : [parts], { relu }, label);
 }
 
-export interface FoldAttrs {
+interface FoldAttrs {
   readonly relu: boolean;
 }
 
-export const conv2dFoldOp: Op<FoldAttrs> = {
+export const conv2dFoldOp: Op<FoldAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'conv2dFold',
   infer: ([parts]) => ({ shape: parts!.shape.slice(1), dtype: 'f32' }),
   reference: testedThrough('conv2dFold', 'conv2d'),

@@ -2,7 +2,7 @@ import { deferred } from '../engine/deferred.ts';
 import type { Variant } from '../engine/graph.ts';
 import { inputType } from './common.ts';
 import { type Block, blockPixels, tilingOf } from './conv2dMatrixTiling.ts';
-import type { Conv2dAttrs } from './conv2dShape.ts';
+import type { Conv2dAttrs, Conv2dSignature } from './conv2dShape.ts';
 import { HALF_ROUNDOFF } from './halves.ts';
 
 /*
@@ -25,7 +25,7 @@ const LEAST_CHANNELS = 32;
 const byMatrices = deferred(() => import('./matrixKernels.ts'));
 
 /** Variants of conv2d, a block each. */
-export const matrixVariants: readonly Variant<Conv2dAttrs>[] = BLOCKS.map((block) => ({
+export const matrixVariants: readonly Variant<Conv2dAttrs, Conv2dSignature>[] = BLOCKS.map((block) => ({
   name: `matrix${block.rows}x${block.columns}Halves`,
   supports(caps, node) {
     const tiling = tilingOf(caps, block);

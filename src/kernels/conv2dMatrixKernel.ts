@@ -13,13 +13,13 @@ import {
   SUMS_PADDING,
   tilingOf,
 } from './conv2dMatrixTiling.ts';
-import type { Conv2dAttrs } from './conv2dShape.ts';
+import type { Conv2dAttrs, Conv2dNode } from './conv2dShape.ts';
 import { depthOf } from './conv2dTile.ts';
 import { halvesScale } from './halves.ts';
 
 /** A convolution by matrices of halves, where {@link tilingOf} has them. */
-export function matrixConvolution(node: Node<Conv2dAttrs>, block: Block, caps: Caps): Node {
-  const [x, w, ...bias] = node.inputs as [Node, Node, ...Node[]];
+export function matrixConvolution(node: Conv2dNode, block: Block, caps: Caps): Node {
+  const [x, w, ...bias] = node.inputs;
   const { channels } = tilingOf(caps, block)!;
   const scale = halvesScale(w, 0, `${node.label}.scale`);
   const words = makeNode(matrixWeightsOp, [w, scale], { channels }, `${node.label}.weights`);
@@ -40,7 +40,7 @@ interface MatrixWeightsAttrs {
 }
 
 /** w [CO, CI, KH, KW], scale -> words of two steps u32 [ceil(CO / channels), ceil(CI * KH * KW / 16), channels, 8] */
-const matrixWeightsOp: Op<MatrixWeightsAttrs> = {
+const matrixWeightsOp: Op<MatrixWeightsAttrs, readonly ['f32', 'f32']> = {
   name: 'conv2dMatrixWeights',
   infer([w], { channels }) {
     const lots = Math.ceil(depthOf(w!.shape) / LOT);
@@ -77,7 +77,7 @@ interface MatrixAttrs extends Conv2dAttrs, Block {
 }
 
 /** conv2d of weights that {@link matrixWeightsOp} made. */
-const conv2dMatrixOp: Op<MatrixAttrs> = {
+const conv2dMatrixOp: Op<MatrixAttrs, readonly ['f32', 'u32', 'f32', ...'f32'[]]> = {
   name: 'conv2dMatrix',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('conv2dMatrix', 'conv2d'),

@@ -1,9 +1,9 @@
 import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import { inputType, lanes, nchw, testedThrough } from './common.ts';
-import { type Conv2dAttrs, convOutput, geometry } from './conv2dShape.ts';
+import { type Conv2dNode, type Conv2dSignature, convOutput, geometry } from './conv2dShape.ts';
 import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
 
@@ -27,8 +27,8 @@ interface PackedAttrs extends Block {
 }
 
 /** A convolution over weights that are packed for CPU adapters. */
-export function lowerPacked(node: Node<Conv2dAttrs>, block: Block): Node {
-  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+export function lowerPacked(node: Conv2dNode, block: Block): Node {
+  const [x, w, bias] = node.inputs;
   const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
   const padded = padding > 0 ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding }) : x;
   const packed = packWeights(w, block.tile);
@@ -63,10 +63,9 @@ export function rowsTile(width: number, height: number, s: number, pool = false)
 }
 
 /** A convolution without padding over packed weights: what the variants for CPU adapters consist of. */
-const conv2dPackedOp: Op<PackedAttrs> = {
+const conv2dPackedOp: Op<PackedAttrs, Conv2dSignature> = {
   name: 'conv2dPacked',
-  infer(inputs, { weights, stride, pool }) {
-    const [x] = inputs as [TensorType];
+  infer([x], { weights, stride, pool }) {
     const [co, , kh, kw] = weights as [number, number, number, number];
     const [n, , h, w] = nchw(x);
     const [oh, ow] = [convOutput(h, kh, stride, 0), convOutput(w, kw, stride, 0)];
@@ -77,7 +76,7 @@ const conv2dPackedOp: Op<PackedAttrs> = {
     return packedCost(node);
   },
   variants: (['rows', 'lanes'] as const).map(
-    (algorithm): Variant<PackedAttrs> => ({
+    (algorithm): Variant<PackedAttrs, Conv2dSignature> => ({
       name: algorithm,
       supports: (_, node) => node.attrs.algorithm === algorithm,
       kernel: (node, caps) => packedKernel(node, caps),
@@ -85,11 +84,11 @@ const conv2dPackedOp: Op<PackedAttrs> = {
   ),
 };
 
-function packedGeometry(node: Node<PackedAttrs>) {
+function packedGeometry(node: Node<PackedAttrs, Conv2dSignature>) {
   return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.attrs.stride, 0);
 }
 
-function packedCost(node: Node<PackedAttrs>) {
+function packedCost(node: Node<PackedAttrs, Conv2dSignature>) {
   const g = packedGeometry(node);
   const depth = g.inChannels * g.kernelHeight * g.kernelWidth;
   return {
@@ -98,7 +97,7 @@ function packedCost(node: Node<PackedAttrs>) {
   };
 }
 
-function packedKernel(node: Node<PackedAttrs>, caps: Caps) {
+function packedKernel(node: Node<PackedAttrs, Conv2dSignature>, caps: Caps) {
   const { algorithm, tile, stride, relu, pool, groups, firstChannel } = node.attrs;
   const g = packedGeometry(node);
   const BIAS = node.inputs.length - 2;

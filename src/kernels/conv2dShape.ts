@@ -1,4 +1,4 @@
-import type { TensorType } from '../engine/graph.ts';
+import type { Node, TensorType } from '../engine/graph.ts';
 import { nchw } from './common.ts';
 
 export interface Conv2dAttrs {
@@ -14,6 +14,11 @@ export interface Conv2dAttrs {
   /** Reads the channels of `x` from here on, and lets it have more than are needed. Inference only. */
   readonly firstChannel?: number;
 }
+
+/** Of a convolution: x, w and, if there is one, its bias. */
+export type Conv2dSignature = readonly ['f32', 'f32', ...'f32'[]];
+
+export type Conv2dNode = Node<Conv2dAttrs, Conv2dSignature>;
 
 export function convOutput(size: number, kernel: number, stride: number, padding: number): number {
   return Math.floor((size + 2 * padding - kernel) / stride) + 1;

@@ -1,7 +1,7 @@
 import type { Node } from '../engine/graph.ts';
 import { inputType } from './common.ts';
 import { foldParts, MOST_PARTS } from './conv2dFold.ts';
-import type { Conv2dAttrs } from './conv2dShape.ts';
+import type { Conv2dNode } from './conv2dShape.ts';
 import { depthOf, type TileBlock, tiled, workgroupsOf } from './conv2dTile.ts';
 
 /** Workgroups that keep a large GPU busy; the sum is cut into parts until there are about this many. */
@@ -22,7 +22,7 @@ export function splitsOf(block: TileBlock, weights: readonly number[], y: readon
  * A convolution whose sum over CI * KH * KW is computed in parts by different workgroups, which a second dispatch adds in a
  * fixed order: for few outputs with long sums, so that there are two parts at least. Without pooling.
  */
-export function splitConvolution(node: Node<Conv2dAttrs>, block: TileBlock): Node {
+export function splitConvolution(node: Conv2dNode, block: TileBlock): Node {
   const parts = tiled(node, block, splitsOf(block, inputType(node, 1).shape, node.type.shape));
   return foldParts(parts, node.inputs[2], node.attrs.relu, `${node.label}.fold`);
 }

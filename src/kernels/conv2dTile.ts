@@ -1,9 +1,9 @@
 import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { f32, isOf, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
-import { conv2dFoldOp, type FoldAttrs } from './conv2dFold.ts';
-import type { Conv2dAttrs } from './conv2dShape.ts';
+import { conv2dFoldOp } from './conv2dFold.ts';
+import type { Conv2dAttrs, Conv2dNode, Conv2dSignature } from './conv2dShape.ts';
 import { packWeights } from './packWeights.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 
@@ -43,7 +43,7 @@ export function workgroupsOf({ channels, pixels }: TileBlock, y: readonly number
 export const MOST_PADDED_TAPS = 16;
 
 /** Whether the tile kernel computes a convolution. The caller sees to it that no block holds channels of two groups. */
-export function tileSupports(caps: Caps, node: Node<Conv2dAttrs>): boolean {
+export function tileSupports(caps: Caps, node: Conv2dNode): boolean {
   const [, , kh, kw] = nchw(inputType(node, 1));
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = caps.limits;
   const fits = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 16384;
@@ -82,8 +82,8 @@ function fitting(block: TileBlock, depth: number): TileBlock {
 }
 
 /** A convolution by the tile kernel. @returns what the node returns, or its parts [splits, N, CO, OH, OW] when there are several */
-export function tiled(node: Node<Conv2dAttrs>, block: TileBlock, splits = 1): Node {
-  const [x, w, bias] = node.inputs as [Node, Node, Node | undefined];
+export function tiled(node: Conv2dNode, block: TileBlock, splits = 1): Node {
+  const [x, w, bias] = node.inputs;
   const attrs: TileAttrs = {
     ...node.attrs,
     firstChannel: node.attrs.firstChannel ?? 0,
@@ -103,7 +103,7 @@ function pixelsOf({ shape, pool }: TileAttrs): number {
 }
 
 /** [parts, N, C, H, W] of what is staged. */
-function sourceShape(node: Node<TileAttrs>): readonly number[] {
+function sourceShape(node: Node<TileAttrs, Conv2dSignature>): readonly number[] {
   const { shape } = inputType(node, 0);
   return node.attrs.source?.fold ? shape : [1, ...shape];
 }
@@ -125,7 +125,7 @@ function stepsPerSplit(weights: readonly number[], { step }: TileBlock, splits: 
 }
 
 /** Values that a workgroup stages. */
-function stagedValues(node: Node<TileAttrs>): number {
+function stagedValues(node: Node<TileAttrs, Conv2dSignature>): number {
   const [, n, , h, w] = sourceShape(node) as [number, number, number, number, number];
   return stagedChannels(node.attrs) * n * h * w;
 }
@@ -133,7 +133,7 @@ function stagedValues(node: Node<TileAttrs>): number {
 /** Loads of an invocation in a row that take no longer than the dispatch that they save. */
 const MOST_STAGED_LOADS = 64;
 
-const conv2dTileOp: Op<TileAttrs> = {
+const conv2dTileOp: Op<TileAttrs, Conv2dSignature> = {
   name: 'conv2dTile',
   infer: (_, { shape, splits }) => ({ shape: splits > 1 ? [splits, ...shape] : shape, dtype: 'f32' }),
   reference: testedThrough('conv2dTile', 'conv2d'),
@@ -146,16 +146,16 @@ const conv2dTileOp: Op<TileAttrs> = {
     };
   },
   absorb(node, isOnlyUser) {
-    const [x, ...rest] = node.inputs as [Node, ...Node[]];
+    const [x, w, ...rest] = node.inputs;
     const { source } = node.attrs;
     if (!isOnlyUser(x) || source?.fold) return undefined;
     const shape = source?.shape ?? x.type.shape;
-    if (x.op === resizeBilinearOp && !source)
-      return makeNode(conv2dTileOp, [x.inputs[0]!, ...rest], { ...node.attrs, source: { shape } }, node.label);
-    if (x.op !== conv2dFoldOp) return undefined;
-    const [parts, ...bias] = x.inputs as [Node, ...Node[]];
-    const fold = { bias: bias.length > 0, relu: (x as Node<FoldAttrs>).attrs.relu };
-    return makeNode(conv2dTileOp, [parts, ...rest, ...bias], { ...node.attrs, source: { shape, fold } }, node.label);
+    if (isOf(x, resizeBilinearOp) && !source)
+      return makeNode(conv2dTileOp, [x.inputs[0], w, ...rest], { ...node.attrs, source: { shape } }, node.label);
+    if (!isOf(x, conv2dFoldOp)) return undefined;
+    const [parts, ...bias] = x.inputs;
+    const fold = { bias: bias.length > 0, relu: x.attrs.relu };
+    return makeNode(conv2dTileOp, [parts, w, ...rest, ...bias], { ...node.attrs, source: { shape, fold } }, node.label);
   },
   variants: [
     {
@@ -184,7 +184,7 @@ function invocationsOf({ channels, pixels, rows, columns, slices }: TileBlock): 
   return (channels / rows) * (pixels / columns) * slices;
 }
 
-function tileKernel(node: Node<TileAttrs>): Kernel {
+function tileKernel(node: Node<TileAttrs, Conv2dSignature>): Kernel {
   const { block, weights, shape, splits, stride, padding, relu, pool, groups, firstChannel, source } = node.attrs;
   const { channels, pixels, rows, columns, step, slices } = block;
   const [, xChannels, height, width] = source?.shape ?? inputType(node, 0).shape;

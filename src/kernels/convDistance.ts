@@ -1,9 +1,10 @@
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
-import { channelDistance, channelDistanceOp } from './channelDistance.ts';
+import { ShapeError } from '../engine/errors.ts';
+import { expectShapes, isOf, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
+import { channelDistance, channelDistanceReference } from './channelDistance.ts';
 import { inputType, nchw } from './common.ts';
-import { conv2d, conv2dOp, winogradSuits } from './conv2d.ts';
-import { type Conv2dAttrs, convOutput } from './conv2dShape.ts';
+import { conv2dOp, conv2dReference, PLAIN, winogradSuits } from './conv2d.ts';
+import { type Conv2dAttrs, type Conv2dNode, type Conv2dSignature, convOutput } from './conv2dShape.ts';
 import { differenceWeights } from './differenceWeights.ts';
 import { add, scale } from './elementwise.ts';
 import { halvesError, wholePairs } from './halves.ts';
@@ -40,15 +41,18 @@ export function convDistance(
   return makeNode(convDistanceOp, target ? [x, w, bias, target] : [x, w, bias], attrs, label);
 }
 
-function features(node: Node<ConvDistanceAttrs>): Node {
-  const [x, w, bias] = node.inputs as [Node, Node, Node];
-  return conv2d(x, w, bias, node.attrs, node.label);
+/** x, w, bias and, if there is one, the target. */
+type DistanceSignature = readonly ['f32', 'f32', 'f32', ...'f32'[]];
+type DistanceNode = Node<ConvDistanceAttrs, DistanceSignature>;
+
+function features({ inputs: [x, w, bias], attrs, label }: Pick<DistanceNode, 'inputs' | 'attrs' | 'label'>): Conv2dNode {
+  return makeNode(conv2dOp, [x, w, bias], { ...PLAIN, ...attrs }, label);
 }
 
-export const convDistanceOp: Op<ConvDistanceAttrs> = {
+export const convDistanceOp: Op<ConvDistanceAttrs, DistanceSignature> = {
   name: 'convDistance',
   infer(inputs, { firstChannel }) {
-    const [x, w, bias, target] = inputs as [TensorType, TensorType, TensorType, TensorType | undefined];
+    const [x, w, bias, target] = inputs;
     const [n, c, h, width] = nchw(x);
     const [co, ci, kh, kw] = nchw(w);
     const [oh, ow] = [convOutput(h, kh, 1, 0), convOutput(width, kw, 1, 0)];
@@ -59,18 +63,15 @@ export const convDistanceOp: Op<ConvDistanceAttrs> = {
     expectShapes('convDistance', ok, inputs, 'x [N, C, H, W], w [CO, CI, K, K], bias [CO], target [N, CO, OH, OW]');
     return { shape: [n, 1, oh, ow], dtype: 'f32' };
   },
-  reference(inputs, node) {
+  reference([x, w, bias, target], node) {
     const conv = features(node);
-    const y = conv2dOp.reference(inputs.slice(0, 3), conv);
-    const operands = [y, ...inputs.slice(3)];
-    const distance = { ...node, inputs: [conv, ...node.inputs.slice(3)], attrs: {} } as Node;
-    return channelDistanceOp.reference(operands, distance);
+    return channelDistanceReference([conv2dReference([x, w, bias], conv), target], conv.type);
   },
   cost: (node) => conv2dOp.cost!(features(node)),
   fuse(node, isOnlyUser) {
-    const [x, w, bias, target] = node.inputs as [Node, Node, Node, Node | undefined];
-    if (target?.op !== conv2dOp || !isOnlyUser(target)) return undefined;
-    const attrs = target.attrs as Conv2dAttrs;
+    const [x, w, bias, target] = node.inputs;
+    if (!target || !isOf(target, conv2dOp) || !isOnlyUser(target)) return undefined;
+    const { attrs } = target;
     const isPlain = attrs.stride === 1 && attrs.groups === 1 && !attrs.relu && !attrs.pool && !attrs.firstChannel;
     if (!isPlain) return undefined;
     return convDifference(x, w, bias, target, node.attrs, node.label);
@@ -85,7 +86,7 @@ export const convDistanceOp: Op<ConvDistanceAttrs> = {
   ],
 };
 
-function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs> {
+function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs, DistanceSignature> {
   return {
     name: `winograd${m}`,
     supports(_, node) {
@@ -94,7 +95,7 @@ function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs> 
     },
     suits: (_, node) => winogradSuits(inputType(node, 1), m),
     lower(node, caps) {
-      const [x, w, bias, target] = node.inputs as [Node, Node, Node, Node | undefined];
+      const [x, w, bias, target] = node.inputs;
       const k = w.type.shape[2]!;
       const { firstChannel } = node.attrs;
       const conv = { x, w, bias, target, m, k, padding: 0, groups: 1, firstChannel, label: node.label, halves };
@@ -104,7 +105,7 @@ function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs> 
 }
 
 /** The same with halves between the transforms. */
-function winogradHalvesVariant(m: number): Variant<ConvDistanceAttrs> {
+function winogradHalvesVariant(m: number): Variant<ConvDistanceAttrs, DistanceSignature> {
   const floats = winogradVariant(m, true);
   return {
     ...floats,
@@ -139,21 +140,22 @@ export function convDifference(
   attrs: ConvDistanceAttrs = { firstChannel: 0 },
   label?: string,
 ): Node {
+  if (!isOf(target, conv2dOp)) throw new ShapeError(`convDifference: its target is a ${target.op.name}, not a conv2d.`);
   return makeNode(convDifferenceOp, [x, w, bias, ...target.inputs], { ...attrs, target: target.attrs }, label);
 }
 
-/** Inputs of a {@link convDifferenceOp}: those of the convolution, then those of its target. */
-function operandsOf({ inputs }: Node) {
-  const [x, w, bias, other, otherWeights, otherBias] = inputs as [Node, Node, Node, Node, Node, Node | undefined];
-  return { x, w, bias, other, otherWeights, otherBias };
-}
+/** Those of the convolution, then those of its target. */
+type DifferenceSignature = readonly ['f32', 'f32', 'f32', ...Conv2dSignature];
+type DifferenceNode = Node<ConvDifferenceAttrs, DifferenceSignature>;
 
 /** A {@link convDistance} whose target is a convolution by a node of its own. */
-function separate(node: Node<ConvDifferenceAttrs>): Node<ConvDistanceAttrs> {
-  const { x, w, bias } = operandsOf(node);
-  const { target, firstChannel } = node.attrs;
-  const features = makeNode(conv2dOp, node.inputs.slice(3), target, `${node.label}.target`);
-  return makeNode(convDistanceOp, [x, w, bias, features], { firstChannel }, node.label);
+function separate(node: DifferenceNode): DistanceNode {
+  const [x, w, bias] = node.inputs;
+  return makeNode(convDistanceOp, [x, w, bias, targetOf(node)], { firstChannel: node.attrs.firstChannel }, node.label);
+}
+
+function targetOf({ inputs: [, , , ...operands], attrs: { target }, label }: DifferenceNode): Conv2dNode {
+  return makeNode(conv2dOp, operands, target, `${label}.target`);
 }
 
 /** Of a kernel of that side: the default. */
@@ -167,7 +169,7 @@ const WHOLE_LOTS = 16;
 function differenceVariant(m: number) {
   return {
     madeFor: 'gpu' as const,
-    supports(_: Caps, node: Node<ConvDifferenceAttrs>): boolean {
+    supports(_: Caps, node: DifferenceNode): boolean {
       const [, channels, kh, kw] = nchw(inputType(node, 1));
       const [, , otherHeight, otherWidth] = nchw(inputType(node, 4));
       const exists = kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
@@ -177,8 +179,8 @@ function differenceVariant(m: number) {
 }
 
 /** Both convolutions as one by F(m x m, k x k). */
-function differenceOf(node: Node<ConvDifferenceAttrs>, m: number) {
-  const { x, w, bias, other, otherWeights, otherBias } = operandsOf(node);
+function differenceOf(node: DifferenceNode, m: number) {
+  const [x, w, bias, other, otherWeights, otherBias] = node.inputs;
   const { target, firstChannel } = node.attrs;
   const { label } = node;
   const k = w.type.shape[2]!;
@@ -198,21 +200,17 @@ function differenceOf(node: Node<ConvDifferenceAttrs>, m: number) {
  * A {@link convDistance} whose target is a convolution, too: with as large a result, stride 1 and no rectifier, so that the
  * difference of both is one convolution over the channels of both inputs.
  */
-export const convDifferenceOp: Op<ConvDifferenceAttrs> = {
+export const convDifferenceOp: Op<ConvDifferenceAttrs, DifferenceSignature> = {
   name: 'convDifference',
-  infer(inputs, { target, firstChannel }) {
-    const features = conv2dOp.infer(inputs.slice(3), target);
-    return convDistanceOp.infer([...inputs.slice(0, 3), features], { firstChannel });
+  infer([x, w, bias, ...operands], { target, firstChannel }) {
+    return convDistanceOp.infer([x, w, bias, conv2dOp.infer(operands, target)], { firstChannel });
   },
-  reference(inputs, node) {
-    const distance = separate(node);
-    const features = conv2dOp.reference(inputs.slice(3), distance.inputs[3]!);
-    return convDistanceOp.reference([...inputs.slice(0, 3), features], distance);
+  reference([x, w, bias, ...operands], node) {
+    return convDistanceOp.reference([x, w, bias, conv2dReference(operands, targetOf(node))], separate(node));
   },
   cost(node) {
-    const distance = separate(node);
-    const parts = [distance, distance.inputs[3]!].map((each) => each.op.cost!(each));
-    return { flops: parts[0]!.flops + parts[1]!.flops, bytes: parts[0]!.bytes + parts[1]!.bytes };
+    const [ours, target] = [convDistanceOp.cost!(separate(node)), conv2dOp.cost!(targetOf(node))];
+    return { flops: ours.flops + target.flops, bytes: ours.bytes + target.bytes };
   },
   variants: [
     {
@@ -234,8 +232,8 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs> = {
     ...TILES.map((m) => ({
       ...differenceVariant(m),
       name: `winograd${m}`,
-      suits: (_: Caps, node: Node<ConvDifferenceAttrs>) => winogradSuits(inputType(node, 1), m),
-      lower(node: Node<ConvDifferenceAttrs>, caps: Caps) {
+      suits: (_: Caps, node: DifferenceNode) => winogradSuits(inputType(node, 1), m),
+      lower(node: DifferenceNode, caps: Caps) {
         return winogradDistance({ ...differenceOf(node, m), target: undefined }, node.type, caps);
       },
     })),
@@ -244,7 +242,7 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs> = {
       name: `features${m}`,
       // The difference is written, for devices on which that takes less time than a sum over channels in few workgroups.
       suits: () => false,
-      lower(node: Node<ConvDifferenceAttrs>, caps: Caps) {
+      lower(node: DifferenceNode, caps: Caps) {
         const [n, , h, w] = nchw(node.type);
         const type: TensorType = { shape: [n, inputType(node, 1).shape[0]!, h, w], dtype: 'f32' };
         const conv = { ...differenceOf(node, m), relu: false, pool: false };

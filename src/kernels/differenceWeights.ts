@@ -1,6 +1,6 @@
 import differenceShader from '../../shaders/difference_weights.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
 
 /**
  * Weights of one convolution over the channels of two inputs that yields a's result less b's.
@@ -11,13 +11,13 @@ export function differenceWeights(a: Node, b: Node, label?: string): Node {
   return makeNode(differenceWeightsOp, [a, b], {}, label);
 }
 
-export const differenceWeightsOp: Op<Record<string, never>> = {
+export const differenceWeightsOp: Op<Record<string, never>, readonly ['f32', 'f32']> = {
   name: 'differenceWeights',
   infer(inputs) {
-    const [[co, ca, kh, kw], [other, cb, ...taps]] = inputs.map(({ shape }) => shape) as [number[], number[]];
+    const [[co, ca, kh, kw], [other, cb, ...taps]] = [nchw(inputs[0]), nchw(inputs[1])];
     const ok = co === other && [kh, kw].join() === taps.join();
     expectShapes('differenceWeights', ok, inputs, 'a [CO, CA, K, K] and b [CO, CB, K, K]');
-    return { shape: [co!, ca! + cb!, kh!, kw!], dtype: 'f32' };
+    return { shape: [co, ca + cb, kh, kw], dtype: 'f32' };
   },
   reference([a, b], node) {
     const [rowA, rowB] = [a!.length, b!.length].map((length) => length / node.type.shape[0]!) as [number, number];

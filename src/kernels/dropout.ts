@@ -25,7 +25,7 @@ function dropBelow(rate: number): number {
   return Math.min(2 ** 32 - 1, Math.round(rate * 2 ** 32));
 }
 
-export const dropoutOp: Op<DropoutAttrs> = {
+export const dropoutOp: Op<DropoutAttrs, readonly ['f32', 'u32']> = {
   name: 'dropout',
   infer(inputs, { rate }) {
     expectShapes(

@@ -1,4 +1,4 @@
-import { expectShapes, makeNode, type Node, type Op, size } from '../engine/graph.ts';
+import { expectShapes, makeNode, type Node, size } from '../engine/graph.ts';
 import { pointwise } from './pointwise.ts';
 
 type None = Record<string, never>;
@@ -6,7 +6,7 @@ interface Factor {
   readonly factor: number;
 }
 
-export const addOp: Op<None> = pointwise<None>({
+export const addOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'add',
   inputs: 2,
   value: ([a, b], i) => a![i]! + b![i]!,
@@ -17,7 +17,7 @@ export function add(a: Node, b: Node, label?: string): Node {
   return makeNode(addOp, [a, b], {}, label);
 }
 
-export const squaredDifferenceOp: Op<None> = pointwise<None>({
+export const squaredDifferenceOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'squaredDifference',
   inputs: 2,
   value: ([a, b], i) => (a![i]! - b![i]!) ** 2,
@@ -28,7 +28,7 @@ export function squaredDifference(a: Node, b: Node, label?: string): Node {
   return makeNode(squaredDifferenceOp, [a, b], {}, label);
 }
 
-export const scaleOp: Op<Factor> = pointwise<Factor>({
+export const scaleOp = pointwise<Factor, readonly ['f32']>({
   name: 'scale',
   inputs: 1,
   factor: (attrs) => attrs.factor,
@@ -44,7 +44,7 @@ interface Broadcast extends Factor {
   readonly shape: readonly number[];
 }
 
-export const broadcastOp: Op<Broadcast> = pointwise<Broadcast>({
+export const broadcastOp = pointwise<Broadcast, readonly ['f32']>({
   name: 'broadcast',
   inputs: 1,
   factor: (attrs) => attrs.factor,

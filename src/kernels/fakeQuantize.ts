@@ -1,6 +1,6 @@
 import shader from '../../shaders/fake_quantize.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32, type Values } from '../engine/graph.ts';
+import { expectShapes, f32, type InputTypes, type InputValues, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { roundHalfEven } from '../formats/half.ts';
 import { inputType, WORKGROUP } from './common.ts';
 
@@ -37,7 +37,11 @@ function sumGroups(rows: number, length: number): number {
   return rowGroups(rows, length, SUMS_IN_FLIGHT / WORKGROUP);
 }
 
-function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuantizeAttrs>, caps: Caps) {
+/** x and the logarithms of its scales, then the gradient that comes from above, if it does. */
+type FakeQuantizeSignature = readonly ['f32', 'f32', ...'f32'[]];
+type FakeQuantizeNode = Node<FakeQuantizeAttrs, FakeQuantizeSignature>;
+
+function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: FakeQuantizeNode, caps: Caps) {
   const { least, most, offset } = node.attrs;
   const rows = size(inputType(node, 1));
   const length = size(inputType(node, 0)) / rows;
@@ -55,7 +59,7 @@ function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: Node<FakeQuan
 function reference(
   value: (at: { scale: number; place: number; code: number; inside: boolean; dy: number }, offset: number) => number,
 ) {
-  return ([x, logScale, dy]: readonly Values[], node: Node<FakeQuantizeAttrs>): Float64Array => {
+  return ([x, logScale, dy]: InputValues<FakeQuantizeSignature>, node: FakeQuantizeNode): Float64Array => {
     const { least, most, offset } = node.attrs;
     const row = x!.length / logScale!.length;
     return Float64Array.from(x!, (each, i) => {
@@ -72,14 +76,14 @@ const scaleTerms = reference(({ scale, place, code, inside, dy }, offset) => {
   return dy * scale * (inside ? code - place : code + offset);
 });
 
-const infer: Op<FakeQuantizeAttrs>['infer'] = (inputs) => {
+const infer = (inputs: InputTypes<FakeQuantizeSignature>) => {
   const [x, logScale] = inputs;
   const ok = size(x!) % size(logScale!) === 0;
   expectShapes('fakeQuantize', ok, inputs, 'a number of scales that divides the number of elements');
   return x!;
 };
 
-export const fakeQuantizeOp: Op<FakeQuantizeAttrs> = {
+export const fakeQuantizeOp: Op<FakeQuantizeAttrs, FakeQuantizeSignature> = {
   name: 'fakeQuantize',
   infer,
   reference: reference(({ scale, code }, offset) => scale * (code + offset)),
@@ -88,7 +92,7 @@ export const fakeQuantizeOp: Op<FakeQuantizeAttrs> = {
 };
 
 /** Straight-through gradient: dy where x is not clipped. Inputs x, logScale, dy. */
-export const fakeQuantizeGradOp: Op<FakeQuantizeAttrs> = {
+export const fakeQuantizeGradOp: Op<FakeQuantizeAttrs, FakeQuantizeSignature> = {
   name: 'fakeQuantizeGrad',
   infer,
   reference: reference(({ inside, dy }) => (inside ? dy : 0)),
@@ -96,10 +100,10 @@ export const fakeQuantizeGradOp: Op<FakeQuantizeAttrs> = {
 };
 
 /** Partial sums of the gradient of the logarithm of each scale. Inputs x, logScale, dy. @returns [scales, sums] */
-export const fakeQuantizeScaleGradOp: Op<FakeQuantizeAttrs> = {
+export const fakeQuantizeScaleGradOp: Op<FakeQuantizeAttrs, FakeQuantizeSignature> = {
   name: 'fakeQuantizeScaleGrad',
-  infer(inputs, attrs) {
-    const elements = size(infer(inputs, attrs));
+  infer(inputs) {
+    const elements = size(infer(inputs));
     const rows = size(inputs[1]!);
     return { shape: [rows, sumGroups(rows, elements / rows) * WORKGROUP], dtype: 'f32' };
   },

@@ -13,7 +13,7 @@ export function foldSplits(x: Node, shape: readonly number[], factor: number, la
   return makeNode(foldSplitsOp, [x], { shape, factor }, label);
 }
 
-export const foldSplitsOp: Op<FoldAttrs> = {
+export const foldSplitsOp: Op<FoldAttrs, readonly ['f32']> = {
   name: 'foldSplits',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference([x], node) {

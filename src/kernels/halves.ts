@@ -50,7 +50,7 @@ interface ScaleAttrs {
 }
 
 /** Weights -> [2]: a power of two for them, and what undoes it and the other operand's in the products. */
-const halvesScaleOp: Op<ScaleAttrs> = {
+const halvesScaleOp: Op<ScaleAttrs, readonly ['f32']> = {
   name: 'halvesScale',
   infer: () => ({ shape: [2], dtype: 'f32' }),
   reference: testedThrough('halvesScale', 'conv2d'),

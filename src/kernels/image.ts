@@ -63,7 +63,7 @@ function color(word: number): [number, number, number] {
 const luma = ([r, g, b]: readonly [number, number, number]) => 0.299 * r + 0.587 * g + 0.114 * b;
 const clamp = (v: number) => Math.min(Math.max(v, 0), 1);
 
-export const imageToTensorOp: Op<None> = {
+export const imageToTensorOp: Op<None, readonly ['u32', ...'f32'[]]> = {
   name: 'imageToTensor',
   infer(inputs) {
     const [image, change] = inputs;
@@ -107,7 +107,7 @@ export const imageToTensorOp: Op<None> = {
   ],
 };
 
-export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number }> = {
+export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number }, readonly ['u32']> = {
   name: 'rgbToPixels',
   infer(inputs, { height, width }) {
     const [bytes] = inputs;
@@ -135,7 +135,7 @@ export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number
   ],
 };
 
-export const imageLumaOp: Op<None> = {
+export const imageLumaOp: Op<None, readonly ['u32']> = {
   name: 'imageLuma',
   infer: ([image]) => ({ shape: image!.shape, dtype: 'f32' }),
   reference: ([image]) => Float64Array.from(image!, (word) => luma(color(word))),
@@ -215,7 +215,7 @@ function resizePass(image: Node, horizontal: boolean, from: number, to: number):
   return makeNode(imageResizeOp, [image, boundsNode, weightsNode], { horizontal, size: to }, `resize.${axis}`);
 }
 
-export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: number }> = {
+export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: number }, readonly ['u32', 'u32', 'u32']> = {
   name: 'imageResize',
   infer([image], { horizontal, size: to }) {
     const [n, h, w] = image!.shape as [number, number, number];

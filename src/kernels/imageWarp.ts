@@ -49,7 +49,7 @@ export function warpBytes(
   return bytes;
 }
 
-export const imageWarpOp: Op<WarpAttrs> = {
+export const imageWarpOp: Op<WarpAttrs, readonly ['u32']> = {
   name: 'imageWarp',
   infer(inputs, { height, width }) {
     const [image] = inputs;

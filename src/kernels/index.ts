@@ -2,7 +2,7 @@
 export { avgPool2d } from './avgPool2d.ts';
 export { channelDistance } from './channelDistance.ts';
 export { conv2d } from './conv2d.ts';
-export type { Conv2dAttrs } from './conv2dShape.ts';
+export type { Conv2dAttrs, Conv2dNode, Conv2dSignature } from './conv2dShape.ts';
 export { dropout } from './dropout.ts';
 export { add, broadcast, scale, squaredDifference } from './elementwise.ts';
 export { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWords } from './image.ts';
@@ -13,6 +13,8 @@ export {
   packBlocks,
   type Qconv2dAttrs,
   type Qconv2dInputs,
+  type Qconv2dNode,
+  type Qconv2dSignature,
   qconv2d,
   qmatmul,
   scaleTable,

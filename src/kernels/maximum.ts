@@ -1,5 +1,5 @@
 import shader from '../../shaders/maximum.wgsl';
-import { expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { type DataType, expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, testedThrough } from './common.ts';
 
 /** Whether values outside of a region are skipped. @see OUTSIDE */
@@ -30,11 +30,12 @@ const INVOCATIONS = 256;
 const SHARE = 32 * INVOCATIONS;
 const MOST_PARTS = 256;
 
-export const maximumOp: Op<InsideAttrs> = {
+export const maximumOp: Op<InsideAttrs, readonly ['f32']> = {
   name: 'maximum',
   infer(inputs) {
-    expectShapes('maximum', inputs[0]!.shape.length >= 1 && inputs[0]!.dtype === 'f32', inputs, 'x f32 [N, ...]');
-    return { shape: [inputs[0]!.shape[0]!], dtype: 'f32' };
+    const [x] = inputs;
+    expectShapes('maximum', x.shape.length >= 1 && x.dtype === 'f32', inputs, 'x f32 [N, ...]');
+    return { shape: [x.shape[0]!], dtype: 'f32' };
   },
   reference([x], node) {
     const length = x!.length / size(node.type);
@@ -54,7 +55,7 @@ export const maximumOp: Op<InsideAttrs> = {
       name: 'stages',
       supports: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= INVOCATIONS,
       lower(node) {
-        const [x] = node.inputs as [Node];
+        const [x] = node.inputs;
         const parts = Math.min(MOST_PARTS, Math.ceil(size(x.type) / size(node.type) / SHARE));
         if (parts === 1) return undefined;
         return makeNode(
@@ -69,7 +70,7 @@ export const maximumOp: Op<InsideAttrs> = {
   ],
 };
 
-function stage(node: Node, parts: number, defines: Readonly<Record<'KEYS' | 'PARTIAL' | 'INSIDE', number>>): Kernel {
+function stage(node: Node<unknown, readonly [DataType]>, parts: number, defines: Readonly<Record<'KEYS' | 'PARTIAL' | 'INSIDE', number>>): Kernel {
   const images = node.type.shape[0]!;
   return {
     shader: { name: 'maximum.wgsl', source: shader },
@@ -80,7 +81,7 @@ function stage(node: Node, parts: number, defines: Readonly<Record<'KEYS' | 'PAR
 }
 
 /** Keys of parts of each image, [N, parts]. */
-const partialOp: Op<InsideAttrs & { readonly parts: number }> = {
+const partialOp: Op<InsideAttrs & { readonly parts: number }, readonly ['f32']> = {
   name: 'maximumPartial',
   infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
   reference: testedThrough('maximumPartial', 'maximum'),
@@ -93,7 +94,7 @@ const partialOp: Op<InsideAttrs & { readonly parts: number }> = {
   ],
 };
 
-const lastOp: Op<Record<string, never>> = {
+const lastOp: Op<Record<string, never>, readonly ['u32']> = {
   name: 'maximumOfKeys',
   infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
   reference: testedThrough('maximumOfKeys', 'maximum'),

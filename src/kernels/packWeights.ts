@@ -16,7 +16,7 @@ export function packWeights(w: Node, tile: number): Node {
   return makeNode(packWeightsOp, [w], { tile }, `${w.label}.packed`);
 }
 
-export const packWeightsOp: Op<PackAttrs> = {
+export const packWeightsOp: Op<PackAttrs, readonly ['f32']> = {
   name: 'packWeights',
   infer([w], { tile }) {
     const [co, ci, kh, kw] = nchw(w!);

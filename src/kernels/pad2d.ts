@@ -26,7 +26,7 @@ export function pad2d(x: Node, attrs: Partial<Pad2dAttrs>, label?: string): Node
   );
 }
 
-export const pad2dOp: Op<Pad2dAttrs> = {
+export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
   name: 'pad2d',
   infer(inputs, { top, bottom, left, right, dilation, mirrored }) {
     expectShapes('pad2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');

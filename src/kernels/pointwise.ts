@@ -1,24 +1,34 @@
 import shader from '../../shaders/pointwise.wgsl';
-import { expectShapes, f32, type Op, size, type TensorType, u32, type Values } from '../engine/graph.ts';
+import { expectShapes, f32, type InputTypes, type InputValues, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { foldedGrid, WORKGROUP } from './common.ts';
 
-interface Pointwise<A> {
+/** Some tensors of floats. */
+type Floats = readonly ['f32', ...'f32'[]];
+
+interface Pointwise<A, S extends Floats> {
   readonly name: string;
-  readonly inputs: number;
+  readonly inputs: S['length'];
   readonly factor?: (attrs: A) => number;
-  readonly value: (inputs: readonly Values[], i: number, factor: number) => number;
-  readonly infer?: (inputs: readonly TensorType[], attrs: A) => TensorType;
+  readonly value: (inputs: InputValues<S>, i: number, factor: number) => number;
+  readonly infer?: (inputs: InputTypes<S>, attrs: A) => TensorType;
 }
 
 /** An op that computes every element from the elements at the same place. */
-export function pointwise<A>({ name, inputs: count, factor, value, infer }: Pointwise<A>): Op<A> {
+export function pointwise<A, S extends Floats>({
+  name,
+  inputs: count,
+  factor,
+  value,
+  infer,
+}: Pointwise<A, S>): Op<A, S> {
   return {
     name,
     infer(inputs, attrs) {
       if (infer) return infer(inputs, attrs);
-      const [first] = inputs as [TensorType];
-      const same = inputs.every((t) => t.dtype === 'f32' && t.shape.join() === first.shape.join());
-      expectShapes(name, same && inputs.length === count, inputs, `${count} tensors of equal shape`);
+      const types: InputTypes<Floats> = inputs;
+      const [first] = types;
+      const same = types.every((t) => t.dtype === 'f32' && t.shape.join() === first.shape.join());
+      expectShapes(name, same && types.length === count, types, `${count} tensors of equal shape`);
       return first;
     },
     reference(inputs, node) {

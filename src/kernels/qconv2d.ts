@@ -4,16 +4,16 @@ import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
 import {
   expectShapes,
-  input as inputNode,
+  type InputValues,
+  isOf,
   makeNode,
   type Node,
   type Op,
   size,
-  type TensorType,
   type Values,
 } from '../engine/graph.ts';
 import type { QuantizedWeights, WeightBits } from '../formats/weightCodes.ts';
-import { avgPool2d, avgPool2dOp, isPlainPool } from './avgPool2d.ts';
+import { avgPool2d, avgPool2dReference, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { addTap } from './conv2d.ts';
 import { pad2d } from './pad2d.ts';
@@ -30,6 +30,8 @@ import {
   outputShape,
   packedWords,
   type Qconv2dAttrs,
+  type Qconv2dNode,
+  type Qconv2dSignature,
   spatial,
 } from './qconv2dShape.ts';
 import { winogradVariants } from './qconv2dWinograd.ts';
@@ -46,7 +48,7 @@ import {
   storeOp,
 } from './storage.ts';
 
-export { packedWords, type Qconv2dAttrs } from './qconv2dShape.ts';
+export { packedWords, type Qconv2dAttrs, type Qconv2dNode, type Qconv2dSignature } from './qconv2dShape.ts';
 
 /*
  * Convolution with quantized weights. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
@@ -143,11 +145,11 @@ export function qmatmul(
   return qconv2d(inputs, { ...attrs, stride: 1, padding: 0, relu: false, pool: false }, label);
 }
 
-export const qconv2dOp: Op<Qconv2dAttrs> = {
+export const qconv2dOp: Op<Qconv2dAttrs, Qconv2dSignature> = {
   name: 'qconv2d',
   infer(inputs, attrs) {
     const { weights, bits, groupSize, input, output } = attrs;
-    const [x, w, table, bias] = inputs as [TensorType, TensorType, TensorType, TensorType];
+    const [x, w, table, bias, ...ranges] = inputs;
     const [co, ci] = weights as [number, number];
     const ok =
       x.shape.length === 4 &&
@@ -158,8 +160,8 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
       (groupSize === ci || groupSize % BLOCK_IN === 0) &&
       size(table) === (2 * co * ci) / groupSize &&
       size(bias) === co &&
-      inputs.length === 4 + Number(isCodes(input)) + Number(isCodes(output)) &&
-      inputs.slice(4).every((range) => size(range) === RANGE_LENGTH);
+      ranges.length === Number(isCodes(input)) + Number(isCodes(output)) &&
+      ranges.every((range) => size(range) === RANGE_LENGTH);
     const expected = `${input} activations of ${ci} channels, ${packedWords(weights, bits)} words of weights, their table, bias [${co}], a range f32[4] for each side of codes, and groups of a multiple of 4`;
     expectShapes('qconv2d', ok, inputs, expected);
     const shape = outputShape(attrs, x);
@@ -171,7 +173,7 @@ export const qconv2dOp: Op<Qconv2dAttrs> = {
     if (output !== 'f32') return undefined;
     if (isPlainPool(user) && !pool) return makeNode(qconv2dOp, node.inputs, { ...node.attrs, pool: true }, node.label);
     // Kernels of float inputs compute four channels at a time, half a word of u4.
-    if (user.op === storeOp && (user.attrs.storage !== 'u4' || isCodes(node.attrs.input)))
+    if (isOf(user, storeOp) && (user.attrs.storage !== 'u4' || isCodes(node.attrs.input)))
       return makeNode(
         qconv2dOp,
         [...node.inputs, ...user.inputs.slice(1)],
@@ -246,28 +248,30 @@ const onCpus = deferred(() => import('./cpuKernels.ts'));
 const TILE_STEP = 8;
 
 /** Padding by an op of its own, for kernels that cannot do it. */
-function prepadded(node: Node<Qconv2dAttrs>): Node | undefined {
+function prepadded(node: Qconv2dNode): Node | undefined {
   const { padding, input } = node.attrs;
   if (padding === 0) return undefined;
-  const [x, ...rest] = node.inputs as [Node, ...Node[]];
+  const [x, w, table, bias, ...ranges] = node.inputs;
   const padded =
     input === 'f32'
       ? pad2d(x, { top: padding, bottom: padding, left: padding, right: padding })
-      : padWords(x, padding, input, isCodes(input) ? rest[3] : undefined, `${node.label}.pad`);
-  return makeNode(qconv2dOp, [padded, ...rest], { ...node.attrs, padding: 0 }, node.label);
+      : padWords(x, padding, input, isCodes(input) ? ranges[0] : undefined, `${node.label}.pad`);
+  return makeNode(qconv2dOp, [padded, w, table, bias, ...ranges], { ...node.attrs, padding: 0 }, node.label);
 }
 
 /** Pooling by an op of its own: the float result is pooled and then stored. */
-function unpooled(node: Node<Qconv2dAttrs>): Node | undefined {
+function unpooled(node: Qconv2dNode): Node | undefined {
   const { pool, output } = node.attrs;
   if (!pool) return undefined;
-  const inputs = isCodes(output) ? node.inputs.slice(0, -1) : node.inputs;
-  const conv = makeNode(qconv2dOp, inputs, { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
+  const [x, w, table, bias, ...ranges] = node.inputs;
+  const outRange = isCodes(output) ? ranges.at(-1) : undefined;
+  const inRanges = outRange ? ranges.slice(0, -1) : ranges;
+  const conv = makeNode(qconv2dOp, [x, w, table, bias, ...inRanges], { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
   const pooled = avgPool2d(conv, { padding: 0 });
-  return output === 'f32' ? pooled : storeActivations(pooled, output, isCodes(output) ? node.inputs.at(-1) : undefined);
+  return output === 'f32' ? pooled : storeActivations(pooled, output, outRange);
 }
 
-function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+function tileKernel(node: Qconv2dNode, caps: Caps) {
   const { bits, pool } = node.attrs;
   const { g, defines } = common(node, { center: CODE_CENTER });
   const [, , outHeight, outWidth] = nchw(node.type);
@@ -280,7 +284,7 @@ function tileKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
   };
 }
 
-function directKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+function directKernel(node: Qconv2dNode, caps: Caps) {
   const { defines } = common(node);
   return {
     shader: { name: 'qconv2d_direct.wgsl', source: directShader },
@@ -291,11 +295,13 @@ function directKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
 }
 
 /** The definition: integers for activations of codes, float64 for others. @see Op.reference */
-export function qconv2dReference(inputs: readonly Values[], node: Node<Qconv2dAttrs>): Values {
+export function qconv2dReference(
+  [x, words, table, bias, ...ranges]: InputValues<Qconv2dSignature>,
+  node: Qconv2dNode,
+): Values {
   const { weights, bits, groupSize, input, output, stride, padding, relu, pool } = node.attrs;
-  const [x, words, table, bias] = inputs as [Values, Values, Values, Values];
-  const inRange = isCodes(input) ? inputs[4] : undefined;
-  const outRange = isCodes(output) ? inputs.at(-1) : undefined;
+  const inRange = isCodes(input) ? ranges[0] : undefined;
+  const outRange = isCodes(output) ? ranges.at(-1) : undefined;
   const g = geometry(node);
   const value = unpackBlocks(words, weights, bits);
   const groups = g.inChannels / groupSize;
@@ -332,15 +338,7 @@ export function qconv2dReference(inputs: readonly Values[], node: Node<Qconv2dAt
   }
   if (!pool) return store(y, shape, output, outRange);
   const pooledShape = [g.batch, g.outChannels, g.convHeight >> 1, g.convWidth >> 1];
-  const conv = inputNode('y', shape);
-  const means = avgPool2dOp.reference([y], {
-    ...node,
-    op: avgPool2dOp,
-    attrs: { padding: 0 },
-    inputs: [conv],
-    type: { shape: pooledShape, dtype: 'f32' },
-  });
-  return store(means, pooledShape, output, outRange);
+  return store(avgPool2dReference(y, { shape, dtype: 'f32' }), pooledShape, output, outRange);
 }
 
 /** The integers of packed weights [CO, CI, KH, KW]. */

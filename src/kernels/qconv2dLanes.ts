@@ -1,13 +1,13 @@
 import lanesShader from '../../shaders/qconv2d_lanes.wgsl';
 import rowsShader from '../../shaders/qconv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { type Node, u32 } from '../engine/graph.ts';
+import { u32 } from '../engine/graph.ts';
 import { lanes } from './common.ts';
-import { addsExactly, BLOCK_IN, BLOCK_OUT, common, largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { addsExactly, BLOCK_IN, BLOCK_OUT, common, largestSum, type Qconv2dNode } from './qconv2dShape.ts';
 
 /* The kernels of qconv2d for the short vectors of CPU adapters. */
 
-export function rowsKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+export function rowsKernel(node: Qconv2dNode, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
   const { batch: _, ...used } = params;
   const S = lanes(caps);
@@ -40,7 +40,7 @@ function vectorsOf(lanes: number): number {
   return lanes < 8 ? 8 : 4;
 }
 
-export function lanesKernel(node: Node<Qconv2dAttrs>, caps: Caps) {
+export function lanesKernel(node: Qconv2dNode, caps: Caps) {
   const { g, defines, params, ragged } = common(node);
   const S = lanes(caps);
   const NT = vectorsOf(S);

@@ -1,7 +1,7 @@
 import { deferred } from '../engine/deferred.ts';
 import type { Variant } from '../engine/graph.ts';
 import { type Block, STEP, tilingOf } from './qconv2dMatrixTiling.ts';
-import { blockPixels, geometry, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { blockPixels, geometry, type Qconv2dAttrs, type Qconv2dSignature } from './qconv2dShape.ts';
 
 /*
  * qconv2d of u8 activations by the products of small integer matrices that a subgroup computes together. Weights are decoded
@@ -21,7 +21,7 @@ const BLOCKS: readonly Block[] = [
 const byMatrices = deferred(() => import('./matrixKernels.ts'));
 
 /** Variants of qconv2d, a block each. */
-export const matrixVariants: readonly Variant<Qconv2dAttrs>[] = BLOCKS.map((block) => ({
+export const matrixVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = BLOCKS.map((block) => ({
   name: `matrix${block.staged ? '' : 'Stored'}${block.rows}x${block.columns}`,
   supports(caps, { attrs: { input, output, weights, groupSize, pool, stride } }) {
     const isWhole = groupSize === weights[1];

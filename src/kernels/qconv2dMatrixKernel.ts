@@ -22,17 +22,19 @@ import {
   convolutionCost,
   outputShape,
   type Qconv2dAttrs,
+  type Qconv2dNode,
+  type Qconv2dSignature,
   spatial,
 } from './qconv2dShape.ts';
 import { storedType } from './storage.ts';
 
 /** A convolution by matrices of signed bytes, where {@link tilingOf} has them. */
-export function quantizedMatrixConvolution(node: Node<Qconv2dAttrs>, block: Block, caps: Caps): Node {
-  const [x, w, ...rest] = node.inputs as [Node, Node, ...Node[]];
+export function quantizedMatrixConvolution(node: Qconv2dNode, block: Block, caps: Caps): Node {
+  const [x, w, table, bias, ...ranges] = node.inputs;
   const { weights, bits } = node.attrs;
   const { channels } = tilingOf(caps, block)!;
   const bytes = makeNode(matrixWeightsOp, [w], { weights, bits, channels }, `${node.label}.weights`);
-  return makeNode(qconv2dMatrixOp, [x, bytes, ...rest], { ...node.attrs, ...block }, node.label);
+  return makeNode(qconv2dMatrixOp, [x, bytes, table, bias, ...ranges], { ...node.attrs, ...block }, node.label);
 }
 
 interface MatrixWeightsAttrs {
@@ -44,7 +46,7 @@ interface MatrixWeightsAttrs {
 }
 
 /** Packed weights -> signed bytes u32 [ceil(CO / channels), ceil(CI / 32), KH * KW, channels, 8] */
-const matrixWeightsOp: Op<MatrixWeightsAttrs> = {
+const matrixWeightsOp: Op<MatrixWeightsAttrs, readonly ['u32']> = {
   name: 'qconv2dMatrixWeights',
   infer(_, { weights, channels }) {
     const [co, ci, kh, kw] = weights as [number, number, number, number];
@@ -81,7 +83,7 @@ const matrixWeightsOp: Op<MatrixWeightsAttrs> = {
 type MatrixAttrs = Qconv2dAttrs & Block;
 
 /** qconv2d of weights that {@link matrixWeightsOp} made. */
-const qconv2dMatrixOp: Op<MatrixAttrs> = {
+const qconv2dMatrixOp: Op<MatrixAttrs, Qconv2dSignature> = {
   name: 'qconv2dMatrix',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
   reference: testedThrough('qconv2dMatrix', 'qconv2d'),

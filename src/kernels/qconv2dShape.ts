@@ -1,4 +1,4 @@
-import { type Cost, type Node, size, type TensorType, u32 } from '../engine/graph.ts';
+import { type Cost, type DataType, type Node, size, type TensorType, u32 } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { nchw } from './common.ts';
 import { convOutput } from './conv2dShape.ts';
@@ -29,6 +29,11 @@ export interface Qconv2dAttrs {
   readonly pool: boolean;
 }
 
+/** Stored x, packed words, the table of scales and sums, the bias, and a range for each side of codes. */
+export type Qconv2dSignature = readonly [DataType, 'u32', 'f32', 'f32', ...'f32'[]];
+
+export type Qconv2dNode = Node<Qconv2dAttrs, Qconv2dSignature>;
+
 /** Largest integer of a width in absolute value. */
 export function largestInteger(bits: WeightBits): number {
   if (bits === 2) return 3;
@@ -52,9 +57,12 @@ export function packedWords(shape: readonly number[], bits: WeightBits): number 
   return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
 }
 
-/** Sizes of a convolution; `x` where the node is not made yet. */
-export function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] }, x = node.inputs[0]!.type) {
-  const { weights, stride, padding } = node.attrs;
+/** Sizes of a convolution. */
+export function geometry({ attrs, inputs: [x] }: Qconv2dNode) {
+  return sizesOf(attrs, x.type);
+}
+
+function sizesOf({ weights, stride, padding }: Qconv2dAttrs, x: TensorType) {
   const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
   const [batch, xWords, height, width] = nchw(x);
   const convHeight = convOutput(height, kernelHeight, stride, padding);
@@ -62,7 +70,7 @@ export function geometry(node: { attrs: Qconv2dAttrs; inputs: readonly Node[] },
   return { batch, xWords, height, width, outChannels, inChannels, kernelHeight, kernelWidth, convHeight, convWidth };
 }
 
-export function convolutionCost(node: Node<Qconv2dAttrs>): Cost {
+export function convolutionCost(node: Qconv2dNode): Cost {
   const g = geometry(node);
   const outputs = g.batch * g.outChannels * g.convHeight * g.convWidth;
   const words = node.inputs.reduce((sum, input) => sum + size(input.type), size(node.type));
@@ -71,14 +79,14 @@ export function convolutionCost(node: Node<Qconv2dAttrs>): Cost {
 
 /** Of the result as numbers, however it is stored. */
 export function outputShape(attrs: Qconv2dAttrs, x: TensorType): readonly number[] {
-  const { batch, outChannels, convHeight, convWidth } = geometry({ attrs, inputs: [] }, x);
+  const { batch, outChannels, convHeight, convWidth } = sizesOf(attrs, x);
   return attrs.pool
     ? [batch, outChannels, convHeight >> 1, convWidth >> 1]
     : [batch, outChannels, convHeight, convWidth];
 }
 
 /** Pixels that are computed: pooled ones four times. */
-export function blockPixels(node: Node<Qconv2dAttrs>): number {
+export function blockPixels(node: Qconv2dNode): number {
   const [batch, , outHeight, outWidth] = nchw(node.type);
   return batch * outHeight * outWidth * (node.attrs.pool ? 4 : 1);
 }
@@ -112,7 +120,7 @@ export function resultDefines(
  * @param weights type of what it reads weights in
  * @param center what it takes from the codes of activations
  */
-export function common(node: Node<Qconv2dAttrs>, { weights: weightType = 'u32', center = 0 } = {}) {
+export function common(node: Qconv2dNode, { weights: weightType = 'u32', center = 0 } = {}) {
   const { weights, bits, groupSize, input, pool } = node.attrs;
   const g = geometry(node);
   const [, , outHeight, outWidth] = nchw(node.type);
@@ -148,7 +156,7 @@ export function common(node: Node<Qconv2dAttrs>, { weights: weightType = 'u32', 
 }
 
 /** Parameters of kernels that find the window themselves. */
-export function spatial(node: Node<Qconv2dAttrs>) {
+export function spatial(node: Qconv2dNode) {
   const { g, params } = common(node);
   const { stride, padding } = node.attrs;
   return {

@@ -1,7 +1,7 @@
 import { deferred } from '../engine/deferred.ts';
 import type { Node, Variant } from '../engine/graph.ts';
 import { lanes } from './common.ts';
-import { CODE_CENTER, largestSum, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { CODE_CENTER, largestSum, type Qconv2dAttrs, type Qconv2dNode, type Qconv2dSignature } from './qconv2dShape.ts';
 import { isCodes } from './storage.ts';
 import type { Between } from './winogradStored.ts';
 import { WINOGRAD_TILES } from './winogradTiles.ts';
@@ -28,7 +28,7 @@ function isWinograd({ weights, stride, groupSize }: Qconv2dAttrs, m: number): bo
   return stride === 1 && groupSize === ci && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
 }
 
-function isLarge({ attrs: { weights } }: Node<Qconv2dAttrs>): boolean {
+function isLarge({ attrs: { weights } }: Qconv2dNode): boolean {
   const [co, ci] = weights as [number, number];
   return co >= LEAST_CHANNELS && ci >= LEAST_CHANNELS;
 }
@@ -40,7 +40,7 @@ function isExact(attrs: Qconv2dAttrs): boolean {
 
 const onCpus = deferred(() => import('./cpuKernels.ts'));
 
-function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
+function variant(between: Between, m: number): Variant<Qconv2dAttrs, Qconv2dSignature> {
   const isIntegers = between === 'integers';
   return {
     name: `winograd${m}${isIntegers ? 'Integers' : 'Floats'}`,
@@ -56,7 +56,7 @@ function variant(between: Between, m: number): Variant<Qconv2dAttrs> {
 
 /** Output tiles, those with the fewest products first. */
 const TILES = [4, 3, 2];
-export const winogradVariants: readonly Variant<Qconv2dAttrs>[] = [
+export const winogradVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = [
   ...TILES.map((m) => variant('integers', m)),
   ...TILES.map((m) => variant('floats', m)),
 ];

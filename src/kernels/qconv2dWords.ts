@@ -15,6 +15,8 @@ import {
   geometry,
   outputShape,
   type Qconv2dAttrs,
+  type Qconv2dNode,
+  type Qconv2dSignature,
 } from './qconv2dShape.ts';
 import { storedType } from './storage.ts';
 
@@ -56,16 +58,16 @@ const ENOUGH_WORKGROUPS = 132;
  */
 const FEW_MULTIPLY_ADDS = 3e8;
 
-function workgroupsOf({ channels, pixels }: Block, node: Node<Qconv2dAttrs>): number {
+function workgroupsOf({ channels, pixels }: Block, node: Qconv2dNode): number {
   return Math.ceil(geometry(node).outChannels / channels) * Math.ceil(blockPixels(node) / pixels);
 }
 
 /** Whether products of matrices are the default where words are not. */
-function hasMatrices(caps: Caps, node: Node<Qconv2dAttrs>): boolean {
+function hasMatrices(caps: Caps, node: Qconv2dNode): boolean {
   return matrixVariants.some((variant) => variant.supports!(caps, node) && variant.suits!(caps, node));
 }
 
-function isShort(caps: Caps, node: Node<Qconv2dAttrs>): boolean {
+function isShort(caps: Caps, node: Qconv2dNode): boolean {
   const { outChannels, inChannels, kernelHeight, kernelWidth } = geometry(node);
   const multiplyAdds = blockPixels(node) * outChannels * inChannels * kernelHeight * kernelWidth;
   return !hasMatrices(caps, node) || multiplyAdds <= FEW_MULTIPLY_ADDS;
@@ -80,7 +82,7 @@ function fitting(block: Block, depth: number): Block {
   return fitting({ ...block, step: step / 2, slices: Math.max(1, slices / 2) }, depth);
 }
 
-function wordVariant(block: Block, suits: (caps: Caps, node: Node<Qconv2dAttrs>) => boolean): Variant<Qconv2dAttrs> {
+function wordVariant(block: Block, suits: (caps: Caps, node: Qconv2dNode) => boolean): Variant<Qconv2dAttrs, Qconv2dSignature> {
   return {
     name: `words${block.channels}x${block.pixels}`,
     supports({ limits }, { attrs: { input, output, weights, groupSize, pool, stride, padding } }) {
@@ -92,13 +94,13 @@ function wordVariant(block: Block, suits: (caps: Caps, node: Node<Qconv2dAttrs>)
     madeFor: 'gpu',
     suits,
     lower(node) {
-      const [x, w, ...rest] = node.inputs as [Node, Node, ...Node[]];
+      const [x, w, table, bias, ...ranges] = node.inputs;
       const { weights, bits } = node.attrs;
       const { channels } = block;
       const words = makeNode(wordWeightsOp, [w], { weights, bits, channels }, `${node.label}.weights`);
       return makeNode(
         qconv2dWordsOp,
-        [x, words, ...rest],
+        [x, words, table, bias, ...ranges],
         { ...node.attrs, ...fitting(block, depthOf(weights)) },
         node.label,
       );
@@ -107,7 +109,7 @@ function wordVariant(block: Block, suits: (caps: Caps, node: Node<Qconv2dAttrs>)
 }
 
 /** Variants of qconv2d for few outputs, smallest blocks first, and those for any number. */
-export const smallWordVariants: readonly Variant<Qconv2dAttrs>[] = [
+export const smallWordVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = [
   wordVariant(BLOCK_4x4, (caps, node) => isShort(caps, node) && workgroupsOf(BLOCK_16x16, node) < FEW_WORKGROUPS),
   wordVariant(BLOCK_16x16, (caps, node) => isShort(caps, node) && workgroupsOf(BLOCK_32x32, node) < ENOUGH_WORKGROUPS),
   wordVariant(BLOCK_32x32, (caps, node) => {
@@ -115,7 +117,7 @@ export const smallWordVariants: readonly Variant<Qconv2dAttrs>[] = [
     return geometry(node).outChannels <= 32 || workgroupsOf(BLOCK_64x64, node) < ENOUGH_WORKGROUPS;
   }),
 ];
-export const largeWordVariants: readonly Variant<Qconv2dAttrs>[] = [wordVariant(BLOCK_64x64, () => true)];
+export const largeWordVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = [wordVariant(BLOCK_64x64, () => true)];
 
 /** Words of a sum, ceil(CI / 4) * KH * KW. @param weights [CO, CI, KH, KW] */
 function depthOf(weights: readonly number[]): number {
@@ -132,7 +134,7 @@ interface WordWeightsAttrs {
 }
 
 /** Packed weights -> signed bytes u32 [ceil(CO / channels), ceil(CI / 4) * KH * KW, channels] */
-const wordWeightsOp: Op<WordWeightsAttrs> = {
+const wordWeightsOp: Op<WordWeightsAttrs, readonly ['u32']> = {
   name: 'qconv2dWordWeights',
   infer: (_, { weights, channels }) => ({
     shape: [Math.ceil(weights[0]! / channels), depthOf(weights), channels],
@@ -159,7 +161,7 @@ const wordWeightsOp: Op<WordWeightsAttrs> = {
 type WordsAttrs = Qconv2dAttrs & Block;
 
 /** qconv2d of weights that {@link wordWeightsOp} made. */
-const qconv2dWordsOp: Op<WordsAttrs> = {
+const qconv2dWordsOp: Op<WordsAttrs, Qconv2dSignature> = {
   name: 'qconv2dWords',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
   reference: testedThrough('qconv2dWords', 'qconv2d'),

@@ -29,23 +29,19 @@ export function quantilePosition(q: number, n: number): { readonly rank: number;
   return { rank, fraction: position - rank };
 }
 
-export const quantileOp: Op<QuantileAttrs> = {
+export const quantileOp: Op<QuantileAttrs, readonly ['f32']> = {
   name: 'quantile',
   infer(inputs, { q }) {
-    expectShapes(
-      'quantile',
-      inputs[0]!.shape.length >= 1 && q >= 0 && q <= 1,
-      inputs,
-      `x [N, ...] and 0 <= q <= 1, q is ${q}`,
-    );
-    return { shape: [inputs[0]!.shape[0]!], dtype: 'f32' };
+    const [x] = inputs;
+    expectShapes('quantile', x.shape.length >= 1 && q >= 0 && q <= 1, inputs, `x [N, ...] and 0 <= q <= 1, q is ${q}`);
+    return { shape: [x.shape[0]!], dtype: 'f32' };
   },
   reference([x], node) {
     const n = node.type.shape[0]!;
     const length = x!.length / n;
     const { rank, fraction } = quantilePosition(node.attrs.q, length);
     return Float64Array.from({ length: n }, (_, image) => {
-      const sorted = (x as Float64Array).slice(image * length, (image + 1) * length).sort();
+      const sorted = x.slice(image * length, (image + 1) * length).sort();
       return sorted[rank]! + fraction * (sorted[Math.min(rank + 1, length - 1)]! - sorted[rank]!);
     });
   },
@@ -59,8 +55,8 @@ export const quantileOp: Op<QuantileAttrs> = {
   ],
 };
 
-function chain(node: Node<QuantileAttrs>, parallel: boolean): Node {
-  const [x] = node.inputs as [Node];
+function chain(node: Node<QuantileAttrs, readonly ['f32']>, parallel: boolean): Node {
+  const [x] = node.inputs;
   const images = node.type.shape[0]!;
   const length = size(x.type) / images;
   const { rank, fraction } = quantilePosition(node.attrs.q, length);
@@ -88,7 +84,7 @@ interface PassAttrs {
   readonly parallel: boolean;
 }
 
-const histogramOp: Op<PassAttrs> = {
+const histogramOp: Op<PassAttrs, readonly ['f32', ...'u32'[]]> = {
   name: 'quantileHistogram',
   infer: (_, { images, chunks }) => ({ shape: [images, chunks, 256], dtype: 'u32' }),
   reference: testedThrough('quantileHistogram', 'quantile'),
@@ -114,7 +110,7 @@ const histogramOp: Op<PassAttrs> = {
   ],
 };
 
-const selectOp: Op<PassAttrs> = {
+const selectOp: Op<PassAttrs, readonly ['u32', ...'u32'[]]> = {
   name: 'quantileSelect',
   infer: (_, { images }) => ({ shape: [images, 4], dtype: 'u32' }),
   reference: testedThrough('quantileSelect', 'quantile'),
@@ -134,7 +130,7 @@ const selectOp: Op<PassAttrs> = {
   ],
 };
 
-const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>> = {
+const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>, readonly ['f32', 'u32']> = {
   name: 'quantileNext',
   infer: (_, { images, chunks }) => ({ shape: [images, chunks], dtype: 'u32' }),
   reference: testedThrough('quantileNext', 'quantile'),
@@ -154,7 +150,7 @@ const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>> = {
   ],
 };
 
-const interpolateOp: Op<{ readonly images: number; readonly chunks: number; readonly fraction: number }> = {
+const interpolateOp: Op<{ readonly images: number; readonly chunks: number; readonly fraction: number }, readonly ['u32', 'u32']> = {
   name: 'quantileInterpolate',
   infer: (_, { images }) => ({ shape: [images], dtype: 'f32' }),
   reference: testedThrough('quantileInterpolate', 'quantile'),

@@ -2,7 +2,7 @@ import unpackShader from '../../shaders/unpack_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
-import { geometry, outputShape, type Qconv2dAttrs } from './qconv2dShape.ts';
+import { geometry, outputShape, type Qconv2dAttrs, type Qconv2dNode } from './qconv2dShape.ts';
 import { isCodes } from './storage.ts';
 import { winogradInputOp } from './winograd.ts';
 import { type StoredConvAttrs, winogradStoredConvOp } from './winogradFused.ts';
@@ -10,9 +10,9 @@ import { type Between, winogradStoredInputOp } from './winogradStored.ts';
 import { quads, rowChunks, tiling } from './winogradTiles.ts';
 
 /** qconv2d of the nodes that Winograd's variants support. @param m output tile */
-export function quantizedWinograd(node: Node<Qconv2dAttrs>, between: Between, m: number, caps: Caps): Node {
+export function quantizedWinograd(node: Qconv2dNode, between: Between, m: number, caps: Caps): Node {
   const { weights, bits, padding, relu, pool, input, output } = node.attrs;
-  const [x, words, table, bias, ...ranges] = node.inputs as [Node, Node, Node, Node, ...Node[]];
+  const [x, words, table, bias, ...ranges] = node.inputs;
   const g = geometry(node);
   const k = g.kernelHeight;
   const { label } = node;
@@ -49,7 +49,7 @@ function unpackWeights(words: Node, { weights, bits }: UnpackAttrs, label: strin
   return makeNode(unpackWeightsOp, [words], { weights, bits }, label);
 }
 
-const unpackWeightsOp: Op<UnpackAttrs> = {
+const unpackWeightsOp: Op<UnpackAttrs, readonly ['u32']> = {
   name: 'unpackWeights',
   infer: (_, { weights }) => ({ shape: weights, dtype: 'f32' }),
   reference: testedThrough('unpackWeights', 'qconv2d'),

@@ -12,13 +12,14 @@ export function recordLosses(ring: Node, losses: readonly Node[], state: Node): 
   return makeNode(recordLossesOp, [ring, ...losses, state], {});
 }
 
-export const recordLossesOp: Op<Record<string, never>> = {
+export const recordLossesOp: Op<Record<string, never>, readonly ['f32', ...'f32'[], 'u32']> = {
   name: 'recordLosses',
   updates: [0],
   infer(inputs) {
-    const ok = inputs.length === 6 && inputs[0]!.shape[1] === 4 && inputs.slice(1, 5).every((t) => size(t) === 1);
+    const [ring, ...rest] = inputs;
+    const ok = rest.length === 5 && ring.shape[1] === 4 && rest.slice(0, 4).every((t) => size(t) === 1);
     expectShapes('recordLosses', ok, inputs, 'ring [rows, 4], four scalars, state');
-    return inputs[0]!;
+    return ring;
   },
   reference(inputs, node) {
     const ring = Float64Array.from(inputs[0]!);

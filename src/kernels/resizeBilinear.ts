@@ -44,7 +44,7 @@ export function forEachTap(
   }
 }
 
-export const resizeBilinearOp: Op<ResizeAttrs> = {
+export const resizeBilinearOp: Op<ResizeAttrs, readonly ['f32']> = {
   name: 'resizeBilinear',
   infer(inputs, { height, width }) {
     expectShapes('resizeBilinear', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');

@@ -1,4 +1,5 @@
 import shader from '../../shaders/slice_outer.wgsl';
+import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { foldedGrid, inputType, WORKGROUP } from './common.ts';
 
@@ -20,7 +21,7 @@ function row(shape: readonly number[]): number {
   return shape.slice(1).reduce((a, b) => a * b, 1);
 }
 
-function kernelOf(embed: boolean, offset: number, node: Node, caps: Parameters<typeof foldedGrid>[1]) {
+function kernelOf(embed: boolean, offset: number, node: Node<unknown, readonly ['f32']>, caps: Caps) {
   return {
     shader: { name: 'slice_outer.wgsl', source: shader },
     defines: { WORKGROUP, EMBED: Number(embed) },
@@ -29,7 +30,7 @@ function kernelOf(embed: boolean, offset: number, node: Node, caps: Parameters<t
   };
 }
 
-export const sliceOuterOp: Op<SliceAttrs> = {
+export const sliceOuterOp: Op<SliceAttrs, readonly ['f32']> = {
   name: 'sliceOuter',
   infer(inputs, { start, count }) {
     const [x] = inputs;
@@ -39,7 +40,7 @@ export const sliceOuterOp: Op<SliceAttrs> = {
   },
   reference([x], node) {
     const from = node.attrs.start * row(node.type.shape);
-    return (x as Float64Array).slice(from, from + size(node.type));
+    return x.slice(from, from + size(node.type));
   },
   variants: [
     { name: 'copy', kernel: (node, caps) => kernelOf(false, node.attrs.start * row(node.type.shape), node, caps) },
@@ -47,12 +48,12 @@ export const sliceOuterOp: Op<SliceAttrs> = {
 };
 
 /** Gradient of {@link sliceOuter}: dy between zeros. */
-export const embedOuterOp: Op<{ readonly start: number; readonly shape: readonly number[] }> = {
+export const embedOuterOp: Op<{ readonly start: number; readonly shape: readonly number[] }, readonly ['f32']> = {
   name: 'embedOuter',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference([dy], node) {
     const y = new Float64Array(size(node.type));
-    y.set(dy as Float64Array, node.attrs.start * row(node.type.shape));
+    y.set(dy, node.attrs.start * row(node.type.shape));
     return y;
   },
   variants: [

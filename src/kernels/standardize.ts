@@ -12,7 +12,7 @@ export function standardize(x: Node, mean: Node, std: Node, label?: string): Nod
   return makeNode(standardizeOp, [x, mean, std], {}, label);
 }
 
-export const standardizeOp: Op<Record<string, never>> = {
+export const standardizeOp: Op<Record<string, never>, readonly ['f32', 'f32', 'f32']> = {
   name: 'standardize',
   infer(inputs) {
     const [x, mean, std] = inputs;

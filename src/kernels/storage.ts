@@ -6,6 +6,7 @@ import storeResizedShader from '../../shaders/store_resized.wgsl';
 import {
   expectShapes,
   f32,
+  isOf,
   makeNode,
   type Node,
   type Op,
@@ -155,7 +156,7 @@ interface ResizedStoreAttrs extends StoreAttrs {
   readonly resized?: readonly [number, number];
 }
 
-export const storeOp: Op<ResizedStoreAttrs> = {
+export const storeOp: Op<ResizedStoreAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'storeActivations',
   infer(inputs, { storage, resized }) {
     expectShapes('storeActivations', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
@@ -163,10 +164,10 @@ export const storeOp: Op<ResizedStoreAttrs> = {
     return storedType([...inputs[0]!.shape.slice(0, 2), ...(resized ?? inputs[0]!.shape.slice(2))], storage);
   },
   absorb(node, isOnlyUser) {
-    const [x, ...range] = node.inputs as [Node, ...Node[]];
-    if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
+    const [x, ...range] = node.inputs;
+    if (!isOf(x, resizeBilinearOp) || node.attrs.resized || !isOnlyUser(x)) return undefined;
     const [, , height, width] = nchw(x.type);
-    return makeNode(storeOp, [x.inputs[0]!, ...range], { ...node.attrs, resized: [height, width] }, node.label);
+    return makeNode(storeOp, [x.inputs[0], ...range], { ...node.attrs, resized: [height, width] }, node.label);
   },
   reference([x, range], node) {
     const { storage, resized } = node.attrs;
@@ -229,7 +230,7 @@ export function loadActivations(
   return makeNode(loadOp, range ? [words, range] : [words], { storage, channels }, label);
 }
 
-export const loadOp: Op<LoadAttrs> = {
+export const loadOp: Op<LoadAttrs, readonly ['u32', ...'f32'[]]> = {
   name: 'loadActivations',
   infer(inputs, { storage, channels }) {
     const [n, words, h, w] = nchw(inputs[0]!);
@@ -283,7 +284,7 @@ export function padWords(words: Node, padding: number, storage: WordStorage, ran
   return makeNode(padWordsOp, range ? [words, range] : [words], { padding, storage }, label);
 }
 
-export const padWordsOp: Op<PadAttrs> = {
+export const padWordsOp: Op<PadAttrs, readonly ['u32', ...'f32'[]]> = {
   name: 'padWords',
   infer(inputs, { padding, storage }) {
     expectShapes('padWords', inputs[0]!.shape.length === 4 && inputs[0]!.dtype === 'u32', inputs, 'words [N, C, H, W]');
@@ -331,7 +332,7 @@ export function poolWords(words: Node, inRange: Node, outRange: Node, label?: st
   return makeNode(poolWordsOp, [words, inRange, outRange], {}, label);
 }
 
-export const poolWordsOp: Op<Record<string, never>> = {
+export const poolWordsOp: Op<Record<string, never>, readonly ['u32', 'f32', 'f32']> = {
   name: 'poolWords',
   infer(inputs) {
     const [words, inRange, outRange] = inputs;
@@ -393,7 +394,7 @@ export function activationRange(x: Node, most = 255, label?: string): Node {
   return makeNode(activationRangeOp, [x], { partial: false, most }, label);
 }
 
-export const activationRangeOp: Op<RangeAttrs> = {
+export const activationRangeOp: Op<RangeAttrs, readonly ['f32']> = {
   name: 'activationRange',
   infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [RANGE_LENGTH], dtype: 'f32' }),
   reference([x], { attrs: { most } }) {
@@ -413,7 +414,7 @@ export const activationRangeOp: Op<RangeAttrs> = {
       name: 'twoPasses',
       lower(node) {
         const { partial, most } = node.attrs;
-        if (partial || node.inputs[0]!.op === activationRangeOp) return undefined;
+        if (partial || isOf(node.inputs[0], activationRangeOp)) return undefined;
         const parts = makeNode(activationRangeOp, node.inputs, { partial: true, most }, `${node.label}.parts`);
         return makeNode(activationRangeOp, [parts], { partial: false, most }, node.label);
       },

@@ -26,7 +26,7 @@ export function channelSum(x: Node, label?: string): Node {
 }
 
 /** Deterministic sum over the outer and inner axes, times a factor. */
-export const sumOp: Op<SumAttrs> = {
+export const sumOp: Op<SumAttrs, readonly ['f32']> = {
   name: 'sum',
   infer(inputs, { outer, keep, inner, shape }) {
     expectShapes('sum', size(inputs[0]!) === outer * keep * inner, inputs, `${outer} x ${keep} x ${inner} elements`);
@@ -88,7 +88,7 @@ export const sumOp: Op<SumAttrs> = {
   ],
 };
 
-function inOneDispatch(node: Node<SumAttrs>): Node {
+function inOneDispatch(node: Node<SumAttrs, readonly ['f32']>): Node {
   return makeNode(stageOp, node.inputs, { ...node.attrs, chunks: 1 }, node.label);
 }
 
@@ -100,7 +100,7 @@ const CHUNKS_IN_FLIGHT = 2048;
 const WORKGROUPS = 1024;
 const ADDENDS_PER_WORKGROUP = 2048;
 
-const stageOp: Op<SumAttrs & { readonly chunks: number }> = {
+const stageOp: Op<SumAttrs & { readonly chunks: number }, readonly ['f32']> = {
   name: 'sumStage',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('sumStage', 'sum'),
@@ -127,7 +127,7 @@ interface WorkgroupAttrs extends SumAttrs {
 }
 
 /** -> [keep, chunks] */
-const workgroupOp: Op<WorkgroupAttrs> = {
+const workgroupOp: Op<WorkgroupAttrs, readonly ['f32']> = {
   name: 'sumWorkgroup',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('sumWorkgroup', 'sum'),

@@ -7,7 +7,7 @@ export function swapRedBlue(image: Node, label?: string): Node {
   return makeNode(swapRedBlueOp, [image], {}, label);
 }
 
-export const swapRedBlueOp: Op<Record<string, never>> = {
+export const swapRedBlueOp: Op<Record<string, never>, readonly ['u32']> = {
   name: 'swapRedBlue',
   infer: ([image]) => image!,
   reference: ([image]) =>

@@ -3,7 +3,7 @@ import outputShader from '../../shaders/winograd_output.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
-import { i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
+import { type DataType, i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
 import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, type Operands } from './winogradBlock.ts';
 import { winogradDyOp } from './winogradDy.ts';
@@ -32,7 +32,7 @@ import {
 const definitions = deferred(() => import('./winogradReferences.ts'));
 
 /** x [N, CI, H, W] -> [CI, (m + k - 1)^2, pitch(rows * tilesX)] */
-export const winogradInputOp: Op<InputAttrs> = {
+export const winogradInputOp: Op<InputAttrs, readonly ['f32']> = {
   name: 'winogradInput',
   infer([x], { m, k, rows, tilesX }) {
     return { shape: [x!.shape[1]!, (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'f32' };
@@ -90,7 +90,7 @@ interface WeightAttrs extends TileAttrs {
 }
 
 /** w [CO, CI, k, k] -> [(m + k - 1)^2, ceil(CO / tile), CI, tile] */
-export const winogradWeightsOp: Op<WeightAttrs> = {
+export const winogradWeightsOp: Op<WeightAttrs, readonly ['f32']> = {
   name: 'winogradWeights',
   infer([w], { m, k, tile }) {
     const [co, ci] = nchw(w!);
@@ -126,12 +126,16 @@ export interface ProductAttrs extends TileAttrs {
   readonly tilesX: number;
 }
 
+/** The first operand, the transformed input and, if there is one, a second transformed input. */
+type ProductSignature = readonly ['f32', 'f32', ...'f32'[]];
+type ProductNode = Node<ProductAttrs, ProductSignature>;
+
 /**
  * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [rows, (m + k - 1)^2, pitch(columns)], rows = CO,
  * columns = tiles (or CI). Its variants say how the first operand is laid out. The last of the input channels may lie in a
  * second winogradInput, of as many tiles.
  */
-export const winogradProductOp: Op<ProductAttrs> = {
+export const winogradProductOp: Op<ProductAttrs, ProductSignature> = {
   name: 'winogradProduct',
   infer([w, v], { from, tiles }) {
     const [channels, points] = v!.shape as [number, number];
@@ -148,7 +152,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
   },
   variants: [
     ...LANES.map(
-      (block): Variant<ProductAttrs> => ({
+      (block): Variant<ProductAttrs, ProductSignature> => ({
         name: lanesName(block),
         madeFor: 'cpu',
         supports: (caps, node) => lanes(caps) >= 4 && wholeGroups(node, block.rows) && node.inputs.length === 2,
@@ -157,7 +161,7 @@ export const winogradProductOp: Op<ProductAttrs> = {
       }),
     ),
     ...BLOCKS.map(
-      (block): Variant<ProductAttrs> => ({
+      (block): Variant<ProductAttrs, ProductSignature> => ({
         name: blockName(block),
         supports: (caps, node) => blockFits(block, caps) && isWhole(node, block),
         madeFor: 'gpu',
@@ -168,41 +172,41 @@ export const winogradProductOp: Op<ProductAttrs> = {
   ],
 };
 
-function outputRows(node: Node<ProductAttrs>): number {
+function outputRows(node: ProductNode): number {
   return node.type.shape[0]! / node.attrs.groups;
 }
 
-function outputColumns(node: Node<ProductAttrs>): number {
+function outputColumns(node: ProductNode): number {
   return node.attrs.from === 'weights' ? node.attrs.tiles : inputType(node, 1).shape[0]!;
 }
 
 /** No block of rows may hold channels of two groups. */
-function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
+function wholeGroups(node: ProductNode, rows: number): boolean {
   return node.attrs.groups === 1 || outputRows(node) % rows === 0;
 }
 
 /** Whether no block has rows of two groups, and no lot steps of two operands. */
-function isWhole(node: Node<ProductAttrs>, { rows, steps }: Block): boolean {
+function isWhole(node: ProductNode, { rows, steps }: Block): boolean {
   return wholeGroups(node, rows) && (firstDepthOf(node) ?? 0) % steps === 0;
 }
 
 /** Input channels in the first of two operands. */
-function firstDepthOf({ inputs: [w, , second] }: Node<ProductAttrs>): number | undefined {
+function firstDepthOf({ inputs: [w, , second] }: ProductNode): number | undefined {
   return second && w!.type.shape[1]! - second.type.shape[0]!;
 }
 
 /** The default on GPUs. */
-function blockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
+function blockOf(node: ProductNode, caps: Caps): Block | undefined {
   const product = { rows: node.type.shape[0]!, columns: outputColumns(node), points: node.type.shape[1]! };
   return defaultBlock(product, caps, (block) => isWhole(node, block));
 }
 
 type Algorithm = (Lanes & { readonly algorithm: 'lanes' }) | (Block & { readonly algorithm: 'block' });
 
-type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number };
+type PackedAttrs = ProductAttrs & Algorithm & { readonly outRows: number; readonly firstDepth?: number | undefined };
 
-function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
-  const [w, ...operands] = node.inputs as [Node, ...Node[]];
+function packed(node: ProductNode, block: Algorithm): Node {
+  const [w, ...operands] = node.inputs;
   const { m, k, from, tilesY, tilesX } = node.attrs;
   const tile = block.rows;
   const u =
@@ -218,7 +222,7 @@ function packed(node: Node<ProductAttrs>, block: Algorithm): Node {
   return makeNode(productPackedOp, [u, ...operands], attrs, node.label);
 }
 
-const productPackedOp: Op<PackedAttrs> = {
+const productPackedOp: Op<PackedAttrs, ProductSignature> = {
   name: 'winogradProductPacked',
   infer([, v], { from, outRows, tiles }) {
     const [channels, points] = v!.shape as [number, number];
@@ -262,7 +266,7 @@ const productPackedOp: Op<PackedAttrs> = {
 };
 
 /** Inputs: the products, the bias if there is one, and, but for the first chunk, the output that earlier chunks wrote. */
-export const winogradOutputOp: Op<OutputAttrs> = {
+export const winogradOutputOp: Op<OutputAttrs, readonly [DataType, ...'f32'[]]> = {
   name: 'winogradOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 1 + Number(node.attrs.bias) ? node.inputs.length - 1 : undefined),
@@ -382,7 +386,7 @@ export function winogradConvolution(
       shape: type.shape,
       halves: halves || undefined,
     };
-    const inputs = [products, ...(bias ? [bias] : []), ...(y ? [y] : [])];
+    const inputs = [products, ...(bias ? [bias] : []), ...(y ? [y] : [])] as const;
     y = makeNode(winogradOutputOp, inputs, attrs, `${label}.output`);
   }
   return y!;

@@ -10,7 +10,7 @@ const definitions = deferred(() => import('./winogradReferences.ts'));
  * dy [N, CO, OH, OW] as m x m taps -> [(m + k - 1)^2, ceil(CO / tile), N * tilesY * tilesX, tile], or without `tile`
  * [CO, (m + k - 1)^2, pitch(N * tilesY * tilesX)]
  */
-export const winogradDyOp: Op<DyAttrs> = {
+export const winogradDyOp: Op<DyAttrs, readonly ['f32']> = {
   name: 'winogradDy',
   infer([dy], { m, k, tile, tilesY, tilesX }) {
     const [n, co] = nchw(dy!);

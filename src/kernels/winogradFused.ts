@@ -1,6 +1,6 @@
 import shader from '../../shaders/winograd_fused_lanes.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
+import { type DataType, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { inputType, lanes, nchw, testedThrough } from './common.ts';
 import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
@@ -44,12 +44,15 @@ function sumBytes({ rows, columns }: Lanes, m: number, caps: Caps): number {
   return 4 * m ** 2 * rows * columns * lanes(caps);
 }
 
+/** What {@link winogradStoredConvOp} takes. */
+type StoredConvSignature = readonly [DataType, DataType, 'f32', 'f32', ...DataType[]];
+
 /**
  * Products and output transform. Inputs: packed weights, or their integers as floats [CO, CI, k, k]; the transformed input; table,
  * bias, a range for each side of codes, and, but for the first chunk, the output that earlier chunks wrote.
  * @returns the stored result @see ActivationStorage
  */
-export const winogradStoredConvOp: Op<StoredConvAttrs> = {
+export const winogradStoredConvOp: Op<StoredConvAttrs, StoredConvSignature> = {
   name: 'winogradStoredConv',
   infer: (_, { shape, output }) => storedType(shape, output),
   continues: ({ inputs, attrs }) => continued(inputs, attrs),
@@ -57,7 +60,7 @@ export const winogradStoredConvOp: Op<StoredConvAttrs> = {
   cost: storedConvCost,
   variants: [
     ...FUSED.map(
-      (block): Variant<StoredConvAttrs> => ({
+      (block): Variant<StoredConvAttrs, StoredConvSignature> => ({
         name: `fused${block.rows}x${block.columns}`,
         madeFor: 'cpu',
         supports: (caps) => lanes(caps) >= 4,
@@ -79,7 +82,7 @@ function continued(inputs: readonly Node[], { input, output }: StoredOutputAttrs
   return inputs.length > operands ? operands : undefined;
 }
 
-function storedConvCost(node: Node<StoredConvAttrs>) {
+function storedConvCost(node: Node<StoredConvAttrs, StoredConvSignature>) {
   const { weights, rows, tilesX } = node.attrs;
   const [outChannels, inChannels] = weights as [number, number];
   return {
@@ -88,8 +91,8 @@ function storedConvCost(node: Node<StoredConvAttrs>) {
   };
 }
 
-function separate(node: Node<StoredConvAttrs>): Node {
-  const [w, v, ...rest] = node.inputs as [Node, Node, ...Node[]];
+function separate(node: Node<StoredConvAttrs, StoredConvSignature>): Node {
+  const [w, v, ...rest] = node.inputs;
   const { weights, bits, ...attrs } = node.attrs;
   const { m, k, between, rows, tilesY, tilesX } = attrs;
   const tiles = rows * tilesX;
@@ -109,8 +112,8 @@ interface FusedAttrs extends StoredConvAttrs {
   readonly block: Lanes;
 }
 
-function fused(node: Node<StoredConvAttrs>, block: Lanes): Node {
-  const [w, ...rest] = node.inputs as [Node, ...Node[]];
+function fused(node: Node<StoredConvAttrs, StoredConvSignature>, block: Lanes): Node {
+  const [w, ...rest] = node.inputs;
   const { m, k, weights, bits, between } = node.attrs;
   const label = `${node.label}.weights`;
   const u =
@@ -120,7 +123,7 @@ function fused(node: Node<StoredConvAttrs>, block: Lanes): Node {
   return makeNode(fusedOp, [u, ...rest], { ...node.attrs, block }, node.label);
 }
 
-const fusedOp: Op<FusedAttrs> = {
+const fusedOp: Op<FusedAttrs, StoredConvSignature> = {
   name: 'winogradFused',
   infer: (_, { shape, output }) => storedType(shape, output),
   continues: ({ inputs, attrs }) => continued(inputs, attrs),
@@ -129,7 +132,7 @@ const fusedOp: Op<FusedAttrs> = {
   variants: [{ name: 'lanes', kernel: fusedKernel }],
 };
 
-function fusedKernel(node: Node<FusedAttrs>, caps: Caps) {
+function fusedKernel(node: Node<FusedAttrs, StoredConvSignature>, caps: Caps) {
   const { m, k, relu, pool, input, output, firstRow, rows, tilesY, tilesX, shape, between } = node.attrs;
   const { rows: MT, columns: NT } = node.attrs.block;
   const [, channels, height, width] = shape as [number, number, number, number];

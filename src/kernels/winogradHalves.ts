@@ -26,7 +26,7 @@ function inputShift({ m, k }: TileAttrs): number {
 }
 
 /** x [N, CI, H, W] -> words of two channels [ceil(CI / 2), (m + k - 1)^2, pitch(rows * tilesX)] */
-export const winogradHalvesInputOp: Op<InputAttrs> = {
+export const winogradHalvesInputOp: Op<InputAttrs, readonly ['f32']> = {
   name: 'winogradHalvesInput',
   infer([x], { m, k, rows, tilesX }) {
     return { shape: [Math.ceil(x!.shape[1]! / 2), (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'u32' };
@@ -84,7 +84,7 @@ interface WeightAttrs extends TileAttrs {
 }
 
 /** w [CO, CI, k, k], scale -> words of two channels [(m + k - 1)^2, ceil(CO / tile), ceil(CI / (2 pairs)), tile, pairs] */
-const winogradHalvesWeightsOp: Op<WeightAttrs> = {
+const winogradHalvesWeightsOp: Op<WeightAttrs, readonly ['f32', 'f32']> = {
   name: 'winogradHalvesWeights',
   infer([w], { m, k, tile, pairs }) {
     const [co, ci] = nchw(w!);
@@ -126,11 +126,15 @@ const FLOAT_BLOCKS: readonly Block[] = [
   { rows: 32, columns: 32, steps: 16, sums: [4, 4], fewest: 0 },
 ];
 
+/** w and the transformed input. */
+type ProductSignature = readonly ['f32', 'u32'];
+type ProductNode = Node<ProductAttrs, ProductSignature>;
+
 /**
  * The products of all points: w [CO, CI, k, k], winogradHalvesInput -> words of two rows
  * [ceil(CO / 2), (m + k - 1)^2, pitch(tiles)].
  */
-export const winogradHalvesProductOp: Op<ProductAttrs> = {
+export const winogradHalvesProductOp: Op<ProductAttrs, ProductSignature> = {
   name: 'winogradHalvesProduct',
   infer: ([w, v], { tiles }) => ({
     shape: [Math.ceil(w!.shape[0]! / 2), v!.shape[1]!, pitch(tiles)],
@@ -146,7 +150,7 @@ export const winogradHalvesProductOp: Op<ProductAttrs> = {
   },
   variants: [
     ...MATRIX_BLOCKS.map(
-      (block): Variant<ProductAttrs> => ({
+      (block): Variant<ProductAttrs, ProductSignature> => ({
         name: `matrix${block.rows}x${block.columns}`,
         madeFor: 'gpu',
         supports(caps, node) {
@@ -159,7 +163,7 @@ export const winogradHalvesProductOp: Op<ProductAttrs> = {
       }),
     ),
     ...FLOAT_BLOCKS.map(
-      (block): Variant<ProductAttrs> => ({
+      (block): Variant<ProductAttrs, ProductSignature> => ({
         name: blockName(block),
         madeFor: 'gpu',
         supports: (caps, node) => blockFits(block, caps) && wholeGroups(node, block.rows),
@@ -170,17 +174,17 @@ export const winogradHalvesProductOp: Op<ProductAttrs> = {
   ],
 };
 
-function rowsOf(node: Node<ProductAttrs>): number {
+function rowsOf(node: ProductNode): number {
   return inputType(node, 0).shape[0]!;
 }
 
 /** No block of rows may hold channels of two groups. */
-function wholeGroups(node: Node<ProductAttrs>, rows: number): boolean {
+function wholeGroups(node: ProductNode, rows: number): boolean {
   const { groups } = node.attrs;
   return groups === 1 || (rowsOf(node) / groups) % rows === 0;
 }
 
-function floatBlockOf(node: Node<ProductAttrs>, caps: Caps): Block | undefined {
+function floatBlockOf(node: ProductNode, caps: Caps): Block | undefined {
   const product = { rows: rowsOf(node), columns: node.attrs.tiles, points: node.type.shape[1]! };
   return defaultBlock(product, caps, (block) => wholeGroups(node, block.rows), FLOAT_BLOCKS);
 }
@@ -191,7 +195,7 @@ const MANY_WORKGROUPS = 264;
 const MOST_FILLED = 1.15;
 
 /** The first that leaves enough workgroups and little that is computed for nothing, or else the smallest. */
-function matrixBlockOf(node: Node<ProductAttrs>, caps: Caps): MatrixBlock | undefined {
+function matrixBlockOf(node: ProductNode, caps: Caps): MatrixBlock | undefined {
   const blocks = MATRIX_BLOCKS.flatMap((block) => {
     const tiling = matrixTiling(caps, block);
     if (!tiling || !wholeGroups(node, tiling.rows)) return [];
@@ -215,8 +219,8 @@ type Algorithm = Layout & ({ readonly block: Block } | { readonly matrices: Matr
 
 type PackedAttrs = ProductAttrs & Algorithm & { readonly rows: number; readonly depth: number };
 
-function packed(node: Node<ProductAttrs>, algorithm: Algorithm): Node {
-  const [w, v] = node.inputs as [Node, Node];
+function packed(node: ProductNode, algorithm: Algorithm): Node {
+  const [w, v] = node.inputs;
   const { m, k } = node.attrs;
   const { tile, pairs } = algorithm;
   const scale = halvesScale(w, inputShift({ m, k }), `${node.label}.scale`);
@@ -225,7 +229,7 @@ function packed(node: Node<ProductAttrs>, algorithm: Algorithm): Node {
   return makeNode(productPackedOp, [u, v, scale], { ...node.attrs, ...algorithm, rows, depth }, node.label);
 }
 
-const productPackedOp: Op<PackedAttrs> = {
+const productPackedOp: Op<PackedAttrs, readonly ['u32', 'u32', 'f32']> = {
   name: 'winogradHalvesProductPacked',
   infer: ([, v], { rows, tiles }) => ({ shape: [Math.ceil(rows / 2), v!.shape[1]!, pitch(tiles)], dtype: 'u32' }),
   reference: testedThrough('winogradHalvesProductPacked', 'conv2d'),

@@ -19,15 +19,19 @@ export interface IntegerProductAttrs extends TileAttrs {
   readonly tiles: number;
 }
 
+/** Weights and the transformed input. */
+type ProductSignature = readonly ['u32', 'u32'];
+type ProductNode = Node<IntegerProductAttrs, ProductSignature>;
+
 /** Packed weights x winogradStoredInput of pairs -> sums modulo 2^32 [CO, (m + k - 1)^2, pitch(tiles)]. */
-export const winogradIntegerProductOp: Op<IntegerProductAttrs> = {
+export const winogradIntegerProductOp: Op<IntegerProductAttrs, ProductSignature> = {
   name: 'winogradIntegerProduct',
   infer: ([, v], { weights, tiles }) => ({ shape: [weights[0]!, v!.shape[1]!, pitch(tiles)], dtype: 'u32' }),
   reference: testedThrough('winogradIntegerProduct', 'qconv2d'),
   cost: productCost,
   variants: [
     ...LANES.map(
-      (block): Variant<IntegerProductAttrs> => ({
+      (block): Variant<IntegerProductAttrs, ProductSignature> => ({
         name: lanesName(block),
         madeFor: 'cpu',
         supports: (caps) => lanes(caps) >= 4,
@@ -36,7 +40,7 @@ export const winogradIntegerProductOp: Op<IntegerProductAttrs> = {
       }),
     ),
     ...BLOCKS.map(
-      (block): Variant<IntegerProductAttrs> => ({
+      (block): Variant<IntegerProductAttrs, ProductSignature> => ({
         name: blockName(block),
         madeFor: 'gpu',
         supports: (caps) => blockFits(block, caps),
@@ -50,7 +54,7 @@ export const winogradIntegerProductOp: Op<IntegerProductAttrs> = {
   ],
 };
 
-function productCost(node: Node<IntegerProductAttrs>) {
+function productCost(node: ProductNode) {
   const { weights, tiles } = node.attrs;
   const [rows, channels] = weights as [number, number];
   return {
@@ -70,7 +74,7 @@ interface WeightAttrs extends Omit<IntegerProductAttrs, 'tiles'> {
 }
 
 /** Packed weights -> words of two 16-bit numbers [(m + k - 1)^2, ceil(CO / tile), 2 ceil(CI / 4), tile] */
-export const winogradIntegerWeightsOp: Op<WeightAttrs> = {
+export const winogradIntegerWeightsOp: Op<WeightAttrs, readonly ['u32']> = {
   name: 'winogradIntegerWeights',
   infer: (_, { weights, m, k, tile }) => ({
     shape: [(m + k - 1) ** 2, Math.ceil(weights[0]! / tile), stepsOf(weights), tile],
@@ -97,8 +101,8 @@ export const winogradIntegerWeightsOp: Op<WeightAttrs> = {
 type Algorithm = (Lanes & { readonly algorithm: 'lanes' }) | (Block & { readonly algorithm: 'block' });
 type PackedAttrs = IntegerProductAttrs & Algorithm;
 
-function packed(node: Node<IntegerProductAttrs>, algorithm: Algorithm): Node {
-  const [w, v] = node.inputs as [Node, Node];
+function packed(node: ProductNode, algorithm: Algorithm): Node {
+  const [w, v] = node.inputs;
   const { m, k, weights, bits } = node.attrs;
   const u = makeNode(
     winogradIntegerWeightsOp,
@@ -109,7 +113,7 @@ function packed(node: Node<IntegerProductAttrs>, algorithm: Algorithm): Node {
   return makeNode(productPackedOp, [u, v], { ...node.attrs, ...algorithm }, node.label);
 }
 
-const productPackedOp: Op<PackedAttrs> = {
+const productPackedOp: Op<PackedAttrs, ProductSignature> = {
   name: 'winogradIntegerProductPacked',
   infer: winogradIntegerProductOp.infer,
   reference: testedThrough('winogradIntegerProductPacked', 'qconv2d'),

@@ -1,7 +1,7 @@
 import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { f32, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { type DataType, f32, type InputNodes, isOf, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, testedThrough } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
 import { type Chunk, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
@@ -33,20 +33,26 @@ export function winogradMap(
     shape,
     halves: halves || undefined,
   };
-  const inputs = [bias, ...(target ? [target] : []), ...chunks.map(({ products }) => products)];
+  const inputs = [bias, ...(target ? [target] : []), ...chunks.map(({ products }) => products)] as const;
   return makeNode(winogradMapOp, inputs, attrs, label);
 }
 
+/** The bias, the target if there is one, and products. */
+type MapSignature = readonly ['f32', ...DataType[]];
+/** Products, the bias, and what else a dispatch takes. */
+type DistanceSignature = readonly [DataType, 'f32', ...DataType[]];
+type MeanNode = Node<MeanAttrs, DistanceSignature>;
+
 /** One dispatch for every chunk; all but the first one go on with what was written before. */
 function overChunks(
-  { inputs, attrs }: Node<MapAttrs>,
-  dispatch: (inputs: Node[], chunk: MapAttrs['chunks'][number]) => Node,
+  { inputs: [bias, ...rest], attrs }: Node<MapAttrs, MapSignature>,
+  dispatch: (inputs: InputNodes<DistanceSignature>, chunk: MapAttrs['chunks'][number]) => Node,
 ): Node {
-  const operands = inputs.slice(0, 1 + Number(attrs.target));
-  const products = inputs.slice(operands.length);
+  const target = rest.slice(0, Number(attrs.target));
+  const products = rest.slice(target.length);
   let y: Node | undefined;
   attrs.chunks.forEach((chunk, i) => {
-    y = dispatch([products[i]!, ...operands, ...(y ? [y] : [])], chunk);
+    y = dispatch([products[i]!, bias, ...target, ...(y ? [y] : [])], chunk);
   });
   return y!;
 }
@@ -55,7 +61,7 @@ function overChunks(
 const SPLITS = 16;
 
 /** Inputs: the bias, the target if there is one, and the products of every chunk. */
-const winogradMapOp: Op<MapAttrs> = {
+const winogradMapOp: Op<MapAttrs, MapSignature> = {
   name: 'winogradMap',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference: testedThrough('winogradMap', 'convDistance'),
@@ -100,7 +106,7 @@ interface PartsAttrs extends Products {
 }
 
 /** Sums of parts of the channels. Inputs: the products, bias, the target if there is one, and but for the first chunk the output so far. */
-const winogradDistanceOp: Op<PartsAttrs> = {
+const winogradDistanceOp: Op<PartsAttrs, DistanceSignature> = {
   name: 'winogradDistance',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
@@ -169,7 +175,7 @@ function meanWorkgroup(m: number, { limits }: Caps): number | undefined {
  * it is stacked with another map, there is one chunk, and behind the target come that map or its products and bias, and the
  * quantiles of both.
  */
-export const meanDistanceOp: Op<MeanAttrs> = {
+export const meanDistanceOp: Op<MeanAttrs, DistanceSignature> = {
   name: 'winogradMeanDistance',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (isContinued(node) ? node.inputs.length - 1 : undefined),
@@ -177,12 +183,12 @@ export const meanDistanceOp: Op<MeanAttrs> = {
   cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   absorb(node, isOnlyUser) {
     if (node.attrs.stacked !== 'map') return undefined;
-    const operands = node.inputs.slice(0, -2);
-    const [other, quantiles] = node.inputs.slice(-2) as [Node, Node];
-    const isAlike = (of: Node<MeanAttrs>) =>
+    const [products, bias, ...rest] = node.inputs;
+    const [other, quantiles] = rest.slice(-2);
+    const isAlike = (of: MeanNode) =>
       !of.attrs.target && !of.attrs.stacked && !isContinued(of) && coverOf(of) === coverOf(node);
-    if (other.op !== meanDistanceOp || !isOnlyUser(other) || !isAlike(other)) return undefined;
-    const inputs = [...operands, ...other.inputs, quantiles];
+    if (!other || !quantiles || !isOf(other, meanDistanceOp) || !isOnlyUser(other) || !isAlike(other)) return undefined;
+    const inputs = [products, bias, ...rest.slice(0, -2), ...other.inputs, quantiles] as const;
     return makeNode(meanDistanceOp, inputs, { ...node.attrs, stacked: 'products' }, node.label);
   },
   variants: [
@@ -200,15 +206,15 @@ export const meanDistanceOp: Op<MeanAttrs> = {
   ],
 };
 
-function isContinued({ inputs, attrs }: Node<MeanAttrs>): boolean {
+function isContinued({ inputs, attrs }: MeanNode): boolean {
   return !attrs.stacked && inputs.length > 2 + Number(attrs.target);
 }
 
 /** Tiles and channels, where equal ones are transformed together. */
-function coverOf({ inputs, attrs }: Node<MeanAttrs>): string {
+function coverOf({ inputs, attrs }: MeanNode): string {
   const { m, k, firstRow, rows, tilesY, tilesX, halves = false } = attrs;
-  const channels = inputs[1]!.type.shape;
-  return [m, k, firstRow, rows, tilesY, tilesX, halves, ...channels, ...inputs[0]!.type.shape].join();
+  const channels = inputs[1].type.shape;
+  return [m, k, firstRow, rows, tilesY, tilesX, halves, ...channels, ...inputs[0].type.shape].join();
 }
 
 /**
@@ -216,8 +222,8 @@ function coverOf({ inputs, attrs }: Node<MeanAttrs>): string {
  * @param map that nothing else uses @param weight of either map, once it is normalized by its quantiles
  */
 export function stackedDistance(map: Node, other: Node, quantiles: Node, weight: number): Node | undefined {
-  if (map.op !== meanDistanceOp) return undefined;
-  const { attrs, inputs, label } = map as Node<MeanAttrs>;
+  if (!isOf(map, meanDistanceOp)) return undefined;
+  const { attrs, inputs, label } = map;
   if (attrs.stacked || isContinued(map)) return undefined;
   return makeNode(
     meanDistanceOp,
@@ -227,7 +233,7 @@ export function stackedDistance(map: Node, other: Node, quantiles: Node, weight:
   );
 }
 
-function meanKernel(node: Node<MeanAttrs>, caps: Caps): Kernel {
+function meanKernel(node: MeanNode, caps: Caps): Kernel {
   const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, weight = 0, halves = false } = node.attrs;
   const [height, width] = node.type.shape.slice(-2) as [number, number];
   const [, , pitch] = inputType(node, 0).shape as [number, number, number];

@@ -1,4 +1,4 @@
-import type { Node, Values } from '../engine/graph.ts';
+import type { DataType, InputValues, Node, Values } from '../engine/graph.ts';
 import { inputType, nchw } from './common.ts';
 import type { DyAttrs, InputAttrs, OutputAttrs, TileAttrs } from './winogradTiles.ts';
 
@@ -67,7 +67,9 @@ function squareOf(
   });
 }
 
-export function winogradInputReference([x]: readonly Values[], node: Node<InputAttrs>): Values {
+type One = readonly ['f32'];
+
+export function winogradInputReference([x]: InputValues<One>, node: Node<InputAttrs, One>): Values {
   const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
   const [, channels, height, width] = nchw(inputType(node, 0));
   const [, points, pitch] = node.type.shape as [number, number, number];
@@ -86,8 +88,8 @@ export function winogradInputReference([x]: readonly Values[], node: Node<InputA
 }
 
 export function winogradWeightsReference(
-  [w]: readonly Values[],
-  node: Node<TileAttrs & { readonly tile: number }>,
+  [w]: InputValues<One>,
+  node: Node<TileAttrs & { readonly tile: number }, One>,
 ): Values {
   const { m, k, tile } = node.attrs;
   const [co, ci] = nchw(inputType(node, 0));
@@ -105,7 +107,7 @@ export function winogradWeightsReference(
 }
 
 /** Of dy, whose tiles are the taps of a filter of m outputs for the weights. */
-export function winogradDyReference([dy]: readonly Values[], node: Node<DyAttrs>): Values {
+export function winogradDyReference([dy]: InputValues<One>, node: Node<DyAttrs, One>): Values {
   const { m, k, tile, tilesY, tilesX } = node.attrs;
   const [n, channels, height, width] = nchw(inputType(node, 0));
   const { weights } = transformMatrices({ m: k, k: m });
@@ -130,8 +132,13 @@ export function winogradDyReference([dy]: readonly Values[], node: Node<DyAttrs>
   return u;
 }
 
+type OutputSignature = readonly [DataType, ...'f32'[]];
+
 /** Of products in floats, in one chunk. @throws Error for others, which the convolutions' rows run */
-export function winogradOutputReference(inputs: readonly Values[], node: Node<OutputAttrs>): Values {
+export function winogradOutputReference(
+  inputs: InputValues<OutputSignature>,
+  node: Node<OutputAttrs, OutputSignature>,
+): Values {
   const { m, k, relu, pool, bias, firstRow, rows, tilesY, tilesX, halves } = node.attrs;
   const [products, shift] = inputs;
   if (halves || firstRow > 0 || inputs.length > 1 + Number(bias))

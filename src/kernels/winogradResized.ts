@@ -1,17 +1,19 @@
 import resizedInputShader from '../../shaders/winograd_input_resized.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { f32, i32, type Kernel, makeNode, type Node, u32 } from '../engine/graph.ts';
+import { f32, i32, isOf, type Kernel, makeNode, type Node, u32 } from '../engine/graph.ts';
 import { inputType, nchw, WORKGROUP } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 import { channelsPerInvocation, type InputAttrs, pitch } from './winogradTiles.ts';
 
+type InputNode = Node<InputAttrs, readonly ['f32']>;
+
 /** Takes in a resize of what is transformed. @see Op.absorb */
 export function absorbResize(
-  node: Node<InputAttrs>,
+  node: InputNode,
   isOnlyUser: (input: Node) => boolean,
-): Node<InputAttrs> | undefined {
-  const [x] = node.inputs as [Node];
-  if (x.op !== resizeBilinearOp || node.attrs.resized || !isOnlyUser(x)) return undefined;
+): InputNode | undefined {
+  const [x] = node.inputs;
+  if (!isOf(x, resizeBilinearOp) || node.attrs.resized || !isOnlyUser(x)) return undefined;
   const [, , height, width] = nchw(x.type);
   return makeNode(node.op, x.inputs, { ...node.attrs, resized: [height, width] }, node.label);
 }
@@ -20,7 +22,7 @@ export function absorbResize(
  * The input transform of a plane that is resized while it is read.
  * @param inputScale of what is written as halves; without it floats are written
  */
-export function resizedInputKernel(node: Node<InputAttrs>, caps: Caps, inputScale?: number): Kernel {
+export function resizedInputKernel(node: InputNode, caps: Caps, inputScale?: number): Kernel {
   const { m, k, padding, firstRow, rows, tilesY, tilesX, resized } = node.attrs;
   const [, channels, height, width] = nchw(inputType(node, 0));
   const [outHeight, outWidth] = resized!;

@@ -1,7 +1,7 @@
 import inputShader from '../../shaders/winograd_stored_input.wgsl';
 import outputShader from '../../shaders/winograd_stored_output.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { i32, type Op, size, u32 } from '../engine/graph.ts';
+import { type DataType, i32, type Op, size, u32 } from '../engine/graph.ts';
 import { inputType, nchw, testedThrough } from './common.ts';
 import { BLOCK_IN, CODE_CENTER, resultDefines } from './qconv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD, isCodes, storedType, type WordStorage } from './storage.ts';
@@ -37,7 +37,7 @@ function wordsPerInvocation(caps: Caps, across: number, words: number, perWord: 
  * Stored x, range of codes -> floats [CI, (m + k - 1)^2, pitch(rows * tilesX)], or words of pairs of channels
  * [2 ceil(CI / 4), (m + k - 1)^2, pitch(rows * tilesX)].
  */
-export const winogradStoredInputOp: Op<StoredInputAttrs> = {
+export const winogradStoredInputOp: Op<StoredInputAttrs, readonly ['u32', ...'f32'[]]> = {
   name: 'winogradStoredInput',
   infer(_, { m, k, rows, tilesX, between, channels }) {
     const points = [(m + k - 1) ** 2, pitch(rows * tilesX)];
@@ -112,7 +112,7 @@ export interface StoredOutputAttrs extends TileAttrs {
  * output that earlier chunks wrote.
  * @returns the stored result @see ActivationStorage
  */
-export const winogradStoredOutputOp: Op<StoredOutputAttrs> = {
+export const winogradStoredOutputOp: Op<StoredOutputAttrs, readonly [DataType, 'f32', 'f32', ...DataType[]]> = {
   name: 'winogradStoredOutput',
   infer: (_, { shape, output }) => storedType(shape, output),
   continues({ inputs, attrs: { input, output } }) {

@@ -21,7 +21,7 @@ export interface InputAttrs extends TileAttrs {
   readonly tilesY: number;
   readonly tilesX: number;
   /** Height and width to which x is resized while it is read. */
-  readonly resized?: readonly [number, number];
+  readonly resized?: readonly [number, number] | undefined;
 }
 
 /** Of the transform of an output gradient. */

@@ -1,9 +1,8 @@
-import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
+import { isOf, makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
 import { codeOffset, codeRange } from '../formats/weightCodes.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
-import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { fakeQuantize } from '../kernels/fakeQuantize.ts';
-import { sliceOuter } from '../kernels/slice.ts';
+import { sliceOuter, sliceOuterOp } from '../kernels/slice.ts';
 import { layerOf, readLike } from './integerGraph.ts';
 import type { Quantization, QuantizedLayer } from './layers.ts';
 
@@ -48,7 +47,7 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantiza
     const layer = use && quantization.get(use.name);
     if (!layer) return node;
     const { name, slice } = use;
-    let [x, w, bias] = node.inputs as [Node, Node, Node];
+    let x = node.inputs[0]!;
     const inputScale = scales.inputs.get(name);
     if (inputScale) {
       const known = inputs.get(x) ?? new Map<string, Node>();
@@ -57,11 +56,12 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantiza
         known.set(name, fakeQuantize(x, inputScale.node, activationCodes(layer), `${name}.input.fake`));
       x = known.get(name)!;
     }
-    if (node.op !== conv2dOp) return makeNode(node.op, [x, ...node.inputs.slice(1)], node.attrs, node.label);
+    if (!isOf(node, conv2dOp)) return makeNode(node.op, [x, ...node.inputs.slice(1)], node.attrs, node.label);
+    let [, w, ...bias] = node.inputs;
     const weightScale = scales.weights.get(name);
     if (weightScale && layer.weights) {
       const { bits } = layer.weights;
-      const whole = slice ? w.inputs[0]! : w;
+      const whole = isOf(w, sliceOuterOp) ? w.inputs[0] : w;
       if (!parameterOf(whole)) return node;
       const [least, most] = codeRange(bits);
       if (!weights.has(name)) {
@@ -71,6 +71,6 @@ export function fakeQuantizeGraph(roots: readonly Node[], quantization: Quantiza
       const fake = weights.get(name)!;
       w = slice ? sliceOuter(fake, slice.start, slice.count) : fake;
     }
-    return makeNode(conv2dOp, [x, w, bias], node.attrs as Conv2dAttrs, node.label);
+    return makeNode(conv2dOp, [x, w, ...bias], node.attrs, node.label);
   });
 }

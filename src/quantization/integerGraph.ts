@@ -1,7 +1,6 @@
 import { ShapeError } from '../engine/errors.ts';
-import { makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
+import { isOf, makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
-import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
 import { packBlocks, qconv2d, scaleTable } from '../kernels/qconv2d.ts';
 import { sliceOuterOp } from '../kernels/slice.ts';
 import {
@@ -27,10 +26,10 @@ export interface LayerUse {
 
 /** Which layer a node computes, if it is a convolution over a parameter or a slice of one. */
 export function layerOf(node: Node): LayerUse | undefined {
-  if (node.op !== conv2dOp) return undefined;
-  const w = node.inputs[1]!;
-  const slice = w.op === sliceOuterOp ? (w.attrs as { start: number; count: number }) : undefined;
-  const parameter = parameterOf(slice ? w.inputs[0]! : w);
+  if (!isOf(node, conv2dOp)) return undefined;
+  const [, w] = node.inputs;
+  const [weights, slice] = isOf(w, sliceOuterOp) ? [w.inputs[0], w.attrs] : [w];
+  const parameter = parameterOf(weights);
   return parameter && { name: layerOfWeight(parameter.name), slice };
 }
 
@@ -100,15 +99,15 @@ export function integerGraph(
     const { plan, weights } = layer;
     const { name, slice } = use;
     const storage = STORAGE[plan.activations];
-    const [x, , bias] = node.inputs as [Node, Node, Node];
-    const { stride, padding, relu, pool } = node.attrs as Conv2dAttrs;
+    const x = node.inputs[0]!;
     const range = rangeNode(x, name, layer);
     const input = storeOnce(x, storage, range, `${name}.input`);
-    const isLayer = node.op === conv2dOp;
-    if (!weights || !isLayer) {
+    if (!weights || !isOf(node, conv2dOp)) {
       const floats = storage === 'f32' ? x : loadActivations(input, x.type.shape[1]!, storage, range, `${name}.values`);
       return makeNode(node.op, [floats, ...node.inputs.slice(1)], node.attrs, node.label);
     }
+    const bias = node.inputs[2]!;
+    const { stride, padding, relu, pool } = node.attrs;
     const part = slice ? sliceWeights(weights, slice.start, slice.count) : weights;
     const key = slice ? `${name}[${slice.start}:${slice.start + slice.count}]` : name;
     const words = constant(`${key}.packed`, () => {
