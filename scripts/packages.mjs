@@ -31,7 +31,7 @@ const PACKS = [
   ['cpu', /_(rows|lanes)\.|^winograd_distance|^map_combine|^channel_distance\.|winogradSums/],
   [
     'convolution',
-    /^winograd_(input|output|weights)\.|winogradP|winogradT|winograd\.wgsl|^pack_weights|^snippets\/(grid|workgroup)/,
+    /^winograd_(input|output|weights)\.|winogradP|winogradT|winograd\.wgsl|^pack_weights|^snippets\/(block|grid|workgroup)/,
   ],
   ['gpu-convolution', /^conv2d_(tile|fold)|^winograd_product_block/],
   ['gpu-detector', /_resized\.|_mean_|_shared\.|^difference_|^pointwise/],

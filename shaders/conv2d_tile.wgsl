@@ -18,7 +18,7 @@
 // grid  x: ceil(P / NP), y: ceil(CO / MT), z: splits
 // reference: conv2dReference in src/kernels/conv2d.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<${WEIGHTS}>;
 #if BIAS
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 #end
@@ -35,19 +35,7 @@ var<workgroup> xTile: array<vec4f, ${BK * NP / 4}>;  // [step BK][pixel NP / 4]
 var<workgroup> source: array<f32, ${SOURCE_CHANNELS * SOURCE_IMAGES * SOURCE_H * SOURCE_W}>;  // [image][channel][place]
 #end
 
-// The vec4 `at` of a block of weights that has `count` of them.
-fn loadWeights(block: u32, at: u32, count: u32) -> vec4f {
-  return select(vec4f(), w[block * count + min(at, count - 1u)], at < count);
-}
-
-#if PADDED
-// Bit k of a value is set where `first` + k lies within [0, length), for k < taps <= 16.
-fn tapsInside(first: vec4i, taps: i32, length: u32) -> vec4u {
-  let low = clamp(-first, vec4i(), vec4i(taps));
-  let high = clamp(i32(length) - first, vec4i(), vec4i(taps));
-  return (vec4u(1u) << vec4u(high)) - (vec4u(1u) << vec4u(low));
-}
-#end
+#include blockLoads
 
 #if RESIZED
 // Step k of the four pixels whose windows begin at row `top` and column `left` of the resized planes; `at`: where the source's
@@ -115,29 +103,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let depth = params.inChannels * ${KH * KW}u;
   let weights = depth * ${MT / 4}u;
   // An invocation always stages the same pixels.
-#if POOL
-  let window = min(group.x * ${NP / 4}u + index % ${NP / 4}u, outputs - 1u);
-#if IMAGES
-  let image = vec4u(window / outPlane);
-  let place = window % outPlane;
-#else
-  let image = vec4u();
-  let place = window;
-#end
-  let row = vec4u(2u * (place / params.outWidth)) + vec4u(0u, 0u, 1u, 1u);
-  let column = vec4u(2u * (place % params.outWidth)) + vec4u(0u, 1u, 0u, 1u);
-#else
-  let pixel = min(group.x * ${NP}u + index % ${NP / 4}u + vec4u(0u, ${NP / 4}u, ${NP / 2}u, ${NP / 4 * 3}u), vec4u(outputs - 1u));
-#if IMAGES
-  let image = pixel / outPlane;
-  let place = pixel % outPlane;
-#else
-  let image = vec4u();
-  let place = pixel;
-#end
-  let row = place / params.outWidth;
-  let column = place % params.outWidth;
-#end
+#include blockPixels
   let top = vec4i(row * params.stride) - i32(params.padding);
   let left = vec4i(column * params.stride) - i32(params.padding);
   let firstChannel = params.firstChannel + group.y * ${MT}u / params.channelsPerGroup * params.inChannels;
@@ -189,12 +155,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
   let skip = 0u;
 #end
-  let slice = index / ${LX * LY}u;
-  let lane = index % ${LX * LY}u;
-  let lx = lane % ${LX}u;
-  let ly = lane / ${LX}u;
-  let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
-  let sliceColumns = slice * ${NP / 4}u + lx;
+#include blockLanes
 #for i in 0..TM, j in 0..TN / 4
   var acc${i}_${j} = vec4f();
 #end i, j

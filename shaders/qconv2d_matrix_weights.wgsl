@@ -1,10 +1,10 @@
 // The weights of a quantized conv2d as signed bytes, in the order in which qconv2d_matrix.wgsl reads them; what fills up
-// blocks of BM channels and steps of 32 input channels is zero.
+// blocks of MT channels and steps of 32 input channels is zero.
 //
 // w     [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
-// y     [ceil(CO / BM)][ceil(CI / 32)][KH * KW][BM][8], four input channels in a word
+// y     [ceil(CO / MT)][ceil(CI / 32)][KH * KW][MT][8], four input channels in a word
 // grid  one invocation per word, folded
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: byteWeightsOp in src/kernels/byteWeights.ts
 @group(0) @binding(0) var<storage, read> w: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
 #params
@@ -18,12 +18,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) count: vec
     return;
   }
   let row = index / 8u;
-  let step = row / ${BM}u / params.taps;
+  let step = row / ${MT}u / params.taps;
   let word = step % params.steps * 8u + index % 8u;
-  let channel = step / params.steps * ${BM}u + row % ${BM}u;
+  let channel = step / params.steps * ${MT}u + row % ${MT}u;
   var bytes = 0u;
   if (word < params.inWords && channel < params.outChannels) {
-    let block = (channel / 8u * params.inWords + word) * params.taps + row / ${BM}u % params.taps;
+    let block = (channel / 8u * params.inWords + word) * params.taps + row / ${MT}u % params.taps;
     let codes = vec4u(weightCodes(weightBits(block, channel % 8u))) & vec4u(0xffu);
     bytes = codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
   }

@@ -4,7 +4,7 @@
 // w     [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
 // y     [ceil(CO / MT)][ceil(CI / 4)][KH * KW][MT]
 // grid  one invocation per word, folded
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: byteWeightsOp in src/kernels/byteWeights.ts
 @group(0) @binding(0) var<storage, read> w: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;
 #params

@@ -20,19 +20,7 @@
 var<workgroup> wTile: array<vec4u, ${BK * MT / 4}>;  // [step BK][channel MT / 4]
 var<workgroup> xTile: array<vec4u, ${BK * NP / 4}>;  // [step BK][pixel NP / 4]
 
-// The vec4 `at` of a block of weights that has `count` of them.
-fn loadWeights(block: u32, at: u32, count: u32) -> vec4u {
-  return select(vec4u(), w[block * count + min(at, count - 1u)], at < count);
-}
-
-#if PADDED
-// Bit k of a value is set where `first` + k lies within [0, length), for k < taps <= 16.
-fn tapsInside(first: vec4i, taps: i32, length: u32) -> vec4u {
-  let low = clamp(-first, vec4i(), vec4i(taps));
-  let high = clamp(i32(length) - first, vec4i(), vec4i(taps));
-  return (vec4u(1u) << vec4u(high)) - (vec4u(1u) << vec4u(low));
-}
-#end
+#include blockLoads
 
 // Step k of the four pixels whose windows begin at `at`. The low half of `bounds` tells rows inside, the high half columns.
 fn loadPixels(k: u32, at: vec4u, bounds: vec4u, empty: u32) -> vec4u {
@@ -57,29 +45,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let depth = params.inWords * ${KH * KW}u;
   let weights = depth * ${MT / 4}u;
   // An invocation always stages the same pixels.
-#if POOL
-  let window = min(group.x * ${NP / 4}u + index % ${NP / 4}u, outputs - 1u);
-#if IMAGES
-  let image = vec4u(window / outPlane);
-  let place = window % outPlane;
-#else
-  let image = vec4u();
-  let place = window;
-#end
-  let row = vec4u(2u * (place / params.outWidth)) + vec4u(0u, 0u, 1u, 1u);
-  let column = vec4u(2u * (place % params.outWidth)) + vec4u(0u, 1u, 0u, 1u);
-#else
-  let pixel = min(group.x * ${NP}u + index % ${NP / 4}u + vec4u(0u, ${NP / 4}u, ${NP / 2}u, ${NP / 4 * 3}u), vec4u(outputs - 1u));
-#if IMAGES
-  let image = pixel / outPlane;
-  let place = pixel % outPlane;
-#else
-  let image = vec4u();
-  let place = pixel;
-#end
-  let row = place / params.outWidth;
-  let column = place % params.outWidth;
-#end
+#include blockPixels
   let top = vec4i(row * ${STRIDE}u) - ${PADDING};
   let left = vec4i(column * ${STRIDE}u) - ${PADDING};
   // Wraps below zero where a window begins before the first value; the words inside it come out right.
@@ -91,12 +57,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   let empty = u32(inRange.y) * 0x01010101u;
   let step = index / ${NP / 4}u;
-  let slice = index / ${LX * LY}u;
-  let lane = index % ${LX * LY}u;
-  let lx = lane % ${LX}u;
-  let ly = lane / ${LX}u;
-  let sliceRows = slice * ${MT / 4}u + ly * ${TM / 4}u;
-  let sliceColumns = slice * ${NP / 4}u + lx;
+#include blockLanes
 #for i in 0..TM, j in 0..TN
   var acc${i}_${j} = 0;
 #end i, j

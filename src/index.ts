@@ -7,6 +7,7 @@
 
 export { type Dataset, type DefectConfig, GOOD, type LeftOut, splitHeldOut, type TestSample } from './data/dataset.ts';
 export type { ImageSource, RgbImage } from './data/image.ts';
+export type { PlantingOptions } from './data/plantedDefects.ts';
 export type { AbortOptions } from './detector/abort.ts';
 export { type CalibrateOptions, calibrate, type Judge, judge, newFilter, withFilter } from './detector/calibrate.ts';
 export { type Calibration, conformalThreshold, judged, type Threshold } from './detector/conformal.ts';

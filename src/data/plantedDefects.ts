@@ -14,6 +14,21 @@ export interface PlantedImage {
   readonly mask: Uint8Array;
 }
 
+/** How many defects are planted, on how many images. */
+export interface PlantingOptions {
+  /** Images at most, evenly spread over those that there are. */
+  readonly images?: number | undefined;
+  /** Defects of each kind on each image; 2. */
+  readonly plantings?: number | undefined;
+  readonly seed?: number | undefined;
+}
+
+/** Defects of each kind on each image by default. */
+export const PLANTINGS = 2;
+
+/** A prime above any number of defects on an image: those of two seeds share nothing. */
+const SEED_STEP = 1_000_003;
+
 /** Smallest and largest share of the image that a patch covers (CutPaste, Li et al. 2021). */
 const PATCH_AREA = [0.01, 0.08] as const;
 const PATCH_ASPECT = 3.3;
@@ -32,6 +47,22 @@ export function plantDefect(image: RgbImage, kind: PlantedDefect, seed: number):
   const changed = { image: { ...image, data: image.data.slice() }, mask: new Uint8Array(image.width * image.height) };
   PLANTERS[kind](changed, image, random);
   return changed;
+}
+
+/**
+ * The defects that one of some images gets, each on an image of its own: as many of every kind, in turns.
+ * @param index of the image
+ */
+export function* plantDefects(
+  image: RgbImage,
+  index: number,
+  { plantings = PLANTINGS, seed = 0 }: Pick<PlantingOptions, 'plantings' | 'seed'> = {},
+): Generator<PlantedImage, void, undefined> {
+  const count = plantings * PLANTED_DEFECTS.length;
+  for (let k = 0; k < count; k++) {
+    const kind = PLANTED_DEFECTS[k % PLANTED_DEFECTS.length]!;
+    yield plantDefect(image, kind, (seed * SEED_STEP + index * count + k) >>> 0);
+  }
 }
 
 const between = (random: Random, low: number, high: number) => low + (high - low) * random.uniform();

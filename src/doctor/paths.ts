@@ -1,5 +1,5 @@
 import { ShapeError } from '../engine/errors.ts';
-import { isInput, type Node, parameterOf, topologicalOrder, type Variant } from '../engine/graph.ts';
+import { isInput, type Node, parameterOf, type Signature, topologicalOrder, type Variant } from '../engine/graph.ts';
 import { lower, type Target, type VariantChoice } from '../engine/lower.ts';
 import { mayBeDefault, type Precision, supportedVariants } from '../engine/variants.ts';
 import type { PreparedCase } from './check.ts';

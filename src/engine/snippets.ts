@@ -1,3 +1,6 @@
+import blockLanes from '../../shaders/snippets/blockLanes.wgsl';
+import blockLoads from '../../shaders/snippets/blockLoads.wgsl';
+import blockPixels from '../../shaders/snippets/blockPixels.wgsl';
 import dot4 from '../../shaders/snippets/dot4.wgsl';
 import grid from '../../shaders/snippets/grid.wgsl';
 import halves from '../../shaders/snippets/halves.wgsl';
@@ -21,6 +24,9 @@ import type { ShaderSource } from './shaderText.ts';
 
 /** Shared shader text, by the name that `#include` uses. */
 export const snippets: Readonly<Record<string, ShaderSource>> = {
+  blockLanes,
+  blockLoads,
+  blockPixels,
   dot4,
   grid,
   halves,

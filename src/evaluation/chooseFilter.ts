@@ -1,5 +1,5 @@
 import type { ImageSource } from '../data/image.ts';
-import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
+import { type PlantingOptions, plantDefects } from '../data/plantedDefects.ts';
 import { Detector } from '../detector/detector.ts';
 import { MAP_FILTERS, type MapFilterKind } from '../detector/mapFilter.ts';
 import { inRegion } from '../detector/region.ts';
@@ -28,22 +28,17 @@ export interface FilterChoice {
   readonly images: number;
 }
 
-export interface ChooseFilterOptions {
+/** On which images filters are judged: 32 by default. */
+export interface ChooseFilterOptions extends PlantingOptions {
   /** A calibrated detector, whose own filter does not count. */
   readonly detector: Detector;
   /** Normal images that it was not trained on. */
   readonly heldOut: ImageSource;
-  /** Images at most, evenly spread over `heldOut`; 32. */
-  readonly images?: number | undefined;
-  /** Defects of each kind on each image; 2. */
-  readonly plantings?: number | undefined;
-  readonly seed?: number | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const IMAGES = 32;
-const PLANTINGS = 2;
 /** Limit of the false-positive rate of the overlap. */
 const FPR_LIMIT = 0.3;
 /** A filter that finds fewer planted defects by more than this is never taken for the sake of their outlines. */
@@ -111,13 +106,12 @@ export function choose(rows: readonly FilterRow[]): MapFilterKind {
 
 async function planted(
   detector: Detector,
-  { heldOut, images = IMAGES, plantings = PLANTINGS, seed = 0, onProgress, signal }: ChooseFilterOptions,
+  { heldOut, images = IMAGES, plantings, seed, onProgress, signal }: ChooseFilterOptions,
 ): Promise<Sample[]> {
   const { engine, state } = detector;
   const { side } = state.networks;
   const resizer = new Resizer(engine, side);
   const total = Math.min(images, heldOut.count);
-  const defects = plantings * PLANTED_DEFECTS.length;
   const samples: Sample[] = [];
   try {
     for (let i = 0; i < total; i++) {
@@ -126,11 +120,8 @@ async function planted(
       const image = unpackPixels(pixels, side, side);
       const { gridMap: normal } = await detector.predict(image);
       const changed: { map: Float32Array; mask: Uint8Array }[] = [];
-      for (let k = 0; k < defects; k++) {
-        const kind = PLANTED_DEFECTS[k % PLANTED_DEFECTS.length]!;
-        const { image: defective, mask } = plantDefect(image, kind, (seed * 1_000_003 + i * defects + k) >>> 0);
+      for (const { image: defective, mask } of plantDefects(image, i, { plantings, seed }))
         changed.push({ map: (await detector.predict(defective)).gridMap, mask });
-      }
       samples.push({ normal, planted: changed });
       onProgress?.(i + 1, total);
     }

@@ -1,15 +1,13 @@
 import type { ImageSource, RgbImage } from '../data/image.ts';
-import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
+import { type PlantedImage, type PlantingOptions, plantDefects } from '../data/plantedDefects.ts';
 import type { Detector } from '../detector/detector.ts';
 import { Resizer, unpackPixels } from '../imaging/pixels.ts';
 import { auroc } from '../metrics/ranking.ts';
 
-export interface PlantedFigureOptions {
+/** On which images a detector is judged: 8 by default. */
+export interface PlantedFigureOptions extends Omit<PlantingOptions, 'plantings'> {
   /** Normal images that are not trained on. */
   readonly heldOut: ImageSource;
-  /** Images at most, evenly spread over `heldOut`; 8. */
-  readonly images?: number | undefined;
-  readonly seed?: number | undefined;
 }
 
 const IMAGES = 8;
@@ -17,7 +15,7 @@ const IMAGES = 8;
 /** A held-out image with a planted defect of each kind. */
 interface Sample {
   readonly normal: RgbImage;
-  readonly planted: readonly { readonly image: RgbImage; readonly mask: Uint8Array }[];
+  readonly planted: readonly PlantedImage[];
 }
 
 /**
@@ -70,10 +68,7 @@ async function plantedSamples(
     for (let i = 0; i < count; i++) {
       const pixels = await resizer.resize(await heldOut.image(Math.floor((i * heldOut.count) / count)));
       const normal = unpackPixels(pixels, side, side);
-      const planted = PLANTED_DEFECTS.map((kind, k) =>
-        plantDefect(normal, kind, (seed * 1_000_003 + i * PLANTED_DEFECTS.length + k) >>> 0),
-      );
-      samples.push({ normal, planted });
+      samples.push({ normal, planted: [...plantDefects(normal, i, { plantings: 1, seed })] });
     }
   } finally {
     resizer.destroy();

@@ -1,6 +1,6 @@
 import { checkSeed } from '../checks/numbers.ts';
 import type { ImageSource } from '../data/image.ts';
-import { PLANTED_DEFECTS, plantDefect } from '../data/plantedDefects.ts';
+import { PLANTED_DEFECTS, PLANTINGS, type PlantingOptions, plantDefects } from '../data/plantedDefects.ts';
 import type { Detector } from '../detector/detector.ts';
 import { checkMap } from '../detector/score.ts';
 import { type SeenImages, seenImages } from '../detector/seen.ts';
@@ -36,8 +36,8 @@ export interface LayerScore {
   readonly high: number;
 }
 
-/** On which images layers are scored, and how. */
-export interface ScoreOptions {
+/** On which images layers are scored, 64 by default, and how. */
+export interface ScoreOptions extends PlantingOptions {
   readonly detector: Detector;
   /** Normal images to score on, best ones that the detector was not trained on. */
   readonly normal: ImageSource;
@@ -45,19 +45,11 @@ export interface ScoreOptions {
   readonly reference?: ImageSource | undefined;
   readonly map?: LayerMapKind | 'cka' | undefined;
   readonly contribution?: Contribution | undefined;
-  readonly seed?: number | undefined;
-  /** Images at most, evenly spread; 64. */
-  readonly images?: number | undefined;
-  /** Defects of each kind that are planted on each image; 2. */
-  readonly plantings?: number | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const IMAGES = 64;
-const PLANTINGS = 2;
-/** A prime above any number of plantings: those of two seeds share nothing. */
-const SEED_STEP = 1_000_003;
 /** Images, and defects of a kind on each, that no scoring needs more of. */
 const MAX_SCORED = 100_000;
 
@@ -77,11 +69,11 @@ export async function layerScores(options: ScoreOptions): Promise<LayerScore[]> 
   const fitImages = map === 'ridge' && reference !== normal ? await read(reference) : images;
   const reader = await LayerMapReader.open(engine, state, map, fitImages);
   try {
-    const values = await perImage(options, images, async (pixels, planting) => {
+    const values = await perImage(options, images, async (pixels, index) => {
       if (contribution === 'literal') {
         return (await reader.read(pixels)).map(({ values }) => meanAt(values, allOf(values)));
       }
-      return planted(state.networks.side, pixels, planting, async (changed, mask) =>
+      return planted(options, { side: state.networks.side, pixels, index }, async (changed, mask) =>
         (await reader.read(changed)).map((layer) => separability(layer, mask, state.networks.side)),
       );
     });
@@ -121,16 +113,14 @@ const allOf = (values: ArrayLike<unknown>) => Array.from({ length: values.length
 
 /** Calls `measure` for every image: values by layer. @returns by image, then by layer */
 async function perImage(
-  { contribution = 'separability', plantings = PLANTINGS, seed = 0, onProgress, signal }: ScoreOptions,
+  { onProgress, signal }: ScoreOptions,
   images: readonly Uint32Array[],
-  measure: (pixels: Uint32Array, seeds: readonly number[]) => Promise<number[]>,
+  measure: (pixels: Uint32Array, index: number) => Promise<number[]>,
 ): Promise<number[][]> {
   const all: number[][] = [];
   for (const [i, pixels] of images.entries()) {
     signal?.throwIfAborted();
-    const count = contribution === 'separability' ? plantings * PLANTED_DEFECTS.length : 0;
-    const seeds = Array.from({ length: count }, (_, k) => (seed * SEED_STEP + i * count + k) >>> 0);
-    all.push(await measure(pixels, seeds));
+    all.push(await measure(pixels, i));
     onProgress?.(i + 1, images.length);
   }
   return all;
@@ -138,17 +128,15 @@ async function perImage(
 
 /** Mean over planted defects of every kind of what `measure` gives by layer. */
 async function planted(
-  side: number,
-  pixels: Uint32Array,
-  seeds: readonly number[],
+  { plantings = PLANTINGS, seed }: ScoreOptions,
+  { side, pixels, index }: { readonly side: number; readonly pixels: Uint32Array; readonly index: number },
   measure: (pixels: Uint32Array, mask: Uint8Array) => Promise<number[]>,
 ): Promise<number[]> {
-  const image = unpackPixels(pixels, side, side);
+  const count = plantings * PLANTED_DEFECTS.length;
   let sums: number[] = [];
-  for (const [k, seed] of seeds.entries()) {
-    const { image: changed, mask } = plantDefect(image, PLANTED_DEFECTS[k % PLANTED_DEFECTS.length]!, seed);
-    const values = await measure(packPixels(changed), mask);
-    sums = values.map((value, layer) => (sums[layer] ?? 0) + value / seeds.length);
+  for (const { image, mask } of plantDefects(unpackPixels(pixels, side, side), index, { plantings, seed })) {
+    const values = await measure(packPixels(image), mask);
+    sums = values.map((value, layer) => (sums[layer] ?? 0) + value / count);
   }
   return sums;
 }
@@ -296,8 +284,8 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
     const map = channelDistance(autoencoder.forward(x), imitation);
     const compiled = await engine.compile({ outputs: { map } });
     try {
-      const rows = await perImage({ ...options, contribution: 'separability' }, images, (pixels, seeds) =>
-        planted(side, pixels, seeds, async (image, mask) => {
+      const rows = await perImage(options, images, (pixels, index) =>
+        planted(options, { side, pixels, index }, async (image, mask) => {
           const { map: read } = await compiled.run({ image }, ['map']);
           return [separability({ values: read as Float32Array, height: mapSide, width: mapSide, geometry }, mask, side)];
         }),

@@ -196,6 +196,7 @@ function tileKernel(node: Node<TileAttrs, Conv2dSignature>): Kernel {
   return {
     shader: { name: 'conv2d_tile.wgsl', source: shader },
     defines: {
+      WEIGHTS: 'vec4f',
       MT: channels,
       NP: pixels,
       TM: rows,

@@ -9,15 +9,12 @@ export { adjustedImageToTensor, imageResize, imageToTensor, rgbToPixels, rgbWord
 export { maximum } from './maximum.ts';
 export { pad2d } from './pad2d.ts';
 export {
-  codeValue,
-  packBlocks,
   type Qconv2dAttrs,
   type Qconv2dInputs,
   type Qconv2dNode,
   type Qconv2dSignature,
   qconv2d,
   qmatmul,
-  scaleTable,
 } from './qconv2d.ts';
 export { quantile } from './quantile.ts';
 export { resizeBilinear } from './resizeBilinear.ts';
@@ -35,3 +32,4 @@ export {
   type WordStorage,
 } from './storage.ts';
 export { channelSum, mean } from './sum.ts';
+export { codeValue, packBlocks, scaleTable } from './weightBlocks.ts';

@@ -1,9 +1,9 @@
 import matrixShader from '../../shaders/qconv2d_matrix.wgsl';
 import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import type { WeightBits } from '../formats/weightCodes.ts';
-import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
+import { makeNode, type Node, type Op, u32 } from '../engine/graph.ts';
+import { byteWeightsOp, withByteWeights } from './byteWeights.ts';
+import { testedThrough } from './common.ts';
 import {
   type Block,
   ROW_WORDS,
@@ -30,55 +30,21 @@ import { storedType } from './storage.ts';
 
 /** A convolution by matrices of signed bytes, where {@link tilingOf} has them. */
 export function quantizedMatrixConvolution(node: Qconv2dNode, block: Block, caps: Caps): Node {
-  const [x, w, table, bias, ...ranges] = node.inputs;
-  const { weights, bits } = node.attrs;
   const { channels } = tilingOf(caps, block)!;
-  const bytes = makeNode(matrixWeightsOp, [w], { weights, bits, channels }, `${node.label}.weights`);
-  return makeNode(qconv2dMatrixOp, [x, bytes, table, bias, ...ranges], { ...node.attrs, ...block }, node.label);
+  const inputs = withByteWeights(node, matrixWeightsOp, channels);
+  return makeNode(qconv2dMatrixOp, inputs, { ...node.attrs, ...block }, node.label);
 }
 
-interface MatrixWeightsAttrs {
-  /** [CO, CI, KH, KW] */
-  readonly weights: readonly number[];
-  readonly bits: WeightBits;
-  /** Output channels that lie together. */
-  readonly channels: number;
-}
-
-/** Packed weights -> signed bytes u32 [ceil(CO / channels), ceil(CI / 32), KH * KW, channels, 8] */
-const matrixWeightsOp: Op<MatrixWeightsAttrs, readonly ['u32']> = {
+/** Signed bytes in the order of `qconv2d_matrix.wgsl`, in steps of 32 input channels. */
+export const matrixWeightsOp = byteWeightsOp({
   name: 'qconv2dMatrixWeights',
-  infer(_, { weights, channels }) {
-    const [co, ci, kh, kw] = weights as [number, number, number, number];
-    return {
-      shape: [Math.ceil(co / channels), Math.ceil(ci / STEP), kh * kw, channels, STEP_WORDS],
-      dtype: 'u32',
-    };
+  shader: { name: 'qconv2d_matrix_weights.wgsl', source: weightsShader },
+  together: STEP_WORDS,
+  params({ weights }) {
+    const [, ci, kh, kw] = weights as [number, number, number, number];
+    return { inWords: u32(Math.ceil(ci / BLOCK_IN)), steps: u32(Math.ceil(ci / STEP)), taps: u32(kh * kw) };
   },
-  reference: testedThrough('qconv2dMatrixWeights', 'qconv2d'),
-  variants: [
-    {
-      name: 'element',
-      kernel(node, caps) {
-        const { weights, bits, channels } = node.attrs;
-        const [co, ci, kh, kw] = weights as [number, number, number, number];
-        const count = size(node.type);
-        return {
-          shader: { name: 'qconv2d_matrix_weights.wgsl', source: weightsShader },
-          defines: { BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff, BM: channels, WORKGROUP },
-          params: {
-            size: u32(count),
-            outChannels: u32(co),
-            inWords: u32(Math.ceil(ci / BLOCK_IN)),
-            steps: u32(Math.ceil(ci / STEP)),
-            taps: u32(kh * kw),
-          },
-          grid: foldedGrid(count, caps),
-        };
-      },
-    },
-  ],
-};
+});
 
 type MatrixAttrs = Qconv2dAttrs & Block;
 

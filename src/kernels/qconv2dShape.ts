@@ -115,6 +115,11 @@ export function resultDefines(
   };
 }
 
+/** Defines of the snippet `qweights`. */
+export function codeDefines(bits: WeightBits) {
+  return { BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff };
+}
+
 /**
  * Defines and parameters that every kernel takes.
  * @param weights type of what it reads weights in
@@ -133,8 +138,7 @@ export function common(node: Qconv2dNode, { weights: weightType = 'u32', center 
     ends,
     defines: {
       ...ends,
-      BITS: bits,
-      JUSTIFIED: (0xff << (8 - bits)) & 0xff,
+      ...codeDefines(bits),
       U4: Number(input === 'u4'),
       PARTS: parts,
       GROUPS: groups,

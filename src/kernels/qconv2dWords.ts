@@ -1,9 +1,9 @@
 import weightsShader from '../../shaders/qconv2d_word_weights.wgsl';
 import shader from '../../shaders/qconv2d_words.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import type { WeightBits } from '../formats/weightCodes.ts';
-import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
+import { makeNode, type Node, type Op, u32, type Variant } from '../engine/graph.ts';
+import { byteWeightsOp, withByteWeights } from './byteWeights.ts';
+import { testedThrough } from './common.ts';
 import { MOST_PADDED_TAPS } from './conv2dTile.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';
 import {
@@ -94,16 +94,8 @@ function wordVariant(block: Block, suits: (caps: Caps, node: Qconv2dNode) => boo
     madeFor: 'gpu',
     suits,
     lower(node) {
-      const [x, w, table, bias, ...ranges] = node.inputs;
-      const { weights, bits } = node.attrs;
-      const { channels } = block;
-      const words = makeNode(wordWeightsOp, [w], { weights, bits, channels }, `${node.label}.weights`);
-      return makeNode(
-        qconv2dWordsOp,
-        [x, words, table, bias, ...ranges],
-        { ...node.attrs, ...fitting(block, depthOf(weights)) },
-        node.label,
-      );
+      const attrs = { ...node.attrs, ...fitting(block, depthOf(node.attrs.weights)) };
+      return makeNode(qconv2dWordsOp, withByteWeights(node, wordWeightsOp, block.channels), attrs, node.label);
     },
   };
 }
@@ -125,38 +117,13 @@ function depthOf(weights: readonly number[]): number {
   return Math.ceil(ci / BLOCK_IN) * kh * kw;
 }
 
-interface WordWeightsAttrs {
-  /** [CO, CI, KH, KW] */
-  readonly weights: readonly number[];
-  readonly bits: WeightBits;
-  /** Output channels that lie together. */
-  readonly channels: number;
-}
-
-/** Packed weights -> signed bytes u32 [ceil(CO / channels), ceil(CI / 4) * KH * KW, channels] */
-const wordWeightsOp: Op<WordWeightsAttrs, readonly ['u32']> = {
+/** Signed bytes in the order of `qconv2d_words.wgsl`. */
+export const wordWeightsOp = byteWeightsOp({
   name: 'qconv2dWordWeights',
-  infer: (_, { weights, channels }) => ({
-    shape: [Math.ceil(weights[0]! / channels), depthOf(weights), channels],
-    dtype: 'u32',
-  }),
-  reference: testedThrough('qconv2dWordWeights', 'qconv2d'),
-  variants: [
-    {
-      name: 'element',
-      kernel(node, caps) {
-        const { weights, bits, channels } = node.attrs;
-        const count = size(node.type);
-        return {
-          shader: { name: 'qconv2d_word_weights.wgsl', source: weightsShader },
-          defines: { BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff, MT: channels, WORKGROUP },
-          params: { size: u32(count), outChannels: u32(weights[0]!), depth: u32(depthOf(weights)) },
-          grid: foldedGrid(count, caps),
-        };
-      },
-    },
-  ],
-};
+  shader: { name: 'qconv2d_word_weights.wgsl', source: weightsShader },
+  together: 1,
+  params: ({ weights }) => ({ depth: u32(depthOf(weights)) }),
+});
 
 type WordsAttrs = Qconv2dAttrs & Block;
 

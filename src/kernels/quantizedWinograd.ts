@@ -1,9 +1,10 @@
 import unpackShader from '../../shaders/unpack_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
-import { geometry, outputShape, type Qconv2dAttrs, type Qconv2dNode } from './qconv2dShape.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
+import { codeDefines, geometry, outputShape, type Qconv2dAttrs, type Qconv2dNode } from './qconv2dShape.ts';
 import { isCodes } from './storage.ts';
+import { unpackBlocks } from './weightBlocks.ts';
 import { winogradInputOp } from './winograd.ts';
 import { type StoredConvAttrs, winogradStoredConvOp } from './winogradFused.ts';
 import { type Between, winogradStoredInputOp } from './winogradStored.ts';
@@ -52,7 +53,7 @@ function unpackWeights(words: Node, { weights, bits }: UnpackAttrs, label: strin
 const unpackWeightsOp: Op<UnpackAttrs, readonly ['u32']> = {
   name: 'unpackWeights',
   infer: (_, { weights }) => ({ shape: weights, dtype: 'f32' }),
-  reference: testedThrough('unpackWeights', 'qconv2d'),
+  reference: ([words], { attrs: { weights, bits } }) => Float64Array.from(unpackBlocks(words, weights, bits)),
   variants: [
     {
       name: 'element',
@@ -62,7 +63,7 @@ const unpackWeightsOp: Op<UnpackAttrs, readonly ['u32']> = {
         const count = size(node.type);
         return {
           shader: { name: 'unpack_weights.wgsl', source: unpackShader },
-          defines: { BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff, WORKGROUP },
+          defines: { ...codeDefines(bits), WORKGROUP },
           params: { size: u32(count), inChannels: u32(inChannels), taps: u32(kh * kw) },
           grid: foldedGrid(count, caps),
         };

@@ -2,7 +2,7 @@ import weightsShader from '../../shaders/winograd_integer_weights.wgsl';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { foldedGrid, inputType, lanes, testedThrough, WORKGROUP } from './common.ts';
-import { BLOCK_IN } from './qconv2dShape.ts';
+import { BLOCK_IN, codeDefines } from './qconv2dShape.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
 import { pitch, type TileAttrs } from './winogradTiles.ts';
@@ -89,7 +89,7 @@ export const winogradIntegerWeightsOp: Op<WeightAttrs, readonly ['u32']> = {
         const count = size(node.type) / (m + k - 1) ** 2;
         return {
           shader: { name: 'winograd_integer_weights.wgsl', source: weightsShader },
-          defines: { A: m + k - 1, K: k, M: m, BITS: bits, JUSTIFIED: (0xff << (8 - bits)) & 0xff, WORKGROUP },
+          defines: { A: m + k - 1, K: k, M: m, ...codeDefines(bits), WORKGROUP },
           params: { size: u32(count), outChannels: u32(weights[0]!), steps: u32(stepsOf(weights)), tile: u32(tile) },
           grid: foldedGrid(count, caps),
         };

@@ -18,7 +18,7 @@ import { supportedVariants, variantsOf } from '../engine/variants.ts';
 import { UserError } from '../errors.ts';
 import { codeRange, dequantizeWeights, type QuantizedWeights, type WeightBits } from '../formats/weightCodes.ts';
 import { conv2d, conv2dOp } from '../kernels/conv2d.ts';
-import { packBlocks, qconv2d, qconv2dOp, scaleTable } from '../kernels/qconv2d.ts';
+import { qconv2d, qconv2dOp } from '../kernels/qconv2d.ts';
 import {
   type ActivationStorage,
   type CodeStorage,
@@ -30,6 +30,7 @@ import {
   store,
   storedType,
 } from '../kernels/storage.ts';
+import { packBlocks, scaleTable } from '../kernels/weightBlocks.ts';
 import { Random } from '../math/random.ts';
 import { type MeasureOptions, measure, type Timing, WARM_UP } from './measure.ts';
 import { type Arithmetic, arithmeticOf, workOf } from './roofline.ts';

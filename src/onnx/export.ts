@@ -10,7 +10,7 @@ import {
 } from '../engine/graph.ts';
 import type { QuantizedWeights } from '../formats/weightCodes.ts';
 import type { Conv2dAttrs } from '../kernels/conv2dShape.ts';
-import { codeStep, codeValue } from '../kernels/qconv2d.ts';
+import { codeStep, codeValue } from '../kernels/weightBlocks.ts';
 import { type LayerUse, layerOf } from '../quantization/integerGraph.ts';
 import { type Quantization, type QuantizedLayer, sliceWeights } from '../quantization/layers.ts';
 import { encodeOnnx, type OnnxNode, type OnnxTensor } from './protobuf.ts';

@@ -1,7 +1,7 @@
 import { ShapeError } from '../engine/errors.ts';
 import { isOf, makeNode, type Node, Parameter, parameterOf, rewriteGraph } from '../engine/graph.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
-import { packBlocks, qconv2d, scaleTable } from '../kernels/qconv2d.ts';
+import { qconv2d } from '../kernels/qconv2d.ts';
 import { sliceOuterOp } from '../kernels/slice.ts';
 import {
   type ActivationStorage,
@@ -11,6 +11,7 @@ import {
   rangeOf,
   storeActivations,
 } from '../kernels/storage.ts';
+import { packBlocks, scaleTable } from '../kernels/weightBlocks.ts';
 import { layerOfWeight } from '../networks/pdn.ts';
 import { type ActivationBits, isCodeBits } from './bitPlan.ts';
 import { type Quantization, type QuantizedLayer, sliceWeights } from './layers.ts';
