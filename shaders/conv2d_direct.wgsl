@@ -5,7 +5,7 @@
 // w     [CO, CI, KH, KW]
 // y     [N, CO, OH, OW]
 // grid  one invocation per output, folded
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 #if BIAS

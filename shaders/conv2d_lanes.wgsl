@@ -7,7 +7,7 @@
 // w     [ceil(CO / MT)][CI * KH * KW][MT]  (packWeights)
 // y     [N, CO, OH, OW]
 // grid  x: ceil(N * OH * OW / (NT * S)), y: ceil(CO / MT);  workgroup: one subgroup of S lanes
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 enable subgroups;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;

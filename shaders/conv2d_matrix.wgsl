@@ -12,7 +12,7 @@
 // scale  [2] (halves_scale.wgsl)
 // y      [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns
 // grid   x: ceil(pixels / BN), y: ceil(CO / BM)
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 enable f16;
 enable chromium_experimental_subgroup_matrix;
 // Offsets follow from the place in the workgroup, which is one for a whole subgroup: workgroups have one dimension.

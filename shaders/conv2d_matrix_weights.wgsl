@@ -5,7 +5,7 @@
 // scale  [2] (halves_scale.wgsl)
 // u      [ceil(CO / BM), ceil(DEPTH / 16), BM, 8] words of two steps
 // grid   one invocation per word, folded
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read> scale: array<f32>;
 @group(0) @binding(2) var<storage, read_write> u: array<u32>;

@@ -8,7 +8,7 @@
 // w     [ceil(CO / MT)][CI][KH * KW][MT]  (packWeights)
 // y     [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns
 // grid  x: column tiles * row tiles, y: ceil(CO / MT), z: N;  workgroup: one subgroup of S lanes
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 enable subgroups;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;

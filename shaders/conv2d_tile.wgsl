@@ -16,7 +16,7 @@
 // w     [ceil(CO / MT)][K][MT]  (packWeights), as vec4
 // y     [N, CO, OH, OW]; with POOL the 2x2 means, half as many rows and columns; with PARTIAL [splits, N, CO, OH, OW]
 // grid  x: ceil(P / NP), y: ceil(CO / MT), z: splits
-// reference: conv2dReference in src/kernels/conv2d.ts
+// reference: conv2dReference in src/kernels/conv2dReference.ts
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<${WEIGHTS}>;
 #if BIAS

@@ -4,7 +4,7 @@
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
 // the others: qconv2d
 // grid   one invocation per word of the output, folded
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 #include qconv2d
 #include grid
 #include qweights

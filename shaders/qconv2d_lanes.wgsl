@@ -9,7 +9,7 @@
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
 // the others: qconv2d, without POOL
 // grid   x: ceil(N * OH * OW / (NT * S)), y: ceil(CO / 8);  workgroup: one subgroup of S lanes
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 enable subgroups;
 
 #include qconv2d

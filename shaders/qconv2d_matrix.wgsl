@@ -14,7 +14,7 @@
 // w      signed bytes [ceil(CO / BM)][ceil(CI / 32)][KH * KW][BM][8 words] (qconv2d_matrix_weights.wgsl)
 // the others: qconv2d
 // grid   x: ceil(pixels / BN), y: ceil(CO / BM)
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 enable chromium_experimental_subgroup_matrix;
 // Offsets follow from the place in the workgroup, which is one for a whole subgroup: workgroups have one dimension.
 diagnostic(off, chromium.subgroup_matrix_uniformity);

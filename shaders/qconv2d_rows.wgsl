@@ -8,7 +8,7 @@
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
 // the others: qconv2d
 // grid   x: column tiles * row tiles, y: ceil(CO / 8), z: N;  workgroup: one subgroup of S lanes
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 enable subgroups;
 
 #include qconv2d

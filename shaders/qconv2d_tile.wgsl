@@ -8,7 +8,7 @@
 // w      [ceil(CO / 8)][ceil(CI / 4)][KH * KW] blocks (qweights)
 // the others: qconv2d
 // grid   x: ceil(pixels / 64), y: ceil(CO / 64)
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 #include qconv2d
 #include qweights
 #if U8

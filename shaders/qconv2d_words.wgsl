@@ -13,7 +13,7 @@
 // w      signed bytes [ceil(CO / MT)][ceil(CI / 4)][KH * KW][MT] (qconv2d_word_weights.wgsl), as vec4
 // the others: qconv2d
 // grid   x: ceil(P / NP), y: ceil(CO / MT)
-// reference: qconv2dReference in src/kernels/qconv2d.ts
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts
 #include qconv2d
 #include dot4
 

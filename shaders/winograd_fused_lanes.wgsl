@@ -15,7 +15,7 @@
 // outRange  of codes as a result
 // y         as OUT says; with POOL the pooled size
 // grid      x: ceil(CO / MT), y: ceil(T / (NT * S));  workgroup: one subgroup of S lanes
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts, through qconv2d
 enable subgroups;
 
 @group(0) @binding(0) var<storage, read> u: array<${VALUE}>;

@@ -5,7 +5,7 @@
 // u     [A * A, ceil(CO / MT), 2 * ceil(CI / 4), MT] 16-bit halves, of input channels 4 w + u and 4 w + u + 2 in step 2 w + u;
 //       missing output channels zero
 // grid  one invocation per (channel tile, step, channel in tile), folded
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts, through qconv2d
 @group(0) @binding(0) var<storage, read> w: array<u32>;
 @group(0) @binding(1) var<storage, read_write> u: array<i32>;
 #params

@@ -8,7 +8,7 @@
 // v        INTEGERS: [2 * words, A * A, pitch], 16-bit halves of channels 4 w + u and 4 w + u + 2 in row 2 w + u; else f32
 //          [CI, A * A, pitch]; T = rows * tilesX of each row used: the tile rows firstRow, ... of all images, counted through the batch
 // grid     x: ceil(T / WORKGROUP), y: ceil(words / WORDS); one invocation per tile and WORDS words
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts, through qconv2d
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 #if U8
 @group(0) @binding(1) var<storage, read> inRange: vec4f;

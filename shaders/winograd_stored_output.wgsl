@@ -10,7 +10,7 @@
 // outRange  of codes as a result
 // y         as OUT says; with POOL the pooled size
 // grid      x: ceil(T / (Q * Q * WORKGROUP)), y: ceil(words of CO / WORDS)
-// reference: qconv2dReference in src/kernels/qconv2d.ts, through qconv2d
+// reference: qconv2dReference in src/kernels/qconv2dReference.ts, through qconv2d
 @group(0) @binding(0) var<storage, read> m: array<${SUM}>;
 #include qbindings
 #if INTEGERS

@@ -3,7 +3,7 @@ import gradShader from '../../shaders/hard_mean_grad.wgsl';
 import partialShader from '../../shaders/hard_partial.wgsl';
 import totalShader from '../../shaders/hard_total.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, testedThrough, WORKGROUP } from '../kernels/common.ts';
+import { foldedGrid, inputType, WORKGROUP } from '../kernels/common.ts';
 
 type None = Record<string, never>;
 
@@ -23,6 +23,23 @@ function images(node: Node): number {
   return inputType(node, 0).shape[0]!;
 }
 
+/**
+ * The definition: sum and number of the elements at or above the threshold in chunks of each image, [N, chunks, 2].
+ * @param chunkOf the chunk of an element of an image
+ */
+function chunkStats(x: Float64Array, threshold: Float64Array, chunks: number, chunkOf: (i: number) => number) {
+  const length = x.length / threshold.length;
+  const y = new Float64Array(2 * threshold.length * chunks);
+  for (let i = 0; i < x.length; i++) {
+    const image = Math.floor(i / length);
+    if (x[i]! < threshold[image]!) continue;
+    const at = 2 * (image * chunks + chunkOf(i % length));
+    y[at]! += x[i]!;
+    y[at + 1]!++;
+  }
+  return y;
+}
+
 /** [N, 2]: sum and number of the elements at or above the threshold. */
 export const hardStatsOp: Op<None, readonly ['f32', 'f32']> = {
   name: 'hardStats',
@@ -32,18 +49,7 @@ export const hardStatsOp: Op<None, readonly ['f32', 'f32']> = {
     expectShapes('hardStats', n !== undefined && size(threshold) === n, inputs, 'x [N, ...], threshold [N]');
     return { shape: [n!, 2], dtype: 'f32' };
   },
-  reference([x, threshold], node) {
-    const n = images(node);
-    const length = x!.length / n;
-    const y = new Float64Array(2 * n);
-    for (let i = 0; i < x!.length; i++) {
-      const image = Math.floor(i / length);
-      if (x![i]! < threshold![image]!) continue;
-      y[2 * image]! += x![i]!;
-      y[2 * image + 1]!++;
-    }
-    return y;
-  },
+  reference: ([x, threshold]) => chunkStats(x, threshold, 1, () => 0),
   variants: [
     {
       name: 'twoStage',
@@ -71,8 +77,8 @@ interface StageOptions {
 function stages(node: Node<None, readonly ['f32', 'f32']>, { elements, most, shared }: StageOptions): Node {
   const length = size(inputType(node, 0)) / images(node);
   const chunks = Math.max(1, Math.min(most, Math.ceil(length / elements)));
-  const partial = makeNode(partialOp, node.inputs, { chunks, shared }, `${node.label}.partial`);
-  return makeNode(totalOp, [partial], {}, node.label);
+  const partial = makeNode(hardStatsPartialOp, node.inputs, { chunks, shared }, `${node.label}.partial`);
+  return makeNode(hardStatsTotalOp, [partial], {}, node.label);
 }
 
 interface PartialAttrs {
@@ -80,10 +86,13 @@ interface PartialAttrs {
   readonly shared: boolean;
 }
 
-const partialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
+/** The same of chunks [N, chunks, 2], whose elements are interleaved: one by one, or `shared` by workgroups of 256. */
+export const hardStatsPartialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
   name: 'hardStatsPartial',
   infer: ([x], { chunks }) => ({ shape: [x!.shape[0]!, chunks, 2], dtype: 'f32' }),
-  reference: testedThrough('hardStatsPartial', 'hardStats'),
+  reference([x, threshold], { attrs: { chunks, shared } }) {
+    return chunkStats(x, threshold, chunks, (i) => (shared ? Math.floor(i / 256) : i) % chunks);
+  },
   variants: [
     {
       name: 'chunks',
@@ -101,10 +110,16 @@ const partialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
   ],
 };
 
-const totalOp: Op<None, readonly ['f32']> = {
+/** [N, chunks, 2] -> [N, 2] */
+export const hardStatsTotalOp: Op<None, readonly ['f32']> = {
   name: 'hardStatsTotal',
   infer: ([partial]) => ({ shape: [partial!.shape[0]!, 2], dtype: 'f32' }),
-  reference: testedThrough('hardStatsTotal', 'hardStats'),
+  reference([partial], node) {
+    const chunks = node.inputs[0].type.shape[1]!;
+    const y = new Float64Array(size(node.type));
+    for (let i = 0; i < partial.length; i++) y[2 * Math.floor(i / (2 * chunks)) + (i % 2)]! += partial[i]!;
+    return y;
+  },
   variants: [
     {
       name: 'total',

@@ -22,6 +22,7 @@ import { standardize } from '../kernels/standardize.ts';
 import { channelSum, mean } from '../kernels/sum.ts';
 import { absorptionTable } from './absorptionTable.ts';
 import { type Case, normal as f, pixels, positive, ties } from './cases.ts';
+import { innerTable } from './innerTable.ts';
 import { quantizedTable } from './quantizedTable.ts';
 import { winogradTable } from './winogradTable.ts';
 
@@ -329,4 +330,5 @@ export const table: readonly Case[] = [
   ...winogradTable,
   ...quantizedTable,
   ...absorptionTable,
+  ...innerTable,
 ];

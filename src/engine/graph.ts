@@ -170,7 +170,8 @@ export function makeNode<A, S extends Signature>(
   attrs: A,
   label = op.name,
 ): Node<A, S> {
-  const types: readonly TensorType[] = inputs.map((input) => input.type);
+  const nodes: readonly Node[] = inputs;
+  const types: readonly TensorType[] = nodes.map((input) => input.type);
   const type = op.infer(types as InputTypes<S>, attrs);
   for (const n of type.shape) {
     if (!Number.isInteger(n) || n < 1) {

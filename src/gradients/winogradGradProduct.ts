@@ -1,7 +1,8 @@
 import outputShader from '../../shaders/winograd_grad_output.wgsl';
 import productShader from '../../shaders/winograd_grad_product.wgsl';
+import { deferred } from '../engine/deferred.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough, WORKGROUP } from '../kernels/common.ts';
+import { inputType, nchw, WORKGROUP } from '../kernels/common.ts';
 import { pitch, type TileAttrs } from '../kernels/winogradTiles.ts';
 import {
   defaultGradBlock,
@@ -31,6 +32,9 @@ function splitsOf(rows: number, columns: number, points: number, tiles: number):
   return Math.ceil(stages / Math.ceil(stages / most));
 }
 
+/** Only tools ask for them. */
+const definitions = deferred(() => import('../kernels/winogradReferences.ts'));
+
 interface ProductAttrs extends TileAttrs {
   readonly tiles: number;
 }
@@ -39,14 +43,28 @@ interface ProductAttrs extends TileAttrs {
 type Operands = readonly ['f32', 'f32'];
 
 /** Transformed dy [CO, points, pitch] x transformed x [CI, points, pitch] -> [splits, CO, points, pitch(CI)] */
-const productOp: Op<ProductAttrs, Operands> = {
+export const winogradGradProductOp: Op<ProductAttrs, Operands> = {
   name: 'winogradGradProduct',
   infer([u, v], { tiles }) {
     const [rows, points] = u!.shape as [number, number];
     const columns = v!.shape[0]!;
     return { shape: [splitsOf(rows, columns, points, tiles), rows, points, pitch(columns)], dtype: 'f32' };
   },
-  reference: testedThrough('winogradGradProduct', 'conv2dWeightGrad'),
+  reference([u, v], node) {
+    const [splits, rows, points, mPitch] = nchw(node.type);
+    const [pitch, columns] = [node.inputs[0].type.shape[2]!, node.inputs[1].type.shape[0]!];
+    const perSplit = tilesPerSplit(node);
+    const m = new Float64Array(size(node.type));
+    for (let at = 0; at < splits * rows * points; at++) {
+      const [split, p] = [Math.floor(at / (rows * points)), at % points];
+      const row = Math.floor(at / points) % rows;
+      const last = Math.min((split + 1) * perSplit, node.attrs.tiles);
+      for (let column = 0; column < columns; column++)
+        for (let t = split * perSplit; t < last; t++)
+          m[at * mPitch + column]! += u[(row * points + p) * pitch + t]! * v[(column * points + p) * pitch + t]!;
+    }
+    return m;
+  },
   cost(node) {
     const [rows, points] = inputType(node, 0).shape as [number, number];
     const columns = inputType(node, 1).shape[0]!;
@@ -67,6 +85,10 @@ const productOp: Op<ProductAttrs, Operands> = {
   ),
 };
 
+function tilesPerSplit({ attrs: { tiles }, type }: Node<ProductAttrs, Operands>): number {
+  return Math.ceil(Math.ceil(tiles / GRAD_STEP) / type.shape[0]!) * GRAD_STEP;
+}
+
 function productKernel(node: Node<ProductAttrs, Operands>, block: GradBlock) {
   const [rows, points, uPitch] = inputType(node, 0).shape as [number, number, number];
   const columns = inputType(node, 1).shape[0]!;
@@ -86,7 +108,7 @@ function productKernel(node: Node<ProductAttrs, Operands>, block: GradBlock) {
       columns: u32(columns),
       points: u32(points),
       tiles: u32(tiles),
-      tilesPerSplit: u32(Math.ceil(Math.ceil(tiles / GRAD_STEP) / splits) * GRAD_STEP),
+      tilesPerSplit: u32(tilesPerSplit(node)),
       pitch: u32(uPitch / 4),
       mPitch: u32(mPitch),
     },
@@ -100,10 +122,11 @@ interface OutputAttrs extends TileAttrs {
 }
 
 /** [splits, CO, points, pitch(CI)] -> dw [CO, CI, k, k] */
-const outputOp: Op<OutputAttrs, readonly ['f32']> = {
+export const winogradSplitsOutputOp: Op<OutputAttrs, readonly ['f32']> = {
   name: 'winogradSplitsOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThrough('winogradSplitsOutput', 'conv2dWeightGrad'),
+  reference: ([m], { attrs, inputs: [products] }) =>
+    definitions().winogradGradOutputReference(m, attrs, products.type.shape.at(-1)!),
   variants: [
     {
       name: 'pair',
@@ -140,7 +163,7 @@ export function winogradGradProducts(
   label: string,
 ): Node {
   const { m, k } = attrs;
-  const products = makeNode(productOp, [dy, x], attrs, label);
+  const products = makeNode(winogradGradProductOp, [dy, x], attrs, label);
   const shape = [dy.type.shape[0]!, x.type.shape[0]!, k, k];
-  return makeNode(outputOp, [products], { m, k, shape } satisfies OutputAttrs, `${label}.output`);
+  return makeNode(winogradSplitsOutputOp, [products], { m, k, shape } satisfies OutputAttrs, `${label}.output`);
 }

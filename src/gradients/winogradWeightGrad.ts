@@ -1,13 +1,17 @@
 import outputShader from '../../shaders/winograd_output.wgsl';
 import type { Caps } from '../engine/caps.ts';
+import { deferred } from '../engine/deferred.ts';
 import type { Node, Op, TensorType } from '../engine/graph.ts';
 import { makeNode, u32 } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough } from '../kernels/common.ts';
-import { type ProductAttrs, winogradInputOp, winogradProductOp } from '../kernels/winograd.ts';
+import { inputType, nchw } from '../kernels/common.ts';
+import { winogradInputOp, winogradProductOp } from '../kernels/winograd.ts';
 import { winogradDyOp } from '../kernels/winogradDy.ts';
-import type { DyAttrs, InputAttrs, TileAttrs } from '../kernels/winogradTiles.ts';
+import type { DyAttrs, InputAttrs, ProductAttrs, TileAttrs } from '../kernels/winogradTiles.ts';
 import { channelsPerInvocation, tiling, transformWorkgroup } from '../kernels/winogradTiles.ts';
 import { winogradGradProducts } from './winogradGradProduct.ts';
+
+/** Only tools ask for them. */
+const definitions = deferred(() => import('../kernels/winogradReferences.ts'));
 
 interface GradOutputAttrs extends TileAttrs {
   readonly shape: readonly number[];
@@ -34,7 +38,7 @@ export function winogradWeightGrad(
   const attrs: ProductAttrs = { m, k, groups: 1, firstChannel: 0, from: 'dy', ...tiles };
   const products = makeNode(winogradProductOp, [dy, v], attrs, label);
   const shape = [dy.type.shape[1]!, x.type.shape[1]!, k, k];
-  return makeNode(gradOutputOp, [products], { m, k, shape } satisfies GradOutputAttrs, `${label}.output`);
+  return makeNode(winogradGradOutputOp, [products], { m, k, shape } satisfies GradOutputAttrs, `${label}.output`);
 }
 
 /** The same on GPUs, with both operands' tiles in a row and the sum over tiles in splits. */
@@ -59,10 +63,12 @@ export function weightGradFits(x: TensorType, dy: TensorType, { m, k }: TileAttr
   return 4 * (m + k - 1) ** 2 * (images * tilesY * tilesX + 32) * widest <= caps.limits.maxStorageBufferBindingSize;
 }
 
-const gradOutputOp: Op<GradOutputAttrs, readonly ['f32']> = {
+/** [CO, points, pitch(CI)] -> dw [CO, CI, k, k] */
+export const winogradGradOutputOp: Op<GradOutputAttrs, readonly ['f32']> = {
   name: 'winogradGradOutput',
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
-  reference: testedThrough('winogradGradOutput', 'conv2dWeightGrad'),
+  reference: ([m], { attrs, inputs: [products] }) =>
+    definitions().winogradGradOutputReference(m, attrs, products.type.shape.at(-1)!),
   variants: [
     {
       name: 'tile',

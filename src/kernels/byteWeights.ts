@@ -68,6 +68,20 @@ export function byteWeightsOp({ name, shader, together, params }: ByteOrder): Op
   };
 }
 
+/**
+ * The integers in words of bytes of which an output channel has one together.
+ * @param bytes [ceil(CO / channels), ceil(CI / 4), KH * KW, channels] @returns [CO, CI, KH, KW]
+ */
+export function bytesToCodes(bytes: ArrayLike<number>, weights: readonly number[], channels: number): Int32Array {
+  const [co, ci, kh, kw] = weights as [number, number, number, number];
+  const [taps, words] = [kh * kw, Math.ceil(ci / BLOCK_IN)];
+  return Int32Array.from({ length: co * ci * taps }, (_, i) => {
+    const [m, c] = [Math.floor(i / (ci * taps)), Math.floor(i / taps) % ci];
+    const row = (Math.floor(m / channels) * words + Math.floor(c / BLOCK_IN)) * taps + (i % taps);
+    return (bytes[row * channels + (m % channels)]! << (24 - 8 * (c % BLOCK_IN))) >> 24;
+  });
+}
+
 /** The inputs of a convolution with its weights decoded by such an op. @param channels output channels that lie together */
 export function withByteWeights(
   { inputs: [x, words, ...rest], attrs: { weights, bits }, label }: Qconv2dNode,

@@ -11,9 +11,10 @@ import {
   u32,
   type Variant,
 } from '../engine/graph.ts';
-import { avgPool2d, avgPool2dReference, isPlainPool } from './avgPool2d.ts';
+import { avgPool2d, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
+import { conv2dReference } from './conv2dReference.ts';
 import { type Conv2dAttrs, type Conv2dNode, type Conv2dSignature, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
@@ -270,58 +271,4 @@ function unpooled(node: Conv2dNode): Node | undefined {
 /** No block of output channels may hold channels of two groups. */
 function wholeGroups(node: Conv2dNode, block: number): boolean {
   return node.attrs.groups === 1 || channelsPerGroup(node) % block === 0;
-}
-
-/**
- * Adds one tap's share to a plane of sums: weight * x, moved by the tap's place; zeros around x.
- * @param x values, of which a plane begins at `image`
- * @param t place of the tap in the kernel, row by row
- */
-export function addTap(
-  sums: Float64Array,
-  x: ArrayLike<number>,
-  image: number,
-  weight: number,
-  t: number,
-  g: Pick<ReturnType<typeof geometry>, 'height' | 'width' | 'outHeight' | 'outWidth' | 'kernelWidth'>,
-  stride: number,
-  padding: number,
-): void {
-  const top = Math.floor(t / g.kernelWidth) - padding;
-  const left = (t % g.kernelWidth) - padding;
-  const from = Math.max(0, Math.ceil(-left / stride));
-  const to = Math.min(g.outWidth - 1, Math.floor((g.width - 1 - left) / stride));
-  for (let oy = 0; oy < g.outHeight; oy++) {
-    const iy = oy * stride + top;
-    if (iy < 0 || iy >= g.height) continue;
-    const row = image + iy * g.width + left;
-    for (let ox = from; ox <= to; ox++) sums[oy * g.outWidth + ox]! += weight * x[row + ox * stride]!;
-  }
-}
-
-/** The definition. @see Op.reference */
-export function conv2dReference(
-  [x, w, bias]: readonly [ArrayLike<number>, ArrayLike<number>, ...ArrayLike<number>[]],
-  node: Pick<Conv2dNode, 'attrs' | 'inputs'>,
-): Float64Array {
-  const { stride, padding, relu, pool, groups, firstChannel = 0 } = node.attrs;
-  const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
-  const plane = g.outHeight * g.outWidth;
-  const y = new Float64Array(g.batch * g.outChannels * plane);
-  for (let n = 0; n < g.batch; n++) {
-    for (let co = 0; co < g.outChannels; co++) {
-      const sums = y.subarray((n * g.outChannels + co) * plane, (n * g.outChannels + co + 1) * plane);
-      sums.fill(bias ? bias[co]! : 0);
-      const first = firstChannel + Math.floor((co * groups) / g.outChannels) * g.inChannels;
-      for (let ci = 0; ci < g.inChannels; ci++) {
-        const image = (n * g.xChannels + first + ci) * g.height * g.width;
-        const taps = (co * g.inChannels + ci) * g.kernelHeight * g.kernelWidth;
-        for (let t = 0; t < g.kernelHeight * g.kernelWidth; t++)
-          addTap(sums, x, image, w[taps + t]!, t, g, stride, padding);
-      }
-      if (relu) for (let i = 0; i < plane; i++) sums[i] = Math.max(sums[i]!, 0);
-    }
-  }
-  if (!pool) return y;
-  return avgPool2dReference(y, { shape: [g.batch, g.outChannels, g.outHeight, g.outWidth], dtype: 'f32' });
 }

@@ -1,6 +1,6 @@
 import shader from '../../shaders/conv2d_fold.wgsl';
-import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough } from './common.ts';
+import { makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
+import { inputType, nchw } from './common.ts';
 
 /** Parts that an invocation adds, and slices of a workgroup at most. */
 const PARTS_PER_INVOCATION = 8;
@@ -22,10 +22,26 @@ interface FoldAttrs {
   readonly relu: boolean;
 }
 
+/** The definition, for a result of a type. @see Op.reference */
+export function foldReference(
+  parts: ArrayLike<number>,
+  bias: ArrayLike<number> | undefined,
+  type: TensorType,
+  relu: boolean,
+): Float64Array {
+  const [, channels, height, width] = nchw(type);
+  const count = size(type);
+  return Float64Array.from({ length: count }, (_, i) => {
+    let sum = bias?.[Math.floor(i / (height * width)) % channels] ?? 0;
+    for (let at = i; at < parts.length; at += count) sum += parts[at]!;
+    return relu ? Math.max(sum, 0) : sum;
+  });
+}
+
 export const conv2dFoldOp: Op<FoldAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'conv2dFold',
   infer: ([parts]) => ({ shape: parts!.shape.slice(1), dtype: 'f32' }),
-  reference: testedThrough('conv2dFold', 'conv2d'),
+  reference: ([parts, bias], { type, attrs: { relu } }) => foldReference(parts, bias, type, relu),
   variants: [
     {
       name: 'sum',

@@ -1,11 +1,12 @@
 import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { f32, isOf, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough } from './common.ts';
-import { conv2dFoldOp } from './conv2dFold.ts';
+import { f32, isOf, type Kernel, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
+import { inputType, nchw } from './common.ts';
+import { conv2dFoldOp, foldReference } from './conv2dFold.ts';
+import { convolved } from './conv2dReference.ts';
 import type { Conv2dAttrs, Conv2dNode, Conv2dSignature } from './conv2dShape.ts';
-import { packWeights } from './packWeights.ts';
-import { resizeBilinearOp } from './resizeBilinear.ts';
+import { packWeights, unpackWeights } from './packWeights.ts';
+import { resizeBilinearOp, resizeReference } from './resizeBilinear.ts';
 
 /** How a workgroup of the tile kernel is made up. */
 export interface TileBlock {
@@ -50,7 +51,7 @@ export function tileSupports(caps: Caps, node: Conv2dNode): boolean {
   return fits && (node.attrs.padding === 0 || Math.max(kh, kw) <= MOST_PADDED_TAPS);
 }
 
-interface TileAttrs extends Omit<Conv2dAttrs, 'firstChannel'> {
+export interface TileAttrs extends Omit<Conv2dAttrs, 'firstChannel'> {
   readonly block: TileBlock;
   /** Of the weights [CO, CI / groups, KH, KW]. */
   readonly weights: readonly number[];
@@ -133,10 +134,37 @@ function stagedValues(node: Node<TileAttrs, Conv2dSignature>): number {
 /** Loads of an invocation in a row that take no longer than the dispatch that they save. */
 const MOST_STAGED_LOADS = 64;
 
-const conv2dTileOp: Op<TileAttrs, Conv2dSignature> = {
+/** What is convolved, of an input that is staged. @param bias that of what is folded, if it has one */
+function sourceReference(
+  x: Float64Array,
+  from: readonly number[],
+  { shape, fold }: Source,
+  bias: Float64Array | undefined,
+): readonly [Float64Array, TensorType] {
+  const [, , height, width] = shape as [number, number, number, number];
+  const type: TensorType = { shape: fold ? from.slice(1) : from, dtype: 'f32' };
+  const folded = fold ? foldReference(x, fold.bias ? bias : undefined, type, fold.relu) : x;
+  return [resizeReference(folded, type, [height, width]), { shape, dtype: 'f32' }];
+}
+
+export const conv2dTileOp: Op<TileAttrs, Conv2dSignature> = {
   name: 'conv2dTile',
   infer: (_, { shape, splits }) => ({ shape: splits > 1 ? [splits, ...shape] : shape, dtype: 'f32' }),
-  reference: testedThrough('conv2dTile', 'conv2d'),
+  reference([x, packed, ...rest], { attrs, inputs: [from] }) {
+    const { weights, shape, block, splits, source } = attrs;
+    const w = unpackWeights(packed, weights, block.channels);
+    const [values, type] = source ? sourceReference(x, from.type.shape, source, rest.at(-1)) : [x, from.type];
+    if (splits === 1) return convolved([values, w, ...rest], type, weights, attrs);
+    const depth = depthOf(weights);
+    const steps = stepsPerSplit(weights, block, splits);
+    const parts = new Float64Array(splits * size({ shape, dtype: 'f32' }));
+    for (let split = 0; split < splits; split++) {
+      const own = w.map((value, i) => (Math.floor((i % depth) / steps) === split ? value : 0));
+      const sums = convolved([values, own], type, weights, { ...attrs, relu: false });
+      parts.set(sums, split * sums.length);
+    }
+    return parts;
+  },
   cost(node) {
     const [co] = node.attrs.weights as [number];
     const depth = depthOf(node.attrs.weights);
@@ -160,6 +188,7 @@ const conv2dTileOp: Op<TileAttrs, Conv2dSignature> = {
   variants: [
     {
       name: 'tile',
+      madeFor: 'gpu',
       supports: (_, { attrs }) => attrs.source === undefined,
       kernel: tileKernel,
     },

@@ -1,6 +1,6 @@
 import shader from '../../shaders/maximum.wgsl';
 import { type DataType, expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, testedThrough } from './common.ts';
+import { inputType } from './common.ts';
 
 /** Whether values outside of a region are skipped. @see OUTSIDE */
 interface InsideAttrs {
@@ -59,8 +59,8 @@ export const maximumOp: Op<InsideAttrs, readonly ['f32']> = {
         const parts = Math.min(MOST_PARTS, Math.ceil(size(x.type) / size(node.type) / SHARE));
         if (parts === 1) return undefined;
         return makeNode(
-          lastOp,
-          [makeNode(partialOp, [x], { parts, ...node.attrs }, `${node.label}.parts`)],
+          maximumOfKeysOp,
+          [makeNode(maximumPartialOp, [x], { parts, ...node.attrs }, `${node.label}.parts`)],
           {},
           node.label,
         );
@@ -80,11 +80,32 @@ function stage(node: Node<unknown, readonly [DataType]>, parts: number, defines:
   };
 }
 
+/** Whose order is that of the floats; infinities are above all of them, and NaN above these. */
+function keyOf(value: number): number {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 0xffffffff : 0xfffffffe;
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  return (bits ^ (bits >>> 31 === 1 ? 0xffffffff : 0x80000000)) >>> 0;
+}
+
+/** The reverse of {@link keyOf}, of infinities the positive one. */
+function valueOf(key: number): number {
+  if (key >= 0xfffffffe) return key === 0xffffffff ? Number.NaN : Number.POSITIVE_INFINITY;
+  return new Float32Array(Uint32Array.of(key ^ (key >>> 31 === 1 ? 0x80000000 : 0xffffffff)).buffer)[0]!;
+}
+
 /** Keys of parts of each image, [N, parts]. */
-const partialOp: Op<InsideAttrs & { readonly parts: number }, readonly ['f32']> = {
+export const maximumPartialOp: Op<InsideAttrs & { readonly parts: number }, readonly ['f32']> = {
   name: 'maximumPartial',
   infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
-  reference: testedThrough('maximumPartial', 'maximum'),
+  reference([x], { attrs: { parts, inside }, type }) {
+    const length = x.length / type.shape[0]!;
+    const keys = new Uint32Array(size(type));
+    for (let i = 0; i < x.length; i++) {
+      const at = Math.floor(i / length) * parts + (Math.floor((i % length) / INVOCATIONS) % parts);
+      keys[at] = Math.max(keys[at]!, inside && Number.isNaN(x[i]) ? 0 : keyOf(x[i]!));
+    }
+    return keys;
+  },
   variants: [
     {
       name: 'parts',
@@ -94,9 +115,15 @@ const partialOp: Op<InsideAttrs & { readonly parts: number }, readonly ['f32']> 
   ],
 };
 
-const lastOp: Op<Record<string, never>, readonly ['u32']> = {
+/** The values of the largest keys. */
+export const maximumOfKeysOp: Op<Record<string, never>, readonly ['u32']> = {
   name: 'maximumOfKeys',
   infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
-  reference: testedThrough('maximumOfKeys', 'maximum'),
+  reference([keys], { type }) {
+    const parts = keys.length / size(type);
+    return Float64Array.from({ length: size(type) }, (_, n) =>
+      valueOf(keys.subarray(n * parts, (n + 1) * parts).reduce((a, b) => Math.max(a, b))),
+    );
+  },
   variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0, INSIDE: 0 }) }],
 };

@@ -16,6 +16,15 @@ export function packWeights(w: Node, tile: number): Node {
   return makeNode(packWeightsOp, [w], { tile }, `${w.label}.packed`);
 }
 
+/** The reverse of {@link packWeights}, on the host. @param shape [CO, CI, KH, KW] @returns values of that shape */
+export function unpackWeights(packed: ArrayLike<number>, shape: readonly number[], tile: number): Float64Array {
+  const depth = shape.slice(1).reduce((product, n) => product * n, 1);
+  return Float64Array.from({ length: shape[0]! * depth }, (_, i) => {
+    const [m, k] = [Math.floor(i / depth), i % depth];
+    return packed[(Math.floor(m / tile) * depth + k) * tile + (m % tile)]!;
+  });
+}
+
 export const packWeightsOp: Op<PackAttrs, readonly ['f32']> = {
   name: 'packWeights',
   infer([w], { tile }) {

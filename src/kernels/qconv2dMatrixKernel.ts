@@ -1,19 +1,18 @@
 import matrixShader from '../../shaders/qconv2d_matrix.wgsl';
-import weightsShader from '../../shaders/qconv2d_matrix_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, u32 } from '../engine/graph.ts';
-import { byteWeightsOp, withByteWeights } from './byteWeights.ts';
+import { withByteWeights } from './byteWeights.ts';
 import { testedThrough } from './common.ts';
 import {
   type Block,
   ROW_WORDS,
   STEP,
-  STEP_WORDS,
   SUBGROUPS,
   SUMS_PADDING,
   tilingOf,
   WORDS_AHEAD,
 } from './qconv2dMatrixTiling.ts';
+import { matrixWeightsOp } from './qconv2dMatrixWeights.ts';
 import {
   BLOCK_IN,
   blockPixels,
@@ -34,17 +33,6 @@ export function quantizedMatrixConvolution(node: Qconv2dNode, block: Block, caps
   const inputs = withByteWeights(node, matrixWeightsOp, channels);
   return makeNode(qconv2dMatrixOp, inputs, { ...node.attrs, ...block }, node.label);
 }
-
-/** Signed bytes in the order of `qconv2d_matrix.wgsl`, in steps of 32 input channels. */
-export const matrixWeightsOp = byteWeightsOp({
-  name: 'qconv2dMatrixWeights',
-  shader: { name: 'qconv2d_matrix_weights.wgsl', source: weightsShader },
-  together: STEP_WORDS,
-  params({ weights }) {
-    const [, ci, kh, kw] = weights as [number, number, number, number];
-    return { inWords: u32(Math.ceil(ci / BLOCK_IN)), steps: u32(Math.ceil(ci / STEP)), taps: u32(kh * kw) };
-  },
-});
 
 type MatrixAttrs = Qconv2dAttrs & Block;
 

@@ -2,10 +2,10 @@ import weightsShader from '../../shaders/qconv2d_word_weights.wgsl';
 import shader from '../../shaders/qconv2d_words.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, u32, type Variant } from '../engine/graph.ts';
-import { byteWeightsOp, withByteWeights } from './byteWeights.ts';
-import { testedThrough } from './common.ts';
+import { byteWeightsOp, bytesToCodes, withByteWeights } from './byteWeights.ts';
 import { MOST_PADDED_TAPS } from './conv2dTile.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';
+import { convolvedCodes } from './qconv2dReference.ts';
 import {
   BLOCK_IN,
   blockPixels,
@@ -128,10 +128,13 @@ export const wordWeightsOp = byteWeightsOp({
 type WordsAttrs = Qconv2dAttrs & Block;
 
 /** qconv2d of weights that {@link wordWeightsOp} made. */
-const qconv2dWordsOp: Op<WordsAttrs, Qconv2dSignature> = {
+export const qconv2dWordsOp: Op<WordsAttrs, Qconv2dSignature> = {
   name: 'qconv2dWords',
   infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
-  reference: testedThrough('qconv2dWords', 'qconv2d'),
+  reference([x, bytes, ...rest], node) {
+    const { weights, channels } = node.attrs;
+    return convolvedCodes([x, ...rest], bytesToCodes(bytes, weights, channels), node);
+  },
   cost: convolutionCost,
   variants: [
     {

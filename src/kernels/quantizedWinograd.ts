@@ -50,7 +50,7 @@ function unpackWeights(words: Node, { weights, bits }: UnpackAttrs, label: strin
   return makeNode(unpackWeightsOp, [words], { weights, bits }, label);
 }
 
-const unpackWeightsOp: Op<UnpackAttrs, readonly ['u32']> = {
+export const unpackWeightsOp: Op<UnpackAttrs, readonly ['u32']> = {
   name: 'unpackWeights',
   infer: (_, { weights }) => ({ shape: weights, dtype: 'f32' }),
   reference: ([words], { attrs: { weights, bits } }) => Float64Array.from(unpackBlocks(words, weights, bits)),

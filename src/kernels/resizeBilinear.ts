@@ -1,5 +1,5 @@
 import shader from '../../shaders/resize_bilinear.wgsl';
-import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import { expectShapes, f32, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
 
 interface ResizeAttrs {
@@ -44,24 +44,31 @@ export function forEachTap(
   }
 }
 
+/** The definition, of planes of a type. @see Op.reference */
+export function resizeReference(
+  x: ArrayLike<number>,
+  type: TensorType,
+  [oh, ow]: readonly [height: number, width: number],
+): Float64Array {
+  const [n, c, h, w] = nchw(type);
+  const y = new Float64Array(n * c * oh * ow);
+  for (let plane = 0; plane < n * c; plane++) {
+    forEachTap(h, w, oh, ow, (o, i, weight) => {
+      y[plane * oh * ow + o]! += weight * x[plane * h * w + i]!;
+    });
+  }
+  return y;
+}
+
 export const resizeBilinearOp: Op<ResizeAttrs, readonly ['f32']> = {
   name: 'resizeBilinear',
   infer(inputs, { height, width }) {
-    expectShapes('resizeBilinear', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
-    const [n, c] = nchw(inputs[0]!);
+    const [x] = inputs;
+    expectShapes('resizeBilinear', x.shape.length === 4, inputs, 'x [N, C, H, W]');
+    const [n, c] = nchw(x);
     return { shape: [n, c, height, width], dtype: 'f32' };
   },
-  reference(inputs, node) {
-    const [n, c, h, w] = nchw(inputType(node, 0));
-    const [, , oh, ow] = nchw(node.type);
-    const y = new Float64Array(size(node.type));
-    for (let plane = 0; plane < n * c; plane++) {
-      forEachTap(h, w, oh, ow, (o, i, weight) => {
-        y[plane * oh * ow + o]! += weight * inputs[0]![plane * h * w + i]!;
-      });
-    }
-    return y;
-  },
+  reference: ([x], { inputs: [from], attrs: { height, width } }) => resizeReference(x, from.type, [height, width]),
   cost: (node) => ({ flops: 8 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [
     {

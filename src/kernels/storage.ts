@@ -17,7 +17,7 @@ import {
 } from '../engine/graph.ts';
 import { floatToHalf, halfToFloat, roundHalfEven } from '../formats/half.ts';
 import { inputType, nchw, planeGrid } from './common.ts';
-import { resizeBilinearOp } from './resizeBilinear.ts';
+import { resizeBilinearOp, resizeReference } from './resizeBilinear.ts';
 
 /**
  * How activations lie in memory. `f32`: [N, C, H, W]. `f16`: pairs of channels in a 32-bit word, [N, ceil(C / 2), H, W].
@@ -171,8 +171,9 @@ export const storeOp: Op<ResizedStoreAttrs, readonly ['f32', ...'f32'[]]> = {
   },
   reference([x, range], node) {
     const { storage, resized } = node.attrs;
-    if (resized) throw new Error('storing what is resized is tested through resizeBilinear and storeActivations');
-    return store(x!, inputType(node, 0).shape, storage, range);
+    const { type } = node.inputs[0];
+    if (!resized) return store(x, type.shape, storage, range);
+    return store(resizeReference(x, type, resized), [...type.shape.slice(0, 2), ...resized], storage, range);
   },
   cost: (node) => ({ flops: 4 * size(inputType(node, 0)), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
   variants: [

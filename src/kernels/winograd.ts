@@ -15,6 +15,9 @@ import {
   channelsPerInvocation,
   type InputAttrs,
   type OutputAttrs,
+  type ProductAttrs,
+  type ProductNode,
+  type ProductSignature,
   pitch,
   quads,
   rowChunks,
@@ -115,21 +118,6 @@ export const winogradWeightsOp: Op<WeightAttrs, readonly ['f32']> = {
   ],
 };
 
-export interface ProductAttrs extends TileAttrs {
-  readonly groups: number;
-  /** The weights' first input channel among those of the transformed input. */
-  readonly firstChannel: number;
-  /** What the first operand is: weights, or the output gradient (then the sum runs over tiles). */
-  readonly from: 'weights' | 'dy';
-  readonly tiles: number;
-  readonly tilesY: number;
-  readonly tilesX: number;
-}
-
-/** The first operand, the transformed input and, if there is one, a second transformed input. */
-type ProductSignature = readonly ['f32', 'f32', ...'f32'[]];
-type ProductNode = Node<ProductAttrs, ProductSignature>;
-
 /**
  * The products of all points: [CO, CI, k, k] (or dy) x winogradInput -> [rows, (m + k - 1)^2, pitch(columns)], rows = CO,
  * columns = tiles (or CI). Its variants say how the first operand is laid out. The last of the input channels may lie in a
@@ -142,7 +130,7 @@ export const winogradProductOp: Op<ProductAttrs, ProductSignature> = {
     const rows = from === 'weights' ? w!.shape[0]! : w!.shape[1]!;
     return { shape: [rows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
-  reference: testedThrough('winogradProduct', 'conv2d'),
+  reference: (inputs, node) => definitions().winogradProductReference(inputs, node),
   cost(node) {
     const [rows, points] = node.type.shape as [number, number];
     const { from, tiles } = node.attrs;
@@ -228,7 +216,7 @@ const productPackedOp: Op<PackedAttrs, ProductSignature> = {
     const [channels, points] = v!.shape as [number, number];
     return { shape: [outRows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
-  reference: testedThrough('winogradProductPacked', 'conv2d'),
+  reference: testedThrough('winogradProductPacked', 'winogradProduct'),
   cost(node) {
     const [, , depth] = inputType(node, 0).shape as [number, number, number];
     const { from, tiles } = node.attrs;

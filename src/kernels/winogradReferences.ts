@@ -1,6 +1,13 @@
-import type { DataType, InputValues, Node, Values } from '../engine/graph.ts';
+import { type DataType, type InputValues, type Node, size, type TensorType, type Values } from '../engine/graph.ts';
 import { inputType, nchw } from './common.ts';
-import type { DyAttrs, InputAttrs, OutputAttrs, TileAttrs } from './winogradTiles.ts';
+import type {
+  DyAttrs,
+  InputAttrs,
+  OutputAttrs,
+  ProductNode,
+  ProductSignature,
+  TileAttrs,
+} from './winogradTiles.ts';
 
 /* What Winograd's transforms are, by the points that they evaluate polynomials at (Cook and Toom). Tiles that only fill a pitch are 0. */
 
@@ -91,17 +98,26 @@ export function winogradWeightsReference(
   [w]: InputValues<One>,
   node: Node<TileAttrs & { readonly tile: number }, One>,
 ): Values {
-  const { m, k, tile } = node.attrs;
-  const [co, ci] = nchw(inputType(node, 0));
-  const [, tiles] = node.type.shape as [number, number];
+  const { tile } = node.attrs;
+  const [points, tiles, ci] = node.type.shape as [number, number, number];
+  const [co] = node.inputs[0].type.shape as [number];
+  const from = weightPoints(w, node.inputs[0].type, node.attrs);
+  const u = new Float64Array(points * tiles * ci * tile);
+  for (let i = 0; i < from.length; i++) {
+    const [p, o, c] = [Math.floor(i / (co * ci)), Math.floor(i / ci) % co, i % ci];
+    u[((p * tiles + Math.floor(o / tile)) * ci + c) * tile + (o % tile)] = from[i]!;
+  }
+  return u;
+}
+
+/** Transformed weights [points, CO, CI]. */
+function weightPoints(w: Float64Array, type: TensorType, { m, k }: TileAttrs): Float64Array {
+  const [co, ci] = nchw(type);
   const { weights } = transformMatrices({ m, k });
-  const u = new Float64Array((m + k - 1) ** 2 * tiles * ci * tile);
-  for (let o = 0; o < co; o++) {
-    for (let i = 0; i < ci; i++) {
-      const taps = w!.slice((o * ci + i) * k * k, (o * ci + i + 1) * k * k);
-      for (const [p, value] of bothSides(weights, taps).entries())
-        u[((p * tiles + Math.floor(o / tile)) * ci + i) * tile + (o % tile)] = value;
-    }
+  const u = new Float64Array((m + k - 1) ** 2 * co * ci);
+  for (let pair = 0; pair < co * ci; pair++) {
+    const taps = w.slice(pair * k * k, (pair + 1) * k * k);
+    for (const [p, value] of bothSides(weights, taps).entries()) u[p * co * ci + pair] = value;
   }
   return u;
 }
@@ -109,27 +125,69 @@ export function winogradWeightsReference(
 /** Of dy, whose tiles are the taps of a filter of m outputs for the weights. */
 export function winogradDyReference([dy]: InputValues<One>, node: Node<DyAttrs, One>): Values {
   const { m, k, tile, tilesY, tilesX } = node.attrs;
-  const [n, channels, height, width] = nchw(inputType(node, 0));
+  const [n, channels] = nchw(node.inputs[0].type);
+  const points = (m + k - 1) ** 2;
+  const tiles = n * tilesY * tilesX;
+  const from = dyPoints(dy, node.inputs[0].type, node.attrs);
+  const u = new Float64Array(size(node.type));
+  const last = node.type.shape.at(-1)!;
+  for (let i = 0; i < from.length; i++) {
+    const [p, c, t] = [Math.floor(i / (channels * tiles)), Math.floor(i / tiles) % channels, i % tiles];
+    const at =
+      tile === 0
+        ? (c * points + p) * last + t
+        : ((p * Math.ceil(channels / tile) + Math.floor(c / tile)) * tiles + t) * tile + (c % tile);
+    u[at] = from[i]!;
+  }
+  return u;
+}
+
+/** Transformed dy [points, CO, tiles]. */
+function dyPoints(dy: Float64Array, type: TensorType, { m, k, tilesY, tilesX }: Omit<DyAttrs, 'tile'>): Float64Array {
+  const [n, channels, height, width] = nchw(type);
   const { weights } = transformMatrices({ m: k, k: m });
   const tiles = n * tilesY * tilesX;
-  const u = new Float64Array(node.type.shape.reduce((product, size) => product * size, 1));
-  const last = node.type.shape.at(-1)!;
+  const u = new Float64Array((m + k - 1) ** 2 * channels * tiles);
   for (let c = 0; c < channels; c++) {
     for (let t = 0; t < tiles; t++) {
       const row = Math.floor(t / tilesX);
       const plane = Math.floor(row / tilesY) * channels + c;
-      const square = squareOf(dy!, plane, [height, width], (row % tilesY) * m, (t % tilesX) * m, m);
-      for (const [p, value] of bothSides(weights, square).entries()) {
-        const points = (m + k - 1) ** 2;
-        const at =
-          tile === 0
-            ? (c * points + p) * last + t
-            : ((p * Math.ceil(channels / tile) + Math.floor(c / tile)) * tiles + t) * tile + (c % tile);
-        u[at] = value;
-      }
+      const square = squareOf(dy, plane, [height, width], (row % tilesY) * m, (t % tilesX) * m, m);
+      for (const [p, value] of bothSides(weights, square).entries()) u[(p * channels + c) * tiles + t] = value;
     }
   }
   return u;
+}
+
+/** The products of all points. Columns that only fill a pitch are 0. */
+export function winogradProductReference(
+  [first, v, second]: InputValues<ProductSignature>,
+  { attrs, inputs: [from, to, other], type }: ProductNode,
+): Values {
+  const { groups, firstChannel, tiles } = attrs;
+  const [rows, points, pitch] = type.shape as [number, number, number];
+  const [channels, , vPitch] = to.type.shape as [number, number, number];
+  const isDy = attrs.from === 'dy';
+  const u = isDy ? dyPoints(first, from.type, attrs) : weightPoints(first, from.type, attrs);
+  const [columns, steps] = isDy ? [channels, tiles] : [tiles, from.type.shape[1]!];
+  // Channels of the second operand follow those of the first that the weights have.
+  const own = steps - (other?.type.shape[0] ?? 0);
+  const value = (row: number, p: number, step: number, column: number): number => {
+    if (isDy) return v[(column * points + p) * vPitch + step]!;
+    if (second && step >= own) return second[((step - own) * points + p) * vPitch + column]!;
+    const channel = firstChannel + Math.floor((row * groups) / rows) * steps + step;
+    return v[(channel * points + p) * vPitch + column]!;
+  };
+  const y = new Float64Array(rows * points * pitch);
+  for (let row = 0; row < rows; row++)
+    for (let p = 0; p < points; p++)
+      for (let column = 0; column < columns; column++) {
+        let sum = 0;
+        for (let step = 0; step < steps; step++)
+          sum += u[(p * rows + row) * steps + step]! * value(row, p, step, column);
+        y[(row * points + p) * pitch + column] = sum;
+      }
+  return y;
 }
 
 type OutputSignature = readonly [DataType, ...'f32'[]];
@@ -172,4 +230,30 @@ export function winogradOutputReference(
             : at(image, v, u);
   }
   return y;
+}
+
+/**
+ * Weights' gradients [CO, CI, k, k] from the products of a gradient, of which there may be several to add.
+ * @param products [splits, CO, (m + k - 1)^2, pitch], of which CI columns are used
+ */
+export function winogradGradOutputReference(
+  products: Float64Array,
+  { m, k, shape }: TileAttrs & { readonly shape: readonly number[] },
+  pitch: number,
+): Values {
+  const [co, ci] = shape as [number, number];
+  const points = (m + k - 1) ** 2;
+  // The taps of this filter are the m x m tiles of dy, its outputs the weights.
+  const { outputs } = transformMatrices({ m: k, k: m });
+  const dw = new Float64Array(co * ci * k * k);
+  for (let pair = 0; pair < co * ci; pair++) {
+    const [o, c] = [Math.floor(pair / ci), pair % ci];
+    const sums = Array.from({ length: points }, (_, p) => {
+      let sum = 0;
+      for (let at = (o * points + p) * pitch + c; at < products.length; at += co * points * pitch) sum += products[at]!;
+      return sum;
+    });
+    dw.set(bothSides(outputs, sums), pair * k * k);
+  }
+  return dw;
 }

@@ -46,6 +46,21 @@ export interface OutputAttrs extends TileAttrs {
   readonly halves?: boolean | undefined;
 }
 
+export interface ProductAttrs extends TileAttrs {
+  readonly groups: number;
+  /** The weights' first input channel among those of the transformed input. */
+  readonly firstChannel: number;
+  /** What the first operand is: weights, or the output gradient (then the sum runs over tiles). */
+  readonly from: 'weights' | 'dy';
+  readonly tiles: number;
+  readonly tilesY: number;
+  readonly tilesX: number;
+}
+
+/** The first operand, the transformed input and, if there is one, a second transformed input. */
+export type ProductSignature = readonly ['f32', 'f32', ...'f32'[]];
+export type ProductNode = Node<ProductAttrs, ProductSignature>;
+
 /** Products of some tile rows. */
 export interface Chunk {
   readonly products: Node;

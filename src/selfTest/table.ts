@@ -1,4 +1,4 @@
-import { hardMean } from '../detectorOps/hardMean.ts';
+import { hardMean, hardStatsPartialOp, hardStatsTotalOp } from '../detectorOps/hardMean.ts';
 import { blurMaps, normalizeMaps } from '../detectorOps/mapFilters.ts';
 import { combineMaps, placeMap, stackMaps } from '../detectorOps/maps.ts';
 import { nearestDistance } from '../detectorOps/nearest.ts';
@@ -6,7 +6,7 @@ import { siameseBias, siameseWeights } from '../detectorOps/siamese.ts';
 import { distances, type Shape4, WINOGRAD_ERROR } from '../doctor/absorptionTable.ts';
 import { type Case, normal as f, type InputSpec, positive } from '../doctor/cases.ts';
 import { table } from '../doctor/table.ts';
-import { Parameter } from '../engine/graph.ts';
+import { makeNode, Parameter } from '../engine/graph.ts';
 import { channelDistance } from '../kernels/channelDistance.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { convDistance } from '../kernels/convDistance.ts';
@@ -62,17 +62,29 @@ const standard: readonly InputSpec[] = [f(7), positive(7)];
 /** How the maps of a PDN without padding lie on its input. */
 const PDN = { offset: 16, stride: 4, margin: 4 } as const;
 
+/** Of three images. */
+const thresholds = () =>
+  new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node;
+
 /** The doctor's table with the ops of this detector alone. */
 export const detectorTable: readonly Case[] = [
   ...table,
   {
     name: 'hardMean',
     inputs: [positive(3, 7, 41)],
-    build: ([x]) =>
-      hardMean(x!, new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node),
+    build: ([x]) => hardMean(x!, thresholds()),
     gradient: [0],
     reduction: 287,
   },
+  ...[false, true].map(
+    (shared): Case => ({
+      name: `hardStatsPartial${shared ? ' of workgroups' : ''}`,
+      inputs: [positive(3, 7, 411)],
+      build: ([x]) => makeNode(hardStatsPartialOp, [x!, thresholds()], { chunks: 5, shared }),
+      reduction: 576,
+    }),
+  ),
+  { name: 'hardStatsTotal', inputs: [f(3, 9, 2)], build: ([x]) => makeNode(hardStatsTotalOp, [x!], {}), reduction: 9 },
   {
     name: 'hardMean of many',
     inputs: [positive(2, 9001)],
