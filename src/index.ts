@@ -117,7 +117,12 @@ export {
   type Verdicts,
 } from './evaluation/evaluate.ts';
 export { type PlantedFigureOptions, plantedFigure } from './evaluation/plantedFigure.ts';
-export { EVERY_LAYER, type SensitivityMeasurement, type SensitivityOptions, sensitivity } from './evaluation/sensitivity.ts';
+export {
+  EVERY_LAYER,
+  type SensitivityMeasurement,
+  type SensitivityOptions,
+  sensitivity,
+} from './evaluation/sensitivity.ts';
 export {
   readSafetensors,
   type StoredTensor,

@@ -8,6 +8,7 @@ import { input } from '../src/engine/graph.ts';
 import { Resizer } from '../src/imaging/pixels.ts';
 import { conv2d } from '../src/kernels/conv2d.ts';
 import { conv2dReference } from '../src/kernels/conv2dReference.ts';
+import type { Conv2dNode } from '../src/kernels/conv2dShape.ts';
 import { imageToTensor } from '../src/kernels/image.ts';
 import { TapObserver } from '../src/quantization/biases.ts';
 import { quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
@@ -31,12 +32,12 @@ function outputMeans(
   attrs: { readonly stride: number; readonly padding: number },
 ): number[] {
   const w = input('w', weights.shape);
-  const node = conv2d(input('x', shape), w, input('b', [bias.length]), attrs);
+  const node = conv2d(input('x', shape), w, input('b', [bias.length]), attrs) as Conv2dNode;
   const outputs = weights.shape[0]!;
   const sums = new Array<number>(outputs).fill(0);
   let places = 0;
   for (const values of images) {
-    const y = conv2dReference([values, weights.data, bias], node as Parameters<typeof conv2dReference>[1]);
+    const y = conv2dReference([values, weights.data, bias], node);
     const plane = y.length / outputs;
     y.forEach((value, i) => {
       sums[Math.floor(i / plane)]! += value;

@@ -5,8 +5,8 @@ import type { RgbImage } from '../src/data/image.ts';
 import { DISTILL_DEFAULTS, type DistillOptions, type DistillProgress, distill } from '../src/distill/distill.ts';
 import { type FeatureMaps, targetOf } from '../src/distill/targets.ts';
 import { PLAIN_VIEW, renderView, viewOf } from '../src/distill/views.ts';
-import { Parameter } from '../src/engine/graph.ts';
-import { ADAM, tick, tickOp, trainingState } from '../src/kernels/adam.ts';
+import { makeNode, Parameter } from '../src/engine/graph.ts';
+import { ADAM, tickOp, trainingState } from '../src/kernels/adam.ts';
 import { Random } from '../src/math/random.ts';
 import { featureFolder, openBackbone } from '../src/node/backbone.ts';
 import { encodeOnnx } from '../src/onnx/protobuf.ts';
@@ -138,7 +138,7 @@ test('the learning rate warms up and follows half a cosine down', async () => {
   const attrs = { learningRate: 0.5, decayAt: 100, decay: 0.1, cosine: { warmUp: 3, until: 12 }, ...ADAM };
   const state = trainingState();
   const expected = new Parameter('expected', state.type, Uint32Array.from(state.data));
-  const node = tick(state.node, attrs);
+  const node = makeNode(tickOp, [state.node], attrs);
   const plan = await gpu.compile({ outputs: {}, effects: [node] });
   const rates: number[] = [];
   for (let step = 0; step < 13; step++) {

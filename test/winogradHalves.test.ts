@@ -6,7 +6,7 @@ import { randomValues, toHost } from '../src/doctor/values.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import type { Caps } from '../src/engine/caps.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { evaluateReference, input, type Node, Parameter, type Values } from '../src/engine/graph.ts';
+import { evaluateReference, input, isOf, type Node, Parameter, type Values } from '../src/engine/graph.ts';
 import { lower, type VariantChoice } from '../src/engine/lower.ts';
 import { Tuning } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
@@ -113,7 +113,9 @@ describe('every product of halves', () => {
     const { lower } = supportedVariants(node, { caps: gpu.caps, precision: 'f16' }).find(
       ({ name }) => name === 'winograd3Halves',
     )!;
-    return lower!(node, gpu.caps)!.inputs[0]!;
+    const products = lower!(node, gpu.caps)!.inputs[0]!;
+    if (!isOf(products, winogradHalvesProductOp)) throw new Error(`${products.op.name} has the products`);
+    return products;
   };
   for (const { name, supports } of winogradHalvesProductOp.variants) {
     for (const [what, drawn] of Object.entries({ 'one group': whole, 'two groups, pooled': groups })) {

@@ -4,7 +4,7 @@ import { evaluateReference, input, type Node, type Values } from '../src/engine/
 import { chooseVariant } from '../src/engine/lower.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
 import { codeRange, type QuantizedWeights, WEIGHT_BITS, type WeightBits } from '../src/formats/weightCodes.ts';
-import { type Qconv2dAttrs, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
+import { type Qconv2dAttrs, type Qconv2dNode, qconv2d, qconv2dOp } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { quantizedLayerNodes, rangeNode as range } from '../src/measure/kernels.ts';
 import { engine } from './support/gpu.ts';
@@ -224,7 +224,7 @@ test.each(['winograd3Integers', 'winograd3Floats'])(
     const y = layer([2, 16, 31, 29], [10, 4], 5, { pool: true, relu: true, output: 'u8' });
     const limits = { ...gpu.caps.limits, maxStorageBufferBindingSize: 300_000 };
     const { lower } = qconv2dOp.variants.find((variant) => variant.name === name)!;
-    const cut = lower!(y, { ...gpu.caps, limits })!;
+    const cut = lower!(y as Qconv2dNode, { ...gpu.caps, limits })!;
     const plan = await gpu.compile({ outputs: { y: cut } });
     expect(plan.dispatches.filter(({ label }) => label === 'qconv2d.input').length).toBeGreaterThan(2);
     const x = Float32Array.from({ length: 2 * 16 * 31 * 29 }, (_, i) => ((i * 37) % 256) - 128);

@@ -158,10 +158,7 @@ export interface PredictOptions extends Pick<CompileOptions, 'outputs' | 'varian
 /** Every dispatch of a run of a graph, in order, without any device; what depends on parameters alone runs before. */
 export function predictDispatches(options: PredictOptions, machine: Machine): PredictedDispatch[] {
   const { outputs, variants, precision, tuning, added } = options;
-  const lowered = lower(
-    { outputs, variants, precision },
-    { caps: machine.caps, tuning, variants: added },
-  );
+  const lowered = lower({ outputs, variants, precision }, { caps: machine.caps, tuning, variants: added });
   return topologicalOrder(Object.values(lowered.outputs)).flatMap((node): PredictedDispatch[] => {
     const entry = lowered.kernels.get(node);
     if (!entry || parameterOf(node) || isConstant(node)) return [];

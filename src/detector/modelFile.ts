@@ -57,9 +57,7 @@ function encodeModel(state: DetectorState): Promise<Uint8Array> {
       tensors.set(name, { shape: type.shape, data: Uint16Array.from(data, floatToHalf) });
     } else tensors.set(name, { shape: type.shape, data });
   }
-  const layers = [...(quantization as Quantization)].map(
-    ([name, { plan, input }]) => [name, { plan, input }] as const,
-  );
+  const layers = [...(quantization as Quantization)].map(([name, { plan, input }]) => [name, { plan, input }] as const);
   const header: ModelHeader = {
     size: networks.size,
     resolution: networks.side,

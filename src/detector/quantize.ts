@@ -88,7 +88,11 @@ export class PreparedQuantization {
     const { images } = await seenImages(state, train);
     await quantizedStatistics({ engine, networks, train: images, onProgress, signal }, quantization);
     onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-    const quantized = new Detector(engine, { ...state, networks, quantization: quantization.size > 0 ? quantization : undefined });
+    const quantized = new Detector(engine, {
+      ...state,
+      networks,
+      quantization: quantization.size > 0 ? quantization : undefined,
+    });
     try {
       const wanted = alpha ?? state.threshold?.alpha;
       const result = await calibrate(quantized, heldOut, { alpha: wanted, train, onNotice, signal });

@@ -75,7 +75,7 @@ interface StageOptions {
 }
 
 function stages(node: Node<None, readonly ['f32', 'f32']>, { elements, most, shared }: StageOptions): Node {
-  const length = size(inputType(node, 0)) / images(node);
+  const length = size(node.inputs[0].type) / images(node);
   const chunks = Math.max(1, Math.min(most, Math.ceil(length / elements)));
   const partial = makeNode(hardStatsPartialOp, node.inputs, { chunks, shared }, `${node.label}.partial`);
   return makeNode(hardStatsTotalOp, [partial], {}, node.label);
@@ -89,7 +89,7 @@ interface PartialAttrs {
 /** The same of chunks [N, chunks, 2], whose elements are interleaved: one by one, or `shared` by workgroups of 256. */
 export const hardStatsPartialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
   name: 'hardStatsPartial',
-  infer: ([x], { chunks }) => ({ shape: [x!.shape[0]!, chunks, 2], dtype: 'f32' }),
+  infer: ([x], { chunks }) => ({ shape: [x.shape[0]!, chunks, 2], dtype: 'f32' }),
   reference([x, threshold], { attrs: { chunks, shared } }) {
     return chunkStats(x, threshold, chunks, (i) => (shared ? Math.floor(i / 256) : i) % chunks);
   },
@@ -102,7 +102,7 @@ export const hardStatsPartialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
         return {
           shader: { name: 'hard_partial.wgsl', source: partialShader },
           defines: { WORKGROUP, SHARED: Number(shared) },
-          params: { images: u32(n), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / n) },
+          params: { images: u32(n), chunks: u32(chunks), size: u32(size(node.inputs[0].type) / n) },
           grid: shared ? [chunks, n] : foldedGrid(n * chunks, caps),
         };
       },
@@ -113,7 +113,7 @@ export const hardStatsPartialOp: Op<PartialAttrs, readonly ['f32', 'f32']> = {
 /** [N, chunks, 2] -> [N, 2] */
 export const hardStatsTotalOp: Op<None, readonly ['f32']> = {
   name: 'hardStatsTotal',
-  infer: ([partial]) => ({ shape: [partial!.shape[0]!, 2], dtype: 'f32' }),
+  infer: ([partial]) => ({ shape: [partial.shape[0]!, 2], dtype: 'f32' }),
   reference([partial], node) {
     const chunks = node.inputs[0].type.shape[1]!;
     const y = new Float64Array(size(node.type));
@@ -125,7 +125,7 @@ export const hardStatsTotalOp: Op<None, readonly ['f32']> = {
       name: 'total',
       kernel: (node) => ({
         shader: { name: 'hard_total.wgsl', source: totalShader },
-        params: { chunks: u32(inputType(node, 0).shape[1]!) },
+        params: { chunks: u32(node.inputs[0].type.shape[1]!) },
         grid: [images(node)],
       }),
     },
@@ -138,7 +138,7 @@ export const hardMeanOp: Op<None, readonly ['f32', 'f32', 'f32']> = {
   reference([, , stats], node) {
     const n = images(node);
     let total = 0;
-    for (let i = 0; i < n; i++) total += stats![2 * i]! / stats![2 * i + 1]!;
+    for (let i = 0; i < n; i++) total += stats[2 * i]! / stats[2 * i + 1]!;
     return Float64Array.of(total / n);
   },
   variants: [
@@ -155,7 +155,7 @@ export const hardMeanOp: Op<None, readonly ['f32', 'f32', 'f32']> = {
 
 export const hardMeanGradOp: Op<None, readonly ['f32', 'f32', 'f32', 'f32']> = {
   name: 'hardMeanGrad',
-  infer: ([x]) => x!,
+  infer: ([x]) => x,
   reference([x, threshold, stats, dy], node) {
     const n = images(node);
     const length = x.length / n;

@@ -33,13 +33,13 @@ export const mapBlurOp: Op<LastMaps, readonly ['f32', 'f32']> = {
   name: 'mapBlur',
   infer(inputs, { maps }) {
     const [x, taps] = inputs;
-    const ok = isMaps(x!, maps) && size(taps!) % 2 === 1;
+    const ok = isMaps(x, maps) && size(taps) % 2 === 1;
     expectShapes('mapBlur', ok, inputs, 'x [..., H, W] and an odd number of taps');
-    return lastMaps(x!, maps);
+    return lastMaps(x, maps);
   },
   reference([x, taps], node) {
     const [, , height, width] = node.type.shape as [number, number, number, number];
-    const radius = (taps!.length - 1) / 2;
+    const radius = (taps.length - 1) / 2;
     const limit = (at: number, length: number) => Math.min(Math.max(at, 0), length - 1);
     const first = firstOf(node);
     return Float64Array.from({ length: size(node.type) }, (_, i) => {
@@ -49,13 +49,13 @@ export const mapBlurOp: Op<LastMaps, readonly ['f32', 'f32']> = {
       for (let dy = -radius; dy <= radius; dy++) {
         const line = base + limit(row + dy, height) * width;
         for (let dx = -radius; dx <= radius; dx++)
-          sum += taps![dy + radius]! * taps![dx + radius]! * x![line + limit(column + dx, width)]!;
+          sum += taps[dy + radius]! * taps[dx + radius]! * x[line + limit(column + dx, width)]!;
       }
       return sum;
     });
   },
   cost: (node) => ({
-    flops: 2 * size(node.type) * size(inputType(node, 1)) ** 2,
+    flops: 2 * size(node.type) * size(node.inputs[1].type) ** 2,
     bytes: 8 * size(node.type),
   }),
   variants: [
@@ -65,7 +65,7 @@ export const mapBlurOp: Op<LastMaps, readonly ['f32', 'f32']> = {
         const [, , height, width] = node.type.shape as [number, number, number, number];
         return {
           shader: { name: 'map_blur.wgsl', source: blurShader },
-          defines: { WORKGROUP, RADIUS: (size(inputType(node, 1)) - 1) / 2 },
+          defines: { WORKGROUP, RADIUS: (size(node.inputs[1].type) - 1) / 2 },
           params: { size: u32(size(node.type)), first: u32(firstOf(node)), height: u32(height), width: u32(width) },
           grid: foldedGrid(size(node.type), caps),
         };
@@ -88,16 +88,16 @@ export const mapLocationOp: Op<LastMaps, readonly ['f32', 'f32']> = {
   name: 'mapLocation',
   infer(inputs, { maps }) {
     const [x, usual] = inputs;
-    const ok = isMaps(x!, maps) && usual!.shape.join() === [2, ...x!.shape.slice(-2)].join();
+    const ok = isMaps(x, maps) && usual.shape.join() === [2, ...x.shape.slice(-2)].join();
     expectShapes('mapLocation', ok, inputs, 'x [..., H, W] and usual [2, H, W]');
-    return lastMaps(x!, maps);
+    return lastMaps(x, maps);
   },
   reference([x, usual], node) {
-    const plane = usual!.length / 2;
+    const plane = usual.length / 2;
     const first = firstOf(node);
     return Float64Array.from(
       { length: size(node.type) },
-      (_, i) => (x![first + i]! - usual![i % plane]!) * usual![plane + (i % plane)]!,
+      (_, i) => (x[first + i]! - usual[i % plane]!) * usual[plane + (i % plane)]!,
     );
   },
   variants: [
@@ -109,7 +109,7 @@ export const mapLocationOp: Op<LastMaps, readonly ['f32', 'f32']> = {
         params: {
           size: u32(size(node.type)),
           first: u32(firstOf(node)),
-          plane: u32(size(inputType(node, 1)) / 2),
+          plane: u32(size(node.inputs[1].type) / 2),
         },
         grid: foldedGrid(size(node.type), caps),
       }),

@@ -2,7 +2,7 @@ import combineShader from '../../shaders/map_combine.wgsl';
 import placeShader from '../../shaders/map_place.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
 import { stackedChannelDistance } from '../kernels/channelDistance.ts';
-import { foldedGrid, type Homography, homographyParams, inputType, WORKGROUP } from '../kernels/common.ts';
+import { foldedGrid, type Homography, homographyParams, WORKGROUP } from '../kernels/common.ts';
 import { OUTSIDE } from '../kernels/maximum.ts';
 import { stackedDistance } from '../kernels/winogradMap.ts';
 
@@ -54,9 +54,9 @@ export const mapCombineOp: Op<WeightAttrs, readonly ['f32', 'f32', 'f32']> = {
   name: 'mapCombine',
   infer(inputs) {
     const [st, ae, quantiles] = inputs;
-    const ok = st!.shape.join() === ae!.shape.join() && size(quantiles!) === 4;
+    const ok = st.shape.join() === ae.shape.join() && size(quantiles) === 4;
     expectShapes('mapCombine', ok, inputs, 'two maps of equal shape and 4 quantiles');
-    return st!;
+    return st;
   },
   reference: ([st, ae, quantiles], { attrs: { weight } }) => st.map((v, i) => combined(v, ae[i]!, quantiles, weight)),
   variants: [
@@ -90,8 +90,8 @@ export const stackMapsOp: Op<WeightAttrs, readonly ['f32', 'f32', 'f32']> = {
     return Float64Array.from([...st, ...ae, ...st.map((v, i) => combined(v, ae[i]!, quantiles, weight))]);
   },
   absorb({ inputs: [st, ae, quantiles], attrs: { weight } }, isOnlyUser) {
-    if (!isOnlyUser(ae!)) return undefined;
-    return stackedDistance(ae!, st!, quantiles!, weight) ?? stackedChannelDistance(ae!, st!, quantiles!, weight);
+    if (!isOnlyUser(ae)) return undefined;
+    return stackedDistance(ae, st, quantiles, weight) ?? stackedChannelDistance(ae, st, quantiles, weight);
   },
   variants: [
     {
@@ -113,7 +113,7 @@ export function mapOf(stack: Node, at: number, label?: string): Node {
 
 const mapOfOp: Op<{ readonly at: number }, readonly ['f32']> = {
   name: 'mapOf',
-  infer: ([stack]) => ({ shape: stack!.shape.slice(1), dtype: 'f32' }),
+  infer: ([stack]) => ({ shape: stack.shape.slice(1), dtype: 'f32' }),
   reference([stack], { type, attrs }) {
     return stack.slice(attrs.at * size(type), (attrs.at + 1) * size(type));
   },
@@ -191,13 +191,13 @@ export const placeMapOp: Op<PlaceAttrs, readonly ['f32']> = {
   name: 'placeMap',
   infer(inputs, { height, width }) {
     const [x] = inputs;
-    const ok = x!.shape.length === 4 && x!.shape[1] === 1 && x!.shape[2] === x!.shape[3];
+    const ok = x.shape.length === 4 && x.shape[1] === 1 && x.shape[2] === x.shape[3];
     expectShapes('placeMap', ok, inputs, 'x [N, 1, mapSide, mapSide]');
-    return { shape: [x!.shape[0]!, 1, height, width], dtype: 'f32' };
+    return { shape: [x.shape[0]!, 1, height, width], dtype: 'f32' };
   },
   reference([x], node) {
     const y = new Float64Array(size(node.type));
-    placeOnHost(x!, inputType(node, 0).shape[2]!, node.attrs, y);
+    placeOnHost(x, node.inputs[0].type.shape[2]!, node.attrs, y);
     return y;
   },
   variants: [
@@ -213,7 +213,7 @@ export const placeMapOp: Op<PlaceAttrs, readonly ['f32']> = {
             height: u32(height),
             width: u32(width),
             side: u32(side),
-            mapSide: u32(inputType(node, 0).shape[2]!),
+            mapSide: u32(node.inputs[0].type.shape[2]!),
             offset: f32(offset),
             stride: f32(stride),
             margin: u32(margin),

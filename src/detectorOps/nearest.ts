@@ -22,9 +22,9 @@ export const nearestDistanceOp: Op<NearestAttrs, readonly ['f32', 'f32']> = {
   infer(inputs) {
     const [x, products] = inputs;
     const rest = ({ shape: [n, , ...plane] }: { readonly shape: readonly number[] }) => [n, ...plane].join();
-    const ok = x!.shape.length === 4 && products!.shape.length === 4 && rest(x!) === rest(products!);
+    const ok = x.shape.length === 4 && products.shape.length === 4 && rest(x) === rest(products);
     expectShapes('nearestDistance', ok, inputs, 'x [N, C, H, W], products [N, K, H, W]');
-    const [n, , h, w] = nchw(x!);
+    const [n, , h, w] = nchw(x);
     return { shape: [n, 1, h, w], dtype: 'f32' };
   },
   reference([x, products], node) {
@@ -33,21 +33,21 @@ export const nearestDistanceOp: Op<NearestAttrs, readonly ['f32', 'f32']> = {
     return Float64Array.from({ length: size(node.type) }, (_, i) => {
       const [image, place] = [Math.floor(i / plane), i % plane];
       let square = 0;
-      for (let c = 0; c < channels; c++) square += x![(image * channels + c) * plane + place]! ** 2;
+      for (let c = 0; c < channels; c++) square += x[(image * channels + c) * plane + place]! ** 2;
       let best = Number.NEGATIVE_INFINITY;
-      for (let k = 0; k < vectors; k++) best = Math.max(best, products![(image * vectors + k) * plane + place]!);
+      for (let k = 0; k < vectors; k++) best = Math.max(best, products[(image * vectors + k) * plane + place]!);
       return Math.max(square - 2 * best, 0) / channels;
     });
   },
   cost(node) {
-    const read = size(inputType(node, 0)) + size(inputType(node, 1));
-    return { flops: 2 * size(inputType(node, 0)) + size(inputType(node, 1)), bytes: 4 * (read + size(node.type)) };
+    const read = size(node.inputs[0].type) + size(node.inputs[1].type);
+    return { flops: 2 * size(node.inputs[0].type) + size(node.inputs[1].type), bytes: 4 * (read + size(node.type)) };
   },
   variants: [
     {
       name: 'pixel',
       kernel(node, caps) {
-        const [, channels, h, w] = nchw(inputType(node, 0));
+        const [, channels, h, w] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'nearest_distance.wgsl', source: shader },
           defines: { WORKGROUP },
@@ -55,7 +55,7 @@ export const nearestDistanceOp: Op<NearestAttrs, readonly ['f32', 'f32']> = {
             size: u32(size(node.type)),
             plane: u32(h * w),
             channels: u32(channels),
-            vectors: u32(inputType(node, 1).shape[1]!),
+            vectors: u32(node.inputs[1].type.shape[1]!),
           },
           grid: foldedGrid(size(node.type), caps),
         };

@@ -16,7 +16,7 @@ import { PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from '../networks/pdn.
 import { checkpointTuning, restore, writeCheckpoint } from '../train/checkpoint.ts';
 import { checkSteps } from '../train/fit.ts';
 import { optimizer } from '../train/step.ts';
-import { trainingOrder } from '../train/trainingLoop.ts';
+import { type CheckpointOptions, trainingOrder } from '../train/trainingLoop.ts';
 import { type FeatureMaps, type TargetGrid, targetOf } from './targets.ts';
 import { PLAIN_VIEW, renderView, type View, viewOf } from './views.ts';
 

@@ -96,7 +96,17 @@ const words: Case = {
       qconv2dWordsOp,
       [storeActivations(floats!, 'u8', inRange), bytes, packed.table, packed.bias, inRange, outRange],
       {
-        ...{ weights, bits: 5, groupSize: 10, input: 'u8', output: 'u8', stride: 1, padding: 1, relu: true, pool: false },
+        ...{
+          weights,
+          bits: 5,
+          groupSize: 10,
+          input: 'u8',
+          output: 'u8',
+          stride: 1,
+          padding: 1,
+          relu: true,
+          pool: false,
+        },
         ...block,
       },
     );
@@ -181,15 +191,13 @@ const products: readonly Case[] = [
   {
     name: 'winogradProduct F(2, 4) of two inputs',
     inputs: [f(9, 24, 4, 4), f(16, 25, 48), f(8, 25, 48)],
-    build: ([w, v, second]) =>
-      makeNode(winogradProductOp, [w!, v!, second!], { m: 2, k: 4, ...PRODUCT, ...TILES_48 }),
+    build: ([w, v, second]) => makeNode(winogradProductOp, [w!, v!, second!], { m: 2, k: 4, ...PRODUCT, ...TILES_48 }),
     reduction: 16 * 24,
   },
   {
     name: 'winogradProduct F(4, 3) of a gradient',
     inputs: [f(2, 6, 11, 31), f(48, 36, 48)],
-    build: ([dy, v]) =>
-      makeNode(winogradProductOp, [dy!, v!], { m: 4, k: 3, ...PRODUCT, ...TILES_48, from: 'dy' }),
+    build: ([dy, v]) => makeNode(winogradProductOp, [dy!, v!], { m: 4, k: 3, ...PRODUCT, ...TILES_48, from: 'dy' }),
     reduction: 16 * 48,
   },
   {

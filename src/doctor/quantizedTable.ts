@@ -225,14 +225,14 @@ export const quantizedTable: readonly Case[] = [
     (op): Case => ({
       name: op.name,
       inputs: [{ shape: [6, 3, 5, 7] }, { shape: [3] }, ...(op === fakeQuantizeOp ? [] : [{ shape: [6, 3, 5, 7] }])],
-      build: (inputs) => makeNode(op, inputs, { least: -2, most: 1, offset: 0.5 }),
+      build: ([a, scale, ...dy]) => makeNode(op, [a!, scale!, ...dy], { least: -2, most: 1, offset: 0.5 }),
     }),
   ),
   ...[fakeQuantizeOp, fakeQuantizeGradOp, fakeQuantizeScaleGradOp].map(
     (op): Case => ({
       name: `${op.name} of a long row`,
       inputs: [{ shape: [2, 37, 41] }, { shape: [1] }, ...(op === fakeQuantizeOp ? [] : [{ shape: [2, 37, 41] }])],
-      build: (inputs) => makeNode(op, inputs, { least: -2, most: 2, offset: 0 }),
+      build: ([a, scale, ...dy]) => makeNode(op, [a!, scale!, ...dy], { least: -2, most: 2, offset: 0 }),
     }),
   ),
   { name: 'activationRange', inputs: [{ shape: [3, 1111] }], build: ([a]) => activationRange(a!) },

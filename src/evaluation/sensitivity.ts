@@ -52,7 +52,18 @@ const MAP_IMAGES = 48;
  * @throws UserError for unusable data
  */
 export async function sensitivity(options: SensitivityOptions): Promise<void> {
-  const { detector, train, heldOut, source, bits = WIDTHS, activations = 8, method, isDone, onMeasurement, signal } = options;
+  const {
+    detector,
+    train,
+    heldOut,
+    source,
+    bits = WIDTHS,
+    activations = 8,
+    method,
+    isDone,
+    onMeasurement,
+    signal,
+  } = options;
   const { networks } = detector.state;
   const layers = options.layers ?? [...quantizableLayers(networks).keys()];
   const prepared = await prepareQuantization({

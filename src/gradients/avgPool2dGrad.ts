@@ -2,7 +2,7 @@ import gradShader from '../../shaders/avg_pool2d_grad.wgsl';
 import type { Node, Op } from '../engine/graph.ts';
 import { isOf, makeNode, size, u32 } from '../engine/graph.ts';
 import type { AvgPool2dAttrs } from '../kernels/avgPool2d.ts';
-import { inputType, nchw } from '../kernels/common.ts';
+import { nchw } from '../kernels/common.ts';
 
 type GradNode = Node<GradAttrs, readonly ['f32', ...'f32'[]]>;
 
@@ -26,7 +26,7 @@ export const avgPool2dGradOp: Op<GradAttrs, readonly ['f32', ...'f32'[]]> = {
   reference([dy, activation], node) {
     const { padding } = node.attrs;
     const [n, c, h, w] = nchw(node.type);
-    const [, , oh, ow] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.inputs[0].type);
     const dx = new Float64Array(size(node.type));
     for (let plane = 0; plane < n * c; plane++) {
       for (let iy = 0; iy < h; iy++) {
@@ -45,7 +45,7 @@ export const avgPool2dGradOp: Op<GradAttrs, readonly ['f32', ...'f32'[]]> = {
       name: 'window',
       kernel(node) {
         const [images, channels, height, width] = nchw(node.type);
-        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.inputs[0].type);
         const { padding } = node.attrs;
         const windows = (side: number) => Math.floor((side - 1 + padding) / 2) + 1;
         return {

@@ -1,7 +1,7 @@
 import directShader from '../../shaders/conv2d_input_grad_direct.wgsl';
 import flipShader from '../../shaders/flip_weights.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from '../kernels/common.ts';
+import { foldedGrid, nchw, WORKGROUP } from '../kernels/common.ts';
 import { conv2d } from '../kernels/conv2d.ts';
 import { convOutput } from '../kernels/conv2dShape.ts';
 import { pad2d } from '../kernels/pad2d.ts';
@@ -26,8 +26,8 @@ export function conv2dInputGrad(dy: Node, w: Node, attrs: InputGradAttrs, label?
 export const conv2dInputGradOp: Op<InputGradAttrs, readonly ['f32', 'f32']> = {
   name: 'conv2dInputGrad',
   infer(inputs, { stride, padding, shape }) {
-    const [n, co, oh, ow] = nchw(inputs[0]!);
-    const [wo, ci, kh, kw] = nchw(inputs[1]!);
+    const [n, co, oh, ow] = nchw(inputs[0]);
+    const [wo, ci, kh, kw] = nchw(inputs[1]);
     const [xn, xc, h, width] = shape as [number, number, number, number];
     const ok =
       co === wo &&
@@ -41,8 +41,8 @@ export const conv2dInputGradOp: Op<InputGradAttrs, readonly ['f32', 'f32']> = {
   reference([dy, w], node) {
     const { stride, padding } = node.attrs;
     const [n, ci, h, width] = nchw(node.type);
-    const [, co, oh, ow] = nchw(inputType(node, 0));
-    const [, , kh, kw] = nchw(inputType(node, 1));
+    const [, co, oh, ow] = nchw(node.inputs[0].type);
+    const [, , kh, kw] = nchw(node.inputs[1].type);
     const dx = new Float64Array(size(node.type));
     for (let b = 0; b < n; b++) {
       for (let o = 0; o < co; o++) {
@@ -67,8 +67,8 @@ export const conv2dInputGradOp: Op<InputGradAttrs, readonly ['f32', 'f32']> = {
     return dx;
   },
   cost(node) {
-    const [n, co, oh, ow] = nchw(inputType(node, 0));
-    const [, ci, kh, kw] = nchw(inputType(node, 1));
+    const [n, co, oh, ow] = nchw(node.inputs[0].type);
+    const [, ci, kh, kw] = nchw(node.inputs[1].type);
     return {
       flops: 2 * n * co * oh * ow * ci * kh * kw,
       bytes: 4 * (n * co * oh * ow + co * ci * kh * kw + size(node.type)),
@@ -105,8 +105,8 @@ export const conv2dInputGradOp: Op<InputGradAttrs, readonly ['f32', 'f32']> = {
       kernel(node, caps) {
         const { stride, padding } = node.attrs;
         const [, inChannels, height, width] = nchw(node.type);
-        const [, outChannels, outHeight, outWidth] = nchw(inputType(node, 0));
-        const [, , kernelHeight, kernelWidth] = nchw(inputType(node, 1));
+        const [, outChannels, outHeight, outWidth] = nchw(node.inputs[0].type);
+        const [, , kernelHeight, kernelWidth] = nchw(node.inputs[1].type);
         return {
           shader: { name: 'conv2d_input_grad_direct.wgsl', source: directShader },
           defines: { WORKGROUP },
@@ -138,11 +138,11 @@ function flipWeights(w: Node): Node {
 export const flipWeightsOp: Op<Record<string, never>, readonly ['f32']> = {
   name: 'flipWeights',
   infer([w]) {
-    const [co, ci, kh, kw] = nchw(w!);
+    const [co, ci, kh, kw] = nchw(w);
     return { shape: [ci, co, kh, kw], dtype: 'f32' };
   },
   reference([w], node) {
-    const [co, ci, kh, kw] = nchw(inputType(node, 0));
+    const [co, ci, kh, kw] = nchw(node.inputs[0].type);
     const taps = kh * kw;
     const y = new Float64Array(size(node.type));
     for (let o = 0; o < co; o++) {
@@ -156,7 +156,7 @@ export const flipWeightsOp: Op<Record<string, never>, readonly ['f32']> = {
     {
       name: 'copy',
       kernel(node, caps) {
-        const [outChannels, inChannels, kh, kw] = nchw(inputType(node, 0));
+        const [outChannels, inChannels, kh, kw] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'flip_weights.wgsl', source: flipShader },
           defines: { WORKGROUP },

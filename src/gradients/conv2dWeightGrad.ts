@@ -1,7 +1,7 @@
 import directShader from '../../shaders/conv2d_weight_grad_direct.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from '../kernels/common.ts';
+import { foldedGrid, lanes, nchw, WORKGROUP } from '../kernels/common.ts';
 import { convOutput, DIRECT_MULTIPLY_ADDS } from '../kernels/conv2dShape.ts';
 import { WINOGRAD_TILES } from '../kernels/winogradTiles.ts';
 import { GRAD_BLOCKS, gradBlockFits } from './gradBlock.ts';
@@ -47,11 +47,11 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs, WeightGradSignature> = {
     return partialGradient(x, dy, g, node.attrs);
   },
   cost(node) {
-    const [n, co, oh, ow] = nchw(inputType(node, 1));
+    const [n, co, oh, ow] = nchw(node.inputs[1].type);
     const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
     return {
       flops: 2 * n * co * oh * ow * ci * kh * kw,
-      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: [
@@ -93,7 +93,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs, WeightGradSignature> = {
     {
       name: 'direct',
       kernel(node, caps) {
-        const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
+        const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.shape);
         return {
           shader: { name: 'conv2d_weight_grad_direct.wgsl', source: directShader },
           defines: { WORKGROUP },
@@ -122,7 +122,7 @@ function winogradSupports(caps: Caps, node: WeightGradNode): boolean {
   const [, , kh, kw] = node.attrs.shape as [number, number, number, number];
   const m = WINOGRAD_TILES[kh]?.[0];
   if (node.attrs.stride !== 1 || kh !== kw || m === undefined) return false;
-  return weightGradFits(inputType(node, 0), inputType(node, 1), { m, k: kh }, caps);
+  return weightGradFits(node.inputs[0].type, node.inputs[1].type, { m, k: kh }, caps);
 }
 
 function lowerWinograd(node: WeightGradNode, by: typeof winogradWeightGrad): Node {
@@ -139,6 +139,6 @@ function hasManyChannels(node: WeightGradNode): boolean {
 }
 
 function multiplyAdds(node: WeightGradNode): number {
-  const [n, , oh, ow] = nchw(inputType(node, 1));
+  const [n, , oh, ow] = nchw(node.inputs[1].type);
   return n * oh * ow * size(node.type);
 }

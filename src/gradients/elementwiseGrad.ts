@@ -10,7 +10,7 @@ interface Factor {
 const plainReluGradOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'reluGrad',
   inputs: 2,
-  value: ([dy, y], i) => (y![i]! > 0 ? dy![i]! : 0),
+  value: ([dy, y], i) => (y[i]! > 0 ? dy[i]! : 0),
 });
 
 export const reluGradOp: Op<None, readonly ['f32', 'f32']> = {
@@ -34,5 +34,5 @@ export const squaredDifferenceGradOp = pointwise<Factor, readonly ['f32', 'f32',
   name: 'squaredDifferenceGrad',
   inputs: 3,
   factor: (attrs) => attrs.factor,
-  value: ([a, b, dy], i, factor) => factor * (a![i]! - b![i]!) * dy![i]!,
+  value: ([a, b, dy], i, factor) => factor * (a[i]! - b[i]!) * dy[i]!,
 });

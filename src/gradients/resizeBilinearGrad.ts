@@ -1,7 +1,7 @@
 import gradShader from '../../shaders/resize_bilinear_grad.wgsl';
 import type { Op } from '../engine/graph.ts';
 import { f32, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw, planeGrid } from '../kernels/common.ts';
+import { nchw, planeGrid } from '../kernels/common.ts';
 import { forEachTap } from '../kernels/resizeBilinear.ts';
 
 export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }, readonly ['f32']> = {
@@ -9,7 +9,7 @@ export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }, rea
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   reference([dy], node) {
     const [n, c, h, w] = nchw(node.type);
-    const [, , oh, ow] = nchw(inputType(node, 0));
+    const [, , oh, ow] = nchw(node.inputs[0].type);
     const dx = new Float64Array(size(node.type));
     for (let plane = 0; plane < n * c; plane++) {
       forEachTap(h, w, oh, ow, (o, i, weight) => {
@@ -23,7 +23,7 @@ export const resizeBilinearGradOp: Op<{ readonly shape: readonly number[] }, rea
       name: 'gather',
       kernel(node) {
         const [, , height, width] = nchw(node.type);
-        const [, , outHeight, outWidth] = nchw(inputType(node, 0));
+        const [, , outHeight, outWidth] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'resize_bilinear_grad.wgsl', source: gradShader },
 

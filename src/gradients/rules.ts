@@ -2,7 +2,6 @@ import { ShapeError } from '../engine/errors.ts';
 import type { GradientRule, GradientRules } from '../engine/gradient.ts';
 import { expectShapes, makeNode, type Op, type Signature, size } from '../engine/graph.ts';
 import { avgPool2dOp } from '../kernels/avgPool2d.ts';
-import { inputType } from '../kernels/common.ts';
 import { conv2dOp } from '../kernels/conv2d.ts';
 import { dropout, dropoutOp } from '../kernels/dropout.ts';
 import { addOp, broadcast, scale, scaleOp, squaredDifferenceOp } from '../kernels/elementwise.ts';
@@ -36,7 +35,7 @@ export const GRADIENT_RULES: GradientRules = new Map([
   rule(sumOp, (node, dy) => {
     const { keep, factor } = node.attrs;
     expectShapes('sum gradient', keep === 1, [node.type], 'a scalar sum');
-    return [broadcast(dy, inputType(node, 0).shape, factor)];
+    return [broadcast(dy, node.inputs[0].type.shape, factor)];
   }),
   rule(pad2dOp, (node, dy) => {
     const { top, bottom, left, right, dilation, mirrored } = node.attrs;
@@ -44,15 +43,15 @@ export const GRADIENT_RULES: GradientRules = new Map([
     return [pad2d(dy, { top: -top, bottom: -bottom, left: -left, right: -right })];
   }),
   rule(sliceOuterOp, (node, dy) => {
-    const attrs = { start: node.attrs.start, shape: inputType(node, 0).shape };
+    const attrs = { start: node.attrs.start, shape: node.inputs[0].type.shape };
     return [makeNode(embedOuterOp, [dy], attrs, `${node.label}.dx`)];
   }),
   rule(avgPool2dOp, (node, dy) => {
-    const attrs = { ...node.attrs, shape: inputType(node, 0).shape };
+    const attrs = { ...node.attrs, shape: node.inputs[0].type.shape };
     return [makeNode(avgPool2dGradOp, [dy], attrs, `${node.label}.dx`)];
   }),
   rule(resizeBilinearOp, (node, dy) => {
-    return [makeNode(resizeBilinearGradOp, [dy], { shape: inputType(node, 0).shape }, `${node.label}.dx`)];
+    return [makeNode(resizeBilinearGradOp, [dy], { shape: node.inputs[0].type.shape }, `${node.label}.dx`)];
   }),
   rule(dropoutOp, (node, dy) => [dropout(dy, node.inputs[1], node.attrs, `${node.label}.dx`), undefined]),
   rule(conv2dOp, (node, dy, needs) => {

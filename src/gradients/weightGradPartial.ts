@@ -156,7 +156,7 @@ function pixelsPerSplit({ algorithm, splits }: PartialAttrs, g: ReturnType<typeo
 
 /** Of the kernels whose subgroups walk over output rows. */
 function subgroupParams(node: Node<PartialAttrs, WeightGradSignature>) {
-  const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.shape);
+  const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.shape);
   return {
     batch: u32(g.batch),
     inChannels: u32(g.inChannels),
@@ -185,11 +185,11 @@ export const weightGradPartialOp: Op<PartialAttrs, WeightGradSignature> = {
     return y;
   },
   cost(node) {
-    const [n, co, oh, ow] = nchw(inputType(node, 1));
+    const [n, co, oh, ow] = nchw(node.inputs[1].type);
     const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
     return {
       flops: 2 * n * co * oh * ow * ci * kh * kw,
-      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: [
@@ -198,7 +198,7 @@ export const weightGradPartialOp: Op<PartialAttrs, WeightGradSignature> = {
       supports: (_, node) => node.attrs.algorithm === 'taps',
       kernel(node, caps) {
         const { shape, stride, splits } = node.attrs;
-        const [, outChannels] = nchw(inputType(node, 1));
+        const [, outChannels] = nchw(node.inputs[1].type);
         const [, , KH, KW] = shape as [number, number, number, number];
         const S = lanes(caps);
         return {
@@ -214,8 +214,8 @@ export const weightGradPartialOp: Op<PartialAttrs, WeightGradSignature> = {
       supports: (_, node) => node.attrs.algorithm === 'lanes',
       kernel(node, caps) {
         const { shape, stride, splits } = node.attrs;
-        const [, inChannels] = nchw(inputType(node, 0));
-        const [, outChannels] = nchw(inputType(node, 1));
+        const [, inChannels] = nchw(node.inputs[0].type);
+        const [, outChannels] = nchw(node.inputs[1].type);
         const [, , KH, KW] = shape as [number, number, number, number];
         const S = lanes(caps);
         const KR = KH * KW <= 25 ? KH : 1;
@@ -241,7 +241,7 @@ export const weightGradPartialOp: Op<PartialAttrs, WeightGradSignature> = {
 
 function tileKernel(node: Node<PartialAttrs, WeightGradSignature>, block: GradBlock): Kernel {
   const { shape, stride, padding, splits } = node.attrs;
-  const g = geometry(inputType(node, 0), inputType(node, 1), shape);
+  const g = geometry(node.inputs[0].type, node.inputs[1].type, shape);
   return {
     shader: { name: 'conv2d_weight_grad_tile.wgsl', source: tileShader },
     defines: {

@@ -2,7 +2,7 @@ import outputShader from '../../shaders/winograd_grad_output.wgsl';
 import productShader from '../../shaders/winograd_grad_product.wgsl';
 import { deferred } from '../engine/deferred.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { inputType, nchw, WORKGROUP } from '../kernels/common.ts';
+import { nchw, WORKGROUP } from '../kernels/common.ts';
 import { pitch, type TileAttrs } from '../kernels/winogradTiles.ts';
 import {
   defaultGradBlock,
@@ -46,8 +46,8 @@ type Operands = readonly ['f32', 'f32'];
 export const winogradGradProductOp: Op<ProductAttrs, Operands> = {
   name: 'winogradGradProduct',
   infer([u, v], { tiles }) {
-    const [rows, points] = u!.shape as [number, number];
-    const columns = v!.shape[0]!;
+    const [rows, points] = u.shape as [number, number];
+    const columns = v.shape[0]!;
     return { shape: [splitsOf(rows, columns, points, tiles), rows, points, pitch(columns)], dtype: 'f32' };
   },
   reference([u, v], node) {
@@ -66,11 +66,11 @@ export const winogradGradProductOp: Op<ProductAttrs, Operands> = {
     return m;
   },
   cost(node) {
-    const [rows, points] = inputType(node, 0).shape as [number, number];
-    const columns = inputType(node, 1).shape[0]!;
+    const [rows, points] = node.inputs[0].type.shape as [number, number];
+    const columns = node.inputs[1].type.shape[0]!;
     return {
       flops: 2 * points * rows * columns * node.attrs.tiles,
-      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: GRAD_BLOCKS.map(
@@ -79,7 +79,7 @@ export const winogradGradProductOp: Op<ProductAttrs, Operands> = {
       supports: (caps) => gradBlockFits(block, caps),
       madeFor: 'gpu',
       suits: (caps, node) =>
-        defaultGradBlock(inputType(node, 0).shape[0]!, inputType(node, 1).shape[0]!, caps) === block,
+        defaultGradBlock(node.inputs[0].type.shape[0]!, node.inputs[1].type.shape[0]!, caps) === block,
       kernel: (node) => productKernel(node, block),
     }),
   ),
@@ -90,8 +90,8 @@ function tilesPerSplit({ attrs: { tiles }, type }: Node<ProductAttrs, Operands>)
 }
 
 function productKernel(node: Node<ProductAttrs, Operands>, block: GradBlock) {
-  const [rows, points, uPitch] = inputType(node, 0).shape as [number, number, number];
-  const columns = inputType(node, 1).shape[0]!;
+  const [rows, points, uPitch] = node.inputs[0].type.shape as [number, number, number];
+  const columns = node.inputs[1].type.shape[0]!;
   const [splits, , , mPitch] = nchw(node.type);
   const { tiles } = node.attrs;
   return {
@@ -132,7 +132,7 @@ export const winogradSplitsOutputOp: Op<OutputAttrs, readonly ['f32']> = {
       name: 'pair',
       kernel(node) {
         const { m, k } = node.attrs;
-        const [splits, outChannels, , mPitch] = nchw(inputType(node, 0));
+        const [splits, outChannels, , mPitch] = nchw(node.inputs[0].type);
         const [, inChannels] = nchw(node.type);
         return {
           shader: { name: 'winograd_grad_output.wgsl', source: outputShader },

@@ -3,7 +3,7 @@ import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
 import type { Node, Op, TensorType } from '../engine/graph.ts';
 import { makeNode, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from '../kernels/common.ts';
+import { nchw } from '../kernels/common.ts';
 import { winogradInputOp, winogradProductOp } from '../kernels/winograd.ts';
 import { winogradDyOp } from '../kernels/winogradDy.ts';
 import type { DyAttrs, InputAttrs, ProductAttrs, TileAttrs } from '../kernels/winogradTiles.ts';
@@ -103,7 +103,7 @@ export const winogradGradOutputOp: Op<GradOutputAttrs, readonly ['f32']> = {
             rows: u32(inChannels),
             tilesY: u32(1),
             tilesX: u32(1),
-            pitch: u32(inputType(node, 0).shape[2]!),
+            pitch: u32(node.inputs[0].type.shape[2]!),
           },
           grid: [across, Math.ceil(outChannels / each)],
         };

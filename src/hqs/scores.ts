@@ -287,7 +287,9 @@ export async function autoencoderScores(options: ScoreOptions): Promise<LayerSco
       const rows = await perImage(options, images, (pixels, index) =>
         planted(options, { side, pixels, index }, async (image, mask) => {
           const { map: read } = await compiled.run({ image }, ['map']);
-          return [separability({ values: read as Float32Array, height: mapSide, width: mapSide, geometry }, mask, side)];
+          return [
+            separability({ values: read as Float32Array, height: mapSide, width: mapSide, geometry }, mask, side),
+          ];
         }),
       );
       return rows.map(([value]) => value!);

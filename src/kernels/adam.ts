@@ -1,7 +1,7 @@
 import adamShader from '../../shaders/adam.wgsl';
 import tickShader from '../../shaders/adam_tick.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 
 export interface AdamAttrs {
   readonly beta1: number;
@@ -56,12 +56,12 @@ export const tickOp: Op<ScheduleAttrs, readonly ['u32']> = {
   name: 'tick',
   updates: [0],
   infer: ([state]) => {
-    expectShapes('tick', state!.dtype === 'u32' && size(state!) === 4, [state!], 'the training state u32[4]');
-    return state!;
+    expectShapes('tick', state.dtype === 'u32' && size(state) === 4, [state], 'the training state u32[4]');
+    return state;
   },
   reference([state], node) {
     const { learningRate, decay, decayAt, cosine, beta1, beta2 } = node.attrs;
-    const words = Uint32Array.from(state!);
+    const words = Uint32Array.from(state);
     const floats = new Float32Array(words.buffer);
     const step = words[0]!;
     floats[1] = (step >= decayAt ? learningRate * decay : learningRate) * (cosine ? cosineShare(step, cosine) : 1);
@@ -92,20 +92,20 @@ export const adamOp: Op<AdamAttrs, readonly ['f32', 'f32', 'f32', 'f32', 'u32']>
   updates: [0, 1, 2],
   infer(inputs) {
     const [p, m, v, grad] = inputs;
-    const ok = [m, v, grad].every((t) => t!.shape.join() === p!.shape.join()) && inputs[4]!.dtype === 'u32';
+    const ok = [m, v, grad].every((t) => t.shape.join() === p.shape.join()) && inputs[4].dtype === 'u32';
     expectShapes('adam', ok, inputs, 'p, m, v and grad of equal shape, and the training state');
-    return p!;
+    return p;
   },
   /** The updated parameter; the moments follow from the same formulas. */
   reference(inputs, node) {
     const [p, m, v, grad, state] = inputs;
     const { beta1, beta2, epsilon, weightDecay } = node.attrs;
-    const [, learningRate, power1, power2] = new Float32Array(Uint32Array.from(state!).buffer);
-    return Float64Array.from({ length: p!.length }, (_, i) => {
-      const g = grad![i]! + weightDecay * p![i]!;
-      const first = beta1 * m![i]! + (1 - beta1) * g;
-      const second = beta2 * v![i]! + (1 - beta2) * g * g;
-      return p![i]! - ((learningRate! / (1 - power1!)) * first) / (Math.sqrt(second / (1 - power2!)) + epsilon);
+    const [, learningRate, power1, power2] = new Float32Array(Uint32Array.from(state).buffer);
+    return Float64Array.from({ length: p.length }, (_, i) => {
+      const g = grad[i]! + weightDecay * p[i]!;
+      const first = beta1 * m[i]! + (1 - beta1) * g;
+      const second = beta2 * v[i]! + (1 - beta2) * g * g;
+      return p[i]! - ((learningRate! / (1 - power1!)) * first) / (Math.sqrt(second / (1 - power2!)) + epsilon);
     });
   },
   cost: (node) => ({ flops: 12 * size(node.type), bytes: 28 * size(node.type) }),
@@ -114,7 +114,7 @@ export const adamOp: Op<AdamAttrs, readonly ['f32', 'f32', 'f32', 'f32', 'u32']>
       name: 'element',
       kernel(node, caps) {
         const { beta1, beta2, epsilon, weightDecay } = node.attrs;
-        const length = size(inputType(node, 0));
+        const length = size(node.inputs[0].type);
         return {
           shader: { name: 'adam.wgsl', source: adamShader },
           defines: { WORKGROUP },

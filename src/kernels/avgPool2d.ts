@@ -1,6 +1,6 @@
 import shader from '../../shaders/avg_pool2d.wgsl';
 import { expectShapes, isOf, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
-import { inputType, nchw, planeGrid } from './common.ts';
+import { nchw, planeGrid } from './common.ts';
 
 export interface AvgPool2dAttrs {
   /** Zeros on all four sides; they are counted in the mean. */
@@ -56,12 +56,12 @@ export const avgPool2dOp: Op<AvgPool2dAttrs, readonly ['f32']> = {
     return { shape: pooledShape(x, attrs), dtype: 'f32' };
   },
   reference: ([x], node) => avgPool2dReference(x, node.inputs[0].type, node.attrs),
-  cost: (node) => ({ flops: 4 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 4 * size(node.type), bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'element',
       kernel(node) {
-        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , height, width] = nchw(node.inputs[0].type);
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'avg_pool2d.wgsl', source: shader },

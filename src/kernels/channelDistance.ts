@@ -14,7 +14,7 @@ import {
   type TensorType,
   u32,
 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { standardizeOp } from './standardize.ts';
 
 type None = Record<string, never>;
@@ -53,9 +53,9 @@ export const channelDistanceOp: Op<None, Features> = {
   name: 'channelDistance',
   infer(inputs) {
     const [a, b] = inputs;
-    const ok = a!.shape.length === 4 && (!b || a!.shape.join() === b.shape.join());
+    const ok = a.shape.length === 4 && (!b || a.shape.join() === b.shape.join());
     expectShapes('channelDistance', ok, inputs, 'a and b of equal shape [N, C, H, W]');
-    const [n, , h, w] = nchw(a!);
+    const [n, , h, w] = nchw(a);
     return { shape: [n, 1, h, w], dtype: 'f32' };
   },
   reference: ([a, b], node) => channelDistanceReference([a, b], node.inputs[0].type),
@@ -71,7 +71,7 @@ export const channelDistanceOp: Op<None, Features> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const [, c, h, w] = nchw(inputType(node, 0));
+        const [, c, h, w] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'channel_distance.wgsl', source: distanceShader },
           defines: { WORKGROUP, TARGET: node.inputs.length - 1 },
@@ -115,7 +115,7 @@ function lastSet(map: Node): { readonly set: DistanceSet; readonly inputs: Input
 const sharedDistanceOp: Op<SharedAttrs, Features> = {
   name: 'sharedDistance',
   infer([a], { stacked }) {
-    const [n, , h, w] = nchw(a!);
+    const [n, , h, w] = nchw(a);
     return { shape: stacked === undefined ? [n, 1, h, w] : [3, n, 1, h, w], dtype: 'f32' };
   },
   reference: testedThrough('sharedDistance', 'channelDistance'),
@@ -150,7 +150,7 @@ function sharedSupports({ limits }: Caps, { inputs }: Node): boolean {
 function sharedKernel(node: Node<unknown, Features>, { sets, stacked }: SharedAttrs): Kernel {
   const isStacked = stacked !== undefined;
   const pixels = size(node.type) / (isStacked ? 3 : 1);
-  const [, c, h, w] = nchw(inputType(node, 0));
+  const [, c, h, w] = nchw(node.inputs[0].type);
   const [first, second] = sets as [DistanceSet, DistanceSet | undefined];
   return {
     shader: { name: 'channel_distance_shared.wgsl', source: sharedDistanceShader },

@@ -12,10 +12,17 @@ import {
   type Variant,
 } from '../engine/graph.ts';
 import { avgPool2d, isPlainPool } from './avgPool2d.ts';
-import { foldedGrid, inputType, lanes, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { matrixVariants } from './conv2dMatrix.ts';
 import { conv2dReference } from './conv2dReference.ts';
-import { type Conv2dAttrs, type Conv2dNode, type Conv2dSignature, convOutput, DIRECT_MULTIPLY_ADDS, geometry } from './conv2dShape.ts';
+import {
+  type Conv2dAttrs,
+  type Conv2dNode,
+  type Conv2dSignature,
+  convOutput,
+  DIRECT_MULTIPLY_ADDS,
+  geometry,
+} from './conv2dShape.ts';
 import { splitConvolution, splitsOf } from './conv2dSplit.ts';
 import {
   BLOCK_16x4,
@@ -85,11 +92,11 @@ export const conv2dOp: Op<Conv2dAttrs, Conv2dSignature> = {
   },
   reference: conv2dReference,
   cost(node) {
-    const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.stride, node.attrs.padding);
+    const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.stride, node.attrs.padding);
     const outputs = g.batch * g.outChannels * g.outHeight * g.outWidth;
     return {
       flops: 2 * outputs * g.inChannels * g.kernelHeight * g.kernelWidth,
-      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: [
@@ -102,7 +109,7 @@ export const conv2dOp: Op<Conv2dAttrs, Conv2dSignature> = {
       // Register rows with shuffles; fastest direct kernel on CPU adapters where a row fills the lanes.
       name: 'rows',
       supports: (caps, node) => {
-        const [, , kh, kw] = nchw(inputType(node, 1));
+        const [, , kh, kw] = nchw(node.inputs[1].type);
         const s = lanes(caps);
         return s >= 4 && node.attrs.stride === 1 && kw < s && kh <= 5 && kw <= 5 && wholeGroups(node, ROWS_CHANNELS);
       },
@@ -114,7 +121,7 @@ export const conv2dOp: Op<Conv2dAttrs, Conv2dSignature> = {
     {
       name: 'lanes',
       supports: (caps, node) =>
-        lanes(caps) >= 4 && inputType(node, 1).shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
+        lanes(caps) >= 4 && node.inputs[1].type.shape[3]! <= 16 && wholeGroups(node, LANES_CHANNELS),
       madeFor: 'cpu',
       lower: (node) => unpooled(node) ?? onCpus().lowerPacked(node, { algorithm: 'lanes', tile: LANES_CHANNELS }),
     },
@@ -128,7 +135,7 @@ export const conv2dOp: Op<Conv2dAttrs, Conv2dSignature> = {
       name: 'direct',
       lower: unpooled,
       kernel(node, caps) {
-        const g = geometry(inputType(node, 0), inputType(node, 1), node.attrs.stride, node.attrs.padding);
+        const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.stride, node.attrs.padding);
         return {
           shader: { name: 'conv2d_direct.wgsl', source: direct },
           defines: { BIAS: node.inputs.length - 2, RELU: Number(node.attrs.relu), WORKGROUP },
@@ -165,12 +172,12 @@ function winogradVariant(m: number): Variant<Conv2dAttrs, Conv2dSignature> {
   return {
     name: `winograd${m}`,
     supports(_, node) {
-      const [, , kh, kw] = nchw(inputType(node, 1));
+      const [, , kh, kw] = nchw(node.inputs[1].type);
       const exists = node.attrs.stride === 1 && kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
       return exists && wholeGroups(node, 64);
     },
     suits: (caps, node) =>
-      winogradSuits(inputType(node, 1), m) && (caps.isCpu || multiplyAdds(node) > DIRECT_MULTIPLY_ADDS),
+      winogradSuits(node.inputs[1].type, m) && (caps.isCpu || multiplyAdds(node) > DIRECT_MULTIPLY_ADDS),
     lower: (node, caps) => lowerWinograd(node, m, caps, false),
   };
 }
@@ -182,9 +189,9 @@ function winogradHalvesVariant(m: number): Variant<Conv2dAttrs, Conv2dSignature>
     ...floats,
     name: `${floats.name}Halves`,
     supports: (caps, node) =>
-      floats.supports!(caps, node) && wholePairs(inputType(node, 1).shape, { firstChannel: 0, ...node.attrs }),
+      floats.supports!(caps, node) && wholePairs(node.inputs[1].type.shape, { firstChannel: 0, ...node.attrs }),
     madeFor: 'gpu',
-    rounds: (node) => halvesError({ m, k: inputType(node, 1).shape[2]! }),
+    rounds: (node) => halvesError({ m, k: node.inputs[1].type.shape[2]! }),
     lower: (node, caps) => lowerWinograd(node, m, caps, true),
   };
 }
@@ -224,14 +231,14 @@ function splitVariant(block: TileBlock, suits: (node: Conv2dNode) => boolean): V
     ...whole,
     name: `split${blockName(block)}`,
     supports: (caps, node) =>
-      splitsOf(block, inputType(node, 1).shape, unpooledShape(node)) > 1 && whole.supports!(caps, node),
+      splitsOf(block, node.inputs[1].type.shape, unpooledShape(node)) > 1 && whole.supports!(caps, node),
     lower: (node) => unpooled(node) ?? splitConvolution(node, block),
   };
 }
 
 /** Whether even small blocks leave most of a GPU idle while each adds up a long sum. */
 function isStarved(node: Conv2dNode): boolean {
-  const stages = depthOf(inputType(node, 1).shape) / BLOCK_32x32.step;
+  const stages = depthOf(node.inputs[1].type.shape) / BLOCK_32x32.step;
   return workgroupsOf(BLOCK_32x32, unpooledShape(node)) <= MOST_STARVED && stages >= LONG_STAGES;
 }
 
@@ -245,7 +252,7 @@ const LONG_STAGES = 8;
 /** [N, CO, OH, OW] before pooling. */
 function unpooledShape(node: Conv2dNode): readonly number[] {
   const { stride, padding } = node.attrs;
-  const g = geometry(inputType(node, 0), inputType(node, 1), stride, padding);
+  const g = geometry(node.inputs[0].type, node.inputs[1].type, stride, padding);
   return [g.batch, g.outChannels, g.outHeight, g.outWidth];
 }
 
@@ -255,11 +262,11 @@ function pixelsOf(node: Conv2dNode): number {
 }
 
 function multiplyAdds(node: Conv2dNode): number {
-  return pixelsOf(node) * size(inputType(node, 1));
+  return pixelsOf(node) * size(node.inputs[1].type);
 }
 
 function channelsPerGroup(node: Conv2dNode): number {
-  return inputType(node, 1).shape[0]! / node.attrs.groups;
+  return node.inputs[1].type.shape[0]! / node.attrs.groups;
 }
 
 /** Pooling by an op of its own, for kernels that cannot do it. */

@@ -1,6 +1,6 @@
 import shader from '../../shaders/conv2d_fold.wgsl';
 import { makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { nchw } from './common.ts';
 
 /** Parts that an invocation adds, and slices of a workgroup at most. */
 const PARTS_PER_INVOCATION = 8;
@@ -40,13 +40,13 @@ export function foldReference(
 
 export const conv2dFoldOp: Op<FoldAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'conv2dFold',
-  infer: ([parts]) => ({ shape: parts!.shape.slice(1), dtype: 'f32' }),
+  infer: ([parts]) => ({ shape: parts.shape.slice(1), dtype: 'f32' }),
   reference: ([parts, bias], { type, attrs: { relu } }) => foldReference(parts, bias, type, relu),
   variants: [
     {
       name: 'sum',
       kernel(node) {
-        const splits = inputType(node, 0).shape[0]!;
+        const splits = node.inputs[0].type.shape[0]!;
         const [, outChannels, height, width] = nchw(node.type);
         const count = size(node.type);
         let slices = 1;

@@ -1,6 +1,5 @@
 import { deferred } from '../engine/deferred.ts';
 import type { Variant } from '../engine/graph.ts';
-import { inputType } from './common.ts';
 import { type Block, blockPixels, tilingOf } from './conv2dMatrixTiling.ts';
 import type { Conv2dAttrs, Conv2dSignature } from './conv2dShape.ts';
 import { HALF_ROUNDOFF } from './halves.ts';
@@ -30,7 +29,7 @@ export const matrixVariants: readonly Variant<Conv2dAttrs, Conv2dSignature>[] = 
   supports(caps, node) {
     const tiling = tilingOf(caps, block);
     const { groups } = node.attrs;
-    const [co] = inputType(node, 1).shape as [number];
+    const [co] = node.inputs[1].type.shape as [number];
     return tiling !== undefined && (groups === 1 || (co / groups) % tiling.channels === 0);
   },
   madeFor: 'gpu',
@@ -38,7 +37,7 @@ export const matrixVariants: readonly Variant<Conv2dAttrs, Conv2dSignature>[] = 
   rounds: () => 2 * HALF_ROUNDOFF,
   suits(caps, node) {
     const { channels, pixels } = tilingOf(caps, block)!;
-    const [co] = inputType(node, 1).shape as [number];
+    const [co] = node.inputs[1].type.shape as [number];
     const workgroups = Math.ceil(co / channels) * Math.ceil(blockPixels(node) / pixels);
     return co >= LEAST_CHANNELS && workgroups >= MANY_WORKGROUPS;
   },

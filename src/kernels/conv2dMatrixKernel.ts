@@ -2,7 +2,7 @@ import shader from '../../shaders/conv2d_matrix.wgsl';
 import weightsShader from '../../shaders/conv2d_matrix_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, testedThrough, WORKGROUP } from './common.ts';
 import {
   type Block,
   blockPixels,
@@ -43,15 +43,15 @@ interface MatrixWeightsAttrs {
 const matrixWeightsOp: Op<MatrixWeightsAttrs, readonly ['f32', 'f32']> = {
   name: 'conv2dMatrixWeights',
   infer([w], { channels }) {
-    const lots = Math.ceil(depthOf(w!.shape) / LOT);
-    return { shape: [Math.ceil(w!.shape[0]! / channels), lots, channels, LOT_WORDS], dtype: 'u32' };
+    const lots = Math.ceil(depthOf(w.shape) / LOT);
+    return { shape: [Math.ceil(w.shape[0]! / channels), lots, channels, LOT_WORDS], dtype: 'u32' };
   },
   reference: testedThrough('conv2dMatrixWeights', 'conv2d'),
   variants: [
     {
       name: 'element',
       kernel(node, caps) {
-        const { shape } = inputType(node, 0);
+        const { shape } = node.inputs[0].type;
         const count = size(node.type);
         return {
           shader: { name: 'conv2d_matrix_weights.wgsl', source: weightsShader },
@@ -83,7 +83,7 @@ const conv2dMatrixOp: Op<MatrixAttrs, readonly ['f32', 'u32', 'f32', ...'f32'[]]
   reference: testedThrough('conv2dMatrix', 'conv2d'),
   cost: (node) => ({
     flops: 2 * blockPixels(node) * node.attrs.weights[0]! * depthOf(node.attrs.weights),
-    bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
   }),
   variants: [
     {
@@ -92,7 +92,7 @@ const conv2dMatrixOp: Op<MatrixAttrs, readonly ['f32', 'u32', 'f32', ...'f32'[]]
         const { weights, rows, columns, stride, padding, relu, pool, groups, firstChannel } = node.attrs;
         const { M, N, K, lanes, channels, pixels } = tilingOf(caps, node.attrs)!;
         const [outChannels, inChannels, KH, KW] = weights as [number, number, number, number];
-        const [, xChannels, height, width] = nchw(inputType(node, 0));
+        const [, xChannels, height, width] = nchw(node.inputs[0].type);
         const [batch, , outHeight, outWidth] = nchw(node.type);
         const invocations = SUBGROUPS * lanes;
         const results = pixels / (pool ? 4 : 1);

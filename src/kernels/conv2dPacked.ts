@@ -2,7 +2,7 @@ import lanesShader from '../../shaders/conv2d_lanes.wgsl';
 import rowsShader from '../../shaders/conv2d_rows.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { inputType, lanes, nchw, testedThrough } from './common.ts';
+import { lanes, nchw, testedThrough } from './common.ts';
 import { type Conv2dNode, type Conv2dSignature, convOutput, geometry } from './conv2dShape.ts';
 import { packWeights } from './packWeights.ts';
 import { pad2d } from './pad2d.ts';
@@ -85,7 +85,7 @@ const conv2dPackedOp: Op<PackedAttrs, Conv2dSignature> = {
 };
 
 function packedGeometry(node: Node<PackedAttrs, Conv2dSignature>) {
-  return geometry(inputType(node, 0), { shape: node.attrs.weights, dtype: 'f32' }, node.attrs.stride, 0);
+  return geometry(node.inputs[0].type, { shape: node.attrs.weights, dtype: 'f32' }, node.attrs.stride, 0);
 }
 
 function packedCost(node: Node<PackedAttrs, Conv2dSignature>) {
@@ -93,7 +93,7 @@ function packedCost(node: Node<PackedAttrs, Conv2dSignature>) {
   const depth = g.inChannels * g.kernelHeight * g.kernelWidth;
   return {
     flops: 2 * g.batch * g.outChannels * g.outHeight * g.outWidth * depth,
-    bytes: 4 * (size(inputType(node, 0)) + g.outChannels * depth + size(node.type)),
+    bytes: 4 * (size(node.inputs[0].type) + g.outChannels * depth + size(node.type)),
   };
 }
 

@@ -1,5 +1,4 @@
 import type { Node } from '../engine/graph.ts';
-import { inputType } from './common.ts';
 import { foldParts, MOST_PARTS } from './conv2dFold.ts';
 import type { Conv2dNode } from './conv2dShape.ts';
 import { depthOf, type TileBlock, tiled, workgroupsOf } from './conv2dTile.ts';
@@ -23,6 +22,6 @@ export function splitsOf(block: TileBlock, weights: readonly number[], y: readon
  * fixed order: for few outputs with long sums, so that there are two parts at least. Without pooling.
  */
 export function splitConvolution(node: Conv2dNode, block: TileBlock): Node {
-  const parts = tiled(node, block, splitsOf(block, inputType(node, 1).shape, node.type.shape));
+  const parts = tiled(node, block, splitsOf(block, node.inputs[1].type.shape, node.type.shape));
   return foldParts(parts, node.inputs[2], node.attrs.relu, `${node.label}.fold`);
 }

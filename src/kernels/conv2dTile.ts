@@ -1,7 +1,7 @@
 import shader from '../../shaders/conv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, isOf, type Kernel, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { nchw } from './common.ts';
 import { conv2dFoldOp, foldReference } from './conv2dFold.ts';
 import { convolved } from './conv2dReference.ts';
 import type { Conv2dAttrs, Conv2dNode, Conv2dSignature } from './conv2dShape.ts';
@@ -45,7 +45,7 @@ export const MOST_PADDED_TAPS = 16;
 
 /** Whether the tile kernel computes a convolution. The caller sees to it that no block holds channels of two groups. */
 export function tileSupports(caps: Caps, node: Conv2dNode): boolean {
-  const [, , kh, kw] = nchw(inputType(node, 1));
+  const [, , kh, kw] = nchw(node.inputs[1].type);
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = caps.limits;
   const fits = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 16384;
   return fits && (node.attrs.padding === 0 || Math.max(kh, kw) <= MOST_PADDED_TAPS);
@@ -105,7 +105,7 @@ function pixelsOf({ shape, pool }: TileAttrs): number {
 
 /** [parts, N, C, H, W] of what is staged. */
 function sourceShape(node: Node<TileAttrs, Conv2dSignature>): readonly number[] {
-  const { shape } = inputType(node, 0);
+  const { shape } = node.inputs[0].type;
   return node.attrs.source?.fold ? shape : [1, ...shape];
 }
 
@@ -170,7 +170,7 @@ export const conv2dTileOp: Op<TileAttrs, Conv2dSignature> = {
     const depth = depthOf(node.attrs.weights);
     return {
       flops: 2 * pixelsOf(node.attrs) * co * depth,
-      bytes: 4 * (size(inputType(node, 0)) + co * depth + size(node.type)),
+      bytes: 4 * (size(node.inputs[0].type) + co * depth + size(node.type)),
     };
   },
   absorb(node, isOnlyUser) {
@@ -216,7 +216,7 @@ function invocationsOf({ channels, pixels, rows, columns, slices }: TileBlock): 
 function tileKernel(node: Node<TileAttrs, Conv2dSignature>): Kernel {
   const { block, weights, shape, splits, stride, padding, relu, pool, groups, firstChannel, source } = node.attrs;
   const { channels, pixels, rows, columns, step, slices } = block;
-  const [, xChannels, height, width] = source?.shape ?? inputType(node, 0).shape;
+  const [, xChannels, height, width] = source?.shape ?? node.inputs[0].type.shape;
   const [outChannels, inChannels, kernelHeight, kernelWidth] = weights as [number, number, number, number];
   const [batch, , outHeight, outWidth] = shape as [number, number, number, number];
   const [parts, images, , sourceHeight, sourceWidth] = sourceShape(node) as [number, number, number, number, number];
@@ -268,7 +268,7 @@ function tileKernel(node: Node<TileAttrs, Conv2dSignature>): Kernel {
       channelsPerGroup: u32(outChannels / groups),
       firstChannel: u32(firstChannel),
       ...(splits > 1 && { stepsPerSplit: u32(stepsPerSplit(weights, block, splits)) }),
-      ...(source && { partSize: u32(size(inputType(node, 0)) / parts) }),
+      ...(source && { partSize: u32(size(node.inputs[0].type) / parts) }),
       ...(isResized && { scaleY: f32(sourceHeight / height!), scaleX: f32(sourceWidth / width!) }),
     },
     grid: [Math.ceil(pixelsOf(node.attrs) / pixels), Math.ceil(outChannels / channels), splits],

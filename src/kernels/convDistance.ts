@@ -2,7 +2,7 @@ import type { Caps } from '../engine/caps.ts';
 import { ShapeError } from '../engine/errors.ts';
 import { expectShapes, isOf, makeNode, type Node, type Op, type TensorType, type Variant } from '../engine/graph.ts';
 import { channelDistance, channelDistanceReference } from './channelDistance.ts';
-import { inputType, nchw } from './common.ts';
+import { nchw } from './common.ts';
 import { conv2dOp, PLAIN, winogradSuits } from './conv2d.ts';
 import { conv2dReference } from './conv2dReference.ts';
 import { type Conv2dAttrs, type Conv2dNode, type Conv2dSignature, convOutput } from './conv2dShape.ts';
@@ -46,7 +46,11 @@ export function convDistance(
 type DistanceSignature = readonly ['f32', 'f32', 'f32', ...'f32'[]];
 type DistanceNode = Node<ConvDistanceAttrs, DistanceSignature>;
 
-function features({ inputs: [x, w, bias], attrs, label }: Pick<DistanceNode, 'inputs' | 'attrs' | 'label'>): Conv2dNode {
+function features({
+  inputs: [x, w, bias],
+  attrs,
+  label,
+}: Pick<DistanceNode, 'inputs' | 'attrs' | 'label'>): Conv2dNode {
   return makeNode(conv2dOp, [x, w, bias], { ...PLAIN, ...attrs }, label);
 }
 
@@ -91,10 +95,10 @@ function winogradVariant(m: number, halves = false): Variant<ConvDistanceAttrs, 
   return {
     name: `winograd${m}`,
     supports(_, node) {
-      const [, , kh, kw] = nchw(inputType(node, 1));
+      const [, , kh, kw] = nchw(node.inputs[1].type);
       return kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
     },
-    suits: (_, node) => winogradSuits(inputType(node, 1), m),
+    suits: (_, node) => winogradSuits(node.inputs[1].type, m),
     lower(node, caps) {
       const [x, w, bias, target] = node.inputs;
       const k = w.type.shape[2]!;
@@ -112,10 +116,10 @@ function winogradHalvesVariant(m: number): Variant<ConvDistanceAttrs, DistanceSi
     ...floats,
     name: `${floats.name}Halves`,
     supports: (caps, node) =>
-      floats.supports!(caps, node) && wholePairs(inputType(node, 1).shape, { groups: 1, ...node.attrs }),
+      floats.supports!(caps, node) && wholePairs(node.inputs[1].type.shape, { groups: 1, ...node.attrs }),
     madeFor: 'gpu',
     // Of the square of what is off by the convolution's error.
-    rounds: (node) => 2 * halvesError({ m, k: inputType(node, 1).shape[2]! }),
+    rounds: (node) => 2 * halvesError({ m, k: node.inputs[1].type.shape[2]! }),
   };
 }
 
@@ -171,8 +175,8 @@ function differenceVariant(m: number) {
   return {
     madeFor: 'gpu' as const,
     supports(_: Caps, node: DifferenceNode): boolean {
-      const [, channels, kh, kw] = nchw(inputType(node, 1));
-      const [, , otherHeight, otherWidth] = nchw(inputType(node, 4));
+      const [, channels, kh, kw] = nchw(node.inputs[1].type);
+      const [, , otherHeight, otherWidth] = nchw(node.inputs[4].type);
       const exists = kh === kw && (WINOGRAD_TILES[kh]?.includes(m) ?? false);
       return exists && Math.max(otherHeight, otherWidth) <= kh && channels % WHOLE_LOTS === 0;
     },
@@ -219,13 +223,13 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs, DifferenceSignature> = {
       name: 'separateHalves',
       madeFor: 'gpu',
       supports(caps, node) {
-        const [, , k] = nchw(inputType(node, 1));
+        const [, , k] = nchw(node.inputs[1].type);
         return k in WINOGRAD_TILES && winogradHalvesVariant(largestTile(k)).supports!(caps, separate(node));
       },
-      suits: (_, node) => winogradSuits(inputType(node, 1), largestTile(nchw(inputType(node, 1))[2])),
+      suits: (_, node) => winogradSuits(node.inputs[1].type, largestTile(nchw(node.inputs[1].type)[2])),
       // Of the square of what is off by the errors of both.
       rounds(node) {
-        const [, , k] = nchw(inputType(node, 1));
+        const [, , k] = nchw(node.inputs[1].type);
         return 4 * halvesError({ m: largestTile(k), k });
       },
       lower: separate,
@@ -233,7 +237,7 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs, DifferenceSignature> = {
     ...TILES.map((m) => ({
       ...differenceVariant(m),
       name: `winograd${m}`,
-      suits: (_: Caps, node: DifferenceNode) => winogradSuits(inputType(node, 1), m),
+      suits: (_: Caps, node: DifferenceNode) => winogradSuits(node.inputs[1].type, m),
       lower(node: DifferenceNode, caps: Caps) {
         return winogradDistance({ ...differenceOf(node, m), target: undefined }, node.type, caps);
       },
@@ -245,7 +249,7 @@ export const convDifferenceOp: Op<ConvDifferenceAttrs, DifferenceSignature> = {
       suits: () => false,
       lower(node: DifferenceNode, caps: Caps) {
         const [n, , h, w] = nchw(node.type);
-        const type: TensorType = { shape: [n, inputType(node, 1).shape[0]!, h, w], dtype: 'f32' };
+        const type: TensorType = { shape: [n, node.inputs[1].type.shape[0]!, h, w], dtype: 'f32' };
         const conv = { ...differenceOf(node, m), relu: false, pool: false };
         return channelDistance(winogradConvolution(conv, type, caps), undefined, `${node.label}.distance`);
       },

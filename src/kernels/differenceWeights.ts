@@ -1,6 +1,6 @@
 import differenceShader from '../../shaders/difference_weights.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, WORKGROUP } from './common.ts';
 
 /**
  * Weights of one convolution over the channels of two inputs that yields a's result less b's.
@@ -20,11 +20,11 @@ export const differenceWeightsOp: Op<Record<string, never>, readonly ['f32', 'f3
     return { shape: [co, ca + cb, kh, kw], dtype: 'f32' };
   },
   reference([a, b], node) {
-    const [rowA, rowB] = [a!.length, b!.length].map((length) => length / node.type.shape[0]!) as [number, number];
+    const [rowA, rowB] = [a.length, b.length].map((length) => length / node.type.shape[0]!) as [number, number];
     return Float64Array.from({ length: size(node.type) }, (_, i) => {
       const channel = Math.floor(i / (rowA + rowB));
       const at = i % (rowA + rowB);
-      return at < rowA ? a![channel * rowA + at]! : -b![channel * rowB + at - rowA]!;
+      return at < rowA ? a[channel * rowA + at]! : -b[channel * rowB + at - rowA]!;
     });
   },
   variants: [
@@ -35,8 +35,8 @@ export const differenceWeightsOp: Op<Record<string, never>, readonly ['f32', 'f3
         defines: { WORKGROUP },
         params: {
           size: u32(size(node.type)),
-          rowA: u32(size(inputType(node, 0)) / node.type.shape[0]!),
-          rowB: u32(size(inputType(node, 1)) / node.type.shape[0]!),
+          rowA: u32(size(node.inputs[0].type) / node.type.shape[0]!),
+          rowB: u32(size(node.inputs[1].type) / node.type.shape[0]!),
         },
         grid: foldedGrid(size(node.type), caps),
       }),

@@ -30,17 +30,17 @@ export const dropoutOp: Op<DropoutAttrs, readonly ['f32', 'u32']> = {
   infer(inputs, { rate }) {
     expectShapes(
       'dropout',
-      inputs[1]!.dtype === 'u32' && rate >= 0 && rate < 1,
+      inputs[1].dtype === 'u32' && rate >= 0 && rate < 1,
       inputs,
       'x, state u32[4] and 0 <= rate < 1',
     );
-    return inputs[0]!;
+    return inputs[0];
   },
   reference([x, state], node) {
     const { rate, seed, node: id } = node.attrs;
     const limit = dropBelow(rate);
     return Float64Array.from({ length: size(node.type) }, (_, i) =>
-      randomWord(i, state![0]!, id, seed) >= limit ? x![i]! / (1 - rate) : 0,
+      randomWord(i, state[0]!, id, seed) >= limit ? x[i]! / (1 - rate) : 0,
     );
   },
   variants: [

@@ -9,7 +9,7 @@ interface Factor {
 export const addOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'add',
   inputs: 2,
-  value: ([a, b], i) => a![i]! + b![i]!,
+  value: ([a, b], i) => a[i]! + b[i]!,
 });
 
 /** a + b, equal shapes. */
@@ -20,7 +20,7 @@ export function add(a: Node, b: Node, label?: string): Node {
 export const squaredDifferenceOp = pointwise<None, readonly ['f32', 'f32']>({
   name: 'squaredDifference',
   inputs: 2,
-  value: ([a, b], i) => (a![i]! - b![i]!) ** 2,
+  value: ([a, b], i) => (a[i]! - b[i]!) ** 2,
 });
 
 /** (a - b)^2, equal shapes. */
@@ -32,7 +32,7 @@ export const scaleOp = pointwise<Factor, readonly ['f32']>({
   name: 'scale',
   inputs: 1,
   factor: (attrs) => attrs.factor,
-  value: ([a], i, factor) => factor * a![i]!,
+  value: ([a], i, factor) => factor * a[i]!,
 });
 
 /** factor * a */
@@ -49,10 +49,10 @@ export const broadcastOp = pointwise<Broadcast, readonly ['f32']>({
   inputs: 1,
   factor: (attrs) => attrs.factor,
   infer(inputs, { shape }) {
-    expectShapes('broadcast', size(inputs[0]!) === 1, inputs, 'a scalar');
+    expectShapes('broadcast', size(inputs[0]) === 1, inputs, 'a scalar');
     return { shape, dtype: 'f32' };
   },
-  value: ([a], _, factor) => factor * a![0]!,
+  value: ([a], _, factor) => factor * a[0]!,
 });
 
 /** A tensor filled with factor * (a scalar). */

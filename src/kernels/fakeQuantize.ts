@@ -1,8 +1,18 @@
 import shader from '../../shaders/fake_quantize.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { expectShapes, f32, type InputTypes, type InputValues, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
+import {
+  expectShapes,
+  f32,
+  type InputTypes,
+  type InputValues,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  u32,
+} from '../engine/graph.ts';
 import { roundHalfEven } from '../formats/half.ts';
-import { inputType, WORKGROUP } from './common.ts';
+import { WORKGROUP } from './common.ts';
 
 export interface FakeQuantizeAttrs {
   /** Smallest and largest code, relative to the zero point. */
@@ -43,8 +53,8 @@ type FakeQuantizeNode = Node<FakeQuantizeAttrs, FakeQuantizeSignature>;
 
 function kernelOf(role: 'value' | 'inputGrad' | 'scaleGrad', node: FakeQuantizeNode, caps: Caps) {
   const { least, most, offset } = node.attrs;
-  const rows = size(inputType(node, 1));
-  const length = size(inputType(node, 0)) / rows;
+  const rows = size(node.inputs[1].type);
+  const length = size(node.inputs[0].type) / rows;
   const limit = caps.limits.maxComputeWorkgroupsPerDimension;
   const folds = Math.ceil(rows / limit);
   const groups = role === 'scaleGrad' ? sumGroups(rows, length) : rowGroups(rows, length, limit);
@@ -61,9 +71,9 @@ function reference(
 ) {
   return ([x, logScale, dy]: InputValues<FakeQuantizeSignature>, node: FakeQuantizeNode): Float64Array => {
     const { least, most, offset } = node.attrs;
-    const row = x!.length / logScale!.length;
-    return Float64Array.from(x!, (each, i) => {
-      const scale = Math.exp(logScale![Math.floor(i / row)]!);
+    const row = x.length / logScale.length;
+    return Float64Array.from(x, (each, i) => {
+      const scale = Math.exp(logScale[Math.floor(i / row)]!);
       const place = each * (1 / scale) - offset;
       const code = Math.min(Math.max(roundHalfEven(place), least), most);
       const inside = place >= least && place <= most;
@@ -78,9 +88,9 @@ const scaleTerms = reference(({ scale, place, code, inside, dy }, offset) => {
 
 const infer = (inputs: InputTypes<FakeQuantizeSignature>) => {
   const [x, logScale] = inputs;
-  const ok = size(x!) % size(logScale!) === 0;
+  const ok = size(x) % size(logScale) === 0;
   expectShapes('fakeQuantize', ok, inputs, 'a number of scales that divides the number of elements');
-  return x!;
+  return x;
 };
 
 export const fakeQuantizeOp: Op<FakeQuantizeAttrs, FakeQuantizeSignature> = {
@@ -104,7 +114,7 @@ export const fakeQuantizeScaleGradOp: Op<FakeQuantizeAttrs, FakeQuantizeSignatur
   name: 'fakeQuantizeScaleGrad',
   infer(inputs) {
     const elements = size(infer(inputs));
-    const rows = size(inputs[1]!);
+    const rows = size(inputs[1]);
     return { shape: [rows, sumGroups(rows, elements / rows) * WORKGROUP], dtype: 'f32' };
   },
   reference(inputs, node) {

@@ -1,7 +1,7 @@
 import shader from '../../shaders/fold_splits.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 
 interface FoldAttrs {
   readonly shape: readonly number[];
@@ -19,14 +19,14 @@ export const foldSplitsOp: Op<FoldAttrs, readonly ['f32']> = {
   reference([x], node) {
     const length = size(node.type);
     const y = new Float64Array(length);
-    for (let i = 0; i < x!.length; i++) y[i % length]! += node.attrs.factor * x![i]!;
+    for (let i = 0; i < x.length; i++) y[i % length]! += node.attrs.factor * x[i]!;
     return y;
   },
   variants: [
     {
       name: 'sum',
       kernel(node, caps) {
-        const splits = inputType(node, 0).shape[0]!;
+        const splits = node.inputs[0].type.shape[0]!;
         const count = size(node.type);
         const slices = slicesOf(splits, caps);
         return {

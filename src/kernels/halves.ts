@@ -1,7 +1,7 @@
 import scaleShader from '../../shaders/halves_scale.wgsl';
 import type { Caps, SubgroupMatrixConfig } from '../engine/caps.ts';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, testedThrough } from './common.ts';
+import { testedThrough } from './common.ts';
 import type { TileAttrs } from './winogradTiles.ts';
 
 /* What kernels that round to halves share. */
@@ -60,7 +60,7 @@ const halvesScaleOp: Op<ScaleAttrs, readonly ['f32']> = {
       kernel: (node) => ({
         shader: { name: 'halves_scale.wgsl', source: scaleShader },
         defines: { SHIFT: node.attrs.shift, WORKGROUP: 256 },
-        params: { size: u32(size(inputType(node, 0))) },
+        params: { size: u32(size(node.inputs[0].type)) },
         grid: [1],
       }),
     },

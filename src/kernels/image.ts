@@ -3,7 +3,7 @@ import resizeShader from '../../shaders/image_resize.wgsl';
 import tensorShader from '../../shaders/image_to_tensor.wgsl';
 import rgbShader from '../../shaders/rgb_to_pixels.wgsl';
 import { expectShapes, makeNode, type Node, type Op, Parameter, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 import { sumOp } from './sum.ts';
 
 type None = Record<string, never>;
@@ -67,10 +67,9 @@ export const imageToTensorOp: Op<None, readonly ['u32', ...'f32'[]]> = {
   name: 'imageToTensor',
   infer(inputs) {
     const [image, change] = inputs;
-    const ok =
-      image!.dtype === 'u32' && image!.shape.length === 3 && (!change || size(change) === 2 * image!.shape[0]!);
+    const ok = image.dtype === 'u32' && image.shape.length === 3 && (!change || size(change) === 2 * image.shape[0]!);
     expectShapes('imageToTensor', ok, inputs, 'image u32[N, H, W], change [N, 2]');
-    const [n, h, w] = image!.shape as [number, number, number];
+    const [n, h, w] = image.shape as [number, number, number];
     return { shape: [n, 3, h, w], dtype: 'f32' };
   },
   reference([image, change, means], node) {
@@ -79,7 +78,7 @@ export const imageToTensorOp: Op<None, readonly ['u32', ...'f32'[]]> = {
     const y = new Float64Array(size(node.type));
     for (let i = 0; i < n * plane; i++) {
       const b = Math.floor(i / plane);
-      let rgb = color(image![i]!);
+      let rgb = color(image[i]!);
       const kind = COLOR_CHANGES[change?.[2 * b] ?? 0];
       const f = change?.[2 * b + 1] ?? 1;
       const gray = luma(rgb);
@@ -95,7 +94,7 @@ export const imageToTensorOp: Op<None, readonly ['u32', ...'f32'[]]> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const [n, h, w] = inputType(node, 0).shape as [number, number, number];
+        const [n, h, w] = node.inputs[0].type.shape as [number, number, number];
         return {
           shader: { name: 'image_to_tensor.wgsl', source: tensorShader },
           defines: { WORKGROUP, ADJUST: Number(node.inputs.length === 3) },
@@ -112,12 +111,12 @@ export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number
   infer(inputs, { height, width }) {
     const [bytes] = inputs;
     const words = rgbWords(height * width);
-    const ok = bytes!.dtype === 'u32' && bytes!.shape.join() === String(words);
+    const ok = bytes.dtype === 'u32' && bytes.shape.join() === String(words);
     expectShapes('rgbToPixels', ok, inputs, `u32[${words}] for ${width}x${height} pixels`);
     return { shape: [1, height, width], dtype: 'u32' };
   },
   reference([words], node) {
-    const byte = (i: number) => (words![i >> 2]! >>> (8 * (i & 3))) & 255;
+    const byte = (i: number) => (words[i >> 2]! >>> (8 * (i & 3))) & 255;
     return Uint32Array.from({ length: size(node.type) }, (_, i) => {
       return (0xff000000 | (byte(3 * i + 2) << 16) | (byte(3 * i + 1) << 8) | byte(3 * i)) >>> 0;
     });
@@ -137,8 +136,8 @@ export const rgbToPixelsOp: Op<{ readonly height: number; readonly width: number
 
 export const imageLumaOp: Op<None, readonly ['u32']> = {
   name: 'imageLuma',
-  infer: ([image]) => ({ shape: image!.shape, dtype: 'f32' }),
-  reference: ([image]) => Float64Array.from(image!, (word) => luma(color(word))),
+  infer: ([image]) => ({ shape: image.shape, dtype: 'f32' }),
+  reference: ([image]) => Float64Array.from(image, (word) => luma(color(word))),
   variants: [
     {
       name: 'pixel',
@@ -215,17 +214,20 @@ function resizePass(image: Node, horizontal: boolean, from: number, to: number):
   return makeNode(imageResizeOp, [image, boundsNode, weightsNode], { horizontal, size: to }, `resize.${axis}`);
 }
 
-export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: number }, readonly ['u32', 'u32', 'u32']> = {
+export const imageResizeOp: Op<
+  { readonly horizontal: boolean; readonly size: number },
+  readonly ['u32', 'u32', 'u32']
+> = {
   name: 'imageResize',
   infer([image], { horizontal, size: to }) {
-    const [n, h, w] = image!.shape as [number, number, number];
+    const [n, h, w] = image.shape as [number, number, number];
     return { shape: horizontal ? [n, h, to] : [n, to, w], dtype: 'u32' };
   },
   reference([image, bounds, weights], node) {
     const { horizontal } = node.attrs;
-    const [, h, w] = inputType(node, 0).shape as [number, number, number];
+    const [, h, w] = node.inputs[0].type.shape as [number, number, number];
     const [n, oh, ow] = node.type.shape as [number, number, number];
-    const taps = inputType(node, 2).shape[1]!;
+    const taps = node.inputs[2].type.shape[1]!;
     const y = new Uint32Array(n * oh * ow);
     for (let i = 0; i < y.length; i++) {
       const ox = i % ow;
@@ -235,10 +237,10 @@ export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: nu
       let word = 0;
       for (let c = 0; c < 4; c++) {
         let sum = 1 << (RESIZE_PRECISION - 1);
-        for (let t = 0; t < bounds![2 * o + 1]!; t++) {
-          const s = bounds![2 * o]! + t;
+        for (let t = 0; t < bounds[2 * o + 1]!; t++) {
+          const s = bounds[2 * o]! + t;
           const at = horizontal ? (b * h + oy) * w + s : (b * h + s) * w + ox;
-          sum += (weights![o * taps + t]! | 0) * ((image![at]! >>> (8 * c)) & 255);
+          sum += (weights[o * taps + t]! | 0) * ((image[at]! >>> (8 * c)) & 255);
         }
         word |= Math.min(Math.max(sum >> RESIZE_PRECISION, 0), 255) << (8 * c);
       }
@@ -250,7 +252,7 @@ export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: nu
     {
       name: 'pixel',
       kernel(node, caps) {
-        const [, height, width] = inputType(node, 0).shape as [number, number, number];
+        const [, height, width] = node.inputs[0].type.shape as [number, number, number];
         const [, outHeight, outWidth] = node.type.shape as [number, number, number];
         return {
           shader: { name: 'image_resize.wgsl', source: resizeShader },
@@ -261,7 +263,7 @@ export const imageResizeOp: Op<{ readonly horizontal: boolean; readonly size: nu
             width: u32(width),
             outHeight: u32(outHeight),
             outWidth: u32(outWidth),
-            taps: u32(inputType(node, 2).shape[1]!),
+            taps: u32(node.inputs[2].type.shape[1]!),
           },
           grid: foldedGrid(size(node.type), caps),
         };

@@ -1,6 +1,6 @@
 import shader from '../../shaders/image_warp.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, type Homography, homographyParams, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, type Homography, homographyParams, WORKGROUP } from './common.ts';
 
 export interface WarpAttrs {
   readonly height: number;
@@ -53,15 +53,15 @@ export const imageWarpOp: Op<WarpAttrs, readonly ['u32']> = {
   name: 'imageWarp',
   infer(inputs, { height, width }) {
     const [image] = inputs;
-    expectShapes('imageWarp', image!.dtype === 'u32' && image!.shape.length === 3, inputs, 'u32 [N, H, W]');
-    return { shape: [image!.shape[0]!, height, width], dtype: 'u32' };
+    expectShapes('imageWarp', image.dtype === 'u32' && image.shape.length === 3, inputs, 'u32 [N, H, W]');
+    return { shape: [image.shape[0]!, height, width], dtype: 'u32' };
   },
   reference([image], node) {
-    const [n, h, w] = inputType(node, 0).shape as [number, number, number];
+    const [n, h, w] = node.inputs[0].type.shape as [number, number, number];
     const { sourceWidth } = node.attrs;
     const images = Array.from({ length: n }, (_, b) =>
       warpBytes(node.attrs, { height: h, width: sourceWidth }, 4, (x, y, c) => {
-        return (image![(b * h + y) * w + x]! >>> (8 * c)) & 255;
+        return (image[(b * h + y) * w + x]! >>> (8 * c)) & 255;
       }),
     );
     return Uint32Array.from(images.flatMap((bytes) => [...new Uint32Array(bytes.buffer)]));
@@ -70,7 +70,7 @@ export const imageWarpOp: Op<WarpAttrs, readonly ['u32']> = {
     {
       name: 'pixel',
       kernel(node, caps) {
-        const [, height, width] = inputType(node, 0).shape as [number, number, number];
+        const [, height, width] = node.inputs[0].type.shape as [number, number, number];
         const { height: outHeight, width: outWidth, sourceWidth, matrix } = node.attrs;
         return {
           shader: { name: 'image_warp.wgsl', source: shader },

@@ -1,6 +1,5 @@
 import shader from '../../shaders/maximum.wgsl';
 import { type DataType, expectShapes, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType } from './common.ts';
 
 /** Whether values outside of a region are skipped. @see OUTSIDE */
 interface InsideAttrs {
@@ -38,11 +37,11 @@ export const maximumOp: Op<InsideAttrs, readonly ['f32']> = {
     return { shape: [x.shape[0]!], dtype: 'f32' };
   },
   reference([x], node) {
-    const length = x!.length / size(node.type);
+    const length = x.length / size(node.type);
     return Float64Array.from({ length: size(node.type) }, (_, n) => {
       let best = Number.NEGATIVE_INFINITY;
       for (let i = n * length; i < (n + 1) * length; i++) {
-        const value = x![i]!;
+        const value = x[i]!;
         // What is NaN in float64 has no bits of its own.
         if (node.attrs.inside && Number.isNaN(value)) continue;
         best = Math.max(best, Number.isFinite(value) ? value : Math.abs(value));
@@ -70,12 +69,16 @@ export const maximumOp: Op<InsideAttrs, readonly ['f32']> = {
   ],
 };
 
-function stage(node: Node<unknown, readonly [DataType]>, parts: number, defines: Readonly<Record<'KEYS' | 'PARTIAL' | 'INSIDE', number>>): Kernel {
+function stage(
+  node: Node<unknown, readonly [DataType]>,
+  parts: number,
+  defines: Readonly<Record<'KEYS' | 'PARTIAL' | 'INSIDE', number>>,
+): Kernel {
   const images = node.type.shape[0]!;
   return {
     shader: { name: 'maximum.wgsl', source: shader },
     defines: { ...defines, OUTSIDE, WORKGROUP: INVOCATIONS },
-    params: { length: u32(size(inputType(node, 0)) / images), parts: u32(parts) },
+    params: { length: u32(size(node.inputs[0].type) / images), parts: u32(parts) },
     grid: [parts, images],
   };
 }
@@ -88,7 +91,7 @@ function keyOf(value: number): number {
 }
 
 /** The reverse of {@link keyOf}, of infinities the positive one. */
-function valueOf(key: number): number {
+function valueOfKey(key: number): number {
   if (key >= 0xfffffffe) return key === 0xffffffff ? Number.NaN : Number.POSITIVE_INFINITY;
   return new Float32Array(Uint32Array.of(key ^ (key >>> 31 === 1 ? 0x80000000 : 0xffffffff)).buffer)[0]!;
 }
@@ -96,7 +99,7 @@ function valueOf(key: number): number {
 /** Keys of parts of each image, [N, parts]. */
 export const maximumPartialOp: Op<InsideAttrs & { readonly parts: number }, readonly ['f32']> = {
   name: 'maximumPartial',
-  infer: ([x], { parts }) => ({ shape: [x!.shape[0]!, parts], dtype: 'u32' }),
+  infer: ([x], { parts }) => ({ shape: [x.shape[0]!, parts], dtype: 'u32' }),
   reference([x], { attrs: { parts, inside }, type }) {
     const length = x.length / type.shape[0]!;
     const keys = new Uint32Array(size(type));
@@ -118,11 +121,11 @@ export const maximumPartialOp: Op<InsideAttrs & { readonly parts: number }, read
 /** The values of the largest keys. */
 export const maximumOfKeysOp: Op<Record<string, never>, readonly ['u32']> = {
   name: 'maximumOfKeys',
-  infer: ([keys]) => ({ shape: [keys!.shape[0]!], dtype: 'f32' }),
+  infer: ([keys]) => ({ shape: [keys.shape[0]!], dtype: 'f32' }),
   reference([keys], { type }) {
     const parts = keys.length / size(type);
     return Float64Array.from({ length: size(type) }, (_, n) =>
-      valueOf(keys.subarray(n * parts, (n + 1) * parts).reduce((a, b) => Math.max(a, b))),
+      valueOfKey(keys.subarray(n * parts, (n + 1) * parts).reduce((a, b) => Math.max(a, b))),
     );
   },
   variants: [{ name: 'keys', kernel: (node) => stage(node, 1, { KEYS: 1, PARTIAL: 0, INSIDE: 0 }) }],

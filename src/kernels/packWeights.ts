@@ -1,6 +1,6 @@
 import shader from '../../shaders/pack_weights.wgsl';
 import { makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, WORKGROUP } from './common.ts';
 
 interface PackAttrs {
   /** Output channels that lie together. */
@@ -28,16 +28,16 @@ export function unpackWeights(packed: ArrayLike<number>, shape: readonly number[
 export const packWeightsOp: Op<PackAttrs, readonly ['f32']> = {
   name: 'packWeights',
   infer([w], { tile }) {
-    const [co, ci, kh, kw] = nchw(w!);
+    const [co, ci, kh, kw] = nchw(w);
     return { shape: [Math.ceil(co / tile), ci, kh * kw, tile], dtype: 'f32' };
   },
   reference(inputs, node) {
     const { tile } = node.attrs;
-    const [co, ci, kh, kw] = nchw(inputType(node, 0));
+    const [co, ci, kh, kw] = nchw(node.inputs[0].type);
     const y = new Float64Array(size(node.type));
     for (let m = 0; m < co; m++) {
       for (let k = 0; k < ci * kh * kw; k++) {
-        y[(Math.floor(m / tile) * ci * kh * kw + k) * tile + (m % tile)] = inputs[0]![m * ci * kh * kw + k]!;
+        y[(Math.floor(m / tile) * ci * kh * kw + k) * tile + (m % tile)] = inputs[0][m * ci * kh * kw + k]!;
       }
     }
     return y;
@@ -46,7 +46,7 @@ export const packWeightsOp: Op<PackAttrs, readonly ['f32']> = {
     {
       name: 'copy',
       kernel(node, caps) {
-        const [outChannels, inChannels, kh, kw] = nchw(inputType(node, 0));
+        const [outChannels, inChannels, kh, kw] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'pack_weights.wgsl', source: shader },
           defines: { WORKGROUP },

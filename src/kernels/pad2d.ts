@@ -1,6 +1,6 @@
 import shader from '../../shaders/pad2d.wgsl';
 import { expectShapes, i32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw, planeGrid } from './common.ts';
+import { nchw, planeGrid } from './common.ts';
 
 export interface Pad2dAttrs {
   readonly top: number;
@@ -29,8 +29,8 @@ export function pad2d(x: Node, attrs: Partial<Pad2dAttrs>, label?: string): Node
 export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
   name: 'pad2d',
   infer(inputs, { top, bottom, left, right, dilation, mirrored }) {
-    expectShapes('pad2d', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
-    const [n, c, h, w] = nchw(inputs[0]!);
+    expectShapes('pad2d', inputs[0].shape.length === 4, inputs, 'x [N, C, H, W]');
+    const [n, c, h, w] = nchw(inputs[0]);
     const fits = h > Math.max(top, bottom) && w > Math.max(left, right) && dilation === 1;
     expectShapes('pad2d', !mirrored || fits, inputs, 'planes larger than what is mirrored around them');
     return {
@@ -40,7 +40,7 @@ export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
   },
   reference(inputs, node) {
     const { top, left, dilation, mirrored } = node.attrs;
-    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [n, c, h, w] = nchw(node.inputs[0].type);
     const [, , oh, ow] = nchw(node.type);
     if (mirrored) {
       const at = (i: number, before: number, length: number) => {
@@ -49,7 +49,7 @@ export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
       };
       return Float64Array.from({ length: size(node.type) }, (_, i) => {
         const row = Math.floor(i / ow);
-        return inputs[0]![(Math.floor(row / oh) * h + at(row % oh, top, h)) * w + at(i % ow, left, w)]!;
+        return inputs[0][(Math.floor(row / oh) * h + at(row % oh, top, h)) * w + at(i % ow, left, w)]!;
       });
     }
     const y = new Float64Array(size(node.type));
@@ -59,7 +59,7 @@ export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
           const oy = iy * dilation + top;
           const ox = ix * dilation + left;
           if (oy >= 0 && oy < oh && ox >= 0 && ox < ow)
-            y[(plane * oh + oy) * ow + ox] = inputs[0]![(plane * h + iy) * w + ix]!;
+            y[(plane * oh + oy) * ow + ox] = inputs[0][(plane * h + iy) * w + ix]!;
         }
       }
     }
@@ -70,7 +70,7 @@ export const pad2dOp: Op<Pad2dAttrs, readonly ['f32']> = {
       name: 'copy',
       kernel(node) {
         const { top, left, dilation, mirrored } = node.attrs;
-        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , height, width] = nchw(node.inputs[0].type);
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'pad2d.wgsl', source: shader },

@@ -1,5 +1,14 @@
 import shader from '../../shaders/pointwise.wgsl';
-import { expectShapes, f32, type InputTypes, type InputValues, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
+import {
+  expectShapes,
+  f32,
+  type InputTypes,
+  type InputValues,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+} from '../engine/graph.ts';
 import { foldedGrid, WORKGROUP } from './common.ts';
 
 /** Some tensors of floats. */

@@ -2,14 +2,7 @@ import directShader from '../../shaders/qconv2d_direct.wgsl';
 import tileShader from '../../shaders/qconv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
-import {
-  expectShapes,
-  isOf,
-  makeNode,
-  type Node,
-  type Op,
-  size,
-} from '../engine/graph.ts';
+import { expectShapes, isOf, makeNode, type Node, type Op, size } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
 import { avgPool2d, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
@@ -205,7 +198,12 @@ function unpooled(node: Qconv2dNode): Node | undefined {
   const [x, w, table, bias, ...ranges] = node.inputs;
   const outRange = isCodes(output) ? ranges.at(-1) : undefined;
   const inRanges = outRange ? ranges.slice(0, -1) : ranges;
-  const conv = makeNode(qconv2dOp, [x, w, table, bias, ...inRanges], { ...node.attrs, pool: false, output: 'f32' as const }, node.label);
+  const conv = makeNode(
+    qconv2dOp,
+    [x, w, table, bias, ...inRanges],
+    { ...node.attrs, pool: false, output: 'f32' as const },
+    node.label,
+  );
   const pooled = avgPool2d(conv, { padding: 0 });
   return output === 'f32' ? pooled : storeActivations(pooled, output, outRange);
 }

@@ -1,17 +1,9 @@
 import matrixShader from '../../shaders/qconv2d_matrix.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, u32 } from '../engine/graph.ts';
+import { makeNode, type Node, type Op } from '../engine/graph.ts';
 import { withByteWeights } from './byteWeights.ts';
 import { testedThrough } from './common.ts';
-import {
-  type Block,
-  ROW_WORDS,
-  STEP,
-  SUBGROUPS,
-  SUMS_PADDING,
-  tilingOf,
-  WORDS_AHEAD,
-} from './qconv2dMatrixTiling.ts';
+import { type Block, ROW_WORDS, STEP, SUBGROUPS, SUMS_PADDING, tilingOf, WORDS_AHEAD } from './qconv2dMatrixTiling.ts';
 import { matrixWeightsOp } from './qconv2dMatrixWeights.ts';
 import {
   BLOCK_IN,
@@ -39,7 +31,7 @@ type MatrixAttrs = Qconv2dAttrs & Block;
 /** qconv2d of weights that {@link matrixWeightsOp} made. */
 const qconv2dMatrixOp: Op<MatrixAttrs, Qconv2dSignature> = {
   name: 'qconv2dMatrix',
-  infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
+  infer: ([x], attrs) => storedType(outputShape(attrs, x), attrs.output),
   reference: testedThrough('qconv2dMatrix', 'qconv2d'),
   cost: convolutionCost,
   variants: [

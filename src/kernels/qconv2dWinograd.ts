@@ -1,5 +1,5 @@
 import { deferred } from '../engine/deferred.ts';
-import type { Node, Variant } from '../engine/graph.ts';
+import type { Variant } from '../engine/graph.ts';
 import { lanes } from './common.ts';
 import { CODE_CENTER, largestSum, type Qconv2dAttrs, type Qconv2dNode, type Qconv2dSignature } from './qconv2dShape.ts';
 import { isCodes } from './storage.ts';

@@ -1,8 +1,8 @@
 import weightsShader from '../../shaders/qconv2d_word_weights.wgsl';
 import shader from '../../shaders/qconv2d_words.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { makeNode, type Node, type Op, u32, type Variant } from '../engine/graph.ts';
-import { byteWeightsOp, bytesToCodes, withByteWeights } from './byteWeights.ts';
+import { makeNode, type Op, u32, type Variant } from '../engine/graph.ts';
+import { bytesToCodes, byteWeightsOp, withByteWeights } from './byteWeights.ts';
 import { MOST_PADDED_TAPS } from './conv2dTile.ts';
 import { matrixVariants } from './qconv2dMatrix.ts';
 import { convolvedCodes } from './qconv2dReference.ts';
@@ -82,7 +82,10 @@ function fitting(block: Block, depth: number): Block {
   return fitting({ ...block, step: step / 2, slices: Math.max(1, slices / 2) }, depth);
 }
 
-function wordVariant(block: Block, suits: (caps: Caps, node: Qconv2dNode) => boolean): Variant<Qconv2dAttrs, Qconv2dSignature> {
+function wordVariant(
+  block: Block,
+  suits: (caps: Caps, node: Qconv2dNode) => boolean,
+): Variant<Qconv2dAttrs, Qconv2dSignature> {
   return {
     name: `words${block.channels}x${block.pixels}`,
     supports({ limits }, { attrs: { input, output, weights, groupSize, pool, stride, padding } }) {
@@ -109,7 +112,9 @@ export const smallWordVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>
     return geometry(node).outChannels <= 32 || workgroupsOf(BLOCK_64x64, node) < ENOUGH_WORKGROUPS;
   }),
 ];
-export const largeWordVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = [wordVariant(BLOCK_64x64, () => true)];
+export const largeWordVariants: readonly Variant<Qconv2dAttrs, Qconv2dSignature>[] = [
+  wordVariant(BLOCK_64x64, () => true),
+];
 
 /** Words of a sum, ceil(CI / 4) * KH * KW. @param weights [CO, CI, KH, KW] */
 function depthOf(weights: readonly number[]): number {
@@ -130,7 +135,7 @@ type WordsAttrs = Qconv2dAttrs & Block;
 /** qconv2d of weights that {@link wordWeightsOp} made. */
 export const qconv2dWordsOp: Op<WordsAttrs, Qconv2dSignature> = {
   name: 'qconv2dWords',
-  infer: ([x], attrs) => storedType(outputShape(attrs, x!), attrs.output),
+  infer: ([x], attrs) => storedType(outputShape(attrs, x), attrs.output),
   reference([x, bytes, ...rest], node) {
     const { weights, channels } = node.attrs;
     return convolvedCodes([x, ...rest], bytesToCodes(bytes, weights, channels), node);
@@ -139,6 +144,7 @@ export const qconv2dWordsOp: Op<WordsAttrs, Qconv2dSignature> = {
   variants: [
     {
       name: 'block',
+      madeFor: 'gpu',
       kernel(node, caps) {
         const { channels, pixels, step, slices, stride, padding } = node.attrs;
         const { g, ends, defines, params } = common(node, { weights: 'vec4u', center: CODE_CENTER });

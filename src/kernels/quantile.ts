@@ -4,7 +4,7 @@ import interpolateShader from '../../shaders/quantile_interpolate.wgsl';
 import nextShader from '../../shaders/quantile_next.wgsl';
 import selectShader from '../../shaders/quantile_select.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, testedThrough, WORKGROUP } from './common.ts';
 
 interface QuantileAttrs {
   /** In [0, 1]. */
@@ -38,7 +38,7 @@ export const quantileOp: Op<QuantileAttrs, readonly ['f32']> = {
   },
   reference([x], node) {
     const n = node.type.shape[0]!;
-    const length = x!.length / n;
+    const length = x.length / n;
     const { rank, fraction } = quantilePosition(node.attrs.q, length);
     return Float64Array.from({ length: n }, (_, image) => {
       const sorted = x.slice(image * length, (image + 1) * length).sort();
@@ -100,7 +100,7 @@ const histogramOp: Op<PassAttrs, readonly ['f32', ...'u32'[]]> = {
           defines: { SHIFT: shift, FIRST: Number(node.inputs.length === 1), ...(parallel ? {} : { WORKGROUP }) },
           params: {
             chunks: u32(chunks),
-            size: u32(size(inputType(node, 0)) / images),
+            size: u32(size(node.inputs[0].type) / images),
             ...(parallel ? {} : { images: u32(images) }),
           },
           grid: parallel ? [chunks, images] : foldedGrid(images * chunks, caps),
@@ -142,7 +142,7 @@ const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>, readonly ['f
         return {
           shader: { name: 'quantile_next.wgsl', source: nextShader },
           defines: { WORKGROUP, PARALLEL: Number(parallel) },
-          params: { images: u32(images), chunks: u32(chunks), size: u32(size(inputType(node, 0)) / images) },
+          params: { images: u32(images), chunks: u32(chunks), size: u32(size(node.inputs[0].type) / images) },
           grid: parallel ? [chunks, images] : foldedGrid(images * chunks, caps),
         };
       },
@@ -150,7 +150,10 @@ const nextOp: Op<Pick<PassAttrs, 'images' | 'chunks' | 'parallel'>, readonly ['f
   ],
 };
 
-const interpolateOp: Op<{ readonly images: number; readonly chunks: number; readonly fraction: number }, readonly ['u32', 'u32']> = {
+const interpolateOp: Op<
+  { readonly images: number; readonly chunks: number; readonly fraction: number },
+  readonly ['u32', 'u32']
+> = {
   name: 'quantileInterpolate',
   infer: (_, { images }) => ({ shape: [images], dtype: 'f32' }),
   reference: testedThrough('quantileInterpolate', 'quantile'),

@@ -1,6 +1,5 @@
 import shader from '../../shaders/record_losses.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType } from './common.ts';
 
 /**
  * Writes four scalars into row `step mod rows` of a ring that lives on the GPU.
@@ -22,8 +21,8 @@ export const recordLossesOp: Op<Record<string, never>, readonly ['f32', ...'f32'
     return ring;
   },
   reference(inputs, node) {
-    const ring = Float64Array.from(inputs[0]!);
-    const row = inputs[5]![0]! % inputType(node, 0).shape[0]!;
+    const ring = Float64Array.from(inputs[0]);
+    const row = inputs[5]![0]! % node.inputs[0].type.shape[0]!;
     for (let i = 0; i < 4; i++) ring[4 * row + i] = inputs[1 + i]![0]!;
     return ring;
   },
@@ -32,7 +31,7 @@ export const recordLossesOp: Op<Record<string, never>, readonly ['f32', ...'f32'
       name: 'serial',
       kernel: (node) => ({
         shader: { name: 'record_losses.wgsl', source: shader },
-        params: { rows: u32(inputType(node, 0).shape[0]!) },
+        params: { rows: u32(node.inputs[0].type.shape[0]!) },
         grid: [1],
       }),
     },

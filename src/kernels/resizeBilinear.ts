@@ -1,6 +1,6 @@
 import shader from '../../shaders/resize_bilinear.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, type TensorType, u32 } from '../engine/graph.ts';
-import { inputType, nchw, planeGrid } from './common.ts';
+import { nchw, planeGrid } from './common.ts';
 
 interface ResizeAttrs {
   readonly height: number;
@@ -69,12 +69,12 @@ export const resizeBilinearOp: Op<ResizeAttrs, readonly ['f32']> = {
     return { shape: [n, c, height, width], dtype: 'f32' };
   },
   reference: ([x], { inputs: [from], attrs: { height, width } }) => resizeReference(x, from.type, [height, width]),
-  cost: (node) => ({ flops: 8 * size(node.type), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 8 * size(node.type), bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'element',
       kernel(node) {
-        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , height, width] = nchw(node.inputs[0].type);
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'resize_bilinear.wgsl', source: shader },

@@ -1,7 +1,7 @@
 import shader from '../../shaders/slice_outer.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 
 interface SliceAttrs {
   readonly start: number;
@@ -25,7 +25,7 @@ function kernelOf(embed: boolean, offset: number, node: Node<unknown, readonly [
   return {
     shader: { name: 'slice_outer.wgsl', source: shader },
     defines: { WORKGROUP, EMBED: Number(embed) },
-    params: { size: u32(size(node.type)), offset: u32(offset), length: u32(size(inputType(node, 0))) },
+    params: { size: u32(size(node.type)), offset: u32(offset), length: u32(size(node.inputs[0].type)) },
     grid: foldedGrid(size(node.type), caps),
   };
 }
@@ -34,9 +34,9 @@ export const sliceOuterOp: Op<SliceAttrs, readonly ['f32']> = {
   name: 'sliceOuter',
   infer(inputs, { start, count }) {
     const [x] = inputs;
-    const ok = x!.shape.length >= 1 && start >= 0 && start + count <= x!.shape[0]!;
+    const ok = x.shape.length >= 1 && start >= 0 && start + count <= x.shape[0]!;
     expectShapes('sliceOuter', ok, inputs, `at least ${start + count} entries along the first axis`);
-    return { shape: [count, ...x!.shape.slice(1)], dtype: 'f32' };
+    return { shape: [count, ...x.shape.slice(1)], dtype: 'f32' };
   },
   reference([x], node) {
     const from = node.attrs.start * row(node.type.shape);

@@ -1,6 +1,6 @@
 import shader from '../../shaders/standardize.wgsl';
 import { expectShapes, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, WORKGROUP } from './common.ts';
 
 /**
  * (x - mean) / std per channel, for frozen tensors: it has no gradient.
@@ -16,16 +16,16 @@ export const standardizeOp: Op<Record<string, never>, readonly ['f32', 'f32', 'f
   name: 'standardize',
   infer(inputs) {
     const [x, mean, std] = inputs;
-    const ok = x!.shape.length === 4 && size(mean!) === x!.shape[1] && size(std!) === x!.shape[1];
+    const ok = x.shape.length === 4 && size(mean) === x.shape[1] && size(std) === x.shape[1];
     expectShapes('standardize', ok, inputs, 'x [N, C, H, W], mean [C], std [C]');
-    return x!;
+    return x;
   },
   reference(inputs, node) {
     const [x, mean, std] = inputs;
-    const [, c, h, w] = nchw(inputType(node, 0));
+    const [, c, h, w] = nchw(node.inputs[0].type);
     return Float64Array.from({ length: size(node.type) }, (_, i) => {
       const k = Math.floor(i / (h * w)) % c;
-      return (x![i]! - mean![k]!) / std![k]!;
+      return (x[i]! - mean[k]!) / std[k]!;
     });
   },
   variants: [

@@ -16,7 +16,7 @@ import {
   type Values,
 } from '../engine/graph.ts';
 import { floatToHalf, halfToFloat, roundHalfEven } from '../formats/half.ts';
-import { inputType, nchw, planeGrid } from './common.ts';
+import { nchw, planeGrid } from './common.ts';
 import { resizeBilinearOp, resizeReference } from './resizeBilinear.ts';
 
 /**
@@ -159,9 +159,9 @@ interface ResizedStoreAttrs extends StoreAttrs {
 export const storeOp: Op<ResizedStoreAttrs, readonly ['f32', ...'f32'[]]> = {
   name: 'storeActivations',
   infer(inputs, { storage, resized }) {
-    expectShapes('storeActivations', inputs[0]!.shape.length === 4, inputs, 'x [N, C, H, W]');
+    expectShapes('storeActivations', inputs[0].shape.length === 4, inputs, 'x [N, C, H, W]');
     expectRange('storeActivations', inputs, storage, 1);
-    return storedType([...inputs[0]!.shape.slice(0, 2), ...(resized ?? inputs[0]!.shape.slice(2))], storage);
+    return storedType([...inputs[0].shape.slice(0, 2), ...(resized ?? inputs[0].shape.slice(2))], storage);
   },
   absorb(node, isOnlyUser) {
     const [x, ...range] = node.inputs;
@@ -175,13 +175,13 @@ export const storeOp: Op<ResizedStoreAttrs, readonly ['f32', ...'f32'[]]> = {
     if (!resized) return store(x, type.shape, storage, range);
     return store(resizeReference(x, type, resized), [...type.shape.slice(0, 2), ...resized], storage, range);
   },
-  cost: (node) => ({ flops: 4 * size(inputType(node, 0)), bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 4 * size(node.inputs[0].type), bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'element',
       supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node) {
-        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [, channels, height, width] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'store_activations.wgsl', source: storeShader },
           defines: { TO_WORDS: 1, BITS: storedBits(node.attrs.storage) },
@@ -195,7 +195,7 @@ export const storeOp: Op<ResizedStoreAttrs, readonly ['f32', ...'f32'[]]> = {
       supports: (_, { attrs }) => attrs.resized !== undefined,
       madeFor: 'gpu',
       kernel(node) {
-        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [, channels, height, width] = nchw(node.inputs[0].type);
         const [outHeight, outWidth] = node.attrs.resized!;
         return {
           shader: { name: 'store_resized.wgsl', source: storeResizedShader },
@@ -234,15 +234,15 @@ export function loadActivations(
 export const loadOp: Op<LoadAttrs, readonly ['u32', ...'f32'[]]> = {
   name: 'loadActivations',
   infer(inputs, { storage, channels }) {
-    const [n, words, h, w] = nchw(inputs[0]!);
-    const ok = words === Math.ceil(channels / CHANNELS_PER_WORD[storage]) && inputs[0]!.dtype === 'u32';
+    const [n, words, h, w] = nchw(inputs[0]);
+    const ok = words === Math.ceil(channels / CHANNELS_PER_WORD[storage]) && inputs[0].dtype === 'u32';
     expectShapes('loadActivations', ok, inputs, `words of ${channels} channels`);
     expectRange('loadActivations', inputs, storage, 1);
     return { shape: [n, channels, h, w], dtype: 'f32' };
   },
   reference([words, range], node) {
     const [n, channels, h, w] = nchw(node.type);
-    const read = reader(words!, node.type.shape, node.attrs.storage);
+    const read = reader(words, node.type.shape, node.attrs.storage);
     const y = new Float64Array(size(node.type));
     let at = 0;
     for (let image = 0; image < n; image++) {
@@ -288,20 +288,20 @@ export function padWords(words: Node, padding: number, storage: WordStorage, ran
 export const padWordsOp: Op<PadAttrs, readonly ['u32', ...'f32'[]]> = {
   name: 'padWords',
   infer(inputs, { padding, storage }) {
-    expectShapes('padWords', inputs[0]!.shape.length === 4 && inputs[0]!.dtype === 'u32', inputs, 'words [N, C, H, W]');
+    expectShapes('padWords', inputs[0].shape.length === 4 && inputs[0].dtype === 'u32', inputs, 'words [N, C, H, W]');
     expectRange('padWords', inputs, storage, 1);
-    const [n, c, h, w] = nchw(inputs[0]!);
+    const [n, c, h, w] = nchw(inputs[0]);
     return { shape: [n, c, h + 2 * padding, w + 2 * padding], dtype: 'u32' };
   },
   reference([words, range], node) {
     const { padding, storage } = node.attrs;
-    const [n, c, h, w] = nchw(inputType(node, 0));
+    const [n, c, h, w] = nchw(node.inputs[0].type);
     const [, , oh, ow] = nchw(node.type);
     const y = new Uint32Array(size(node.type)).fill(isCodes(storage) ? range![1]! * EVERY_CHANNEL[storage] : 0);
     for (let plane = 0; plane < n * c; plane++) {
       for (let iy = 0; iy < h; iy++) {
         for (let ix = 0; ix < w; ix++) {
-          y[(plane * oh + iy + padding) * ow + ix + padding] = words![(plane * h + iy) * w + ix]!;
+          y[(plane * oh + iy + padding) * ow + ix + padding] = words[(plane * h + iy) * w + ix]!;
         }
       }
     }
@@ -312,7 +312,7 @@ export const padWordsOp: Op<PadAttrs, readonly ['u32', ...'f32'[]]> = {
       name: 'copy',
       kernel(node) {
         const { padding, storage } = node.attrs;
-        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , height, width] = nchw(node.inputs[0].type);
         return {
           shader: { name: 'pad_words.wgsl', source: padShader },
           defines: { CODES: isCodes(storage) ? EVERY_CHANNEL[storage] : 0 },
@@ -337,22 +337,22 @@ export const poolWordsOp: Op<Record<string, never>, readonly ['u32', 'f32', 'f32
   name: 'poolWords',
   infer(inputs) {
     const [words, inRange, outRange] = inputs;
-    const ranges = [inRange, outRange].every((range) => size(range!) === RANGE_LENGTH);
-    const ok = words!.shape.length === 4 && words!.dtype === 'u32' && ranges;
+    const ranges = [inRange, outRange].every((range) => size(range) === RANGE_LENGTH);
+    const ok = words.shape.length === 4 && words.dtype === 'u32' && ranges;
     expectShapes('poolWords', ok, inputs, 'words [N, C, H, W] and two ranges f32[4]');
-    const [n, c, h, w] = nchw(words!);
+    const [n, c, h, w] = nchw(words);
     return { shape: [n, c, h >> 1, w >> 1], dtype: 'u32' };
   },
   reference([words, inRange, outRange], node) {
-    const [, , h, w] = nchw(inputType(node, 0));
+    const [, , h, w] = nchw(node.inputs[0].type);
     const [n, c, oh, ow] = nchw(node.type);
     const y = new Uint32Array(size(node.type));
     for (let i = 0; i < n * c * oh * ow; i++) {
       const at = (Math.floor(i / (oh * ow)) * h + 2 * (Math.floor(i / ow) % oh)) * w + 2 * (i % ow);
       for (let k = 0; k < 32; k += 8) {
-        const sum = [at, at + 1, at + w, at + w + 1].reduce((s, from) => s + ((words![from]! >>> k) & 255), 0);
-        const value = (sum / 4 - inRange![1]!) * inRange![0]!;
-        y[i]! |= activationCode(value, outRange!) << k;
+        const sum = [at, at + 1, at + w, at + w + 1].reduce((s, from) => s + ((words[from]! >>> k) & 255), 0);
+        const value = (sum / 4 - inRange[1]!) * inRange[0]!;
+        y[i]! |= activationCode(value, outRange) << k;
       }
     }
     return y;
@@ -361,7 +361,7 @@ export const poolWordsOp: Op<Record<string, never>, readonly ['u32', 'f32', 'f32
     {
       name: 'element',
       kernel(node) {
-        const [, , height, width] = nchw(inputType(node, 0));
+        const [, , height, width] = nchw(node.inputs[0].type);
         const [, , outHeight, outWidth] = nchw(node.type);
         return {
           shader: { name: 'pool_words.wgsl', source: poolShader },
@@ -400,9 +400,9 @@ export const activationRangeOp: Op<RangeAttrs, readonly ['f32']> = {
   infer: (_, { partial }) => ({ shape: partial ? [RANGE_GROUPS, 2] : [RANGE_LENGTH], dtype: 'f32' }),
   reference([x], { attrs: { most } }) {
     let [low, high] = [0, 0];
-    for (let i = 0; i < x!.length; i++) {
-      low = Math.min(low, x![i]!);
-      high = Math.max(high, x![i]!);
+    for (let i = 0; i < x.length; i++) {
+      low = Math.min(low, x[i]!);
+      high = Math.max(high, x[i]!);
     }
     const span = Math.fround(high - low);
     const isFlat = span < SMALLEST_SPAN;
@@ -427,7 +427,7 @@ export const activationRangeOp: Op<RangeAttrs, readonly ['f32']> = {
           SMALLEST_SPAN,
           MOST: node.attrs.most,
         },
-        params: { size: u32(node.attrs.partial ? size(inputType(node, 0)) : RANGE_GROUPS) },
+        params: { size: u32(node.attrs.partial ? size(node.inputs[0].type) : RANGE_GROUPS) },
         grid: [node.attrs.partial ? RANGE_GROUPS : 1],
       }),
     },

@@ -1,7 +1,7 @@
 import shader from '../../shaders/sum_axes.wgsl';
 import workgroupShader from '../../shaders/sum_workgroup.wgsl';
 import { expectShapes, f32, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { foldedGrid, inputType, WORKGROUP } from './common.ts';
+import { foldedGrid, WORKGROUP } from './common.ts';
 
 interface SumAttrs {
   /** x is read as [outer, keep, inner]; the sum runs over outer and inner. */
@@ -51,11 +51,11 @@ function chunkSums(
 export const sumOp: Op<SumAttrs, readonly ['f32']> = {
   name: 'sum',
   infer(inputs, { outer, keep, inner, shape }) {
-    expectShapes('sum', size(inputs[0]!) === outer * keep * inner, inputs, `${outer} x ${keep} x ${inner} elements`);
+    expectShapes('sum', size(inputs[0]) === outer * keep * inner, inputs, `${outer} x ${keep} x ${inner} elements`);
     return { shape, dtype: 'f32' };
   },
   reference: ([x], { attrs }) => chunkSums(x, { ...attrs, chunks: 1 }, () => 0),
-  cost: (node) => ({ flops: size(inputType(node, 0)), bytes: 4 * size(inputType(node, 0)) }),
+  cost: (node) => ({ flops: size(node.inputs[0].type), bytes: 4 * size(node.inputs[0].type) }),
   variants: [
     {
       name: 'twoStage',

@@ -9,9 +9,9 @@ export function swapRedBlue(image: Node, label?: string): Node {
 
 export const swapRedBlueOp: Op<Record<string, never>, readonly ['u32']> = {
   name: 'swapRedBlue',
-  infer: ([image]) => image!,
+  infer: ([image]) => image,
   reference: ([image]) =>
-    Uint32Array.from(image!, (word) => ((word & 0xff00ff00) | ((word >>> 16) & 255) | ((word & 255) << 16)) >>> 0),
+    Uint32Array.from(image, (word) => ((word & 0xff00ff00) | ((word >>> 16) & 255) | ((word & 255) << 16)) >>> 0),
   variants: [
     {
       name: 'pixel',

@@ -3,8 +3,18 @@ import outputShader from '../../shaders/winograd_output.wgsl';
 import weightsShader from '../../shaders/winograd_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
-import { type DataType, i32, makeNode, type Node, type Op, size, type TensorType, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
+import {
+  type DataType,
+  i32,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  type TensorType,
+  u32,
+  type Variant,
+} from '../engine/graph.ts';
+import { foldedGrid, lanes, nchw, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock, type Operands } from './winogradBlock.ts';
 import { winogradDyOp } from './winogradDy.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
@@ -38,10 +48,10 @@ const definitions = deferred(() => import('./winogradReferences.ts'));
 export const winogradInputOp: Op<InputAttrs, readonly ['f32']> = {
   name: 'winogradInput',
   infer([x], { m, k, rows, tilesX }) {
-    return { shape: [x!.shape[1]!, (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'f32' };
+    return { shape: [x.shape[1]!, (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'f32' };
   },
   reference: (inputs, node) => definitions().winogradInputReference(inputs, node),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   absorb: absorbResize,
   variants: [
     {
@@ -49,7 +59,7 @@ export const winogradInputOp: Op<InputAttrs, readonly ['f32']> = {
       supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
-        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [, channels, height, width] = nchw(node.inputs[0].type);
         const workgroup = transformWorkgroup(caps);
         const across = Math.ceil((rows * tilesX) / workgroup);
         const each = channelsPerInvocation(caps, across, channels);
@@ -96,7 +106,7 @@ interface WeightAttrs extends TileAttrs {
 export const winogradWeightsOp: Op<WeightAttrs, readonly ['f32']> = {
   name: 'winogradWeights',
   infer([w], { m, k, tile }) {
-    const [co, ci] = nchw(w!);
+    const [co, ci] = nchw(w);
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), ci, tile], dtype: 'f32' };
   },
   reference: (inputs, node) => definitions().winogradWeightsReference(inputs, node),
@@ -105,7 +115,7 @@ export const winogradWeightsOp: Op<WeightAttrs, readonly ['f32']> = {
       name: 'element',
       kernel(node, caps) {
         const { m, k, tile } = node.attrs;
-        const [outChannels, inChannels] = nchw(inputType(node, 0));
+        const [outChannels, inChannels] = nchw(node.inputs[0].type);
         const count = Math.ceil(outChannels / tile) * inChannels * tile;
         return {
           shader: { name: 'winograd_weights.wgsl', source: weightsShader },
@@ -126,8 +136,8 @@ export const winogradWeightsOp: Op<WeightAttrs, readonly ['f32']> = {
 export const winogradProductOp: Op<ProductAttrs, ProductSignature> = {
   name: 'winogradProduct',
   infer([w, v], { from, tiles }) {
-    const [channels, points] = v!.shape as [number, number];
-    const rows = from === 'weights' ? w!.shape[0]! : w!.shape[1]!;
+    const [channels, points] = v.shape as [number, number];
+    const rows = from === 'weights' ? w.shape[0]! : w.shape[1]!;
     return { shape: [rows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
   reference: (inputs, node) => definitions().winogradProductReference(inputs, node),
@@ -135,8 +145,8 @@ export const winogradProductOp: Op<ProductAttrs, ProductSignature> = {
     const [rows, points] = node.type.shape as [number, number];
     const { from, tiles } = node.attrs;
     // Rows x tiles x input channels either way.
-    const channels = from === 'weights' ? inputType(node, 0).shape[1]! : inputType(node, 1).shape[0]!;
-    return { flops: 2 * points * rows * tiles * channels, bytes: 4 * (size(inputType(node, 1)) + size(node.type)) };
+    const channels = from === 'weights' ? node.inputs[0].type.shape[1]! : node.inputs[1].type.shape[0]!;
+    return { flops: 2 * points * rows * tiles * channels, bytes: 4 * (size(node.inputs[1].type) + size(node.type)) };
   },
   variants: [
     ...LANES.map(
@@ -165,7 +175,7 @@ function outputRows(node: ProductNode): number {
 }
 
 function outputColumns(node: ProductNode): number {
-  return node.attrs.from === 'weights' ? node.attrs.tiles : inputType(node, 1).shape[0]!;
+  return node.attrs.from === 'weights' ? node.attrs.tiles : node.inputs[1].type.shape[0]!;
 }
 
 /** No block of rows may hold channels of two groups. */
@@ -180,7 +190,7 @@ function isWhole(node: ProductNode, { rows, steps }: Block): boolean {
 
 /** Input channels in the first of two operands. */
 function firstDepthOf({ inputs: [w, , second] }: ProductNode): number | undefined {
-  return second && w!.type.shape[1]! - second.type.shape[0]!;
+  return second && w.type.shape[1]! - second.type.shape[0]!;
 }
 
 /** The default on GPUs. */
@@ -213,17 +223,17 @@ function packed(node: ProductNode, block: Algorithm): Node {
 const productPackedOp: Op<PackedAttrs, ProductSignature> = {
   name: 'winogradProductPacked',
   infer([, v], { from, outRows, tiles }) {
-    const [channels, points] = v!.shape as [number, number];
+    const [channels, points] = v.shape as [number, number];
     return { shape: [outRows, points, pitch(from === 'weights' ? tiles : channels)], dtype: 'f32' };
   },
   reference: testedThrough('winogradProductPacked', 'winogradProduct'),
   cost(node) {
-    const [, , depth] = inputType(node, 0).shape as [number, number, number];
+    const [, , depth] = node.inputs[0].type.shape as [number, number, number];
     const { from, tiles } = node.attrs;
     const [rows, points] = node.type.shape as [number, number];
     return {
-      flops: 2 * rows * points * (from === 'weights' ? tiles : inputType(node, 1).shape[0]!) * depth,
-      bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+      flops: 2 * rows * points * (from === 'weights' ? tiles : node.inputs[1].type.shape[0]!) * depth,
+      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: [
@@ -231,8 +241,8 @@ const productPackedOp: Op<PackedAttrs, ProductSignature> = {
       name: 'block',
       kernel(node, caps) {
         const { groups, firstChannel, from, outRows, tiles, firstDepth } = node.attrs;
-        const [channels, points, vPitch] = inputType(node, 1).shape as [number, number, number];
-        const [, , depth] = inputType(node, 0).shape as [number, number, number];
+        const [channels, points, vPitch] = node.inputs[1].type.shape as [number, number, number];
+        const [, , depth] = node.inputs[0].type.shape as [number, number, number];
         const operands: Operands = {
           rows: outRows,
           columns: from === 'weights' ? tiles : channels,
@@ -259,7 +269,7 @@ export const winogradOutputOp: Op<OutputAttrs, readonly [DataType, ...'f32'[]]> 
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 1 + Number(node.attrs.bias) ? node.inputs.length - 1 : undefined),
   reference: (inputs, node) => definitions().winogradOutputReference(inputs, node),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'tile',
@@ -294,7 +304,7 @@ export const winogradOutputOp: Op<OutputAttrs, readonly [DataType, ...'f32'[]]> 
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
-            pitch: u32(inputType(node, 0).shape[2]!),
+            pitch: u32(node.inputs[0].type.shape[2]!),
           },
           grid: [across, Math.ceil(channels / each)],
         };

@@ -1,7 +1,7 @@
 import dyShader from '../../shaders/winograd_dy.wgsl';
 import { deferred } from '../engine/deferred.ts';
 import { type Op, u32 } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
+import { nchw } from './common.ts';
 import { channelsPerInvocation, type DyAttrs, pitch, transformWorkgroup } from './winogradTiles.ts';
 
 const definitions = deferred(() => import('./winogradReferences.ts'));
@@ -13,7 +13,7 @@ const definitions = deferred(() => import('./winogradReferences.ts'));
 export const winogradDyOp: Op<DyAttrs, readonly ['f32']> = {
   name: 'winogradDy',
   infer([dy], { m, k, tile, tilesY, tilesX }) {
-    const [n, co] = nchw(dy!);
+    const [n, co] = nchw(dy);
     if (tile === 0) return { shape: [co, (m + k - 1) ** 2, pitch(n * tilesY * tilesX)], dtype: 'f32' };
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), n * tilesY * tilesX, tile], dtype: 'f32' };
   },
@@ -23,7 +23,7 @@ export const winogradDyOp: Op<DyAttrs, readonly ['f32']> = {
       name: 'tile',
       kernel(node, caps) {
         const { m, k, tile, tilesY, tilesX } = node.attrs;
-        const [n, channels, height, width] = nchw(inputType(node, 0));
+        const [n, channels, height, width] = nchw(node.inputs[0].type);
         const workgroup = transformWorkgroup(caps);
         const isFlat = tile === 0;
         const channelTiles = isFlat ? channels : Math.ceil(channels / tile);

@@ -2,7 +2,7 @@ import shader from '../../shaders/winograd_fused_lanes.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { type DataType, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
-import { inputType, lanes, nchw, testedThrough } from './common.ts';
+import { lanes, nchw, testedThrough } from './common.ts';
 import { CODE_CENTER, resultDefines } from './qconv2dShape.ts';
 import { isCodes, storedType } from './storage.ts';
 import { winogradProductOp, winogradWeightsOp } from './winograd.ts';
@@ -86,8 +86,8 @@ function storedConvCost(node: Node<StoredConvAttrs, StoredConvSignature>) {
   const { weights, rows, tilesX } = node.attrs;
   const [outChannels, inChannels] = weights as [number, number];
   return {
-    flops: 2 * outChannels * inChannels * inputType(node, 1).shape[1]! * rows * tilesX,
-    bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    flops: 2 * outChannels * inChannels * node.inputs[1].type.shape[1]! * rows * tilesX,
+    bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
   };
 }
 
@@ -136,8 +136,8 @@ function fusedKernel(node: Node<FusedAttrs, StoredConvSignature>, caps: Caps) {
   const { m, k, relu, pool, input, output, firstRow, rows, tilesY, tilesX, shape, between } = node.attrs;
   const { rows: MT, columns: NT } = node.attrs.block;
   const [, channels, height, width] = shape as [number, number, number, number];
-  const [, rowTiles, depth] = nchw(inputType(node, 0));
-  const [, points, vPitch] = inputType(node, 1).shape as [number, number, number];
+  const [, rowTiles, depth] = nchw(node.inputs[0].type);
+  const [, points, vPitch] = node.inputs[1].type.shape as [number, number, number];
   const S = lanes(caps);
   const Q = quads(pool, m);
   return {

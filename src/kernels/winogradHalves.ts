@@ -3,7 +3,7 @@ import blockShader from '../../shaders/winograd_halves_product_block.wgsl';
 import weightsShader from '../../shaders/winograd_halves_weights.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { i32, type Kernel, makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
-import { foldedGrid, inputType, nchw, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, nchw, testedThrough, WORKGROUP } from './common.ts';
 import type { HalvesOperands } from './halves.ts';
 import { halvesScale } from './halves.ts';
 import { type Block, blockFits, blockName, defaultBlock } from './winogradBlock.ts';
@@ -29,10 +29,10 @@ function inputShift({ m, k }: TileAttrs): number {
 export const winogradHalvesInputOp: Op<InputAttrs, readonly ['f32']> = {
   name: 'winogradHalvesInput',
   infer([x], { m, k, rows, tilesX }) {
-    return { shape: [Math.ceil(x!.shape[1]! / 2), (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'u32' };
+    return { shape: [Math.ceil(x.shape[1]! / 2), (m + k - 1) ** 2, pitch(rows * tilesX)], dtype: 'u32' };
   },
   reference: testedThrough('winogradHalvesInput', 'conv2d'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   absorb: absorbResize,
   variants: [
     {
@@ -40,7 +40,7 @@ export const winogradHalvesInputOp: Op<InputAttrs, readonly ['f32']> = {
       supports: (_, { attrs }) => attrs.resized === undefined,
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
-        const [, channels, height, width] = nchw(inputType(node, 0));
+        const [, channels, height, width] = nchw(node.inputs[0].type);
         const workgroup = transformWorkgroup(caps);
         return {
           shader: { name: 'winograd_halves_input.wgsl', source: inputShader },
@@ -87,7 +87,7 @@ interface WeightAttrs extends TileAttrs {
 const winogradHalvesWeightsOp: Op<WeightAttrs, readonly ['f32', 'f32']> = {
   name: 'winogradHalvesWeights',
   infer([w], { m, k, tile, pairs }) {
-    const [co, ci] = nchw(w!);
+    const [co, ci] = nchw(w);
     return { shape: [(m + k - 1) ** 2, Math.ceil(co / tile), Math.ceil(ci / (2 * pairs)), tile, pairs], dtype: 'u32' };
   },
   reference: testedThrough('winogradHalvesWeights', 'conv2d'),
@@ -96,7 +96,7 @@ const winogradHalvesWeightsOp: Op<WeightAttrs, readonly ['f32', 'f32']> = {
       name: 'element',
       kernel(node, caps) {
         const { m, k, tile, pairs } = node.attrs;
-        const [outChannels, inChannels] = nchw(inputType(node, 0));
+        const [outChannels, inChannels] = nchw(node.inputs[0].type);
         const [points, , lots] = node.type.shape as [number, number, number];
         const count = size(node.type) / points;
         return {
@@ -137,15 +137,15 @@ type ProductNode = Node<ProductAttrs, ProductSignature>;
 export const winogradHalvesProductOp: Op<ProductAttrs, ProductSignature> = {
   name: 'winogradHalvesProduct',
   infer: ([w, v], { tiles }) => ({
-    shape: [Math.ceil(w!.shape[0]! / 2), v!.shape[1]!, pitch(tiles)],
+    shape: [Math.ceil(w.shape[0]! / 2), v.shape[1]!, pitch(tiles)],
     dtype: 'u32',
   }),
   reference: testedThrough('winogradHalvesProduct', 'conv2d'),
   cost: (node) => {
-    const [rows, depth] = inputType(node, 0).shape as [number, number];
+    const [rows, depth] = node.inputs[0].type.shape as [number, number];
     return {
       flops: 2 * node.type.shape[1]! * rows * depth * node.attrs.tiles,
-      bytes: 4 * (size(inputType(node, 1)) + size(node.type)),
+      bytes: 4 * (size(node.inputs[1].type) + size(node.type)),
     };
   },
   variants: [
@@ -175,7 +175,7 @@ export const winogradHalvesProductOp: Op<ProductAttrs, ProductSignature> = {
 };
 
 function rowsOf(node: ProductNode): number {
-  return inputType(node, 0).shape[0]!;
+  return node.inputs[0].type.shape[0]!;
 }
 
 /** No block of rows may hold channels of two groups. */
@@ -231,18 +231,18 @@ function packed(node: ProductNode, algorithm: Algorithm): Node {
 
 const productPackedOp: Op<PackedAttrs, readonly ['u32', 'u32', 'f32']> = {
   name: 'winogradHalvesProductPacked',
-  infer: ([, v], { rows, tiles }) => ({ shape: [Math.ceil(rows / 2), v!.shape[1]!, pitch(tiles)], dtype: 'u32' }),
+  infer: ([, v], { rows, tiles }) => ({ shape: [Math.ceil(rows / 2), v.shape[1]!, pitch(tiles)], dtype: 'u32' }),
   reference: testedThrough('winogradHalvesProductPacked', 'conv2d'),
   cost: (node) => ({
     flops: 2 * node.attrs.rows * node.type.shape[1]! * node.attrs.tiles * node.attrs.depth,
-    bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
   }),
   variants: [
     {
       name: 'block',
       kernel(node, caps) {
         const { attrs } = node;
-        const [, points, vPitch] = inputType(node, 1).shape as [number, number, number];
+        const [, points, vPitch] = node.inputs[1].type.shape as [number, number, number];
         const operands: HalvesOperands = {
           rows: attrs.rows,
           columns: attrs.tiles,

@@ -1,7 +1,7 @@
 import weightsShader from '../../shaders/winograd_integer_weights.wgsl';
 import { makeNode, type Node, type Op, size, u32, type Variant } from '../engine/graph.ts';
 import type { WeightBits } from '../formats/weightCodes.ts';
-import { foldedGrid, inputType, lanes, testedThrough, WORKGROUP } from './common.ts';
+import { foldedGrid, lanes, testedThrough, WORKGROUP } from './common.ts';
 import { BLOCK_IN, codeDefines } from './qconv2dShape.ts';
 import { BLOCKS, type Block, blockFits, blockKernel, blockName, defaultBlock } from './winogradBlock.ts';
 import { LANES, type Lanes, lanesKernel, lanesName, lanesSuit } from './winogradLanes.ts';
@@ -26,7 +26,7 @@ type ProductNode = Node<IntegerProductAttrs, ProductSignature>;
 /** Packed weights x winogradStoredInput of pairs -> sums modulo 2^32 [CO, (m + k - 1)^2, pitch(tiles)]. */
 export const winogradIntegerProductOp: Op<IntegerProductAttrs, ProductSignature> = {
   name: 'winogradIntegerProduct',
-  infer: ([, v], { weights, tiles }) => ({ shape: [weights[0]!, v!.shape[1]!, pitch(tiles)], dtype: 'u32' }),
+  infer: ([, v], { weights, tiles }) => ({ shape: [weights[0]!, v.shape[1]!, pitch(tiles)], dtype: 'u32' }),
   reference: testedThrough('winogradIntegerProduct', 'qconv2d'),
   cost: productCost,
   variants: [
@@ -59,7 +59,7 @@ function productCost(node: ProductNode) {
   const [rows, channels] = weights as [number, number];
   return {
     flops: 2 * rows * channels * node.type.shape[1]! * tiles,
-    bytes: 4 * (size(inputType(node, 0)) + size(inputType(node, 1)) + size(node.type)),
+    bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
   };
 }
 
@@ -123,7 +123,7 @@ const productPackedOp: Op<PackedAttrs, ProductSignature> = {
       name: 'block',
       kernel(node, caps) {
         const { attrs } = node;
-        const [, points, vPitch] = inputType(node, 1).shape as [number, number, number];
+        const [, points, vPitch] = node.inputs[1].type.shape as [number, number, number];
         const operands = {
           rows: attrs.weights[0]!,
           columns: attrs.tiles,

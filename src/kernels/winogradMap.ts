@@ -1,8 +1,19 @@
 import distanceShader from '../../shaders/winograd_distance.wgsl';
 import meanShader from '../../shaders/winograd_mean_distance.wgsl';
 import type { Caps } from '../engine/caps.ts';
-import { type DataType, f32, type InputNodes, isOf, type Kernel, makeNode, type Node, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, testedThrough } from './common.ts';
+import {
+  type DataType,
+  f32,
+  type InputNodes,
+  isOf,
+  type Kernel,
+  makeNode,
+  type Node,
+  type Op,
+  size,
+  u32,
+} from '../engine/graph.ts';
+import { testedThrough } from './common.ts';
 import { foldSplits } from './foldSplits.ts';
 import { type Chunk, type TileAttrs, transformWorkgroup } from './winogradTiles.ts';
 
@@ -80,7 +91,7 @@ const winogradMapOp: Op<MapAttrs, MapSignature> = {
       name: 'splits',
       lower(node) {
         const { chunks, shape, ...whole } = node.attrs;
-        const channels = inputType(node, 0).shape[0]!;
+        const channels = node.inputs[0].type.shape[0]!;
         const together = whole.halves ? 2 : 1;
         const channelsPerSplit = together * Math.ceil(channels / (SPLITS * together));
         const splits = Math.ceil(channels / channelsPerSplit);
@@ -111,14 +122,14 @@ const winogradDistanceOp: Op<PartsAttrs, DistanceSignature> = {
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (node.inputs.length > 2 + Number(node.attrs.target) ? node.inputs.length - 1 : undefined),
   reference: testedThrough('winogradDistance', 'convDistance'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'tile',
       kernel(node, caps) {
         const { m, k, target, firstRow, rows, tilesY, tilesX, channelsPerSplit, halves } = node.attrs;
         const [splits, images, , height, width] = node.type.shape as [number, number, number, number, number];
-        const channels = inputType(node, 1).shape[0]!;
+        const channels = node.inputs[1].type.shape[0]!;
         const workgroup = transformWorkgroup(caps);
         return {
           shader: { name: 'winograd_distance.wgsl', source: distanceShader },
@@ -140,7 +151,7 @@ const winogradDistanceOp: Op<PartsAttrs, DistanceSignature> = {
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
-            pitch: u32(inputType(node, 0).shape[2]!),
+            pitch: u32(node.inputs[0].type.shape[2]!),
           },
           grid: [Math.ceil((rows * tilesX) / workgroup), splits],
         };
@@ -180,7 +191,7 @@ export const meanDistanceOp: Op<MeanAttrs, DistanceSignature> = {
   infer: (_, { shape }) => ({ shape, dtype: 'f32' }),
   continues: (node) => (isContinued(node) ? node.inputs.length - 1 : undefined),
   reference: testedThrough('winogradMeanDistance', 'convDistance'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   absorb(node, isOnlyUser) {
     if (node.attrs.stacked !== 'map') return undefined;
     const [products, bias, ...rest] = node.inputs;
@@ -236,8 +247,8 @@ export function stackedDistance(map: Node, other: Node, quantiles: Node, weight:
 function meanKernel(node: MeanNode, caps: Caps): Kernel {
   const { m, k, target, firstRow, rows, tilesY, tilesX, stacked, weight = 0, halves = false } = node.attrs;
   const [height, width] = node.type.shape.slice(-2) as [number, number];
-  const [, , pitch] = inputType(node, 0).shape as [number, number, number];
-  const channels = inputType(node, 1).shape[0]!;
+  const [, , pitch] = node.inputs[0].type.shape as [number, number, number];
+  const channels = node.inputs[1].type.shape[0]!;
   const workgroup = meanWorkgroup(m, caps)!;
   const tiles = rows * tilesX;
   const together = Math.ceil(tiles / MEAN_TILES) < ENOUGH_WORKGROUPS ? MEAN_TILES / 2 : MEAN_TILES;

@@ -1,13 +1,6 @@
 import { type DataType, type InputValues, type Node, size, type TensorType, type Values } from '../engine/graph.ts';
-import { inputType, nchw } from './common.ts';
-import type {
-  DyAttrs,
-  InputAttrs,
-  OutputAttrs,
-  ProductNode,
-  ProductSignature,
-  TileAttrs,
-} from './winogradTiles.ts';
+import { nchw } from './common.ts';
+import type { DyAttrs, InputAttrs, OutputAttrs, ProductNode, ProductSignature, TileAttrs } from './winogradTiles.ts';
 
 /* What Winograd's transforms are, by the points that they evaluate polynomials at (Cook and Toom). Tiles that only fill a pitch are 0. */
 
@@ -78,7 +71,7 @@ type One = readonly ['f32'];
 
 export function winogradInputReference([x]: InputValues<One>, node: Node<InputAttrs, One>): Values {
   const { m, k, padding, firstRow, rows, tilesY, tilesX } = node.attrs;
-  const [, channels, height, width] = nchw(inputType(node, 0));
+  const [, channels, height, width] = nchw(node.inputs[0].type);
   const [, points, pitch] = node.type.shape as [number, number, number];
   const { input } = transformMatrices({ m, k });
   const v = new Float64Array(channels * points * pitch);
@@ -87,7 +80,7 @@ export function winogradInputReference([x]: InputValues<One>, node: Node<InputAt
       const row = firstRow + Math.floor(t / tilesX);
       const plane = Math.floor(row / tilesY) * channels + c;
       const [top, left] = [(row % tilesY) * m - padding, (t % tilesX) * m - padding];
-      const square = squareOf(x!, plane, [height, width], top, left, m + k - 1);
+      const square = squareOf(x, plane, [height, width], top, left, m + k - 1);
       for (const [p, value] of bothSides(input, square).entries()) v[(c * points + p) * pitch + t] = value;
     }
   }
@@ -202,7 +195,7 @@ export function winogradOutputReference(
   if (halves || firstRow > 0 || inputs.length > 1 + Number(bias))
     throw new Error('winogradOutput of halves or of several chunks is tested through conv2d');
   const [n, channels, height, width] = nchw(node.type);
-  const [, points, pitch] = inputType(node, 0).shape as [number, number, number];
+  const [, points, pitch] = node.inputs[0].type.shape as [number, number, number];
   const { outputs } = transformMatrices({ m, k });
   const [fullHeight, fullWidth] = [tilesY * m, tilesX * m];
   const y = new Float64Array(n * channels * height * width);
@@ -210,7 +203,7 @@ export function winogradOutputReference(
     const full = new Float64Array(n * fullHeight * fullWidth);
     for (let t = 0; t < rows * tilesX; t++) {
       const [image, row] = [Math.floor(t / tilesX / tilesY), Math.floor(t / tilesX) % tilesY];
-      const values = Array.from({ length: points }, (_, p) => products![(c * points + p) * pitch + t]!);
+      const values = Array.from({ length: points }, (_, p) => products[(c * points + p) * pitch + t]!);
       for (const [i, value] of bothSides(outputs, values).entries()) {
         const sum = value + (bias ? shift![c]! : 0);
         const place = (row * m + Math.floor(i / m)) * fullWidth + (t % tilesX) * m + (i % m);

@@ -1,17 +1,14 @@
 import resizedInputShader from '../../shaders/winograd_input_resized.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { f32, i32, isOf, type Kernel, makeNode, type Node, u32 } from '../engine/graph.ts';
-import { inputType, nchw, WORKGROUP } from './common.ts';
+import { nchw, WORKGROUP } from './common.ts';
 import { resizeBilinearOp } from './resizeBilinear.ts';
 import { channelsPerInvocation, type InputAttrs, pitch } from './winogradTiles.ts';
 
 type InputNode = Node<InputAttrs, readonly ['f32']>;
 
 /** Takes in a resize of what is transformed. @see Op.absorb */
-export function absorbResize(
-  node: InputNode,
-  isOnlyUser: (input: Node) => boolean,
-): InputNode | undefined {
+export function absorbResize(node: InputNode, isOnlyUser: (input: Node) => boolean): InputNode | undefined {
   const [x] = node.inputs;
   if (!isOf(x, resizeBilinearOp) || node.attrs.resized || !isOnlyUser(x)) return undefined;
   const [, , height, width] = nchw(x.type);
@@ -24,7 +21,7 @@ export function absorbResize(
  */
 export function resizedInputKernel(node: InputNode, caps: Caps, inputScale?: number): Kernel {
   const { m, k, padding, firstRow, rows, tilesY, tilesX, resized } = node.attrs;
-  const [, channels, height, width] = nchw(inputType(node, 0));
+  const [, channels, height, width] = nchw(node.inputs[0].type);
   const [outHeight, outWidth] = resized!;
   const A = m + k - 1;
   const across = Math.ceil((rows * tilesX) / WORKGROUP);

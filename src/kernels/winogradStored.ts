@@ -2,7 +2,7 @@ import inputShader from '../../shaders/winograd_stored_input.wgsl';
 import outputShader from '../../shaders/winograd_stored_output.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { type DataType, i32, type Op, size, u32 } from '../engine/graph.ts';
-import { inputType, nchw, testedThrough } from './common.ts';
+import { nchw, testedThrough } from './common.ts';
 import { BLOCK_IN, CODE_CENTER, resultDefines } from './qconv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD, isCodes, storedType, type WordStorage } from './storage.ts';
 import {
@@ -46,13 +46,13 @@ export const winogradStoredInputOp: Op<StoredInputAttrs, readonly ['u32', ...'f3
       : { shape: [channels, ...points], dtype: 'f32' };
   },
   reference: testedThrough('winogradStoredInput', 'qconv2d'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'tile',
       kernel(node, caps) {
         const { m, k, padding, firstRow, rows, tilesY, tilesX, between, storage, channels } = node.attrs;
-        const [, xWords, height, width] = nchw(inputType(node, 0));
+        const [, xWords, height, width] = nchw(node.inputs[0].type);
         const perWord = Math.min(BLOCK_IN, CHANNELS_PER_WORD[storage]);
         const words = Math.ceil(channels / perWord);
         const workgroup = transformWorkgroup(caps);
@@ -120,7 +120,7 @@ export const winogradStoredOutputOp: Op<StoredOutputAttrs, readonly [DataType, '
     return inputs.length > operands ? operands : undefined;
   },
   reference: testedThrough('winogradStoredOutput', 'qconv2d'),
-  cost: (node) => ({ flops: 0, bytes: 4 * (size(inputType(node, 0)) + size(node.type)) }),
+  cost: (node) => ({ flops: 0, bytes: 4 * (size(node.inputs[0].type) + size(node.type)) }),
   variants: [
     {
       name: 'tile',
@@ -154,7 +154,7 @@ export const winogradStoredOutputOp: Op<StoredOutputAttrs, readonly [DataType, '
             rows: u32(rows),
             tilesY: u32(tilesY),
             tilesX: u32(tilesX),
-            pitch: u32(inputType(node, 0).shape[2]!),
+            pitch: u32(node.inputs[0].type.shape[2]!),
           },
           grid: [across, Math.ceil(words / each)],
         };

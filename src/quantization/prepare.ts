@@ -45,7 +45,7 @@ export interface PreparedNetworks {
 export function preparationFor(
   { layers }: BitPlan,
   networks: Networks,
-): Required<Pick<PreparationSettings, 'activations' | 'widths' | 'layers'>> {
+): { readonly [K in 'activations' | 'widths' | 'layers']: NonNullable<PreparationSettings[K]> } {
   checkLayerPlans(layers, networks);
   const widths = CODE_BITS.filter((bits) => Object.values(layers).some(({ activations }) => activations === bits));
   return { activations: widths.length > 0 ? 'integer' : 'float', widths, layers: Object.keys(layers) };

@@ -102,7 +102,14 @@ interface Scale {
   readonly high: number;
 }
 
-function drawPictures(canvas: Canvas, row: ContactSheetRow, x: number, y: number, thumbnail: number, scale: Scale): void {
+function drawPictures(
+  canvas: Canvas,
+  row: ContactSheetRow,
+  x: number,
+  y: number,
+  thumbnail: number,
+  scale: Scale,
+): void {
   const shrink = thumbnail / Math.max(row.image.width, row.image.height);
   const width = Math.max(1, Math.round(row.image.width * shrink));
   const height = Math.max(1, Math.round(row.image.height * shrink));

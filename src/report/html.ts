@@ -249,8 +249,8 @@ function defectTypes({ steps }: RunRecord): string {
     others > 0
       ? ` ${counted(others, 'type')} with fewer images ${others === 1 ? 'is' : 'are'} not listed; the last row counts them.`
       : '';
-  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${figures((step, { of }) =>
-    of(steps[step]!.metrics),
+  const all = `<tr class="all"><th scope="row">all</th><td>${steps[0]!.metrics.badImages}</td>${figures(
+    (step, { of }) => of(steps[step]!.metrics),
   )}</tr>`;
   const groups = columns.map(({ name }) => `<th class="group" scope="colgroup" colspan="${steps.length}">${name}</th>`);
   const names = columns.flatMap(() => steps.map(({ step }) => `<th scope="col">${escaped(step)}</th>`));

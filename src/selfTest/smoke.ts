@@ -132,9 +132,9 @@ export async function runTrainingSmoke(engine: Engine, golden: GoldenValues): Pr
 /** Adam's first step, by its reference. */
 function adamUpdate(before: ArrayLike<number>, gradient: ArrayLike<number>, state: Parameter): Values {
   const zeros = new Float64Array(before.length);
-  const inputs = [Float64Array.from(before), zeros, zeros, Float64Array.from(gradient), state.data as Uint32Array];
+  const [p, g] = [Float64Array.from(before), Float64Array.from(gradient)];
   const attrs = { ...ADAM, weightDecay: PRESETS.quick.weightDecay };
-  return adamOp.reference(inputs, { attrs } as never);
+  return adamOp.reference([p, zeros, zeros, g, state.data as Uint32Array], { attrs } as never);
 }
 
 const GRADIENT = 'gradient of ';

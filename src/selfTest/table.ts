@@ -63,8 +63,7 @@ const standard: readonly InputSpec[] = [f(7), positive(7)];
 const PDN = { offset: 16, stride: 4, margin: 4 } as const;
 
 /** Of three images. */
-const thresholds = () =>
-  new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node;
+const thresholds = () => new Parameter('threshold', { shape: [3], dtype: 'f32' }, Float32Array.of(0.9, 0.5, 1.2)).node;
 
 /** The doctor's table with the ops of this detector alone. */
 export const detectorTable: readonly Case[] = [

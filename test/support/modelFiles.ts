@@ -42,10 +42,11 @@ export async function subjectOf(state: DetectorState): Promise<Subject> {
   return { bytes, state: await readModel(bytes) };
 }
 
-/** What a detector says, without its weights. */
-function described({ networks, quantization = new Map(), ...rest }: DetectorState) {
+/** What a detector says, without its weights; what is undefined, it does not say. */
+function described({ networks, quantization = new Map(), ...rest }: DetectorState): unknown {
   const layers = [...quantization].map(([name, { plan, input }]) => [name, { plan, input }]);
-  return { size: networks.size, side: networks.side, layers: Object.fromEntries(layers), ...rest };
+  const all = { size: networks.size, side: networks.side, layers: Object.fromEntries(layers), ...rest };
+  return JSON.parse(JSON.stringify(all));
 }
 
 /** Whether two detectors are the same but for the order of keys. */

@@ -27,7 +27,16 @@ export async function run(args: Arguments): Promise<void> {
     Object.entries(parts).map(([name, network]) => [name, parameterCount(network.parameters)]),
   );
   if (args.flag('json')) {
-    const all = { file: path, bytes: bytes.length, size, resolution: side, padding, cells: mapSide, channels, parameters };
+    const all = {
+      file: path,
+      bytes: bytes.length,
+      size,
+      resolution: side,
+      padding,
+      cells: mapSide,
+      channels,
+      parameters,
+    };
     const layers = layerRows(state);
     printText(
       JSON.stringify(
