@@ -54,7 +54,7 @@ export interface DoctorProgress {
   readonly total: number;
   readonly failures: number;
   /** Where the last case was wrong. */
-  readonly failure?: DoctorFailure;
+  readonly failure?: DoctorFailure | undefined;
 }
 
 /** What was found about one variant. */

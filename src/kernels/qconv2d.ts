@@ -3,7 +3,6 @@ import tileShader from '../../shaders/qconv2d_tile.wgsl';
 import type { Caps } from '../engine/caps.ts';
 import { deferred } from '../engine/deferred.ts';
 import { expectShapes, isOf, makeNode, type Node, type Op, size } from '../engine/graph.ts';
-import type { WeightBits } from '../formats/weightCodes.ts';
 import { avgPool2d, isPlainPool } from './avgPool2d.ts';
 import { foldedGrid, lanes, nchw, WORKGROUP } from './common.ts';
 import { pad2d } from './pad2d.ts';
