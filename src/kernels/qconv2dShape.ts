@@ -3,12 +3,11 @@ import type { WeightBits } from '../formats/weightCodes.ts';
 import { nchw } from './common.ts';
 import { convOutput } from './conv2dShape.ts';
 import { type ActivationStorage, CHANNELS_PER_WORD, isCodes, storedBits } from './storage.ts';
+import { BLOCK_IN } from './weightBlocks.ts';
+
+export { BLOCK_IN, BLOCK_OUT, packedWords } from './weightBlocks.ts';
 
 /* What the kernels of qconv2d share: attributes, shapes and their parameters. */
-
-/** Channels of a block of packed weights. */
-export const BLOCK_OUT = 8;
-export const BLOCK_IN = 4;
 
 /** What makes u8 codes signed bytes when it is taken from them. */
 export const CODE_CENTER = 128;
@@ -49,12 +48,6 @@ export function largestSum({ weights, bits }: Pick<Qconv2dAttrs, 'weights' | 'bi
 /** Whether a float sums products with codes of activations exactly. @param weights sum of the weights' absolute integers */
 export function addsExactly(weights: number): boolean {
   return 255 * weights <= 2 ** 24;
-}
-
-/** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
-export function packedWords(shape: readonly number[], bits: WeightBits): number {
-  const [co, ci, kh, kw] = shape as [number, number, number, number];
-  return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
 }
 
 /** Sizes of a convolution. */

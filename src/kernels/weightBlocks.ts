@@ -1,11 +1,14 @@
 import type { QuantizedWeights, WeightBits } from '../formats/weightCodes.ts';
-import { BLOCK_IN, BLOCK_OUT, packedWords } from './qconv2dShape.ts';
 
 /*
  * Quantized weights of convolutions. In memory a layer of b bits takes b bits per weight: blocks of 8 output channels x 4
  * input channels at one tap are 32 codes in b words, channel i's four codes in the bits from 4 b i on, least significant
  * first, two's complement. All kernels read this order.
  */
+
+/** Channels of a block of packed weights. */
+export const BLOCK_OUT = 8;
+export const BLOCK_IN = 4;
 
 /** What a code counts for in the integer sums: 2 bits stand for the odd numbers -3, -1, 1, 3 of half a step each. */
 export function codeValue(code: number, bits: WeightBits): number {
@@ -15,6 +18,12 @@ export function codeValue(code: number, bits: WeightBits): number {
 /** Step of {@link codeValue}'s numbers, as a share of the weights' scale. */
 export function codeStep(bits: WeightBits): number {
   return bits === 2 ? 0.5 : 1;
+}
+
+/** Words of a layer's packed weights: 32 codes in `bits` words. @param shape [CO, CI, KH, KW] */
+export function packedWords(shape: readonly number[], bits: WeightBits): number {
+  const [co, ci, kh, kw] = shape as [number, number, number, number];
+  return Math.ceil(co / BLOCK_OUT) * Math.ceil(ci / BLOCK_IN) * kh * kw * bits;
 }
 
 /** Codes in the kernels' order. */
