@@ -24,182 +24,200 @@ export interface ExpandOptions {
 /** @throws Error naming the template line when a directive is malformed or a name is unknown. */
 export function expand(template: string, options: ExpandOptions): string {
   const out: string[] = [];
-  const lines = template.split('\n');
-  const end = emit(lines, 0, lines.length, new Map(Object.entries(options.defines)), options, out);
-  if (end !== lines.length) throw new Error(`shader template line ${end + 1}: '#end' without '#for' or '#if'`);
+  run(parsed(template), { scope: new Map(Object.entries(options.defines)), options, out });
   return out.join('\n');
 }
 
-type Scope = Map<string, number | string>;
+type Value = number | string;
+type Scope = Map<string, Value>;
+type Expression = (scope: Scope) => Value;
+
+/** What lines of a template do when they are expanded. */
+type Statement = (context: Context) => void;
+
+interface Context {
+  /** What names stand for. */
+  readonly scope: Scope;
+  readonly options: ExpandOptions;
+  readonly out: string[];
+}
+
+function run(statements: readonly Statement[], context: Context): void {
+  for (const statement of statements) statement(context);
+}
+
+/** Templates are few, and expanded for every kernel of every plan. */
+const templates = new Map<string, readonly Statement[]>();
+
+function parsed(template: string): readonly Statement[] {
+  let statements = templates.get(template);
+  if (!statements) {
+    const lines = template.split('\n');
+    const { end, ...block } = parseBlock(lines, 0);
+    if (end < lines.length) fail(end, "'#end' or '#else' without '#for' or '#if'");
+    statements = block.statements;
+    templates.set(template, statements);
+  }
+  return statements;
+}
+
+/** @param at the line's index */
+function fail(at: number, message: string): never {
+  throw new Error(`shader template line ${at + 1}: ${message}`);
+}
+
+const DIRECTIVE = /^\s*#(\w+)\s*(.*?)\s*$/;
+
+/** @returns the statements up to the `#end` or `#else` that belongs to a line before, and that one's index */
+function parseBlock(lines: readonly string[], from: number): { statements: Statement[]; end: number } {
+  const statements: Statement[] = [];
+  for (let i = from; i < lines.length; i++) {
+    const [, word, rest = ''] = DIRECTIVE.exec(lines[i]!) ?? [];
+    if (word === undefined) statements.push(textLine(lines[i]!, i));
+    else if (word === 'end' || word === 'else') return { statements, end: i };
+    else if (word === 'params') statements.push(parameters);
+    else if (word === 'include') statements.push(inclusion(rest, i));
+    else if (word === 'for') {
+      const loops = rest.split(',').map((part) => parseLoop(part, i));
+      const body = parseBlock(lines, i + 1);
+      requireEnd(lines, i, body.end, loops.map(({ name }) => name).join(', '));
+      statements.push((context) => runLoops(loops, body.statements, context));
+      i = body.end;
+    } else if (word === 'if') {
+      const condition = parseNumber(rest, i);
+      const then = parseBlock(lines, i + 1);
+      const hasElse = DIRECTIVE.exec(lines[then.end] ?? '')?.[1] === 'else';
+      const other = hasElse ? parseBlock(lines, then.end + 1) : { statements: [], end: then.end };
+      requireEnd(lines, i, other.end);
+      statements.push((context) => run((condition(context.scope) ? then : other).statements, context));
+      i = other.end;
+    } else fail(i, `unknown directive '#${word}'`);
+  }
+  return { statements, end: lines.length };
+}
 
 /** `#end` closes any block; where names follow, they have to be those of its loop. */
-interface Block {
-  /** Line of its `#end`. */
-  readonly end: number;
-  /** Line of its `#else`. */
-  readonly middle?: number;
+function requireEnd(lines: readonly string[], start: number, end: number, names = ''): void {
+  const [, word, rest] = DIRECTIVE.exec(lines[end] ?? '') ?? [];
+  if (word !== 'end') fail(start, "block without '#end'");
+  if (rest !== '' && rest !== names) fail(end, `'#end ${rest}' closes '${lines[start]!.trim()}' of line ${start + 1}`);
 }
 
-function emit(lines: string[], from: number, to: number, scope: Scope, options: ExpandOptions, out: string[]): number {
-  for (let i = from; i < to; i++) {
-    const line = lines[i]!;
-    const directive = /^\s*#(\w+)\s*(.*?)\s*$/.exec(line);
-    if (!directive) {
-      out.push(substitute(line, scope, i));
-      continue;
-    }
-    const [, word, rest] = directive as unknown as [string, string, string];
-    if (word === 'end' || word === 'else') return i;
-    if (word === 'params') {
-      if (options.params) out.push(options.params);
-    } else if (word === 'include') {
-      const snippet = options.snippet?.(rest);
-      if (snippet === undefined) throw new Error(`shader template line ${i + 1}: unknown snippet '${rest}'`);
-      const inner = snippet.split('\n');
-      emit(inner, 0, inner.length, scope, options, out);
-    } else if (word === 'for') {
-      const loops = rest.split(',').map((part) => parseLoop(part, i));
-      const { end } = blockEnd(lines, i, to, loops.map(({ name }) => name).join(', '));
-      for (const values of indices(loops, scope, i)) emit(lines, i + 1, end, values, options, out);
-      i = end;
-    } else if (word === 'if') {
-      const { end, middle } = blockEnd(lines, i, to);
-      if (integer(rest, scope, i) !== 0) emit(lines, i + 1, middle ?? end, scope, options, out);
-      else if (middle !== undefined) emit(lines, middle + 1, end, scope, options, out);
-      i = end;
-    } else {
-      throw new Error(`shader template line ${i + 1}: unknown directive '#${word}'`);
-    }
-  }
-  return to;
+function parameters({ options: { params }, out }: Context): void {
+  if (params) out.push(params);
 }
 
-/** An index of a loop and its bounds, as they are written. */
+function inclusion(name: string, at: number): Statement {
+  return (context) => {
+    const text = context.options.snippet?.(name);
+    if (text === undefined) fail(at, `unknown snippet '${name}'`);
+    run(parsed(text), context);
+  };
+}
+
+/** Text with `${EXPRESSION}`s. */
+function textLine(line: string, at: number): Statement {
+  // Text and expressions in turns.
+  const parts = line.split(/\$\{([^}]*)\}/);
+  if (parts.length === 1) return ({ out }) => out.push(line);
+  const pieces = parts.map((part, i) => (i % 2 === 0 ? part : parseExpression(part, at)));
+  return ({ scope, out }) => {
+    let text = '';
+    for (const piece of pieces) text += typeof piece === 'string' ? piece : piece(scope);
+    out.push(text);
+  };
+}
+
+/** An index of a loop and its bounds. */
 interface Loop {
   readonly name: string;
-  readonly low: string;
-  readonly high: string;
+  readonly low: (scope: Scope) => number;
+  readonly high: (scope: Scope) => number;
 }
 
 function parseLoop(text: string, at: number): Loop {
   const [, name, low, high] = /^\s*(\w+) in (.+?)\.\.(.+)$/.exec(text) ?? [];
-  if (name === undefined)
-    throw new Error(`shader template line ${at + 1}: expected '#for name in A..B, name in C..D' instead of '${text}'`);
-  return { name, low: low!, high: high! };
+  if (name === undefined) fail(at, `expected '#for name in A..B, name in C..D' instead of '${text}'`);
+  return { name, low: parseNumber(low!, at), high: parseNumber(high!, at) };
 }
 
-/** What names stand for in every turn of nested loops; inner bounds may use outer names. */
-function* indices([loop, ...inner]: readonly Loop[], scope: Scope, at: number): Generator<Scope> {
+/** The body once for all values of nested loops; inner bounds may use outer names. */
+function runLoops([loop, ...inner]: readonly Loop[], body: readonly Statement[], context: Context): void {
   if (!loop) {
-    yield scope;
+    run(body, context);
     return;
   }
-  const stop = integer(loop.high, scope, at);
-  for (let value = integer(loop.low, scope, at); value < stop; value++)
-    yield* indices(inner, new Map(scope).set(loop.name, value), at);
-}
-
-/** @param names of the loop that begins there */
-function blockEnd(lines: string[], start: number, to: number, names = ''): Block {
-  let depth = 0;
-  let middle: number | undefined;
-  for (let i = start + 1; i < to; i++) {
-    const [, word, rest] = /^\s*#(\w+)\s*(.*?)\s*$/.exec(lines[i]!) ?? [];
-    if (word === 'for' || word === 'if') depth++;
-    else if (word === 'else' && depth === 0) middle = i;
-    else if (word === 'end' && depth-- === 0) {
-      if (rest !== '' && rest !== names)
-        throw new Error(
-          `shader template line ${i + 1}: '#end ${rest}' closes '${lines[start]!.trim()}' of line ${start + 1}`,
-        );
-      return middle === undefined ? { end: i } : { end: i, middle };
-    }
+  const { scope } = context;
+  const outer = scope.get(loop.name);
+  const stop = loop.high(scope);
+  for (let value = loop.low(scope); value < stop; value++) {
+    scope.set(loop.name, value);
+    runLoops(inner, body, context);
   }
-  throw new Error(`shader template line ${start + 1}: block without '#end'`);
+  if (outer === undefined) scope.delete(loop.name);
+  else scope.set(loop.name, outer);
 }
 
-function substitute(line: string, scope: Scope, at: number): string {
-  return line.replace(/\$\{([^}]*)\}/g, (_, text: string) => String(evaluate(text, scope, at)));
+/** An expression that has to be a number. */
+function parseNumber(text: string, at: number): (scope: Scope) => number {
+  const expression = parseExpression(text, at);
+  return (scope) => {
+    const value = expression(scope);
+    return typeof value === 'number' ? value : fail(at, `'${text}' is not a number`);
+  };
 }
 
-function integer(text: string, scope: Scope, at: number): number {
-  const value = evaluate(text, scope, at);
-  if (typeof value !== 'number') throw new Error(`shader template line ${at + 1}: '${text}' is not a number`);
-  return value;
-}
+type Operator = (a: number, b: number) => number;
 
-const OPERATORS: readonly (readonly string[])[] = [
-  ['||'],
-  ['&&'],
-  ['==', '!=', '<=', '>=', '<', '>'],
-  ['+', '-'],
-  ['*', '/', '%'],
+const LEVELS: readonly Readonly<Record<string, Operator>>[] = [
+  { '||': (a, b) => Number(a !== 0 || b !== 0) },
+  { '&&': (a, b) => Number(a !== 0 && b !== 0) },
+  {
+    '==': (a, b) => Number(a === b),
+    '!=': (a, b) => Number(a !== b),
+    '<=': (a, b) => Number(a <= b),
+    '>=': (a, b) => Number(a >= b),
+    '<': (a, b) => Number(a < b),
+    '>': (a, b) => Number(a > b),
+  },
+  { '+': (a, b) => a + b, '-': (a, b) => a - b },
+  { '*': (a, b) => a * b, '/': (a, b) => Math.trunc(a / b), '%': (a, b) => a % b },
 ];
+/** Loosest first. Division rounds towards zero. */
+const OPERATORS = LEVELS.map((level) => new Map(Object.entries(level)));
 
-/** Precedence climbing over integers; a lone name may also stand for text. Division rounds towards zero. */
-function evaluate(text: string, scope: Scope, at: number): number | string {
+/** Precedence climbing over integers; a lone name may also stand for text. */
+function parseExpression(text: string, at: number): Expression {
   const tokens = text.match(/\d+|\w+|\|\||&&|[=!<>]=|[-+*/%()<>!]/g) ?? [];
   let next = 0;
-  const fail = (): never => {
-    throw new Error(`shader template line ${at + 1}: cannot evaluate '${text}'`);
-  };
-  const primary = (): number | string => {
-    const token = tokens[next++];
-    if (token === undefined) return fail();
+  const refuse = (): never => fail(at, `cannot evaluate '${text}'`);
+  const primary = (): Expression => {
+    const token = tokens[next++] ?? refuse();
     if (token === '(') {
-      const value = binary(0);
-      if (tokens[next++] !== ')') fail();
-      return value;
+      const inner = binary(0);
+      if (tokens[next++] !== ')') refuse();
+      return inner;
     }
-    if (token === '-') return -(primary() as number);
-    if (token === '!') return primary() === 0 ? 1 : 0;
-    if (/^\d/.test(token)) return Number(token);
-    const value = scope.get(token);
-    if (value === undefined) throw new Error(`shader template line ${at + 1}: unknown name '${token}'`);
-    return value;
+    if (token === '-' || token === '!') {
+      const operand = primary() as (scope: Scope) => number;
+      return token === '-' ? (scope) => -operand(scope) : (scope) => Number(operand(scope) === 0);
+    }
+    if (/^\d/.test(token)) return () => Number(token);
+    return (scope) => scope.get(token) ?? fail(at, `unknown name '${token}'`);
   };
-  const binary = (level: number): number | string => {
-    if (level === OPERATORS.length) return primary();
+  const binary = (level: number): Expression => {
+    const operators = OPERATORS[level];
+    if (!operators) return primary();
     let left = binary(level + 1);
-    while (next < tokens.length && OPERATORS[level]!.includes(tokens[next]!)) {
-      const operator = tokens[next++]!;
-      const right = binary(level + 1);
-      left = apply(operator, left as number, right as number);
+    for (;;) {
+      const operator = operators.get(tokens[next] ?? '');
+      if (!operator) return left;
+      next++;
+      const [a, b] = [left, binary(level + 1)];
+      left = (scope) => operator(a(scope) as number, b(scope) as number);
     }
-    return left;
   };
-  const value = binary(0);
-  if (next !== tokens.length) fail();
-  return value;
-}
-
-function apply(operator: string, a: number, b: number): number {
-  switch (operator) {
-    case '||':
-      return a !== 0 || b !== 0 ? 1 : 0;
-    case '&&':
-      return a !== 0 && b !== 0 ? 1 : 0;
-    case '==':
-      return a === b ? 1 : 0;
-    case '!=':
-      return a !== b ? 1 : 0;
-    case '<=':
-      return a <= b ? 1 : 0;
-    case '>=':
-      return a >= b ? 1 : 0;
-    case '<':
-      return a < b ? 1 : 0;
-    case '>':
-      return a > b ? 1 : 0;
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    case '/':
-      return Math.trunc(a / b);
-    default:
-      return a % b;
-  }
+  const expression = binary(0);
+  if (next !== tokens.length) refuse();
+  return expression;
 }
