@@ -39,50 +39,56 @@ function cellsOf(results: readonly CellResult[], arm: string): ReadonlyMap<strin
   return new Map(results.flatMap((cell) => (armName(cell) === arm ? [[`${cell.set}/${cell.seed}`, cell]] : [])));
 }
 
-/** Image AUROC of weighted images; for LOCO the mean over its kinds of anomaly. */
+/** Image AUROC of weighted images; for LOCO the mean over its kinds of anomaly. It is taken thousands of times per cell. */
 class WeightedAuroc {
-  readonly #order: readonly number[];
-  readonly #scores: readonly number[];
-  readonly #kinds: readonly (readonly boolean[])[];
-  readonly #good: readonly boolean[];
+  /** Images by ascending score. */
+  readonly #order: Uint32Array;
+  /** In that order: 0 for good images, else the number of their kind. */
+  readonly #kinds: Uint8Array;
+  /** In that order: 1 where the next score is another one. */
+  readonly #ends: Uint8Array;
+  readonly #kindCount: number;
 
   constructor({ images, layout }: CellResult) {
-    this.#scores = images.map(([, score]) => score);
-    this.#order = images.map((_, i) => i).sort((a, b) => this.#scores[a]! - this.#scores[b]!);
-    this.#good = images.map(([defect]) => defect === GOOD);
-    const kinds =
-      layout === 'mvtec-loco' ? [...new Set(images.map(([defect]) => defect))].filter((k) => k !== GOOD) : [];
-    this.#kinds =
-      kinds.length > 0
-        ? kinds.map((kind) => images.map(([defect]) => defect === kind))
-        : [images.map(([defect]) => defect !== GOOD)];
+    const order = images.map((_, i) => i).sort((a, b) => images[a]![1] - images[b]![1]);
+    const bad = distinct(images.map(([defect]) => defect)).filter((defect) => defect !== GOOD);
+    const isByKind = layout === 'mvtec-loco' && bad.length > 0;
+    const kindOf = (defect: string) => (isByKind ? bad.indexOf(defect) + 1 : Number(defect !== GOOD));
+    this.#order = Uint32Array.from(order);
+    this.#kinds = Uint8Array.from(order, (i) => kindOf(images[i]![0]));
+    this.#ends = Uint8Array.from(order, (i, place) => Number(images[order[place + 1] ?? -1]?.[1] !== images[i]![1]));
+    this.#kindCount = isByKind ? bad.length : 1;
   }
 
   /** @param weights how often each image counts */
   of(weights: ArrayLike<number>): number | undefined {
-    const values = this.#kinds.map((bad) => this.#area(weights, bad));
-    return values.some((value) => value === undefined)
-      ? undefined
-      : values.reduce((sum: number, value) => sum + value!, 0) / values.length;
+    let sum = 0;
+    for (let kind = 1; kind <= this.#kindCount; kind++) {
+      const area = this.#area(weights, kind);
+      if (area === undefined) return undefined;
+      sum += area;
+    }
+    return sum / this.#kindCount;
   }
 
-  #area(weights: ArrayLike<number>, bad: readonly boolean[]): number | undefined {
-    const order = this.#order;
+  #area(weights: ArrayLike<number>, kind: number): number | undefined {
+    const [order, kinds, ends] = [this.#order, this.#kinds, this.#ends];
     let below = 0;
     let area = 0;
     let positives = 0;
-    for (let i = 0; i < order.length; ) {
-      let good = 0;
-      let hits = 0;
-      const score = this.#scores[order[i]!]!;
-      for (; i < order.length && this.#scores[order[i]!]! === score; i++) {
-        const image = order[i]!;
-        if (this.#good[image]) good += weights[image]!;
-        else if (bad[image]) hits += weights[image]!;
-      }
+    // Of the images of one score.
+    let good = 0;
+    let hits = 0;
+    for (let i = 0; i < order.length; i++) {
+      const weight = weights[order[i]!]!;
+      if (kinds[i] === 0) good += weight;
+      else if (kinds[i] === kind) hits += weight;
+      if (ends[i] === 0) continue;
       area += hits * (below + good / 2);
       below += good;
       positives += hits;
+      good = 0;
+      hits = 0;
     }
     return below > 0 && positives > 0 ? area / (below * positives) : undefined;
   }
