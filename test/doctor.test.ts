@@ -1,14 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { compareResult, prepareCase } from '../src/doctor/check.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { doctor } from '../src/selfTest/doctor.ts';
 import { detectorTable as table } from '../src/selfTest/table.ts';
-import { commandLine } from './support/commandLine.ts';
+import { BROKEN, shader } from './support/brokenShader.ts';
 import { engine } from './support/gpu.ts';
-import { temporaryFolder, writeTree } from './support/temporary.ts';
 
 const gpu = await engine();
 const row = (name: string) => {
@@ -16,10 +14,6 @@ const row = (name: string) => {
   if (!found) throw new Error(`no row '${name}'`);
   return prepareCase(found);
 };
-const shipped = readFileSync(new URL('../src/tuning/lavapipe.json', import.meta.url), 'utf8');
-const shader = (name: string) => readFileSync(new URL(`../shaders/${name}`, import.meta.url), 'utf8');
-/** Weights are read one place too far. */
-const BROKEN = shader('conv2d_input_grad_direct.wgsl').replace(/w\[(?=[^\n]*\])/, 'w[1u + ');
 
 describe('the checker', () => {
   test('floats: what rounding loses is allowed, more is not, and no number never is', () => {
@@ -75,7 +69,7 @@ describe('doctor', () => {
   });
 
   test('names a broken kernel, excludes it, and the rest is right without it', async () => {
-    const shaders = new Map([['conv2d_input_grad_direct.wgsl', BROKEN]]);
+    const shaders = new Map([[BROKEN.name, BROKEN.text]]);
     const report = await doctor(new Engine({ device: gpu.device, shaders }), { ops });
     expect(report.verdict).toBe('limited');
     expect(report.excluded).toEqual(['conv2dInputGrad/direct']);
@@ -97,48 +91,6 @@ describe('doctor', () => {
 
   test('an op that is not there', async () => {
     await expect(doctor(gpu, { ops: ['convolution'] })).rejects.toThrow(/no op 'convolution' to check/);
-  });
-});
-
-describe('raad doctor', () => {
-  const folder = writeTree(temporaryFolder(), { 'conv2d_input_grad_direct.wgsl': BROKEN });
-  const { raad } = commandLine(folder);
-  const checked = ['doctor', '--no-peaks', '--only', 'conv2dInputGrad'];
-  const before = process.env['RAAD_CACHE'];
-
-  test('refuses an op that is not there before anything else', () => {
-    const { status, stdout, stderr } = raad('doctor', '--only', 'convolution');
-    expect(stderr).toMatch(/^raad: there is no op 'convolution' to check\. Use some of: conv2d, /);
-    expect(stdout).toBe('');
-    expect(status).toBe(1);
-  });
-
-  test('keeps an exclusion until a check finds the variant right', { timeout: 300_000 }, () => {
-    process.env['RAAD_CACHE'] = join(folder, 'cache');
-    try {
-      const broken = raad(...checked, '--shader', 'conv2d_input_grad_direct.wgsl', '--json', 'report.json');
-      expect(broken.status, broken.stderr).toBe(1);
-      expect(broken.stdout).toMatch(/WRONG: conv2dInputGrad\/direct on 'conv2dInputGrad /);
-      expect(broken.stdout).toMatch(/verdict: limited; .* excluded here: conv2dInputGrad\/direct/);
-      expect(broken.stderr).toMatch(/^raad: \d+ cases are wrong on this adapter/m);
-      const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
-      expect(report).toMatchObject({ verdict: 'limited', excluded: ['conv2dInputGrad/direct'] });
-
-      const { choices: _, ...table } = JSON.parse(shipped);
-      writeTree(folder, { 'other.json': JSON.stringify({ ...table, adapter: 'another one', choices: {} }) });
-      const after = raad('tune', '--import', 'other.json');
-      expect(after.stderr).toMatch(/note: conv2dInputGrad\/direct is not used: `raad doctor` found it wrong here/);
-
-      const passing = raad(...checked);
-      expect(passing.status, passing.stderr).toBe(0);
-      expect(passing.stdout).toMatch('conv2dInputGrad/direct is right again and used from now on');
-      expect(passing.stdout).toMatch(/verdict: healthy/);
-      expect(readdirSync(join(folder, 'cache')).filter((name) => name.startsWith('exclusions-'))).toEqual([]);
-      expect(raad('devices').stderr).not.toMatch(/is not used/);
-    } finally {
-      if (before === undefined) delete process.env['RAAD_CACHE'];
-      else process.env['RAAD_CACHE'] = before;
-    }
   });
 });
 

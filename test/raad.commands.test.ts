@@ -5,9 +5,11 @@ import { describe, expect, test } from 'vitest';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { writeInspectionSet } from '../src/node/generated.ts';
 import { readImage } from '../src/node/images.ts';
+import { ResultLog } from '../src/node/study.ts';
 import { commandLines } from '../src/report/words.ts';
 import type { CellResult } from '../src/study/cells.ts';
 import type { RunRecord } from '../src/study/record.ts';
+import { COLLECTED, writeCollections } from './support/collections.ts';
 import { commandLine } from './support/commandLine.ts';
 import { temporaryFolder, writeTree } from './support/temporary.ts';
 
@@ -232,6 +234,15 @@ test('study writes a line per cell, tables and charts, and runs nothing twice', 
   const changed = raad(...args, '--average-bits', '4');
   expect(changed.status).toBe(1);
   expect(changed.stderr).toMatch(/was made with averageBits 5, this run has 4/);
+});
+
+test('study takes collections in the layouts of MVTec AD, LOCO and VisA, and trains on every set', async () => {
+  const roots = await writeCollections(at('collections'));
+  ok('study', ...roots, '--out', 'collected', '--seeds', '0', '--arms', 'blur', ...SHORT);
+  const { results } = await ResultLog.open(at('collected/cells.jsonl'));
+  expect(results.map(({ set, layout }) => [set, layout])).toEqual(COLLECTED);
+  for (const { metrics } of results) expect(metrics.overlap).toBeGreaterThanOrEqual(0);
+  expect(readFileSync(at('collected/study.md'), 'utf8')).toMatch(/\*\*mean of 3\*\*/);
 });
 
 test('settings that a later step would refuse are refused before anything is written', () => {
