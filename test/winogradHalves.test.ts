@@ -10,7 +10,7 @@ import { evaluateReference, input, isOf, type Node, Parameter, type Values } fro
 import { lower, type VariantChoice } from '../src/engine/lower.ts';
 import { Tuning } from '../src/engine/tuning.ts';
 import { supportedVariants } from '../src/engine/variants.ts';
-import { conv2d } from '../src/kernels/conv2d.ts';
+import { conv2d, conv2dOp } from '../src/kernels/conv2d.ts';
 import { convDistance } from '../src/kernels/convDistance.ts';
 import { AMPLIFICATION, halvesError } from '../src/kernels/halves.ts';
 import { winogradHalvesProductOp } from '../src/kernels/winogradHalves.ts';
@@ -194,13 +194,15 @@ describe('variants that round', () => {
 
 describe('a detector of precision f16', () => {
   const caps = maskCaps(gpu.caps, { isCpu: false });
-  const gpuLike = new Engine({ device: gpu.device, caps, tuning: new Tuning('none') });
+  // Each of their blocks takes seconds to compile, and has rows of its own in ops.test.ts.
+  const blocks = conv2dOp.variants.flatMap(({ name }) => (/^(tile|split)/.test(name) ? [`conv2d/${name}`] : []));
+  const gpuLike = new Engine({ device: gpu.device, caps, tuning: new Tuning('none'), excluded: new Set(blocks) });
   const networks = new Networks('xs', 128);
   networks.initialize(3);
   const { image } = renderSpecimen('bracket', undefined, 1, 128);
 
   test('runs its large convolutions with halves, and its maps stay within their rounding', async () => {
-    const float = untrainedDetector(gpuLike, networks);
+    const float = untrainedDetector(gpu, networks);
     // What is made of a detector keeps its precision.
     const halves = untrainedDetector(gpuLike, networks, { precision: 'f16' }).with({ placement: 'exact' });
     const plan = await halves.compile(1);

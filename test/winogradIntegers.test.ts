@@ -173,6 +173,8 @@ describe.each(TILES)('F($m, $k) in integers', ({ m, k }) => {
     });
     const { actual, expected } = await run(y, variant, (i) => ((i * 37) % 256) - 128);
     expect(actual).toEqual(expected);
+    // The width ends with the transform of the weights, which both have in common.
+    if (bits !== WIDEST) return;
     expect((await run(y, variant, (i) => ((i * 37) % 256) - 128, separate)).actual).toEqual(expected);
   });
 
