@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { swiftShaderFolder } from './src/node/vulkan.ts';
 
 /**
@@ -16,6 +17,10 @@ const suite = SUITES.find((name) => name === wanted);
 const full = wanted === 'full';
 const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
 const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.${name}.test.ts`);
+
+// Most tests wait for lavapipe to compile a kernel that then runs once. Without optimization passes it does so in a fraction of the
+// time, and what the kernels compute is the same. The full run has its kernels as users have them.
+if (!full) process.env['GALLIVM_PERF'] ??= 'nopt';
 
 /**
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
@@ -43,6 +48,27 @@ const isSplit = !full && !suite && hasBoth;
 if ((suite === 'masks' || suite === 'counts') && hasBoth)
   Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
 
+/** The files that take longest where no shader is in a cache. */
+const LONGEST = ['ops', 'study', 'recalibrate', 'fit', 'integer', 'tuning', 'bench', 'hqs', 'detector', 'textures'];
+
+/**
+ * Of every project the longest files go first, so that both workers end at about the same time. Without it vitest goes by earlier
+ * durations, which a fresh clone does not have, or by the sizes of files.
+ */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const projects = [...new Set(sorted.map(({ project }) => project.name))];
+    const place = ({ moduleId }: TestSpecification) => {
+      const longest = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return longest < 0 ? LONGEST.length : longest;
+    };
+    return projects.flatMap((name) =>
+      sorted.filter(({ project }) => project.name === name).sort((a, b) => place(a) - place(b)),
+    );
+  }
+}
+
 export default defineConfig({
   plugins: [
     {
@@ -62,6 +88,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     isolate: false,
+    sequence: { sequencer: LongestFirst },
     ...(isSplit ? { projects } : { include: ALL, exclude: LONG }),
   },
 });

@@ -21,15 +21,15 @@ function specimens(first: number, count: number): ImageSource {
   return { count, image: async (i) => renderSpecimen('bracket', undefined, first + i, 128).image };
 }
 
-const SETTINGS = { ...PRESETS.quick, iterations: 4, batch: 2, seed: 4 };
+const SETTINGS = { ...PRESETS.quick, iterations: 3, batch: 1, seed: 4 };
 
 function options(change: Partial<FitOptions> = {}): FitOptions {
   return {
     engine: gpu,
     settings: SETTINGS,
     dataset: 'generated',
-    train: specimens(0, 5),
-    heldOut: specimens(5, 2),
+    train: specimens(0, 4),
+    heldOut: specimens(4, 2),
     penalty: generatedPenalty(0),
     teacher,
     ...change,
@@ -53,7 +53,7 @@ describe('fit', () => {
     const { quantiles, threshold, networks, provenance } = uninterrupted.state;
     expect(quantiles.studentTeacher[1]).toBeGreaterThan(quantiles.studentTeacher[0]);
     expect(threshold).toMatchObject({ images: 2, promised: 1 / 3 });
-    expect(provenance).toMatchObject({ trainImages: 5, heldOutImages: 2, penalty: 'generated', batch: 2 });
+    expect(provenance).toMatchObject({ trainImages: 4, heldOutImages: 2, penalty: 'generated', batch: 1 });
     expect(networks.teacherStd.data.every((value) => value > 0)).toBe(true);
     bytes = await saveDetector(uninterrupted);
   });
@@ -103,7 +103,7 @@ describe('fit', () => {
 
   test('a blank frame among held-out images changes nothing and is named', async () => {
     const blank = { width: 128, height: 128, data: new Uint8Array(128 * 128 * 3) };
-    const [clean, heldOut] = [specimens(5, 2), specimens(5, 3)];
+    const [clean, heldOut] = [specimens(4, 2), specimens(4, 3)];
     const spoiled: ImageSource = {
       count: 3,
       paths: ['a.png', 'blank.png', 'b.png'],
@@ -168,7 +168,7 @@ describe('fit', () => {
         saved.push(Number(file.metadata['step']));
       },
     };
-    const settings = { ...SETTINGS, learningRate: 1e30 };
+    const settings = { ...SETTINGS, iterations: 4, learningRate: 1e30 };
     const error = await fit(options({ settings, checkpoint })).catch((reason) => reason);
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toMatch(/^training diverged: the loss \w+ is (NaN|Infinity) at step [2-4]\.$/);

@@ -513,7 +513,7 @@ describe('sections of newer programs', () => {
 describe('mutations', () => {
   for (const [what, subject, count] of [
     ['float', float, 400],
-    ['quantized', mixed, 1600],
+    ['quantized', mixed, 800],
   ] as const) {
     test(`${count} of a ${what} file`, async () => {
       const mutator = new Mutator(subject.bytes);

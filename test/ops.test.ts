@@ -31,8 +31,13 @@ describe('every variant of every op equals its float64 reference', () => {
 
 // They are rules and sums of ops: one adapter is enough.
 describe.skipIf(process.env['RAAD_KERNELS'] === 'gpu')('gradients', () => {
+  const counts = new Map<string, number>();
   for (const { row, output, inputs, values: drawn, data } of testedRows.filter((each) => each.row.gradient)) {
-    it(row.name, async () => {
+    const count = counts.get(output.op.name) ?? 0;
+    counts.set(output.op.name, count + 1);
+    // What gradients consist of has rows of its own: a third of each op's run on the device, too, and all in the full run.
+    const isRun = process.env['RAAD_TEST'] === 'full' || count % 3 === 0;
+    it(`${row.name}${isRun ? ', on the device' : ''}`, async () => {
       const values = drawn();
       // A loss that weighs every output differently.
       const target = new Parameter('target', output.type);
@@ -69,6 +74,7 @@ describe.skipIf(process.env['RAAD_KERNELS'] === 'gpu')('gradients', () => {
         expect(checked).toBeGreaterThan(0);
       });
 
+      if (!isRun) return;
       const outputs = Object.fromEntries(gradients.map((node, k) => [`g${k}`, node]));
       const plan = await gpu.compile({ outputs });
       const results = await plan.run(data(), Object.keys(outputs));

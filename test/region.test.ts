@@ -21,7 +21,7 @@ import { componentRegions, pixelMetrics } from '../src/metrics/overlap.ts';
 import { overlayHeatmap } from '../src/report/heatmap.ts';
 import { fit } from '../src/train/fit.ts';
 import { engine } from './support/gpu.ts';
-import { savedImage, savedRun } from './support/savedFiles.ts';
+import { savedImage, shortRun } from './support/savedFiles.ts';
 import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
@@ -285,7 +285,7 @@ test('a heat map shows what lies outside dim, gray and hatched', () => {
 });
 
 test('training sees the region alone: as from images of it', async () => {
-  const run = savedRun();
+  const run = shortRun();
   const region = { width: 128, height: 128, corners: rectangle(10, 20, 100, 90) };
   const whole = await fit({ ...run, engine: gpu, region });
   const cropped = (source: ImageSource): ImageSource => ({

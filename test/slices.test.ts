@@ -3,7 +3,7 @@ import { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { fit } from '../src/train/fit.ts';
 import { engine } from './support/gpu.ts';
-import { savedImage, savedRun } from './support/savedFiles.ts';
+import { savedImage, shortRun } from './support/savedFiles.ts';
 import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
@@ -64,7 +64,7 @@ test('a prediction in parts is the same, and takes turns with others', async () 
 });
 
 test('training in parts ends with the same values', async () => {
-  const run = savedRun();
+  const run = shortRun();
   const { counts, engine: own } = counted();
   const whole = await fit({ ...run, engine: own });
   const few = counts.submissions;

@@ -47,3 +47,9 @@ export function savedRun(): Omit<FitOptions, 'engine'> {
     teacher: { ...readSafetensors(savedFile('teacher.safetensors.gz'), 'the teacher'), name: 'thin' },
   };
 }
+
+/** Two of its steps, of one image each: for what holds of any training. */
+export function shortRun(): Omit<FitOptions, 'engine'> {
+  const { settings, ...run } = savedRun();
+  return { ...run, settings: { ...settings, iterations: 2, batch: 1 } };
+}
