@@ -34,10 +34,10 @@ export {
   type QuantizeProgress,
   quantize,
 } from './detector/quantize.ts';
-export { mapScore } from './detector/score.ts';
+export { type MapScores, mapScore } from './detector/score.ts';
 export { gridOf } from './detector/seen.ts';
 export type { Frame, Frames, StreamOptions } from './detector/stream.ts';
-export type { DrawOptions, MapGrid, TiledOptions, Tiling } from './detector/tiling.ts';
+export type { DrawOptions, MapGrid, TiledOptions, TiledState, Tiling } from './detector/tiling.ts';
 export type { Placement } from './detectorOps/maps.ts';
 export type {
   DoctorFailure,
@@ -206,7 +206,7 @@ export {
 export { auroc, type BinaryMetrics, binaryMetrics, type Labels } from './metrics/ranking.ts';
 export { Autoencoder, type DropoutSource } from './networks/autoencoder.ts';
 export type { Bank } from './networks/bank.ts';
-export type { AnomalyMaps, InferenceGraph } from './networks/inference.ts';
+export type { AnomalyMaps, InferenceGraph, InferenceParts } from './networks/inference.ts';
 export { type MapGeometry, Networks, parameterCount } from './networks/networks.ts';
 export {
   type ConvParameters,

@@ -9,6 +9,7 @@ import { UserError } from '../errors.ts';
 import {
   anomalyMaps,
   fusedAnomalyMaps,
+  INFERENCE_PARTS,
   type InferenceGraph,
   type InferenceOptions,
   inferenceGraph,
@@ -23,7 +24,7 @@ import { ImageChain } from './imageChain.ts';
 import type { MapChain } from './mapChain.ts';
 import type { FilterGraph } from './mapFilter.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
-import { checkMap, mapScore } from './score.ts';
+import { checkMap, MAP_SCORES, mapScore } from './score.ts';
 import type { Frames, StreamOptions } from './stream.ts';
 
 /** What a detector says of an image. */
@@ -123,8 +124,13 @@ export class Detector {
     };
     if (tiling) {
       const { rewrite } = this.#graphOptions();
-      const options = { quantiles: this.#quantiles, precision: this.#precision, rewrite, onDisposed };
-      return tiling.chain(this.engine, this.state, options);
+      const built = {
+        parts: INFERENCE_PARTS,
+        scores: MAP_SCORES,
+        quantiles: this.#quantiles,
+        precision: this.#precision,
+      };
+      return tiling.chain(this.engine, this.state, { ...built, rewrite, onDisposed });
     }
     const around = placement === 'anomalib' ? valueOfZero(quantiles) : 0;
     return new ImageChain(

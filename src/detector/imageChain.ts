@@ -22,7 +22,7 @@ import type { RegionOfInterest, RegionView } from '../imaging/region.ts';
 import { maximum, maximumInside } from '../kernels/maximum.ts';
 import type { GridMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { EncodeSizes, PreparedImage } from './preparedImage.ts';
-import { checkMap, firstWrong, highest } from './score.ts';
+import { checkMap, scoreOf } from './score.ts';
 
 /** What the networks see, and where their maps lie on an image. */
 export interface ChainGeometry extends Omit<PlaceAttrs, 'height' | 'width' | 'region'> {
@@ -104,7 +104,7 @@ export class ImageChain implements MapChain {
       if (result.map) return result as GridMaps & PlacedMap;
       const { width, height } = images[i]!;
       const map = this.#placeOnHost(result.combined, width, height, this.#view(width, height));
-      return { ...result, map, score: maximumOf(map) };
+      return { ...result, map, score: scoreOf(map) };
     });
   }
 
@@ -373,11 +373,6 @@ export class ImageChain implements MapChain {
       resizable(this.#engine, size.width, size.height, side),
     );
   }
-}
-
-/** As the kernel takes it: NaN where there is one inside. */
-function maximumOf(map: Float32Array): number {
-  return firstWrong(map) < 0 ? highest(map) : Number.NaN;
 }
 
 /** Waits for all, and gives all back where one fails. */

@@ -23,7 +23,7 @@ export function mapScore(map: ArrayLike<number>, name?: string): number {
 }
 
 /** Index of the first value that is not finite, without those of the bits {@link OUTSIDE}; -1 when there is none. */
-export function firstWrong(map: ArrayLike<number>): number {
+function firstWrong(map: ArrayLike<number>): number {
   let at = firstNotFinite(map);
   if (at < 0 || !(map instanceof Float32Array)) return at;
   const bits = new Uint32Array(map.buffer, map.byteOffset, map.length);
@@ -32,8 +32,17 @@ export function firstWrong(map: ArrayLike<number>): number {
 }
 
 /** The largest value that is a number. */
-export function highest(map: ArrayLike<number>): number {
+function highest(map: ArrayLike<number>): number {
   let best = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < map.length; i++) if (map[i]! > best) best = map[i]!;
   return best;
 }
+
+/** The score of a map as the device takes it: not finite where the map is not. */
+export function scoreOf(map: Float32Array): number {
+  return firstWrong(map) < 0 ? highest(map) : Number.NaN;
+}
+
+/** What judges maps. Given rather than imported, it is not fetched with what is fetched later. */
+export const MAP_SCORES = { checkMap, scoreOf };
+export type MapScores = typeof MAP_SCORES;

@@ -8,7 +8,6 @@ import { quote, UserError } from '../errors.ts';
 import { resizeOnHost } from '../imaging/hostResize.ts';
 import { drawnTiles, packTile, sized, type TiledSize, tilesPerImage } from '../imaging/tiles.ts';
 import type { Networks } from '../networks/networks.ts';
-import { pdnOutputSide } from '../networks/pdn.ts';
 import {
   type PartGraph,
   type TileGeometry,
@@ -19,7 +18,6 @@ import {
 } from '../networks/tiles.ts';
 import type { GridMaps, MapChain, PlacedMap, RunSlices } from './mapChain.ts';
 import type { PreparedImage } from './preparedImage.ts';
-import { checkMap, firstWrong, highest } from './score.ts';
 import type { DrawOptions, MapGrid, TiledOptions, TiledState, Tiling } from './tiling.ts';
 
 /** Tiles that go through the networks together. */
@@ -58,9 +56,9 @@ class Tiles implements Tiling {
     this.value = value;
   }
 
-  grid({ padding }: Networks): MapGrid {
+  grid(networks: Networks): MapGrid {
     const { width, height } = this.value;
-    return { rows: pdnOutputSide(height, padding), columns: pdnOutputSide(width, padding) };
+    return { rows: networks.positions(height), columns: networks.positions(width) };
   }
 
   chain(engine: Engine, state: TiledState, options: TiledOptions): MapChain {
@@ -122,8 +120,7 @@ class TiledChain implements MapChain {
     for (const image of images) {
       const maps = await this.#look(image, slices);
       const map = this.#placed(maps.combined, image.width, image.height);
-      // As the device takes it: not finite where the map is not.
-      results.push({ ...maps, map, score: firstWrong(map) < 0 ? highest(map) : Number.NaN });
+      results.push({ ...maps, map, score: this.#options.scores.scoreOf(map) });
     }
     return results;
   }
@@ -136,7 +133,7 @@ class TiledChain implements MapChain {
 
   async place(gridMap: Float32Array, width: number, height: number): Promise<Float32Array> {
     this.#plans.assertUsable();
-    checkMap(gridMap);
+    this.#options.scores.checkMap(gridMap);
     return this.#placed(gridMap, width, height);
   }
 
@@ -231,15 +228,15 @@ class TiledChain implements MapChain {
   /** Works with the plans of tiles and, but for a memory bank, of whole images. */
   async #with<T>(work: (tiles: Plan, whole: Plan | undefined) => Promise<T>): Promise<T> {
     const { networks, quantization } = this.#state;
-    const { rewrite } = this.#options;
+    const { parts, rewrite } = this.#options;
     const engine = this.#engine;
     const tiles = await this.#plans.lease('tiles', () => {
-      const batch = tileBatch(networks, BATCH, engine.caps.limits.maxStorageBufferBindingSize);
-      return this.#compile(tileGraph(networks, batch, { isFused: !quantization, rewrite }));
+      const batch = tileBatch(networks, parts, BATCH, engine.caps.limits.maxStorageBufferBindingSize);
+      return this.#compile(tileGraph(networks, batch, { parts, isFused: !quantization, rewrite }));
     });
     try {
       if (networks.bank) return await work(tiles.value, undefined);
-      const whole = await this.#plans.lease('whole', () => this.#compile(wholeGraph(networks, { rewrite })));
+      const whole = await this.#plans.lease('whole', () => this.#compile(wholeGraph(networks, { parts, rewrite })));
       try {
         return await work(tiles.value, whole.value);
       } finally {

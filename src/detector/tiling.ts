@@ -4,10 +4,12 @@ import type { Node, Parameter } from '../engine/graph.ts';
 import type { Precision } from '../engine/variants.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
 import type { TiledSize } from '../imaging/tiles.ts';
+import type { InferenceParts } from '../networks/inference.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Quantization } from '../quantization/layers.ts';
 import type { MapChain } from './mapChain.ts';
 import type { MapFilter } from './mapFilter.ts';
+import type { MapScores } from './score.ts';
 
 /** What a {@link MapChain} of tiles needs of a detector's state. */
 export interface TiledState {
@@ -19,6 +21,9 @@ export interface TiledState {
 
 /** How a detector's networks become plans of a {@link MapChain}. */
 export interface TiledOptions {
+  /** What the networks' graphs are made of, and how maps are judged. */
+  readonly parts: InferenceParts;
+  readonly scores: MapScores;
   /** [4] @see mapQuantilesParameter */
   readonly quantiles: Parameter;
   readonly precision: Precision;

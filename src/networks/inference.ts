@@ -175,3 +175,15 @@ export function jointDistance(
   const studentTeacher = convDistance(trunk, weights, bias, undefined, { firstChannel: 0 }, 'map.studentTeacher');
   return { trunk, studentTeacher };
 }
+
+/** What graphs of parts of images are made of. Given rather than imported, it is not fetched with what is fetched later. */
+export const INFERENCE_PARTS = {
+  anomalyMaps,
+  bankDistance,
+  channelDistance,
+  imageToTensor,
+  jointDistance,
+  mostAtOnce,
+  standardFeatures,
+};
+export type InferenceParts = typeof INFERENCE_PARTS;

@@ -64,6 +64,11 @@ export class Networks {
     return this.#autoencoder ?? without('autoencoder');
   }
 
+  /** Positions of a map along so many pixels of input. */
+  positions(pixels: number): number {
+    return pdnOutputSide(pixels, this.padding);
+  }
+
   /** Where maps lie on the input. */
   get mapGeometry(): MapGeometry {
     return { ...this.teacher.geometry.at(-1)!, margin: PUBLISHED_MARGIN };

@@ -19,7 +19,7 @@ export type Padding = 'none' | 'zeros' | 'reflect';
 export const PADDINGS: readonly Padding[] = ['none', 'zeros', 'reflect'];
 
 /** Mirrored pixels around an image: the centers of the positions, 4 px apart, then lie 2 px from its borders. */
-export const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
+const MIRRORED = { top: 14, left: 14, bottom: 18, right: 18, mirrored: true } as const;
 
 interface Layer {
   readonly outputs: number | 'out';
@@ -136,6 +136,11 @@ export class Pdn {
     this.outputs = outputs;
     this.padding = padding;
     this.convolutions = convolutions;
+  }
+
+  /** Pixels that are mirrored around its input, those of both sides together. */
+  get mirrored(): number {
+    return this.padding === 'reflect' ? MIRRORED.top + MIRRORED.bottom : 0;
   }
 
   /** The same network over input that brings its surroundings along. */
