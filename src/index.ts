@@ -65,14 +65,19 @@ export {
 export type {
   Cost,
   DataType,
+  InputNodes,
+  InputTypes,
+  InputValues,
   Kernel,
   Node,
   Op,
   Parameter,
   ParamValue,
   Shader,
+  Signature,
   TensorType,
   Values,
+  ValuesByType,
   Variant,
 } from './engine/graph.ts';
 export type { Grid } from './engine/grid.ts';
@@ -274,6 +279,7 @@ export { type FitOptions, type FitProgress, type FitSettings, fit, PRESETS } fro
 export { type FitNearestOptions, fitNearest, type NearestProgress, type NearestSettings } from './train/nearest.ts';
 export { generatedPenalty, type PenaltySource, photographPenalty } from './train/penalty.ts';
 export {
+  type RecalibrateChange,
   type RecalibrateOptions,
   type RecalibrateProgress,
   type RecalibrateQuantizedOptions,
@@ -284,4 +290,4 @@ export {
   trainOn,
 } from './train/recalibrate.ts';
 export type { LossName } from './train/step.ts';
-export type { TrainingControl, TrainingProgress } from './train/trainingLoop.ts';
+export type { CheckpointOptions, TrainingControl, TrainingProgress } from './train/trainingLoop.ts';
