@@ -9,8 +9,6 @@
  *                            [--models DIR]           where models are kept: out/quality
  *                            [--minutes N]            nothing is begun later
  *                            [--json FILE]            bench/results/quality.json
- *
- * Needs dist/, made by `npm run build`.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';

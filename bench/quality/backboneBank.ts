@@ -85,7 +85,6 @@ export async function evaluateBackboneBank(options: BackboneBankOptions): Promis
     detector,
     source: {
       ...source,
-      count: source.count,
       async load(index) {
         const loaded = await source.load(index);
         const features = await featuresOf(loaded.image);

@@ -14,6 +14,7 @@ import {
   type WeightGradAttrs,
   type WeightGradNode,
   type WeightGradSignature,
+  weightGradCost,
 } from './weightGradPartial.ts';
 import { weightGradFits, winogradSplitWeightGrad, winogradWeightGrad } from './winogradWeightGrad.ts';
 
@@ -46,14 +47,7 @@ export const conv2dWeightGradOp: Op<WeightGradAttrs, WeightGradSignature> = {
     const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.shape);
     return partialGradient(x, dy, g, node.attrs);
   },
-  cost(node) {
-    const [n, co, oh, ow] = nchw(node.inputs[1].type);
-    const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
-    return {
-      flops: 2 * n * co * oh * ow * ci * kh * kw,
-      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
-    };
-  },
+  cost: weightGradCost,
   variants: [
     {
       // The tiles of dy are the taps: the transforms of the forward convolution with outputs and taps exchanged, and the same

@@ -82,6 +82,16 @@ export function partialGradient(
   return dw;
 }
 
+/** Work of the definition, and the bytes that are read and written. */
+export function weightGradCost(node: Node<Pick<WeightGradAttrs, 'shape'>, WeightGradSignature>) {
+  const [x, dy] = node.inputs;
+  const [n, co, oh, ow] = nchw(dy.type);
+  return {
+    flops: 2 * n * co * oh * ow * tapsOf(node.attrs.shape),
+    bytes: 4 * (size(x.type) + size(dy.type) + size(node.type)),
+  };
+}
+
 type Algorithm = 'taps' | 'lanes' | 'tile';
 
 export interface PartialAttrs {
@@ -154,19 +164,21 @@ function pixelsPerSplit({ algorithm, splits }: PartialAttrs, g: ReturnType<typeo
     : Math.ceil((g.batch * g.outHeight) / splits) * g.outWidth;
 }
 
+/** Parameters of all kernels. */
+const sizeParams = (g: ReturnType<typeof geometry>) => ({
+  batch: u32(g.batch),
+  inChannels: u32(g.inChannels),
+  height: u32(g.height),
+  width: u32(g.width),
+  outChannels: u32(g.outChannels),
+  outHeight: u32(g.outHeight),
+  outWidth: u32(g.outWidth),
+});
+
 /** Of the kernels whose subgroups walk over output rows. */
 function subgroupParams(node: Node<PartialAttrs, WeightGradSignature>) {
   const g = geometry(node.inputs[0].type, node.inputs[1].type, node.attrs.shape);
-  return {
-    batch: u32(g.batch),
-    inChannels: u32(g.inChannels),
-    height: u32(g.height),
-    width: u32(g.width),
-    outChannels: u32(g.outChannels),
-    outHeight: u32(g.outHeight),
-    outWidth: u32(g.outWidth),
-    rowsPerSplit: u32(pixelsPerSplit(node.attrs, g) / g.outWidth),
-  };
+  return { ...sizeParams(g), rowsPerSplit: u32(pixelsPerSplit(node.attrs, g) / g.outWidth) };
 }
 
 /** -> [splits, CO, CI, KH, KW] */
@@ -184,14 +196,7 @@ export const weightGradPartialOp: Op<PartialAttrs, WeightGradSignature> = {
     }
     return y;
   },
-  cost(node) {
-    const [n, co, oh, ow] = nchw(node.inputs[1].type);
-    const [, ci, kh, kw] = node.attrs.shape as [number, number, number, number];
-    return {
-      flops: 2 * n * co * oh * ow * ci * kh * kw,
-      bytes: 4 * (size(node.inputs[0].type) + size(node.inputs[1].type) + size(node.type)),
-    };
-  },
+  cost: weightGradCost,
   variants: [
     {
       name: 'taps',
@@ -256,16 +261,7 @@ function tileKernel(node: Node<PartialAttrs, WeightGradSignature>, block: GradBl
       PADDING: padding,
       PADDED: Number(padding > 0),
     },
-    params: {
-      batch: u32(g.batch),
-      inChannels: u32(g.inChannels),
-      height: u32(g.height),
-      width: u32(g.width),
-      outChannels: u32(g.outChannels),
-      outHeight: u32(g.outHeight),
-      outWidth: u32(g.outWidth),
-      pixelsPerSplit: u32(pixelsPerSplit(node.attrs, g)),
-    },
+    params: { ...sizeParams(g), pixelsPerSplit: u32(pixelsPerSplit(node.attrs, g)) },
     grid: [Math.ceil(tapsOf(shape) / block.columns), Math.ceil(g.outChannels / block.rows), splits],
   };
 }
