@@ -462,8 +462,9 @@ describe.runIf(hasChromium)('the page in Chromium', { timeout: PATIENCE }, () =>
   test('works when the server has stopped', async () => {
     await page.evaluate(() => navigator.serviceWorker.ready);
     await served.close();
+    // A navigation of its own: one to a part of the same document would be under way when the page is loaded again.
+    await page.goto('about:blank');
     await page.goto(`${served.url}#inspect`);
-    await page.reload();
     await choose('#inspect-model', file('model.safetensors'));
     await choose('#inspect-pictures', paths[0]!);
     await page.waitForSelector('#inspect-viewer:not([hidden])');
