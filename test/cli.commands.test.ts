@@ -180,7 +180,7 @@ describe('the main job', () => {
     );
     expect(status, stderr).toBe(0);
     expect(stdout.trim().split('\n')).toHaveLength(3);
-    expect(stdout).toMatch(/score \d+\.\d{4} {2}(normal|anomalous) {2}-> maps\//);
+    expect(stdout).toMatch(/score -?\d+\.\d{4} {2}(normal|anomalous) {2}-> maps\//);
     expect(readdirSync(at('maps'))).toHaveLength(3);
     const one = raad('predict', 'models/biscuit.safetensors', 'data/train/good', '--json', '--no-heatmap');
     expect(one.status).toBe(1);
