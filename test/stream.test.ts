@@ -56,7 +56,7 @@ test('no more is read than is under way, and reading overlaps', async () => {
     return later(image, 5);
   });
   let seen = 0;
-  for await (const { score } of detector.stream(frames, { inFlight: 3 })) {
+  for await (const { score } of detector.stream(frames, { inFlight: 3, batch: 1 })) {
     expect(score).toBe(alone[seen]);
     const read = events.length;
     expect(read).toBeLessThanOrEqual(seen + 3);
@@ -120,12 +120,27 @@ test('a signal ends it with its reason, also while a camera is waited for; the s
 test('the first image that cannot be scored ends it; those before are there', async () => {
   const wrong = { width: 4, height: 4, data: new Uint8Array(7) };
   for (const bad of [wrong, () => Promise.reject(new Error('no file'))]) {
+    const frames = [images[0]!, images[1]!, bad, images[2]!];
+    for (const batch of [1, 2, 4, undefined]) {
+      const seen: number[] = [];
+      const failing = async () => {
+        for await (const { score } of detector.stream(frames, { batch })) seen.push(score);
+      };
+      await expect(failing()).rejects.toThrow(/an image of 4x4|no file/);
+      expect(seen).toEqual(alone.slice(0, 2));
+    }
+  }
+  async function* breaking() {
+    yield* images.slice(0, 3);
+    throw new Error('the camera is gone');
+  }
+  for (const batch of [1, 2, undefined]) {
     const seen: number[] = [];
     const failing = async () => {
-      for await (const { score } of detector.stream([images[0]!, images[1]!, bad, images[2]!])) seen.push(score);
+      for await (const { score } of detector.stream(breaking(), { batch })) seen.push(score);
     };
-    await expect(failing()).rejects.toThrow(/an image of 4x4|no file/);
-    expect(seen).toEqual(alone.slice(0, 2));
+    await expect(failing()).rejects.toThrow('the camera is gone');
+    expect(seen).toEqual(alone.slice(0, 3));
   }
   await expect(scoresOf(images, { batch: 1.5 })).rejects.toThrow('stream: batch 1.5 cannot be');
 });

@@ -242,15 +242,15 @@ export class Detector {
   }
 
   /**
-   * Scores images in their order as they come, several under way at a time: while the device computes one, the next are read and
-   * uploaded, and results come back. No more images are taken than are under way, so a source is never ahead of its reader.
+   * Scores images in their order as they come, several under way at a time: while the device computes some, the next are read and
+   * uploaded, and results come back. No more images are taken than are under way, so a source is never far ahead of its reader.
    * @param frames images, promises of them, or functions that read one, which are called when their turn comes
-   * @throws UserError at the first image that {@link predict} refuses; of its batch there is no result then
+   * @throws UserError at the first image that {@link predict} refuses, after the results of those before it
    * @throws the reason of an aborted signal
    */
   async *stream(frames: Frames, options: StreamOptions = {}): AsyncGenerator<Prediction, void, undefined> {
     const { streamPredictions } = await import('./stream.ts');
-    yield* streamPredictions(this, frames, options);
+    yield* streamPredictions(this, this.state.networks.side, frames, options);
   }
 
   async #predictSlices(images: readonly RgbImage[], most: number) {

@@ -8,9 +8,12 @@ export type Frames = Iterable<Frame> | AsyncIterable<Frame>;
 
 /** How a stream of images is scored. */
 export interface StreamOptions {
-  /** Batches under way at a time, from reading to reading back; by default 3, and 2 on CPU adapters, which compute on the host's cores. */
+  /** Batches under way at a time, from reading to reading back; by default 3, and 2 on CPU adapters: one computes, one is read. */
   readonly inFlight?: number | undefined;
-  /** Images that go through the networks together; 1. */
+  /**
+   * Images that go through the networks together, where they come fast enough; by default 1, and on CPU adapters as many as have the
+   * pixels of one of 362 px, at most 8: small networks leave their cores idle between dispatches.
+   */
   readonly batch?: number | undefined;
   /** Ends the stream with its reason; what is under way ends unseen. */
   readonly signal?: AbortSignal | undefined;
@@ -23,50 +26,85 @@ export interface Scorer<P> {
   predictBatch(images: readonly RgbImage[]): Promise<P[]>;
 }
 
-const IN_FLIGHT = { gpu: 3, cpu: 2 } as const;
+/** Pixels of a batch on CPU adapters, and its most images. */
+const BATCH_PIXELS = 8 * 128 * 128;
+const MOST_BATCH = 8;
 
-/** @see Detector.stream */
+function defaultsOf(isCpu: boolean, side: number) {
+  if (!isCpu) return { inFlight: 3, batch: 1 };
+  const fitting = Math.floor(BATCH_PIXELS / side ** 2);
+  return { inFlight: 2, batch: Math.min(Math.max(fitting, 1), MOST_BATCH) };
+}
+
+/**
+ * @param side of the networks' input, pixels
+ * @see Detector.stream
+ */
 export async function* streamPredictions<P>(
   detector: Scorer<P>,
+  side: number,
   frames: Frames,
   options: StreamOptions,
 ): AsyncGenerator<P, void, undefined> {
-  const { inFlight = IN_FLIGHT[detector.engine.caps.isCpu ? 'cpu' : 'gpu'], batch = 1, signal } = options;
+  const { isCpu } = detector.engine.caps;
+  const defaults = defaultsOf(isCpu, side);
+  const { inFlight = defaults.inFlight, batch = defaults.batch, signal } = options;
   checkCount('inFlight', inFlight);
   checkCount('batch', batch);
   signal?.throwIfAborted();
   const source = Symbol.asyncIterator in frames ? frames[Symbol.asyncIterator]() : frames[Symbol.iterator]();
-  const running: Promise<readonly P[]>[] = [];
+  const running: Promise<Scored<P>>[] = [];
   let group: Promise<RgbImage>[] = [];
   let next: Promise<IteratorResult<Frame>> | undefined;
   let isEnded = false;
+  let broken: Pick<Scored<P>, 'failure'> = {};
   const start = () => {
-    running.push(handled(predictGroup(detector, group, batch)));
+    // Two batches on the same cores only take each other's caches.
+    const before = isCpu ? running.at(-1) : undefined;
+    running.push(predictGroup(detector, group, batch, before));
     group = [];
   };
   try {
     while (!isEnded || running.length > 0) {
       if (isEnded || running.length >= inFlight) {
-        yield* await unlessAborted(signal, running.shift()!);
+        yield* resultsOf(await unlessAborted(signal, running.shift()!));
         continue;
       }
       next ??= handled(Promise.resolve(source.next()));
-      // A camera may take its time: what has been scored meanwhile does not wait for its next frame.
-      const waited = [next.then(() => true), ...running.slice(0, 1).map((first) => first.then(() => false))];
+      // A camera may take its time: neither what has been scored nor, while nothing computes, what has been read waits for its next frame.
+      const first = running[0] ?? (group.length > 0 ? soon() : undefined);
+      const ready = next.then(
+        () => true,
+        () => true,
+      );
+      const waited = [ready, ...(first ? [first.then(() => false)] : [])];
       if (!(await unlessAborted(signal, Promise.race(waited)))) {
-        yield* await running.shift()!;
+        if (running.length > 0) yield* resultsOf(await running.shift()!);
+        else start();
         continue;
       }
-      const { done, value } = await next;
+      try {
+        const { done, value } = await next;
+        if (done) isEnded = true;
+        else group.push(handled(begin(value)));
+      } catch (reason) {
+        broken = { failure: { reason } };
+        isEnded = true;
+      }
       next = undefined;
-      if (done) isEnded = true;
-      else group.push(handled(begin(value)));
       if (group.length === batch || (isEnded && group.length > 0)) start();
     }
+    yield* resultsOf({ results: [], ...broken });
   } finally {
     if (!isEnded) handled(Promise.resolve(source.return?.()));
     await Promise.allSettled(running);
   }
+}
+
+/** Predictions of a batch, up to the first image that could not be read or scored. */
+interface Scored<P> {
+  readonly results: readonly P[];
+  readonly failure?: { readonly reason: unknown };
 }
 
 /** A batch that is not full goes through the plan of one image, rather than one that is compiled for its length. */
@@ -74,14 +112,44 @@ async function predictGroup<P>(
   detector: Scorer<P>,
   group: readonly Promise<RgbImage>[],
   batch: number,
-): Promise<readonly P[]> {
-  const images = await Promise.all(group);
-  if (images.length === batch) return detector.predictBatch(images);
-  return Promise.all(images.map((image) => detector.predict(image)));
+  before: Promise<unknown> | undefined,
+): Promise<Scored<P>> {
+  const read = untilFailure(await Promise.allSettled(group));
+  await before;
+  const images = read.results;
+  if (images.length === batch) {
+    try {
+      return { results: await detector.predictBatch(images) };
+    } catch (reason) {
+      if (batch === 1 || !(reason instanceof UserError)) return { results: [], failure: { reason } };
+      // One of them is refused: those before it are scored.
+    }
+  }
+  const scored = untilFailure(await Promise.allSettled(images.map((image) => detector.predict(image))));
+  return scored.failure ? scored : { ...read, results: scored.results };
+}
+
+function untilFailure<T>(settled: readonly PromiseSettledResult<T>[]): Scored<T> {
+  const results: T[] = [];
+  for (const each of settled) {
+    if (each.status === 'rejected') return { results, failure: { reason: each.reason } };
+    results.push(each.value);
+  }
+  return { results };
 }
 
 async function begin(frame: Frame): Promise<RgbImage> {
   return typeof frame === 'function' ? frame() : frame;
+}
+
+function* resultsOf<P>({ results, failure }: Scored<P>): Generator<P, void, undefined> {
+  yield* results;
+  if (failure) throw failure.reason;
+}
+
+/** After what is ready has been taken. */
+function soon(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 /** It is awaited later, or not at all. */

@@ -1,5 +1,6 @@
 import { type BenchResult, benchLayers, benchNetworks, benchTraining } from '../../bench/suites.ts';
 import { untrainedDetector, untrainedQuantized } from '../../bench/untrained.ts';
+import type { RgbImage } from '../../data/image.ts';
 import { renderSpecimen } from '../../data/synthetic/generate.ts';
 import type { Detector, Prediction } from '../../detector/detector.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -93,7 +94,8 @@ async function protocol(
       name: `${PROTOCOL_BATCH} images to maps, one by one, several in flight`,
       run: async () => {
         let last: Prediction | undefined;
-        for await (const prediction of detector.stream(Array(PROTOCOL_BATCH).fill(image))) last = prediction;
+        const frames = Array<RgbImage>(PROTOCOL_BATCH).fill(image);
+        for await (const prediction of detector.stream(frames, { batch: 1 })) last = prediction;
         return last;
       },
     };
