@@ -9,15 +9,10 @@ import { input } from '../../src/engine/graph.ts';
 import { evaluate, type Metrics } from '../../src/evaluation/evaluate.ts';
 import { Resizer } from '../../src/imaging/pixels.ts';
 import { conv2d } from '../../src/kernels/conv2d.ts';
-import { greedyCoreset } from '../../src/math/coreset.ts';
-import { Random } from '../../src/math/random.ts';
-import { ChannelStatistics } from '../../src/math/statistics.ts';
 import { MemoryBank } from '../../src/networks/memoryBank.ts';
 import { testSource } from '../../src/node/datasets.ts';
-
-/** As a memory bank of the teacher's features (src/train/nearest.ts) takes. */
-const VECTORS = 1024;
-const CANDIDATES = 20_000;
+import { VECTORS } from '../../src/train/nearest.ts';
+import { coresetOf, drawPatchVectors } from '../../src/train/patchVectors.ts';
 
 export interface BackboneBankOptions {
   readonly engine: Engine;
@@ -52,24 +47,14 @@ export async function evaluateBackboneBank(options: BackboneBankOptions): Promis
     return targetOf(await backbone.features(rgbOf(await up.resize(seen), backbone.side)), grid);
   };
   const started = performance.now();
-  const statistics = new ChannelStatistics(channels);
-  const random = new Random(seed);
-  const perImage = Math.min(plane, Math.ceil(CANDIDATES / train.count));
-  const vectors = new Float32Array(train.count * perImage * channels);
-  for (let i = 0; i < train.count; i++) {
-    const features = await featuresOf(await train.image(i));
-    statistics.add(features);
-    for (const [k, place] of random.permutation(plane).subarray(0, perImage).entries())
-      for (let c = 0; c < channels; c++) vectors[(i * perImage + k) * channels + c] = features[c * plane + place]!;
-  }
-  const { mean, std } = statistics.result();
-  const standardized = vectors.map((value, i) => (value - mean[i % channels]!) / std[i % channels]!);
-  const chosen = greedyCoreset(standardized, channels, VECTORS, seed);
-  const bank = new MemoryBank(chosen.length, channels);
+  const { vectors, mean, std } = await drawPatchVectors({ images: train.count, channels, plane, seed }, async (i) =>
+    featuresOf(await train.image(i)),
+  );
+  const remembered = coresetOf(vectors, channels, VECTORS, seed);
+  const count = remembered.length / channels;
+  const bank = new MemoryBank(count, channels);
   const { weight, bias } = bank.convolution;
-  chosen.forEach((from, to) => {
-    weight.data.set(standardized.subarray(from * channels, (from + 1) * channels), to * channels);
-  });
+  weight.data = remembered;
   bank.settle();
   const x = input('x', [1, channels, grid.mapSide, grid.mapSide]);
   const products = conv2d(x, weight.node, bias.node, {}, 'memory');
@@ -110,7 +95,7 @@ export async function evaluateBackboneBank(options: BackboneBankOptions): Promis
     metrics: metrics.metrics,
     fitSeconds,
     bytes: 4 * (weight.data.length + bias.data.length),
-    multiplyAdds: chosen.length * channels * plane,
+    multiplyAdds: count * channels * plane,
   };
 }
 

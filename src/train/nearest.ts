@@ -15,11 +15,9 @@ import { Resizer } from '../imaging/pixels.ts';
 import type { RegionOfInterest } from '../imaging/region.ts';
 import type { TiledSize } from '../imaging/tiles.ts';
 import { imageToTensor } from '../kernels/image.ts';
-import { greedyCoreset } from '../math/coreset.ts';
-import { Random } from '../math/random.ts';
-import { ChannelStatistics } from '../math/statistics.ts';
 import { Networks } from '../networks/networks.ts';
 import type { Padding, PdnSize } from '../networks/pdn.ts';
+import { coresetOf, drawPatchVectors } from './patchVectors.ts';
 import { loadTeacher } from './teacher.ts';
 
 /** What defines a memory bank: equal settings and data give equal banks on the same adapter. */
@@ -66,9 +64,8 @@ export interface NearestProgress {
   readonly total: number;
 }
 
-const VECTORS = 1024;
-/** Vectors that a coreset is chosen from, at most. */
-const CANDIDATES = 20_000;
+/** Vectors of a bank. */
+export const VECTORS = 1024;
 /** Parts that the training images are divided into: each is judged by a bank of all others. */
 const FOLDS = 5;
 
@@ -122,12 +119,9 @@ export async function fitNearest(options: FitNearestOptions): Promise<Detector> 
   const parts = Math.min(FOLDS, train.count);
   const bankWithout = (part: number | undefined): Networks => {
     const own = part === undefined ? candidates : without(candidates, first.channels, part, parts);
-    const chosen = greedyCoreset(own.vectors, first.channels, vectors, seed);
-    const made = networks(chosen.length, first);
-    const { weight } = made.bank!.convolution;
-    weight.data = Float32Array.from({ length: chosen.length * first.channels }, (_, i) => {
-      return own.vectors[chosen[Math.floor(i / first.channels)]! * first.channels + (i % first.channels)]!;
-    });
+    const remembered = coresetOf(own.vectors, first.channels, vectors, seed);
+    const made = networks(remembered.length / first.channels, first);
+    made.bank!.convolution.weight.data = remembered;
     made.bank!.settle();
     return made;
   };
@@ -168,34 +162,24 @@ async function readCandidates(
     outputs: { features: teacher.forward(imageToTensor(input('image', [1, side, side], 'u32'))) },
   });
   const resizer = new Resizer(engine, side);
-  const statistics = new ChannelStatistics(channels);
-  const random = new Random(settings.seed);
-  const plane = mapSide * mapSide;
-  const perImage = Math.min(plane, Math.ceil(CANDIDATES / train.count));
-  const vectors = new Float32Array(train.count * perImage * channels);
   try {
-    for (let i = 0; i < train.count; i++) {
-      signal?.throwIfAborted();
-      const run = await plan.run({ image: await resizer.resize(await train.image(i)) }, ['features']);
-      const features = run['features'] as Float32Array;
-      statistics.add(features);
-      for (const [k, place] of random.permutation(plane).subarray(0, perImage).entries())
-        for (let c = 0; c < channels; c++) vectors[(i * perImage + k) * channels + c] = features[c * plane + place]!;
-      onProgress?.({ phase: 'features', done: i + 1, total: train.count });
-    }
+    const { vectors, perImage, mean, std } = await drawPatchVectors(
+      { images: train.count, channels, plane: mapSide ** 2, seed: settings.seed },
+      async (i) => {
+        signal?.throwIfAborted();
+        const { features } = await plan.run({ image: await resizer.resize(await train.image(i)) }, ['features']);
+        onProgress?.({ phase: 'features', done: i + 1, total: train.count });
+        return features as Float32Array;
+      },
+    );
+    [teacherMean.data, teacherStd.data] = [mean, std];
+    const imageOf = (vector: number) => Math.floor((Math.floor(vector / perImage) * images) / train.count);
+    return { vectors, images: Uint32Array.from({ length: train.count * perImage }, (_, i) => imageOf(i)) };
   } finally {
     plan.destroy();
     resizer.destroy();
     engine.release(teacher.parameters);
   }
-  const { mean, std } = statistics.result();
-  [teacherMean.data, teacherStd.data] = [mean, std];
-  return {
-    vectors: vectors.map((value, i) => (value - mean[i % channels]!) / std[i % channels]!),
-    images: Uint32Array.from({ length: train.count * perImage }, (_, i) =>
-      Math.floor((Math.floor(i / perImage) * images) / train.count),
-    ),
-  };
 }
 
 /** Those of images that are not in one of some parts. */
