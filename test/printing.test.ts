@@ -112,15 +112,20 @@ describe('names of files on the command line', () => {
 
 describe('text in files', () => {
   test('stays text in a spreadsheet', () => {
-    const texts = ['=HYPERLINK("x")', '+1', '-1', '@a', '\tb', '\rc', 'd=e', "'f"];
+    const texts = ['=HYPERLINK("x")', '+1', '-1-2', '@a', '\tb', '\rc', 'd=e', "'f"];
     const lines = toCsv(
       ['=name', 'value'],
       texts.map((name) => ({ '=name': name, value: -1.5 })),
     ).split('\r\n');
     expect(lines[0]).toBe("'=name,value");
-    expect(lines.slice(1, 5)).toEqual(['"\'=HYPERLINK(""x"")",-1.5', "'+1,-1.5", "'-1,-1.5", "'@a,-1.5"]);
+    expect(lines.slice(1, 5)).toEqual(['"\'=HYPERLINK(""x"")",-1.5', "'+1,-1.5", "'-1-2,-1.5", "'@a,-1.5"]);
     expect(lines[5]).toBe("'\tb,-1.5");
     expect(lines.slice(6, 9)).toEqual(['"\'\rc",-1.5', 'd=e,-1.5', "'f,-1.5"]);
+  });
+
+  test('is a number where it reads as one', () => {
+    const rows = ['-3.30', '-1e-7', '0.5', '-', '-1+1'].map((snr) => ({ snr }));
+    expect(toCsv(['snr'], rows)).toBe("snr\r\n-3.30\r\n-1e-7\r\n0.5\r\n'-\r\n'-1+1\r\n");
   });
 
   test('is no markup in Markdown', () => {

@@ -1,8 +1,12 @@
 import type { TableValue } from './table.ts';
 
+/** As numbers are written, with however many digits. */
+const NUMBER = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/;
+
 /**
  * Records as CSV (RFC 4180): a line of names, then one per record. Undefined values are empty. A text that a spreadsheet would
- * run as a formula gets an apostrophe in front, which spreadsheets take for "this is text".
+ * run as a formula gets an apostrophe in front, which spreadsheets take for "this is text". A number that is given as text
+ * stays a number.
  */
 export function toCsv<C extends string>(
   columns: readonly C[],
@@ -14,6 +18,6 @@ export function toCsv<C extends string>(
 
 function fieldText(value: TableValue | boolean): string {
   if (typeof value !== 'string') return String(value ?? '');
-  const text = /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : value;
+  const text = /^[=+\-@\t\r\n]/.test(value) && !NUMBER.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
