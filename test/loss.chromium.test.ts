@@ -42,7 +42,9 @@ const SCRIPT = `
     let engine = await open();
     let timer;
     let last;
+    let reached = '';
     const lost = [];
+    const places = [];
     const loseWithin = (milliseconds) => {
       if (lost.length >= count || timer) return;
       timer = setTimeout(() => lose(engine, way), milliseconds * randomUniform(lost.length, 1, 2, 3));
@@ -64,12 +66,14 @@ const SCRIPT = `
         },
       },
       onProgress({ phase, done }) {
+        reached = phase + ' ' + done;
         // The others are while kernels compile or pictures are looked at.
         if (phase !== 'train') last = performance.now();
         if (phase !== 'train' && phase !== 'calibrate' && lost.length % 2 === 1 && done > 0) loseWithin(1000);
       },
       async recover(error) {
         lost.push(nameOf(error));
+        places.push(reached);
         timer = undefined;
         engine = await open();
         return { engine };
@@ -78,7 +82,7 @@ const SCRIPT = `
     clearTimeout(timer);
     const model = await digest(await saveDetector(detector));
     engine.device.destroy();
-    return { lost, model };
+    return { lost, places, model };
   };
 
   window.predict = async (count, way) => {
@@ -124,6 +128,8 @@ const run = <T>(call: string): Promise<T> =>
 
 interface Trained {
   readonly lost: readonly string[];
+  /** The last progress before each loss. */
+  readonly places: readonly string[];
   readonly model: string;
 }
 interface Predicted {
@@ -135,8 +141,8 @@ let undisturbed: Trained | undefined;
 describe.runIf(hasChromium)('lost devices in Chromium', { timeout: 480_000 }, () => {
   test.each(WAYS)('training goes on, and ends with the model of an undisturbed one: %s', async (way) => {
     undisturbed ??= await run<Trained>(`train(0, 'none')`);
-    const { lost, model } = await run<Trained>(`train(${LOSSES}, '${way}')`);
-    console.log(`${way}: ${lost.length} devices lost in training`);
+    const { lost, places, model } = await run<Trained>(`train(${LOSSES}, '${way}')`);
+    console.log(`${way}: ${lost.length} devices lost in training, after ${places.join(', ')}`);
     expect(lost).toEqual(Array(LOSSES).fill('DeviceLostError'));
     expect(model).toBe(undisturbed.model);
   });

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { penaltyImage } from '../src/data/penalty.ts';
+import { penaltyImage, penaltyParts } from '../src/data/penalty.ts';
 import { defectNames, generateInspectionSet, PART_NAMES, renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { UserError } from '../src/errors.ts';
 
@@ -111,6 +111,15 @@ describe('penalty images', () => {
       ]
     `);
     expect(new Set([checksum(1, 0), checksum(1, 1), checksum(2, 0)]).size).toBe(3);
+  });
+
+  test('are made in parts, of which larger ones have more', () => {
+    // Texture alone as well as things, over texture or without.
+    for (let index = 0; index < 8; index++) {
+      const parts = (size: number) => [...penaltyParts(1, index, size)].length;
+      expect(parts(SIZE)).toBeGreaterThan(2);
+      expect(parts(2 * SIZE)).toBeGreaterThan(parts(SIZE));
+    }
   });
 
   test('have the power spectrum of natural pictures, about 1/f^2', () => {

@@ -19,12 +19,25 @@ const WRAP = TILE - 1;
 /** Light that still passes where leaves cover a pixel completely enough. */
 const OPAQUE = 1 / 128;
 
+/** Leaves and pixels of a part of the work: about a millisecond, or some where a leaf is large. */
+const PART_LEAVES = 64;
+const PART_PIXELS = 1 << 14;
+
 /** Linear color directions of natural scenes: light, blue against yellow, green against red, by falling variance. */
 const LUMA = [1, 1, 1] as const;
 const BLUE_YELLOW = [-0.62, -0.16, 1] as const;
 const GREEN_RED = [-0.75, 0.72, -0.1] as const;
 
-type Rgb = readonly [number, number, number];
+type Triple = readonly [number, number, number];
+
+/** What is painted so far. */
+interface Scene {
+  /** [size, size, 3], linear. */
+  readonly colors: Float32Array;
+  /** [size, size]: the share of light that still passes behind. */
+  readonly open: Float32Array;
+  readonly size: number;
+}
 
 /**
  * Picture number `index` of the endless sequence that `seed` names, size x size. Equal arguments give equal bytes on every
@@ -33,27 +46,41 @@ type Rgb = readonly [number, number, number];
  * @throws UserError for a size outside 16..2048.
  */
 export function penaltyImage(seed: number, index: number, size: number): RgbImage {
+  const parts = penaltyParts(seed, index, size);
+  for (;;) {
+    const { done, value } = parts.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * The same picture, made in parts of some milliseconds, so that a page has time for others between them.
+ *
+ * @throws UserError as `penaltyImage` does, with the first part.
+ */
+export function* penaltyParts(seed: number, index: number, size: number): Generator<void, RgbImage, void> {
   if (!Number.isInteger(size) || size < 16 || size > 2048) {
     throw new UserError(`The penalty image size ${size} cannot be generated.`, 'Use an integer from 16 to 2048.');
   }
   const random = new Random(hash(index, 0x9e7a17, seed));
   const tile = noiseTile(random.nextU32() >>> 8);
   const palette = randomPalette(random);
-  const scene = new Float32Array(size * size * 3);
+  const scene = { colors: new Float32Array(size * size * 3), open: new Float32Array(size * size).fill(1), size };
+  yield;
   const kind = random.uniform();
   // One in six pictures is texture alone, such as ground or clouds; the others hold objects, over texture or filling all.
-  if (kind < 0.16) paintTexture(scene, size, tile, palette, random);
-  else {
+  if (kind >= 0.16) {
     const coverage = kind < 0.4 ? mix(0.3, 0.8, random.uniform()) : 1;
-    paintLeaves(scene, size, tile, palette, coverage, random);
+    yield* paintLeaves(scene, tile, palette, coverage, random);
   }
-  return { width: size, height: size, data: develop(scene, size, random) };
+  yield* paintTexture(scene, tile, palette, random);
+  return { width: size, height: size, data: yield* develop(scene, random) };
 }
 
 /** Color statistics of one scene: a mean and how far its things spread along the three directions. */
 interface Palette {
-  readonly mean: Rgb;
-  readonly spread: Rgb;
+  readonly mean: Triple;
+  readonly spread: Triple;
 }
 
 function normal(random: Random): number {
@@ -67,12 +94,14 @@ function randomPalette(random: Random): Palette {
   };
 }
 
-function colorAt(palette: Palette, a: number, b: number, c: number): Rgb {
-  const light = palette.mean[0] + palette.spread[0] * a;
-  const blue = palette.mean[1] + palette.spread[1] * b;
-  const green = palette.mean[2] + palette.spread[2] * c;
-  const channel = (k: 0 | 1 | 2) => light * LUMA[k] + blue * BLUE_YELLOW[k] + green * GREEN_RED[k];
-  return [channel(0), channel(1), channel(2)];
+/** Where a palette's scenes are along one of the three directions, at so many deviations from their mean. */
+function along({ mean, spread }: Palette, direction: 0 | 1 | 2, deviations: number): number {
+  return mean[direction] + spread[direction] * deviations;
+}
+
+/** One channel of the color with these coordinates along the three directions. */
+function channelOf(channel: 0 | 1 | 2, light: number, blue: number, green: number): number {
+  return light * LUMA[channel] + blue * BLUE_YELLOW[channel] + green * GREEN_RED[channel];
 }
 
 /**
@@ -102,19 +131,28 @@ function noiseTile(seed: number): Float32Array {
     coarse = fine;
     side = next;
   }
+  const { mean, variance } = momentsOf(coarse);
+  const gain = 1 / Math.sqrt(variance);
+  for (let i = 0; i < coarse.length; i++) coarse[i] = (coarse[i]! - mean) * gain;
+  return coarse;
+}
+
+function momentsOf(values: Float32Array): { readonly mean: number; readonly variance: number } {
   let sum = 0;
   let squares = 0;
-  for (const value of coarse) {
+  // By index: an iterator over some hundred thousand values takes ten times as long.
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
     sum += value;
     squares += value * value;
   }
-  const mean = sum / coarse.length;
-  const gain = 1 / Math.sqrt(squares / coarse.length - mean * mean);
-  return coarse.map((value) => (value - mean) * gain);
+  const mean = sum / values.length;
+  return { mean, variance: squares / values.length - mean * mean };
 }
 
-/** Fills the scene with 1/f noise, whose channels correlate as a palette's do, under a slow change of light. */
-function paintTexture(scene: Float32Array, size: number, tile: Float32Array, palette: Palette, random: Random): void {
+/** Puts 1/f noise, whose channels correlate as a palette's do, under a slow change of light behind what is painted. */
+function* paintTexture(scene: Scene, tile: Float32Array, palette: Palette, random: Random): Generator<void> {
+  const { colors, open, size } = scene;
   const shifts = [random.nextU32() & 65535, random.nextU32() & 65535, random.nextU32() & 65535] as const;
   // Whole multiples of the tile's sampling: finer steps would low-pass it.
   const step = Math.max(1, Math.round(TILE / size));
@@ -122,51 +160,49 @@ function paintTexture(scene: Float32Array, size: number, tile: Float32Array, pal
     tile[((y * step + (shift >> 8)) & WRAP) * TILE + ((x * step + shift) & WRAP)]!;
   const slopeX = (0.8 * normal(random)) / size;
   const slopeY = (0.8 * normal(random)) / size;
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      const light = look(x, y, shifts[0]) + slopeX * (x - size / 2) + slopeY * (y - size / 2);
-      const blue = 0.3 * light + 0.7 * look(x, y, shifts[1]);
-      const color = colorAt(palette, light, blue, look(y, x, shifts[2]));
-      scene.set(color, 3 * (y * size + x));
-    }
+  for (let pixel = 0; pixel < open.length; pixel++) {
+    if (pixel % PART_PIXELS === 0) yield;
+    const rest = open[pixel]!;
+    if (rest <= OPAQUE) continue;
+    const x = pixel % size;
+    const y = (pixel - x) / size;
+    const brightness = look(x, y, shifts[0]) + slopeX * (x - size / 2) + slopeY * (y - size / 2);
+    const light = along(palette, 0, brightness);
+    const blue = along(palette, 1, 0.3 * brightness + 0.7 * look(x, y, shifts[1]));
+    const green = along(palette, 2, look(y, x, shifts[2]));
+    // The texture is one of f32, as the scene is.
+    colors[3 * pixel]! += rest * Math.fround(channelOf(0, light, blue, green));
+    colors[3 * pixel + 1]! += rest * Math.fround(channelOf(1, light, blue, green));
+    colors[3 * pixel + 2]! += rest * Math.fround(channelOf(2, light, blue, green));
   }
 }
 
-/** Lays leaves front to back until hardly any light passes, then lets texture show through the rest. */
-function paintLeaves(
-  scene: Float32Array,
-  size: number,
+/** Lays leaves front to back until hardly any light passes. */
+function* paintLeaves(
+  scene: Scene,
   tile: Float32Array,
   palette: Palette,
   coverage: number,
   random: Random,
-): void {
-  const open = new Float32Array(size * size).fill(1);
+): Generator<void> {
+  const { size } = scene;
   // From crowded scenes to a few large things.
   const smallest = Math.max(1.5, (size / 160) * (1 + 5 * random.uniform() * random.uniform()));
   const largest = size * 0.5;
   let wanted = size * size * coverage;
   // The bound ends the long tail of small leaves that fall on covered ground.
   for (let leaf = 0; leaf < 4000 && wanted > size * size * 0.01; leaf++) {
+    if (leaf % PART_LEAVES === 0) yield;
     // Inverse of the distribution function of a density that falls with the radius cubed.
     const t = random.uniform();
     const radius = 1 / Math.sqrt(mix(1 / (smallest * smallest), 1 / (largest * largest), t));
-    wanted -= paintLeaf(scene, open, size, tile, palette, radius, random);
-  }
-  const ground = new Float32Array(scene.length);
-  paintTexture(ground, size, tile, palette, random);
-  for (let pixel = 0; pixel < open.length; pixel++) {
-    const rest = open[pixel]!;
-    if (rest <= OPAQUE) continue;
-    for (let channel = 0; channel < 3; channel++) scene[3 * pixel + channel]! += rest * ground[3 * pixel + channel]!;
+    wanted -= paintLeaf(scene, tile, palette, radius, random);
   }
 }
 
 /** Paints one leaf below those already there; returns how much of the picture it newly covered, pixels. */
 function paintLeaf(
-  scene: Float32Array,
-  open: Float32Array,
-  size: number,
+  { colors, open, size }: Scene,
   tile: Float32Array,
   palette: Palette,
   radius: number,
@@ -181,7 +217,12 @@ function paintLeaf(
   const shape = random.uniform();
   const rectangle = shape < 0.25;
   const ragged = shape > 0.65;
-  const [red, green, blue] = colorAt(palette, normal(random), normal(random), normal(random));
+  const light = along(palette, 0, normal(random));
+  const blueYellow = along(palette, 1, normal(random));
+  const greenRed = along(palette, 2, normal(random));
+  const red = channelOf(0, light, blueYellow, greenRed);
+  const green = channelOf(1, light, blueYellow, greenRed);
+  const blue = channelOf(2, light, blueYellow, greenRed);
   const contrast = 0.3 * random.uniform() * random.uniform();
   const shadeX = 0.3 * normal(random);
   const shadeY = 0.3 * normal(random);
@@ -220,12 +261,11 @@ function paintLeaf(
       if (cover === 0) continue;
       const grain =
         tile[((((shift >>> 8) + v * radius * grainY) & WRAP) << 8) + ((shift + u * radius * grainX) & WRAP)]!;
-      const light = 1 + shadeX * u + shadeY * v;
-      const weight = rest * cover * light;
+      const weight = rest * cover * (1 + shadeX * u + shadeY * v);
       const texture = rest * cover * contrast * grain;
-      scene[3 * pixel]! += red * weight + texture;
-      scene[3 * pixel + 1]! += green * weight + texture;
-      scene[3 * pixel + 2]! += blue * weight + texture;
+      colors[3 * pixel]! += red * weight + texture;
+      colors[3 * pixel + 1]! += green * weight + texture;
+      colors[3 * pixel + 2]! += blue * weight + texture;
       const left = rest * (1 - cover);
       covered += rest - left;
       open[pixel] = left;
@@ -235,15 +275,9 @@ function paintLeaf(
 }
 
 /** Sensor noise and rounding, after the exposure has been set from the picture itself as a camera does. */
-function develop(scene: Float32Array, size: number, random: Random): Uint8Array {
-  let sum = 0;
-  let squares = 0;
-  for (const value of scene) {
-    sum += value;
-    squares += value * value;
-  }
-  const mean = sum / scene.length;
-  const deviation = Math.sqrt(Math.max(squares / scene.length - mean * mean, 1e-6));
+function* develop({ colors, size }: Scene, random: Random): Generator<void, Uint8Array, void> {
+  const { mean, variance } = momentsOf(colors);
+  const deviation = Math.sqrt(Math.max(variance, 1e-6));
   const wanted = mix(34, 68, random.uniform());
   const middle = mix(95, 140, random.uniform());
   const gain = wanted / deviation;
@@ -251,9 +285,11 @@ function develop(scene: Float32Array, size: number, random: Random): Uint8Array 
   const seed = random.nextU32();
   const data = new Uint8Array(size * size * 3);
   for (let pixel = 0; pixel < size * size; pixel++) {
+    if (pixel % PART_PIXELS === 0) yield;
     const grain = noise * hashNormal(pixel, 0, seed);
     for (let i = 3 * pixel; i < 3 * pixel + 3; i++) {
-      data[i] = Math.round(clamp(middle + gain * (scene[i]! - mean) + grain, 0, 255));
+      // Bytes keep the whole part, so a half more rounds.
+      data[i] = clamp(middle + gain * (colors[i]! - mean) + grain, 0, 255) + 0.5;
     }
   }
   return data;

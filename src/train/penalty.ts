@@ -1,8 +1,8 @@
 import { checkSeed } from '../checks/numbers.ts';
 import { centerCrop, type ImageSource } from '../data/image.ts';
-import { penaltyImage } from '../data/penalty.ts';
+import { penaltyParts } from '../data/penalty.ts';
 import type { Engine } from '../engine/engine.ts';
-import { nextTask } from '../engine/turns.ts';
+import { nextTask, Turns } from '../engine/turns.ts';
 import { packPixels, Resizer, unpackPixels } from '../imaging/pixels.ts';
 
 /** Natural images at the network's side, for the penalty loss (EfficientAD, section 3.2). */
@@ -26,7 +26,13 @@ export function generatedPenalty(seed: number): PenaltySource {
     async pixels(index, side) {
       // A step needs several.
       await nextTask();
-      return packPixels(penaltyImage(seed, index, side));
+      const turns = new Turns();
+      const parts = penaltyParts(seed, index, side);
+      for (;;) {
+        const { done, value } = parts.next();
+        if (done) return packPixels(value);
+        await turns.take();
+      }
     },
   };
 }
