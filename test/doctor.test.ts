@@ -28,7 +28,8 @@ describe('the checker', () => {
     ] as const) {
       const result = compareResult(prepared, right.with(5, wrong));
       expect(result.isRight).toBe(isRight);
-      if (!isRight) expect(result.message).toMatch(`element 5: got ${Math.fround(wrong)}, expected`);
+      if (!isRight)
+        expect(result.message).toMatch(`element 5: got ${Number(Math.fround(wrong).toPrecision(9))}, expected`);
     }
     expect(compareResult(prepared, right.subarray(1)).message).toBe('71 values came back, expected 72');
   });

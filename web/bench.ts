@@ -115,18 +115,18 @@ async function measureAll(choice: Choice, { signal, progress }: TaskControl): Pr
 
 function resultOf({ peaks, results, refused }: BenchReport): HTMLElement[] {
   const tables: HTMLElement[] = [];
-  if (peaks) tables.push(table('Peaks', ['what', 'at most', ''], peakRows(peaks), [1]));
+  if (peaks) tables.push(table('Peaks', ['what', 'at most', 'unit'], peakRows(peaks), [1]));
   if (results.length > 0) {
     const rows = results.map(({ name, median, p5, p95, images, flops, deviceMs }) => [
       name,
-      median.toFixed(2),
-      `${p5.toFixed(2)} to ${p95.toFixed(2)}`,
-      deviceMs.toFixed(2),
-      ((1000 * images) / median).toFixed(1),
-      (flops / median / 1e6).toFixed(1),
+      short(median),
+      short((1000 * images) / median),
+      short(flops / median / 1e6),
+      short(deviceMs),
+      `${short(p5)} to ${short(p95)}`,
     ]);
-    const names = ['what', 'ms', '5 % to 95 %', 'ms on the device', 'images/s', 'GFLOP/s of the definition'];
-    tables.push(table('Times', names, rows, [1, 2, 3, 4, 5]));
+    const names = ['what', 'ms', 'images/s', 'GFLOP/s', 'ms on the device', 'ms, 5 % to 95 %'];
+    tables.push(table('Times; operations are those of the plain definition', names, rows, [1, 2, 3, 4, 5]));
   }
   if (refused.length > 0) {
     const rows = refused.map((each) => [each]);
@@ -136,7 +136,7 @@ function resultOf({ peaks, results, refused }: BenchReport): HTMLElement[] {
 }
 
 function peakRows({ f32GFlops, f16GFlops, dot4I8GOps, readGBs, copyGBs, emptySubmitUs, dispatchUs }: Peaks) {
-  const has = (value: number) => (value > 0 ? value.toFixed(1) : '-');
+  const has = (value: number) => (value > 0 ? short(value) : '-');
   return [
     ['arithmetic, f32', has(f32GFlops), 'GFLOP/s'],
     ['arithmetic, f16', has(f16GFlops), 'GFLOP/s'],
@@ -144,6 +144,11 @@ function peakRows({ f32GFlops, f16GFlops, dot4I8GOps, readGBs, copyGBs, emptySub
     ['reading memory', has(readGBs), 'GB/s'],
     ['copying buffers', has(copyGBs), 'GB/s'],
     ['empty submission', has(emptySubmitUs), 'µs'],
-    ['dispatch', dispatchUs.toFixed(2), 'µs'],
+    ['dispatch', has(dispatchUs), 'µs'],
   ];
+}
+
+/** Three digits, or those of the whole part. */
+function short(value: number): string {
+  return value < 100 ? value.toPrecision(3) : value.toFixed(0);
 }

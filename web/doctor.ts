@@ -4,6 +4,11 @@ import { engine, exclude } from './device.ts';
 import { byId, downloadJson, make, table } from './dom.ts';
 import { Task } from './task.ts';
 
+const ERRORS = 'largest errors, as shares of the largest value';
+
+/** Errors beyond so many times what is allowed are not told as shares of it. */
+const MOST_TOLD = 10;
+
 /** Sets up the panel that checks the kernels on this adapter. */
 export function startDoctor(): void {
   const task = new Task(byId('doctor-task', HTMLElement));
@@ -42,31 +47,41 @@ function verdictText({ verdict, cases, rows, variants, seconds, failures }: Doct
 }
 
 function resultOf({ failures, excluded, smoke, variants, testedWithin }: DoctorReport): HTMLElement[] {
-  const whole = smoke.map(({ name, error, limit, isRight, message }) => [
+  const whole = smoke.map(({ name, error, limit, isRight }) => [
     name,
-    isRight ? 'right' : `wrong: ${message ?? ''}`,
-    error.toExponential(1),
-    limit.toExponential(1),
+    isRight ? 'right' : 'wrong',
+    errorText(error),
+    // What could not run has neither.
+    Number.isFinite(error) ? errorText(limit) : '-',
   ]);
-  const byVariant = variants.map(({ op, variant, cases, failed, worst, worstError }) => [
-    op,
-    variant,
-    cases,
-    failed,
-    worstError.toExponential(1),
-    Number.isFinite(worst) ? `${(100 * worst).toFixed(0)} %` : 'wrong',
-  ]);
-  const wrong = failures.map(({ path, row, message }) => [path, row, message]);
+  const byVariant = variants
+    .toSorted((a, b) => a.op.localeCompare(b.op))
+    .map(({ op, variant, cases, failed, worst, worstError }) => [
+      `${op}/${variant}`,
+      cases,
+      failed,
+      errorText(worstError),
+      worst < MOST_TOLD ? `${(100 * worst).toFixed(0)} %` : 'far above',
+    ]);
+  const wrong = [
+    ...failures.map(({ path, row, message }) => `${path}, ${row}: ${message}`),
+    ...smoke.flatMap(({ name, isRight, message }) => (isRight ? [] : [`${name}: ${message ?? 'wrong'}`])),
+  ];
   return [
-    ...(wrong.length > 0 ? [table('What is wrong', ['variant', 'case', 'how'], wrong)] : []),
+    ...(wrong.length > 0 ? [make('ul', 'notice', ...wrong.map((each) => make('li', '', each)))] : []),
     ...(excluded.length > 0 ? [make('p', 'notice', `Not used any more: ${excluded.join(', ')}.`)] : []),
-    table('Whole networks', ['part', 'result', 'error', 'allowed'], whole, [2, 3]),
+    table(`Whole networks: ${ERRORS}`, ['part', 'result', 'error', 'allowed'], whole, [2, 3]),
     table(
-      'Variants',
-      ['op', 'variant', 'cases', 'wrong', 'worst error', 'of what is allowed'],
+      `Variants: ${ERRORS}, or in steps of stored values`,
+      ['variant', 'cases', 'wrong', 'error', 'of allowed'],
       byVariant,
-      [2, 3, 4, 5],
+      [1, 2, 3, 4],
     ),
     ...(testedWithin.length > 0 ? [make('p', 'about', `Ran inside those: ${testedWithin.join(', ')}.`)] : []),
   ];
+}
+
+function errorText(share: number): string {
+  if (!Number.isFinite(share)) return '-';
+  return share === 0 ? '0' : share.toExponential(1);
 }

@@ -20,7 +20,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 /** What stands in a column of a row; numbers stand on the right. */
 type TableValue = string | number;
 
-/** A table with a row of names above; numbers have been formatted by whoever calls. */
+/** A table with names above and in the first column; numbers have been formatted by whoever calls. */
 export function table(
   caption: string,
   names: readonly string[],
@@ -34,7 +34,13 @@ export function table(
     header.scope = 'col';
     return header;
   });
-  const body = rows.map((row) => make('tr', '', ...row.map((value, i) => make('td', style(i), String(value)))));
+  const body = rows.map(([first = '', ...others]) => {
+    // Paths break behind their strokes.
+    const parts = String(first).split(/(?<=\/)/);
+    const name = make('th', style(0), ...parts.flatMap((part, i) => (i === 0 ? [part] : [make('wbr', ''), part])));
+    name.scope = 'row';
+    return make('tr', '', name, ...others.map((value, i) => make('td', style(i + 1), String(value))));
+  });
   const whole = make(
     'table',
     '',

@@ -95,7 +95,12 @@ export function compareFloats(
   for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
   const limit = ABSOLUTE + (relative * Math.sqrt(reduction) + rounding) * largest;
   const { worst, at } = worstDifference(expected.length, (i) => Math.abs(actual[i]! - expected[i]!));
-  return verdict(worst, limit, largest || 1, `element ${at}: got ${actual[at]}, expected ${expected[at]}`);
+  return verdict(
+    worst,
+    limit,
+    largest || 1,
+    `element ${at}: got ${digits(actual[at]!, 9)}, expected ${digits(expected[at]!, 9)}`,
+  );
 }
 
 /** Half a unit in the last place of halves, relative to their value. */
@@ -153,6 +158,11 @@ function worstDifference(length: number, difference: (i: number) => number): { w
 
 function verdict(worst: number, limit: number, scale: number, text: string): Comparison {
   const isRight = worst <= limit;
-  const message = isRight ? undefined : `${text}; the difference ${worst} is above ${limit}`;
+  const message = isRight ? undefined : `${text}; the difference ${digits(worst, 3)} is above ${digits(limit, 3)}`;
   return { error: worst / scale, limit: limit / scale, isRight, message };
+}
+
+/** A value of so many significant digits, of which 9 tell f32 values apart. */
+function digits(value: number, count: number): number {
+  return Number(value.toPrecision(count));
 }
