@@ -5,14 +5,14 @@ import { markdown } from '../../src/report/markup.ts';
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * A table in Markdown. Columns that hold numbers only are aligned to the right, numbers have about three digits, missing values
- * are dashes, and columns without any value are left out.
+ * A table in Markdown. Columns that hold numbers only, or texts of numbers with digits of their own, are aligned to the right,
+ * numbers have about three digits, missing values are dashes, and columns without any value are left out.
  * @param columns in their order; by default as they come up
  */
 export function markdownTable(rows: readonly Fields[], columns?: readonly string[]): string {
   const all = columns ?? [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const used = all.filter((name) => rows.some((row) => isThere(row[name])));
-  const isNumeric = (name: string) => rows.every((row) => !isThere(row[name]) || typeof row[name] === 'number');
+  const isNumeric = (name: string) => rows.every((row) => !isThere(row[name]) || isNumber(row[name]));
   const line = (fields: readonly string[]) => `| ${fields.join(' | ')} |\n`;
   return [
     line(used),
@@ -22,6 +22,9 @@ export function markdownTable(rows: readonly Fields[], columns?: readonly string
 }
 
 const isThere = (value: unknown) => value !== undefined && value !== null && value !== '';
+
+const isNumber = (value: unknown) =>
+  typeof value === 'number' || (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value));
 
 function fieldText(value: unknown): string {
   if (!isThere(value)) return '–';

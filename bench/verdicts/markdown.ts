@@ -9,7 +9,7 @@ export interface VerdictReports {
   readonly falseAlarms: FalseAlarms | undefined;
 }
 
-const percent = (share: number | undefined) => (share === undefined ? undefined : Number((100 * share).toFixed(1)));
+const percent = (share: number | undefined) => (share === undefined ? undefined : (100 * share).toFixed(1));
 
 /** What stands between the markers `<!-- NAME: npm run docs:verdicts -->` and `<!-- /NAME -->`, by their names. */
 const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | undefined>> = {
