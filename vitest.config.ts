@@ -88,6 +88,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     isolate: false,
+    setupFiles: ['test/support/typedArrays.ts'],
     sequence: { sequencer: LongestFirst },
     ...(isSplit ? { projects } : { include: ALL, exclude: LONG }),
   },
