@@ -18,9 +18,14 @@ const full = wanted === 'full';
 const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
 const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.${name}.test.ts`);
 
-// Most tests wait for lavapipe to compile a kernel that then runs once. Without optimization passes it does so in a fraction of the
-// time, and what the kernels compute is the same. The full run has its kernels as users have them.
-if (!full) process.env['GALLIVM_PERF'] ??= 'nopt';
+/**
+ * Tests of kernels that run once: they wait for lavapipe to compile these. Without optimization passes it does so in half of the
+ * time, and what the kernels compute is the same. Networks run long enough for optimized kernels, as users have them, to pay.
+ */
+const UNOPTIMIZED = { GALLIVM_PERF: 'nopt' };
+const RUN_ONCE = ['ops', 'bench', 'conv2dMatrix', 'doctor', 'matrix', 'tuning', 'winograd', 'winogradIntegers'].map(
+  (name) => `test/${name}.test.ts`,
+);
 
 /**
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
@@ -31,7 +36,16 @@ const KERNELS = 'test/ops.test.ts';
 const projects: TestProjectConfiguration[] = [
   {
     extends: true,
-    test: { name: 'lavapipe', include: ALL, exclude: [...LONG, ...GPU_KERNELS], env: { RAAD_KERNELS: 'cpu' } },
+    test: {
+      name: 'lavapipe',
+      include: ALL,
+      exclude: [...LONG, ...GPU_KERNELS, ...RUN_ONCE],
+      env: { RAAD_KERNELS: 'cpu' },
+    },
+  },
+  {
+    extends: true,
+    test: { name: 'unoptimized lavapipe', include: RUN_ONCE, env: { RAAD_KERNELS: 'cpu', ...UNOPTIMIZED } },
   },
   {
     extends: true,
@@ -44,6 +58,7 @@ const projects: TestProjectConfiguration[] = [
 ];
 const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
 const isSplit = !full && !suite && hasBoth;
+if (!isSplit && !full) Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
 // They compile the kernels of GPUs.
 if ((suite === 'masks' || suite === 'counts') && hasBoth)
   Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });

@@ -31,16 +31,16 @@ const TOLERANCE = { u8: 0, u4: 0, f16: 2 ** -10, f32: 5e-5 } as const;
 /** One code of the largest distance from the zero point, where codes are computed in floats. */
 const ONE_CODE = { u8: 1 / 128, u4: 1 / 7 } as const;
 
-/** All but the smallest of the blocks that GPUs' kernels come in: a CPU adapter compiles each for seconds. */
-const LARGE = /^(tile(32x64|64|128)|split32|words(16|32|64))/;
-const LARGE_BLOCKS = [conv2dOp, qconv2dOp].flatMap(({ name: op, variants }) =>
-  variants.flatMap(({ name }) => (LARGE.test(name) ? [`${op}/${name}`] : [])),
+/** All but one of each kind of variant, by tile or block: a CPU adapter compiles each for seconds. */
+const OTHERS = /^(tile(32x64|64|128)|split32|words(16|32|64)|winograd[23])/;
+const OTHER_TILES = [conv2dOp, qconv2dOp].flatMap(({ name: op, variants }) =>
+  variants.flatMap(({ name }) => (OTHERS.test(name) ? [`${op}/${name}`] : [])),
 );
 
 describe('variants on shapes of one’s own', () => {
-  test('all that are supported, each with its error against the reference', async () => {
+  test('all kinds that are supported, each with its error against the reference', async () => {
     const { device, caps } = gpu;
-    const own = new Engine({ device, caps, excluded: new Set(caps.isCpu ? LARGE_BLOCKS : []) });
+    const own = new Engine({ device, caps, excluded: new Set(caps.isCpu ? OTHER_TILES : []) });
     const results = await benchKernel(own, options);
     for (const { kernel, bits, activations, variant, error, isExact, ...result } of results) {
       const name = `${kernel} w${bits} ${activations} ${variant}`;

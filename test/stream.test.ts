@@ -9,7 +9,7 @@ import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const detector = new Detector(gpu, await untrainedDetector());
-const images = Array.from({ length: 7 }, (_, i) => crop(savedImage(i), 128 - 8 * (i % 3), 128));
+const images = Array.from({ length: 5 }, (_, i) => crop(savedImage(i), 128 - 8 * (i % 3), 128));
 
 async function scoresOf(frames: Iterable<Frame> | AsyncIterable<Frame>, options = {}): Promise<number[]> {
   const scores: number[] = [];
@@ -32,9 +32,9 @@ test('images, promises of them, and what reads them, from lists and from what ar
   for (const inFlight of [1, 2, 5]) {
     for (const batch of [1, 3]) {
       expect(await scoresOf(mixed, { inFlight, batch })).toEqual(alone);
-      expect(await scoresOf(arriving(mixed), { inFlight, batch })).toEqual(alone);
     }
   }
+  for (const batch of [1, 3]) expect(await scoresOf(arriving(mixed), { inFlight: 2, batch })).toEqual(alone);
   expect(await scoresOf([])).toEqual([]);
   // What is left of the last batch goes one by one: nothing is compiled for its length.
   const plans = new Set<number>();

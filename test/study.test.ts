@@ -51,7 +51,7 @@ function memoryStore(): StudyStore & { readonly names: () => string[] } {
 
 const { iterations: _, ...quick } = PRESETS.quick;
 const settings = {
-  fit: { ...quick, iterations: 12, batch: 1 },
+  fit: { ...quick, iterations: 4, batch: 1 },
   recalibration: { iterations: 2 },
   scoring: { images: 4, plantings: 1 },
 };
@@ -157,7 +157,7 @@ describe('a study', () => {
     expect(store.names()).toContain('parts-3.safetensors');
     // Plans that were timed are not timed again.
     const study = await runner(store, { timer: () => expect.unreachable() });
-    for (const id of ['parts/3/ompq', 'parts/3/time', 'parts/3/hqs+recalibrated']) {
+    for (const id of ['parts/3/time', 'parts/3/hqs+recalibrated']) {
       const known = results.find((result) => result.id === id)!;
       const again = await study.run(known);
       expect(again.metrics).toEqual(known.metrics);

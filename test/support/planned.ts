@@ -10,14 +10,17 @@ const full = process.env['RAAD_TEST'] === 'full';
  * whose kernels are this one's: those of CPU adapters, which may be chosen, or those of GPUs.
  */
 const ROWS_ON_CPU = {
-  cpu: { likely: 4, unlikely: 0 },
+  cpu: { likely: 2, unlikely: 0 },
   gpu: { likely: 1, unlikely: 1 },
   all: { likely: 6, unlikely: 1 },
 };
 const kernels = process.env['RAAD_KERNELS'] as 'cpu' | 'gpu' | undefined;
 
-/** winogradHalves.test.ts runs all of them. */
-const IN_OWN_FILE = /^winogradHalvesProduct\//;
+/** winogradHalves.test.ts runs all of these products, absorb.test.ts what takes in what produces its input. */
+function isInOwnFile({ row: { absorbs } }: PreparedCase, { steps }: VariantPath): boolean {
+  const last = steps.at(-1)!;
+  return /^winogradHalvesProduct\//.test(last) || (kernels === 'gpu' && last === `${absorbs?.op}/${absorbs?.variant}`);
+}
 
 export interface PlannedRow {
   readonly prepared: PreparedCase;
@@ -41,6 +44,6 @@ export function plannedRows(target: Target): PlannedRow[] {
   }));
   if (full || !target.caps.isCpu) return planned;
   thinOut(planned, target, ROWS_ON_CPU[kernels ?? 'all']);
-  for (const row of planned) row.paths = row.paths.filter(({ steps }) => !IN_OWN_FILE.test(steps.at(-1)!));
+  for (const row of planned) row.paths = row.paths.filter((path) => !isInOwnFile(row.prepared, path));
   return planned;
 }
