@@ -58,13 +58,17 @@ const projects: TestProjectConfiguration[] = [
 ];
 const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
 const isSplit = !full && !suite && hasBoth;
-if (!isSplit && !full) Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
+// Commands train, each in a process of its own.
+if (!isSplit && !full && suite !== 'commands') Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
 // They compile the kernels of GPUs.
 if ((suite === 'masks' || suite === 'counts') && hasBoth)
   Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
 
-/** The files that take longest where no shader is in a cache. */
-const LONGEST = ['ops', 'study', 'recalibrate', 'fit', 'integer', 'tuning', 'bench', 'hqs', 'detector', 'textures'];
+/** The files that take longest where no shader is in a cache; neighbors share few shaders. */
+const LONGEST = [
+  ...['ops', 'fit', 'integer', 'tiles', 'recalibrate', 'study', 'bench', 'absorb', 'winogradHalves'],
+  ...['torchNetworks', 'nearest', 'prepare', 'nibbles', 'timeBudget', 'onnxQuantized', 'detectorLifetime', 'hqs'],
+];
 
 /**
  * Of every project the longest files go first, so that both workers end at about the same time. Without it vitest goes by earlier

@@ -12,11 +12,13 @@ const { raad, ok } = commandLine(folder);
 const read = (file: string) => readModel(readFileSync(at(file)), file);
 
 await writeInspectionSet(at('data'), { part: 'biscuit', seed: 2, size: 96, train: 42, testGood: 3, testPerDefect: 1 });
+await writeInspectionSet(at('few'), { part: 'biscuit', seed: 4, size: 96, train: 10, testGood: 2, testPerDefect: 1 });
 const QUICK = ['--preset', 'quick', '--iterations', '2', '--batch', '1'];
 
 describe('maps', () => {
   test('fit chooses a filter of the map, prints what each gives, and keeps it in the file', async () => {
-    const { stdout } = ok('fit', 'data', '-o', 'm.safetensors', ...QUICK, '--maps', 'auto');
+    const { stdout, stderr } = ok('fit', 'data', '-o', 'm.safetensors', ...QUICK, '--maps', 'auto');
+    expect(stderr).toMatch(/4 held-out images can promise .* --folds 5 takes the threshold from all good images/);
     expect(stdout).toMatch(/maps +AUROC +gain of AUROC +AU-PRO +gain of AU-PRO/);
     const rows = [...stdout.matchAll(/^ *(none|gaussian|location)( \*)? /gm)].map(([, kind, taken]) => [kind, !!taken]);
     expect(rows.map(([kind]) => kind)).toEqual(['none', 'gaussian', 'location']);
@@ -81,37 +83,26 @@ describe('verdicts', () => {
 
 describe('a memory bank', () => {
   test('is made in one step, and goes through the same commands', async () => {
-    const made = ok(
-      'fit',
-      'data',
-      '-o',
-      'b.safetensors',
-      '--preset',
-      'quick',
-      '--method',
-      'nearest',
-      '--vectors',
-      '64',
-    );
-    expect(made.stdout).toMatch(/^b.safetensors: threshold .*from 42 held-out images/m);
+    const made = ok('fit', 'few', '-o', 'b.safetensors', '--preset', 'quick', '--method', 'nearest', '--vectors', '64');
+    expect(made.stdout).toMatch(/^b.safetensors: threshold .*from 10 held-out images/m);
     expect((await read('b.safetensors')).networks.bank!.size).toBe(64);
     expect(ok('info', 'b.safetensors').stdout).toMatch(/PDN-XS memory bank of 64 features, 128x128 px/);
-    expect(ok('eval', 'b.safetensors', 'data').stdout).toMatch(/all +\d/);
-    ok('quantize', 'b.safetensors', '--bits', '5', '--calibrate', 'data', '-o', 'b5.safetensors');
+    expect(ok('eval', 'b.safetensors', 'few').stdout).toMatch(/all +\d/);
+    ok('quantize', 'b.safetensors', '--bits', '5', '--calibrate', 'few', '-o', 'b5.safetensors');
     expect(ok('info', 'b5.safetensors').stdout).toMatch(/memory +64x128x1x1 +8192 +5 /);
-    expect(ok('predict', 'b5.safetensors', 'data/test/good/000.png', '--no-heatmap').stdout).toMatch(/score -?\d/);
+    expect(ok('predict', 'b5.safetensors', 'few/test/good/000.png', '--no-heatmap').stdout).toMatch(/score -?\d/);
   });
 
   test('has no steps, no student, and refuses what needs them', () => {
-    const stray = raad('fit', 'data', '-o', 'x', '--method', 'nearest', '--iterations', '5');
+    const stray = raad('fit', 'few', '-o', 'x', '--method', 'nearest', '--iterations', '5');
     expect([stray.status, stray.stderr]).toEqual([
       2,
       expect.stringMatching(/--iterations does not go with --method nearest/),
     ]);
-    expect(raad('fit', 'data', '-o', 'x', '--vectors', '5').stderr).toMatch(
+    expect(raad('fit', 'few', '-o', 'x', '--vectors', '5').stderr).toMatch(
       /--vectors does not go with --method student/,
     );
-    const allocated = raad('allocate', 'b.safetensors', 'data', '-o', 'plan.json');
+    const allocated = raad('allocate', 'b.safetensors', 'few', '-o', 'plan.json');
     expect([allocated.status, allocated.stderr]).toEqual([
       1,
       expect.stringMatching(/is a memory bank, which has no student/),
@@ -124,16 +115,16 @@ describe('tiles', () => {
   const NEAREST = ['--preset', 'quick', '--method', 'nearest', '--vectors', '64'];
 
   test('are fitted, and go through the same commands', async () => {
-    ok('fit', 'data', '-o', 'tiles.safetensors', ...NEAREST, '--tiles', '192x160', '--maps', 'gaussian');
+    ok('fit', 'few', '-o', 'tiles.safetensors', ...NEAREST, '--tiles', '192x160', '--maps', 'gaussian');
     expect((await read('tiles.safetensors')).tiling!.value).toEqual({ width: 192, height: 160 });
     const told = ok('info', 'tiles.safetensors').stdout;
     expect(told).toMatch(/map 40x32,/);
     expect(told).toMatch(/looks at images of 192x160 px in tiles/);
     expect(JSON.parse(ok('info', 'tiles.safetensors', '--json').stdout).tiles).toEqual({ width: 192, height: 160 });
-    expect(ok('eval', 'tiles.safetensors', 'data').stdout).toMatch(/all +\d/);
-    ok('quantize', 'tiles.safetensors', '--bits', '8', '--calibrate', 'data', '-o', 'tiles8.safetensors');
-    expect(ok('predict', 'tiles8.safetensors', 'data/test/good/000.png').stdout).toMatch(/score -?\d.* -> /);
-    expect(ok('bias', 'tiles.safetensors', 'data').stdout).toMatch(/bias index/);
+    expect(ok('eval', 'tiles.safetensors', 'few').stdout).toMatch(/all +\d/);
+    ok('quantize', 'tiles.safetensors', '--bits', '8', '--calibrate', 'few', '-o', 'tiles8.safetensors');
+    expect(ok('predict', 'tiles8.safetensors', 'few/test/good/000.png').stdout).toMatch(/score -?\d.* -> /);
+    expect(ok('bias', 'tiles.safetensors', 'few').stdout).toMatch(/bias index/);
   });
 
   test.each([
@@ -146,7 +137,7 @@ describe('tiles', () => {
       /is \{"width":192,"height":100\}. It has to be a width and a height of at least 128 px/,
     ],
   ])('%j is refused', (given, code, message) => {
-    const { status, stderr } = raad('fit', 'data', '-o', 'x.safetensors', ...NEAREST, ...given);
+    const { status, stderr } = raad('fit', 'few', '-o', 'x.safetensors', ...NEAREST, ...given);
     expect([status, stderr]).toEqual([code, expect.stringMatching(message)]);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
@@ -154,7 +145,7 @@ describe('tiles', () => {
   test('what takes the networks alone is refused', () => {
     for (const [command, ...more] of [
       ['export', '--onnx', 'x.onnx'],
-      ['attention', 'data/test/good/000.png'],
+      ['attention', 'few/test/good/000.png'],
     ] as const) {
       const { status, stderr } = raad(command, 'tiles.safetensors', ...more);
       expect([status, stderr]).toEqual([1, expect.stringMatching(/looks at tiles/)]);
@@ -164,18 +155,15 @@ describe('tiles', () => {
 
 describe('folds', () => {
   test('the threshold comes from all good images, and what that takes is said before', async () => {
-    const { stdout, stderr } = ok('fit', 'data', '-o', 'f.safetensors', ...QUICK, '--folds', '2', '--alpha', '0.1');
-    expect(stderr).toMatch(/2 further trainings take the threshold from all 42 good images: 3 times the work of one/);
+    const { stdout, stderr } = ok('fit', 'few', '-o', 'f.safetensors', ...QUICK, '--folds', '2', '--alpha', '0.1');
+    expect(stderr).toMatch(/2 further trainings take the threshold from all 10 good images: 3 times the work of one/);
     expect(stderr).toMatch(/training 2 of 2, without the images that it judges/);
-    expect(stdout).toMatch(/^f.safetensors: threshold .*at most 10\.0 % false alarms, from 42 held-out images/m);
-    expect((await read('f.safetensors')).calibration!.scores).toHaveLength(42);
+    expect(stdout).toMatch(/^f.safetensors: threshold .*at most 10\.0 % false alarms, from 10 held-out images/m);
+    expect((await read('f.safetensors')).calibration!.scores).toHaveLength(10);
   });
 
-  test('few held-out images are told of them, and a number that cannot be is refused', () => {
-    expect(ok('fit', 'data', '-o', 'g.safetensors', ...QUICK).stderr).toMatch(
-      /4 held-out images can promise .* --folds 5 takes the threshold from all good images/,
-    );
-    expect(raad('fit', 'data', '-o', 'x', ...QUICK, '--folds', '1').stderr).toMatch(/--folds 1 cannot be used/);
-    expect(raad('fit', 'data', '-o', 'x', ...QUICK, '--folds', '99').stderr).toMatch(/cannot be judged in 99 parts/);
+  test('a number that cannot be is refused', () => {
+    expect(raad('fit', 'few', '-o', 'x', ...QUICK, '--folds', '1').stderr).toMatch(/--folds 1 cannot be used/);
+    expect(raad('fit', 'few', '-o', 'x', ...QUICK, '--folds', '99').stderr).toMatch(/cannot be judged in 99 parts/);
   });
 });
