@@ -19,11 +19,11 @@ const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
 const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.${name}.test.ts`);
 
 /**
- * Tests of kernels that run once: they wait for lavapipe to compile these. Without optimization passes it does so in half of the
+ * Tests of kernels that run once: they wait for lavapipe to compile these. Without optimization passes that takes less
  * time, and what the kernels compute is the same. Networks run long enough for optimized kernels, as users have them, to pay.
  */
 const UNOPTIMIZED = { GALLIVM_PERF: 'nopt' };
-const RUN_ONCE = ['ops', 'bench', 'conv2dMatrix', 'doctor', 'matrix', 'tuning', 'winograd', 'winogradIntegers'].map(
+const RUN_ONCE = ['ops', 'bench', 'conv2dMatrix', 'doctor', 'matrix', 'nibbles', 'winograd', 'winogradIntegers'].map(
   (name) => `test/${name}.test.ts`,
 );
 
