@@ -28,7 +28,7 @@ import { openDevice } from '../src/node/device.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { exportDetector } from '../src/onnx/detector.ts';
 import { uniformPlan } from '../src/quantization/bitPlan.ts';
-import { fit, PRESETS } from '../src/train/fit.ts';
+import { type FitOptions, fit, PRESETS } from '../src/train/fit.ts';
 import { fitNearest } from '../src/train/nearest.ts';
 import { generatedPenalty } from '../src/train/penalty.ts';
 import { recalibrate } from '../src/train/recalibrate.ts';
@@ -346,9 +346,8 @@ describe('a detector that looks at tiles', () => {
 
   const [train, heldOut, penalty] = [parts(0, 3), parts(4, 2), generatedPenalty(0)];
 
-  test('is trained on tiles and wholes; stopping and going on changes nothing', async () => {
-    const saved: Uint8Array[] = [];
-    const options = {
+  const trained = async (change: Partial<FitOptions> = {}) =>
+    fit({
       engine: gpu,
       settings: { ...PRESETS.quick, iterations: 3, batch: 2 },
       dataset: 'parts',
@@ -357,18 +356,21 @@ describe('a detector that looks at tiles', () => {
       heldOut,
       penalty,
       teacher: await readTeacher('xs'),
-      checkpoint: { every: 2, save: async (bytes: Uint8Array) => void saved.push(bytes) },
-    };
-    const detector = await fit(options);
-    const bytes = await saveDetector(detector);
-    const resumed = await fit({ ...options, resume: saved[0]! });
-    expect(await saveDetector(resumed)).toEqual(bytes);
+      ...change,
+    });
+
+  test('is trained on tiles and wholes; stopping and going on changes nothing', async () => {
+    const saved: Uint8Array[] = [];
+    const checkpoint = { every: 2, save: async (bytes: Uint8Array) => void saved.push(bytes) };
+    const detector = await trained({ checkpoint });
+    const resumed = await trained({ checkpoint, resume: saved[0]! });
+    expect(await saveDetector(resumed)).toEqual(await saveDetector(detector));
     for (const each of [detector, resumed]) each.destroy();
   });
 
   // Ranges and biases take hundreds of tiles.
   test.runIf(process.env['RAAD_TEST'] === 'full')('is quantized and trained on', async () => {
-    const detector = detectorOf(stateOf(networksOf('none'), size));
+    const detector = await trained();
     const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
     const settings = { iterations: 1, learningRate: 1e-9 };
     const quantized = await recalibrate({ detector, plan, train, heldOut, penalty, settings });
@@ -377,7 +379,7 @@ describe('a detector that looks at tiles', () => {
     const [ours, theirs] = [await quantized.rawMaps(image), await detector.rawMaps(image)];
     expect(error(ours.studentTeacher, theirs.studentTeacher)).toBeLessThan(0.2);
     expect(error(ours.autoencoder, theirs.autoencoder)).toBeLessThan(0.2);
-    quantized.destroy();
+    for (const each of [detector, quantized]) each.destroy();
   });
 
   test('learns of its own tiles, and for the autoencoder of whole images', async () => {
