@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -60,4 +61,15 @@ function missing(entry: string): string[] {
 
 test.each(['index', 'engine', 'generator', 'node', 'browser'])('%s exports every type that it refers to', (entry) => {
   expect(missing(entry)).toEqual([]);
+});
+
+test('the API’s pages are written without a warning', () => {
+  const typedoc = join(ROOT, 'node_modules/typedoc/bin/typedoc');
+  const options = ['--emit', 'none', '--treatWarningsAsErrors'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [typedoc, ...options], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  expect(stdout + stderr).not.toMatch(/warning|error/i);
+  expect(status).toBe(0);
 });

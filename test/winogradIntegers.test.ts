@@ -239,10 +239,14 @@ test.each(['winograd3Integers', 'winograd3Floats'])(
 describe('the default', () => {
   const chosen = (y: Node, caps = gpu.caps) => chooseVariant(y, { caps }).name;
 
-  test('of CPU adapters is Winograd from 32 channels on', () => {
-    expect(chosen(layer([1, 64, 16, 16], [64, 4], 8))).toBe('winograd3Integers');
-    expect(chosen(layer([1, 64, 16, 16], [64, 3], 4))).toBe('winograd4Integers');
-    expect(chosen(layer([1, 3, 16, 16], [64, 4], 8))).not.toMatch(/^winograd/);
+  test.each([
+    [8, 'Integers'],
+    [4, 'Floats'],
+  ])('of CPU adapters is Winograd from 32 channels on, in subgroups of %i by %s', (size, numbers) => {
+    const caps = { ...gpu.caps, isCpu: true, subgroups: true, subgroupMinSize: size, subgroupMaxSize: size };
+    expect(chosen(layer([1, 64, 16, 16], [64, 4], 8), caps)).toBe(`winograd3${numbers}`);
+    expect(chosen(layer([1, 64, 16, 16], [64, 3], 4), caps)).toBe(`winograd4${numbers}`);
+    expect(chosen(layer([1, 3, 16, 16], [64, 4], 8), caps)).not.toMatch(/^winograd/);
   });
 
   test('of scale groups and strides, and of GPUs, is not', () => {
