@@ -1,4 +1,4 @@
-import { threeDigits } from '../../src/report/format.ts';
+import { readsAsNumber, threeDigits } from '../../src/report/format.ts';
 import { markdown } from '../../src/report/markup.ts';
 
 /** An object of which nothing is known. */
@@ -23,8 +23,7 @@ export function markdownTable(rows: readonly Fields[], columns?: readonly string
 
 const isThere = (value: unknown) => value !== undefined && value !== null && value !== '';
 
-const isNumber = (value: unknown) =>
-  typeof value === 'number' || (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value));
+const isNumber = (value: unknown) => typeof value === 'number' || (typeof value === 'string' && readsAsNumber(value));
 
 function fieldText(value: unknown): string {
   if (!isThere(value)) return '–';

@@ -250,7 +250,9 @@ export class Detector {
    */
   async *stream(frames: Frames, options: StreamOptions = {}): AsyncGenerator<Prediction, void, undefined> {
     const { streamPredictions } = await import('./stream.ts');
-    yield* streamPredictions(this, this.state.networks.side, frames, options);
+    // Tiles of one image after the other go through the networks, however many images there are.
+    const side = this.state.tiling ? undefined : this.state.networks.side;
+    yield* streamPredictions(this, side, frames, options);
   }
 
   async #predictSlices(images: readonly RgbImage[], most: number) {

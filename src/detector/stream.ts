@@ -30,19 +30,19 @@ export interface Scorer<P> {
 const BATCH_PIXELS = 8 * 128 * 128;
 const MOST_BATCH = 8;
 
-function defaultsOf(isCpu: boolean, side: number) {
+function defaultsOf(isCpu: boolean, side: number | undefined) {
   if (!isCpu) return { inFlight: 3, batch: 1 };
-  const fitting = Math.floor(BATCH_PIXELS / side ** 2);
+  const fitting = side === undefined ? 1 : Math.floor(BATCH_PIXELS / side ** 2);
   return { inFlight: 2, batch: Math.min(Math.max(fitting, 1), MOST_BATCH) };
 }
 
 /**
- * @param side of the networks' input, pixels
+ * @param side of the networks' input, pixels; undefined for a detector that does not look at several images together
  * @see Detector.stream
  */
 export async function* streamPredictions<P>(
   detector: Scorer<P>,
-  side: number,
+  side: number | undefined,
   frames: Frames,
   options: StreamOptions,
 ): AsyncGenerator<P, void, undefined> {
@@ -57,7 +57,8 @@ export async function* streamPredictions<P>(
   let group: Promise<RgbImage>[] = [];
   let next: Promise<IteratorResult<Frame>> | undefined;
   let isEnded = false;
-  let broken: Pick<Scored<P>, 'failure'> = {};
+  /** How the source ended. */
+  let end: Scored<P> = { results: [] };
   const start = () => {
     // Two batches on the same cores only take each other's caches.
     const before = isCpu ? running.at(-1) : undefined;
@@ -88,13 +89,13 @@ export async function* streamPredictions<P>(
         if (done) isEnded = true;
         else group.push(handled(begin(value)));
       } catch (reason) {
-        broken = { failure: { reason } };
+        end = { results: [], failure: { reason } };
         isEnded = true;
       }
       next = undefined;
       if (group.length === batch || (isEnded && group.length > 0)) start();
     }
-    yield* resultsOf({ results: [], ...broken });
+    yield* resultsOf(end);
   } finally {
     if (!isEnded) handled(Promise.resolve(source.return?.()));
     await Promise.allSettled(running);

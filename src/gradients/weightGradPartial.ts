@@ -164,8 +164,8 @@ function pixelsPerSplit({ algorithm, splits }: PartialAttrs, g: ReturnType<typeo
     : Math.ceil((g.batch * g.outHeight) / splits) * g.outWidth;
 }
 
-/** Parameters of all kernels. */
-const sizeParams = (g: ReturnType<typeof geometry>) => ({
+/** Parameters of all kernels of this gradient. */
+export const sizeParams = (g: ReturnType<typeof geometry>) => ({
   batch: u32(g.batch),
   inChannels: u32(g.inChannels),
   height: u32(g.height),

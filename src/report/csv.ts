@@ -1,7 +1,5 @@
+import { readsAsNumber } from './format.ts';
 import type { TableValue } from './table.ts';
-
-/** As numbers are written, with however many digits. */
-const NUMBER = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/;
 
 /**
  * Records as CSV (RFC 4180): a line of names, then one per record. Undefined values are empty. A text that a spreadsheet would
@@ -18,6 +16,6 @@ export function toCsv<C extends string>(
 
 function fieldText(value: TableValue | boolean): string {
   if (typeof value !== 'string') return String(value ?? '');
-  const text = /^[=+\-@\t\r\n]/.test(value) && !NUMBER.test(value) ? `'${value}` : value;
+  const text = /^[=+\-@\t\r\n]/.test(value) && !readsAsNumber(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

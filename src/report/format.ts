@@ -59,3 +59,8 @@ export function counted(count: number, noun: string): string {
 export function isNumber(value: number | null | undefined): value is number {
   return typeof value === 'number' && Number.isFinite(value);
 }
+
+/** Whether a text is a decimal number, with however many digits. */
+export function readsAsNumber(text: string): boolean {
+  return /^-?\d+(\.\d+)?(e[+-]?\d+)?$/.test(text);
+}
