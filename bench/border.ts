@@ -9,7 +9,6 @@
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { splitHeldOut } from '../src/data/dataset.ts';
 import type { RgbImage } from '../src/data/image.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -18,12 +17,11 @@ import { Resizer, unpackPixels } from '../src/imaging/pixels.ts';
 import { exactQuantile } from '../src/math/statistics.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
-import { readTeacher } from '../src/node/teachers.ts';
 import { metricsTable } from '../src/report/table.ts';
-import { fit, PRESETS } from '../src/train/fit.ts';
-import { generatedPenalty } from '../src/train/penalty.ts';
+import { PRESETS } from '../src/train/fit.ts';
 import { BAND, BORDER, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
-import { fitBank, type GoodImages, goodImages, images } from './verdicts/sets.ts';
+import { METHOD_NAMES } from './verdicts/methods.ts';
+import { fitted, goodImages, images } from './verdicts/sets.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -48,24 +46,6 @@ if (report.resolution !== resolution) throw new UserError(`${json} has another r
 const LEVEL = 0.995;
 /** A strip inside, whose cells see no border. */
 const INSIDE = 3 * BAND;
-
-type Padding = { readonly padding?: 'reflect' };
-
-const METHODS: Readonly<Record<string, (set: GoodImages, padding: Padding) => Promise<Detector>>> = {
-  nearest: ({ learn }, padding) => fitBank(learn, { engine, resolution, seed: 0, ...padding }),
-  async student({ learn }, padding) {
-    const split = splitHeldOut(learn, 0);
-    return fit({
-      engine,
-      settings: { ...PRESETS.quick, resolution, iterations: Number(values.iterations), ...padding },
-      dataset: learn.name,
-      train: await images(split.train),
-      heldOut: await images(split.heldOut),
-      penalty: generatedPenalty(0),
-      teacher: await readTeacher('xs'),
-    });
-  },
-};
 
 async function measure(
   detector: Detector,
@@ -121,14 +101,17 @@ for (const folder of positionals) {
   for (let i = 0; i < source.count; i++)
     seen.push(unpackPixels(await resizer.resize(await source.image(i)), resolution, resolution));
   resizer.destroy();
-  for (const [method, fitted] of Object.entries(METHODS))
+  for (const method of METHOD_NAMES)
     for (const border of ['nearest', 'reflect'] as const) {
       const key = { set: set.name, method, border };
       if (
         report.rows.some((row) => Object.entries(key).every(([name, value]) => row[name as keyof typeof key] === value))
       )
         continue;
-      const detector = await fitted(set, border === 'reflect' ? { padding: 'reflect' } : {});
+      const detector = await fitted(method, set.learn, {
+        ...{ engine, resolution, seed: 0, iterations: Number(values.iterations) },
+        ...(border === 'reflect' && { padding: 'reflect' }),
+      });
       report = { ...report, rows: [...report.rows, { ...key, ...(await measure(detector, seen)) }] };
       detector.destroy();
       await writeJson(json, report, BORDER, 1);

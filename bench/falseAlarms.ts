@@ -1,9 +1,10 @@
 /**
  * Which rate of false alarms a threshold's promise becomes: all good images of a set are pooled and divided at random into as many to
- * learn from and to test as the set has; a memory bank is fitted, its threshold set, and the good test images above it are
+ * learn from and to test as the set has; a detector is fitted, its threshold set, and the good test images above it are
  * counted. Splits that the file holds already are not computed again.
  *
- *   npm run bench:false-alarms -- SET... --json FILE [--splits 20] [--alphas 0.01,0.05,0.1] [--resolution 128]
+ *   npm run bench:false-alarms -- SET... --json FILE [--method nearest|student] [--splits 20]
+ *                               [--alphas 0.01,0.05,0.1] [--resolution 128]
  *
  * SET is the folder of a data set. `npm run docs:verdicts` makes tables of docs/verdicts.md of the files in
  * bench/results/verdicts.
@@ -17,12 +18,14 @@ import { Random } from '../src/math/random.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { metricsTable } from '../src/report/table.ts';
-import { FALSE_ALARMS, type FalseAlarms, type Rate, rates } from './verdicts/falseAlarms.ts';
-import { fitBank, type GoodImages, goodImages, images } from './verdicts/sets.ts';
+import { FALSE_ALARMS, type FalseAlarms, keyOf, type Rate, rates } from './verdicts/falseAlarms.ts';
+import { METHOD_NAMES, type Method } from './verdicts/methods.ts';
+import { fitted, type GoodImages, goodImages, images } from './verdicts/sets.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    method: { type: 'string', default: 'nearest' },
     splits: { type: 'string', default: '20' },
     alphas: { type: 'string', default: '0.01,0.05,0.1' },
     resolution: { type: 'string', default: '128' },
@@ -31,6 +34,8 @@ const { values, positionals } = parseArgs({
 });
 const { json } = values;
 if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
+const method = METHOD_NAMES.find((name) => name === values.method);
+if (!method) throw new UserError(`--method ${values.method} is not known.`, `Give one of: ${METHOD_NAMES.join(', ')}.`);
 const opened = await openDevice();
 const engine = new Engine({ device: opened.device });
 const settings = { resolution: Number(values.resolution), alphas: values.alphas.split(',').map(Number) };
@@ -48,8 +53,8 @@ function divided({ name, learn, test }: GoodImages, seed: number): GoodImages {
   return { name, learn: { name, train: shuffled.slice(0, count), validation: [] }, test: shuffled.slice(count) };
 }
 
-async function judge({ learn, test }: GoodImages, seed: number): Promise<Rate[]> {
-  const detector = await fitBank(learn, { engine, resolution: settings.resolution, seed });
+async function judge(method: Method, { learn, test }: GoodImages, seed: number): Promise<Rate[]> {
+  const detector = await fitted(method, learn, { engine, resolution: settings.resolution, seed });
   const good = await images(test);
   const scores: number[] = [];
   for (let i = 0; i < good.count; i++) scores.push((await detector.predict(await good.image(i))).score);
@@ -66,12 +71,15 @@ for (const folder of positionals) {
   const seeds = Array.from({ length: Number(values.splits) }, (_, seed) => seed);
   for (const seed of ['given' as const, ...seeds]) {
     const split = String(seed);
-    if (report.splits.some((each) => each.set === set.name && each.split === split)) continue;
-    const found = seed === 'given' ? await judge(set, 0) : await judge(divided(set, seed), seed);
-    const row = { set: set.name, split, test: set.test.length, rates: found };
+    const key = { set: set.name, method, split };
+    if (report.splits.some((each) => keyOf(each) === keyOf(key))) continue;
+    const found = await (seed === 'given' ? judge(method, set, 0) : judge(method, divided(set, seed), seed));
+    const row = { ...key, test: set.test.length, rates: found };
     report = { ...report, splits: [...report.splits, row] };
     await writeJson(json, report, FALSE_ALARMS, 1);
-    console.log(`${set.name}, split ${split}: ${found.map(({ alpha, seen }) => `${seen} for ${alpha}`).join(', ')}`);
+    console.log(
+      `${set.name}, ${method}, split ${split}: ${found.map(({ alpha, seen }) => `${seen} for ${alpha}`).join(', ')}`,
+    );
   }
 }
 console.log(metricsTable(rates(report).map((row) => ({ ...row }))));

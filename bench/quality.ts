@@ -8,6 +8,7 @@
  *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
  *                            [--models DIR]           where models are kept: out/quality
  *                            [--minutes N]            nothing is begun later
+ *                            [--untimed]              leaves milliseconds to a later run, when nothing else runs
  *                            [--json FILE]            bench/results/quality.json
  */
 import { spawn } from 'node:child_process';
@@ -21,13 +22,14 @@ import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
 import { UserError } from '../src/errors.ts';
 import type { Metrics } from '../src/evaluation/evaluate.ts';
+import { exactQuantile } from '../src/math/statistics.ts';
 import { anomalyMaps } from '../src/networks/inference.ts';
 import type { Networks } from '../src/networks/networks.ts';
 import { NORMALIZATION_NAMES, openBackbone } from '../src/node/backbone.ts';
-import { loadImages, openDatasets } from '../src/node/datasets.ts';
+import { openDatasets } from '../src/node/datasets.ts';
 import { openDevice } from '../src/node/device.ts';
 import { ownVersion } from '../src/node/version.ts';
-import { evaluateBackboneBank } from './quality/backboneBank.ts';
+import { evaluateBackboneBank, type FeatureCache } from './quality/backboneBank.ts';
 import { convolutionWork } from './quality/onnxWork.ts';
 import { ARM_NAMES, type Arm, keyOf, type QualityReport, type QualityRow, readReport } from './quality/report.ts';
 
@@ -46,6 +48,7 @@ const { values } = parseArgs({
     channels: { type: 'string', default: '512' },
     models: { type: 'string', default: 'out/quality' },
     minutes: { type: 'string' },
+    untimed: { type: 'boolean', default: false },
     json: { type: 'string', default: 'bench/results/quality.json' },
   },
 });
@@ -74,6 +77,8 @@ const end =
 const preset = ['--preset', values.preset];
 const settings = [...preset, ...(values.iterations ? ['--iterations', values.iterations] : [])];
 const AVERAGE_BITS = '5';
+/** Of timing. */
+const ROUNDS = 10;
 
 /** Runs a command. @returns what it printed @throws Error when it fails */
 function raad(...args: readonly string[]): Promise<string> {
@@ -124,22 +129,29 @@ function keep(rows: readonly QualityRow[], more: Partial<QualityReport> = {}): v
 }
 
 for (const set of sets) {
-  for (const seed of seeds) await compare(set.name, set.folder, seed);
+  const features: FeatureCache = new Map();
+  for (const seed of seeds) await compare(set.name, set.folder, seed, features);
 }
+if (!values.untimed) for (const set of sets) for (const seed of seeds) await time(set.name, seed);
 process.exit(0);
 
+/** The model of an arm. */
+function modelFile(set: string, seed: number) {
+  return (arm: Arm) => join(values.models, `${set}-${side}-${seed}-${arm}.safetensors`);
+}
+
 /** All arms on one data set by one seed. */
-async function compare(set: string, folder: string, seed: number): Promise<void> {
+async function compare(set: string, folder: string, seed: number, features: FeatureCache): Promise<void> {
   const place = { set, side, seed };
   const known = new Set(report.rows.map(keyOf));
   const missing = arms.filter((arm) => !known.has(keyOf({ ...place, arm })) && (arm !== 'backbone' || values.backbone));
-  const file = (arm: Arm) => join(values.models, `${set}-${side}-${seed}-${arm}.safetensors`);
+  const file = modelFile(set, seed);
   mkdirSync(values.models, { recursive: true });
   for (const arm of missing) {
     if (performance.now() > end) return;
     if (arm === 'backbone') {
       await makeArm('bank', folder, seed, file);
-      const row = await backboneRow(file('bank'), folder, seed);
+      const row = await backboneRow(file('bank'), folder, seed, features);
       keep([{ ...place, arm, ...row }], {
         backbone: `${values.backbone!.split('/').pop()}, ${values['backbone-side']} px, ${values.layers}`,
       });
@@ -162,14 +174,20 @@ async function compare(set: string, folder: string, seed: number): Promise<void>
       },
     ]);
   }
-  const timed = report.rows.filter(
-    (row) => row.arm !== 'backbone' && row.set === set && row.side === side && row.seed === seed,
-  );
-  if (timed.every(({ milliseconds }) => milliseconds !== undefined)) return;
+}
+
+/** Milliseconds of all arms on one data set by one seed, in turns. The backbone's are those of its features alone. */
+async function time(set: string, seed: number): Promise<void> {
+  const own = report.rows.filter((row) => row.set === set && row.side === side && row.seed === seed);
+  if (performance.now() > end || own.every(({ milliseconds }) => milliseconds !== undefined)) return;
+  const timed = own.filter(({ arm }) => arm !== 'backbone');
   const times = join(values.models, 'times.json');
-  await raad('bench', 'models', ...timed.map(({ arm }) => file(arm)), '--rounds', '10', '--json', times);
+  const files = timed.map(({ arm }) => modelFile(set, seed)(arm));
+  await raad('bench', 'models', ...files, '--rounds', String(ROUNDS), '--json', times);
   const { models } = JSON.parse(readFileSync(times, 'utf8')) as { models: { median: number }[] };
   keep(timed.map((row, i) => ({ ...row, milliseconds: models[i]!.median })));
+  const backbone = own.find(({ arm }) => arm === 'backbone');
+  if (backbone && values.backbone) keep([{ ...backbone, milliseconds: await backboneMilliseconds() }]);
 }
 
 /** Makes the model of an arm, and those that it stands on. @returns seconds of all of it */
@@ -178,27 +196,16 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
   const from = (source: Arm) => makeArm(source, folder, seed, file);
   const to = file(arm);
   const plan = `${to}.plan.json`;
-  const planned = (source: Arm) =>
-    raad(
-      'allocate',
-      file(source),
-      folder,
-      '--mode',
-      'budget',
-      '--average-bits',
-      AVERAGE_BITS,
-      '--seed',
-      String(seed),
-      '-o',
-      plan,
-    );
   switch (arm) {
     case 'bank':
       return made(to, () => raad('fit', folder, '--method', 'nearest', ...preset, ...words, '-o', to));
     case 'raad':
       return made(to, () => raad('fit', folder, ...settings, ...words, '-o', to));
     case 'maps':
-      return (await from('raad')) + (await made(to, () => raad('maps', file('raad'), folder, '-o', to)));
+    case 'maps5': {
+      const source = arm === 'maps' ? 'raad' : 'raad5';
+      return (await from(source)) + (await made(to, () => raad('maps', file(source), folder, '-o', to)));
+    }
     case 'bank5':
       return (
         (await from('bank')) +
@@ -207,16 +214,16 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
         }))
       );
     case 'raad5':
-    case 'maps5': {
-      const source = arm === 'raad5' ? 'raad' : 'maps';
       return (
-        (await from(source)) +
+        (await from('raad')) +
         (await made(to, async () => {
-          await planned(source);
-          await raad('recalibrate', file(source), '--plan', plan, folder, '-o', to);
+          await raad(
+            ...['allocate', file('raad'), folder, '--mode', 'budget', '--average-bits', AVERAGE_BITS],
+            ...['--seed', String(seed), '-o', plan],
+          );
+          await raad('recalibrate', file('raad'), '--plan', plan, folder, '-o', to);
         }))
       );
-    }
     case 'backbone':
       throw new Error('a bank of a backbone is no model file');
   }
@@ -240,7 +247,7 @@ function multiplyAdds(networks: Networks): number {
   return graphCost([anomalyMaps(networks, quantiles.node, x).combined]).flops / 2;
 }
 
-async function backboneRow(bank: string, folder: string, seed: number) {
+async function backboneRow(bank: string, folder: string, seed: number, features: FeatureCache) {
   const opened = await open();
   const engine = new Engine({ device: opened.device });
   try {
@@ -249,32 +256,47 @@ async function backboneRow(bank: string, folder: string, seed: number) {
     const { root, datasets } = await openDatasets(folder);
     const [dataset] = datasets;
     const { train } = splitHeldOut(dataset!, seed);
-    const backbone = await openBackbone(values.backbone!, {
-      layers: values.layers.split(','),
-      side: Number(values['backbone-side']),
-      normalization: normalization!,
-    });
+    const backbone = await openedBackbone();
     const { offset, stride } = mapGeometry;
     const result = await evaluateBackboneBank({
-      ...{ engine, backbone, detector, root, seed },
+      ...{ engine, backbone, detector, root, seed, features },
       dataset: dataset!,
       channels: Number(values.channels),
       grid: { side, mapSide, channels, offset, stride },
-      train: await loadImages(
-        train.map((path) => join(root, path)),
-        console.error,
-      ),
+      train: train.map((path) => join(root, path)),
     });
     detector.destroy();
     return {
       ...figuresOf(result.metrics),
       fitSeconds: result.fitSeconds,
-      multiplyAdds: result.multiplyAdds + (await convolutionWork(values.backbone!, backbone.side)),
+      multiplyAdds:
+        result.multiplyAdds + (await convolutionWork(values.backbone!, values.layers.split(','), backbone.side)),
       bytes: result.bytes + statSync(values.backbone!).size,
     };
   } finally {
     opened.close();
   }
+}
+
+function openedBackbone() {
+  return openBackbone(values.backbone!, {
+    layers: values.layers.split(','),
+    side: Number(values['backbone-side']),
+    normalization: normalization!,
+  });
+}
+
+/** Of one image, by onnxruntime's own code on the CPU. */
+async function backboneMilliseconds(): Promise<number> {
+  const backbone = await openedBackbone();
+  const data = new Uint8Array(3 * backbone.side ** 2).map((_, i) => (i * 31) % 251);
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const started = performance.now();
+    await backbone.features({ width: backbone.side, height: backbone.side, data });
+    times.push(performance.now() - started);
+  }
+  return exactQuantile(Float32Array.from(times), 0.5);
 }
 
 async function describe() {

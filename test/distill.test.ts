@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { RgbImage } from '../src/data/image.ts';
@@ -6,10 +6,13 @@ import { DISTILL_DEFAULTS, type DistillOptions, type DistillProgress, distill } 
 import { type FeatureMaps, targetOf } from '../src/distill/targets.ts';
 import { PLAIN_VIEW, renderView, viewOf } from '../src/distill/views.ts';
 import { makeNode, Parameter } from '../src/engine/graph.ts';
+import { UserError } from '../src/errors.ts';
 import { ADAM, tickOp, trainingState } from '../src/kernels/adam.ts';
 import { Random } from '../src/math/random.ts';
 import { featureFolder, openBackbone } from '../src/node/backbone.ts';
-import { encodeOnnx } from '../src/onnx/protobuf.ts';
+import { fields, textOf } from '../src/onnx/fields.ts';
+import { encodeOnnx, message, text } from '../src/onnx/protobuf.ts';
+import { subgraph } from '../src/onnx/subgraph.ts';
 import { readCheckpoint } from '../src/train/checkpoint.ts';
 import { engine } from './support/gpu.ts';
 import { temporaryFolder } from './support/temporary.ts';
@@ -162,6 +165,49 @@ describe('a backbone in ONNX', () => {
     const [low, high] = await backbone.features(picture(3, 64, 64));
     expect([low!.channels, low!.height, low!.width]).toEqual([12, 16, 16]);
     expect([high!.channels, high!.height, high!.width]).toEqual([20, 8, 8]);
+  });
+
+  test('computes only what its layers take', () => {
+    const damaged = () => new UserError('damaged');
+    const names = (model: Uint8Array, field: number, name: number) =>
+      fields(model, damaged)
+        .filter((part) => part.field === 7)
+        .flatMap(({ bytes }) => fields(bytes, damaged))
+        .filter((part) => part.field === field)
+        .map(({ bytes }) => textOf(fields(bytes, damaged).find((part) => part.field === name)));
+    const parts = (model: Uint8Array) => ({
+      nodes: names(model, 1, 2),
+      constants: names(model, 5, 8),
+      inputs: names(model, 11, 1),
+      outputs: names(model, 12, 1),
+    });
+    const whole = readFileSync(backboneFile());
+    const both = { nodes: ['low', 'rectified', 'high'], constants: ['w1', 'w2'], inputs: ['image'] };
+    expect(parts(subgraph(whole, ['low'], ''))).toEqual({
+      nodes: ['low'],
+      constants: ['w1'],
+      inputs: ['image'],
+      outputs: ['low'],
+    });
+    expect(parts(subgraph(whole, ['low', 'high'], ''))).toEqual({ ...both, outputs: ['low', 'high'] });
+    // Protobuf's messages may come in pieces, constants may be listed as inputs, and branches read what is outside of them.
+    const node = (type: string, from: string, to: string, ...more: Uint8Array[]) =>
+      message(1, [text(1, from), text(2, to), text(4, type), ...more]);
+    const branch = message(6, [node('Neg', 'a', 'negative'), message(12, [text(1, 'negative')])]);
+    const pieces = [
+      message(7, [node('Relu', 'x', 'a'), node('Add', 'b', 'unused'), message(5, [text(8, 'b')])]),
+      message(7, [
+        node('If', 'x', 'y', message(5, [text(1, 'then_branch'), branch])),
+        ...['x', 'b'].map((input) => message(11, [text(1, input)])),
+        message(12, [text(1, 'unused')]),
+      ]),
+    ];
+    expect(parts(subgraph(Buffer.concat(pieces), ['y'], ''))).toEqual({
+      nodes: ['a', 'y'],
+      constants: [],
+      inputs: ['x'],
+      outputs: ['y'],
+    });
   });
 
   test('refuses what cannot be used in one sentence', async () => {

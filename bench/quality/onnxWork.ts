@@ -1,16 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { withOutputs } from '../../src/onnx/protobuf.ts';
 import { readOnnxWeights } from '../../src/onnx/read.ts';
+import { subgraph } from '../../src/onnx/subgraph.ts';
 
-/** Multiply-adds of all convolutions of an ONNX network for one square image, by the shapes that onnxruntime computes. */
-export async function convolutionWork(file: string, side: number): Promise<number> {
-  const model = readFileSync(file);
+/**
+ * Multiply-adds of the convolutions that some layers of an ONNX network take for one square image, by the shapes that onnxruntime
+ * computes.
+ */
+export async function convolutionWork(file: string, layers: readonly string[], side: number): Promise<number> {
+  const model = subgraph(readFileSync(file), layers, file);
   const { convolutions, tensors } = readOnnxWeights(model, file);
   const session = await InferenceSession.create(
-    withOutputs(
+    subgraph(
       model,
       convolutions.map(({ output }) => output),
+      file,
     ),
   );
   const [name] = session.inputNames as [string];

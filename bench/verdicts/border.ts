@@ -1,6 +1,7 @@
 import type { Shape } from '../../src/checks/shape.ts';
 import type { RgbImage } from '../../src/data/image.ts';
 import { plantDefect } from '../../src/data/plantedDefects.ts';
+import { METHOD_NAMES, type Method } from './methods.ts';
 
 /** Pixels of the networks' input along its border that the nearest cells stand for, without a mirrored border. */
 export const BAND = 16;
@@ -10,7 +11,7 @@ const STRIP = 14;
 /** One detector on the good test images of a set. */
 export interface BorderRow {
   readonly set: string;
-  readonly method: string;
+  readonly method: Method;
   readonly border: 'nearest' | 'reflect';
   readonly images: number;
   /** Shares of images above the threshold: as they are, with a defect in the band, and with one inside. */
@@ -43,7 +44,7 @@ export const BORDER: Shape = {
       list: {
         fields: {
           set: 'text',
-          method: 'text',
+          method: { oneOf: METHOD_NAMES },
           border: { oneOf: ['nearest', 'reflect'] },
           images: { least: 1, most: Number.MAX_SAFE_INTEGER },
           good: SHARE,

@@ -1,4 +1,5 @@
 import type { Shape } from '../../src/checks/shape.ts';
+import { METHOD_NAMES, type Method } from './methods.ts';
 
 /** Good images above a threshold. */
 export interface Rate {
@@ -13,6 +14,8 @@ export interface Rate {
 /** One division of a set's good images. */
 export interface Split {
   readonly set: string;
+  /** How the detector was made. */
+  readonly method: Method;
   /** `given`, or the seed of a random one. */
   readonly split: string;
   /** Good images that were judged. */
@@ -40,6 +43,7 @@ export const FALSE_ALARMS: Shape = {
       list: {
         fields: {
           set: 'text',
+          method: { oneOf: METHOD_NAMES },
           split: 'text',
           test: { least: 1, most: Number.MAX_SAFE_INTEGER },
           rates: { list: { fields: { alpha: SHARE, promised: SHARE, seen: SHARE }, exact: true } },
@@ -51,9 +55,13 @@ export const FALSE_ALARMS: Shape = {
   exact: true,
 };
 
-/** The rates of a set for one promise over its random splits, and in the given one. */
+export const keyOf = ({ set, method, split }: Pick<Split, 'set' | 'method' | 'split'>) =>
+  [set, method, split].join(' ');
+
+/** The rates of a set and method for one promise over its random splits, and in the given one. */
 export interface RateRow {
   readonly set: string;
+  readonly method: Method;
   readonly splits: number;
   /** Good test images of a split. */
   readonly test: number;
@@ -64,12 +72,13 @@ export interface RateRow {
   readonly given: number | undefined;
 }
 
-/** A row for each set and rate that has random splits. */
+/** A row for each method, set and rate that has random splits. */
 export function rates({ splits, alphas }: Pick<FalseAlarms, 'splits' | 'alphas'>): RateRow[] {
   const sets = [...new Set(splits.map(({ set }) => set))];
-  return sets.flatMap((set) =>
+  const pairs = METHOD_NAMES.flatMap((method) => sets.map((set) => ({ set, method })));
+  return pairs.flatMap(({ set, method }) =>
     alphas.flatMap((_, a): RateRow[] => {
-      const own = splits.filter((each) => each.set === set);
+      const own = splits.filter((each) => each.set === set && each.method === method);
       const random = own.filter(({ split }) => split !== 'given');
       if (random.length < 2) return [];
       const seen = random.map((each) => each.rates[a]!.seen);
@@ -77,7 +86,7 @@ export function rates({ splits, alphas }: Pick<FalseAlarms, 'splits' | 'alphas'>
       const variance = seen.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (seen.length - 1);
       return [
         {
-          set,
+          ...{ set, method },
           splits: random.length,
           test: random[0]!.test,
           promised: Math.max(...random.map((each) => each.rates[a]!.promised)),

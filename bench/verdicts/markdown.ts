@@ -2,6 +2,7 @@ import { markdown } from '../../src/report/markup.ts';
 import { markdownTable } from '../card/table.ts';
 import type { BorderReport } from './border.ts';
 import { type FalseAlarms, rates } from './falseAlarms.ts';
+import { METHODS } from './methods.ts';
 
 /** Those that have been made. */
 export interface VerdictReports {
@@ -18,7 +19,7 @@ const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | unde
     markdownTable(
       border.rows.map((row) => ({
         set: row.set,
-        method: row.method,
+        method: METHODS[row.method],
         border: row.border,
         'good images, %': percent(row.good),
         'defect in the outer 16 px, %': percent(row.band),
@@ -33,6 +34,7 @@ const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | unde
     markdownTable(
       rates(falseAlarms).map((row) => ({
         set: row.set,
+        method: METHODS[row.method],
         'good test images': row.test,
         splits: row.splits,
         'promised, %': percent(row.promised),

@@ -6,7 +6,10 @@ import type { Engine } from '../../src/engine/engine.ts';
 import { UserError } from '../../src/errors.ts';
 import { loadImages, openDatasets } from '../../src/node/datasets.ts';
 import { readTeacher } from '../../src/node/teachers.ts';
+import { fit, PRESETS } from '../../src/train/fit.ts';
 import { fitNearest } from '../../src/train/nearest.ts';
+import { generatedPenalty } from '../../src/train/penalty.ts';
+import type { Method } from './methods.ts';
 
 /** Good images of a data set, as it gives them to learn from and to test. Paths are absolute. */
 export interface GoodImages {
@@ -37,22 +40,33 @@ export function images(paths: readonly string[]): Promise<ImageSource> {
   return loadImages(paths, (reason) => console.error(`note: ${reason}`));
 }
 
-export interface BankSettings {
+export interface DetectorSettings {
   readonly engine: Engine;
   readonly resolution: number;
   readonly seed: number;
   readonly padding?: 'reflect';
+  /** Training steps of student and autoencoder; those of the preset quick by default. */
+  readonly iterations?: number;
 }
 
-/** A memory bank of PDN-XS on good images, split as `raad fit` does. */
-export async function fitBank(learn: GoodImages['learn'], { engine, ...settings }: BankSettings): Promise<Detector> {
+/** A detector with PDN-XS of good images, split as `raad fit` does. */
+export async function fitted(
+  method: Method,
+  learn: GoodImages['learn'],
+  { engine, iterations = PRESETS.quick.iterations, ...settings }: DetectorSettings,
+): Promise<Detector> {
   const split = splitHeldOut(learn, settings.seed);
-  return fitNearest({
+  const shared = {
     engine,
-    settings: { size: 'xs', ...settings },
     dataset: learn.name,
     train: await images(split.train),
     heldOut: await images(split.heldOut),
     teacher: await readTeacher('xs'),
+  };
+  if (method === 'nearest') return fitNearest({ ...shared, settings: { size: 'xs', ...settings } });
+  return fit({
+    ...shared,
+    settings: { ...PRESETS.quick, ...settings, iterations },
+    penalty: generatedPenalty(settings.seed),
   });
 }

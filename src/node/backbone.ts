@@ -7,7 +7,7 @@ import type { Backbone, FeatureStore } from '../distill/distill.ts';
 import type { FeatureMaps } from '../distill/targets.ts';
 import { quote, UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../formats/half.ts';
-import { withOutputs } from '../onnx/protobuf.ts';
+import { subgraph } from '../onnx/subgraph.ts';
 import { readBytes } from './files.ts';
 import { writeAtomically } from './output.ts';
 import { ownPackage } from './version.ts';
@@ -49,17 +49,14 @@ export async function openBackbone(file: string, options: BackboneOptions): Prom
   const { layers, side, normalization } = options;
   const model = await readBytes(file);
   const { InferenceSession, Tensor } = await loadRuntime();
-  const session = await InferenceSession.create(
-    withOutputs(model, await missingOutputs(model, layers, InferenceSession)),
-    {
-      logSeverityLevel: 4,
+  const session = await InferenceSession.create(subgraph(model, layers, file), { logSeverityLevel: 4 }).catch(
+    (error: Error) => {
+      throw new UserError(
+        `${file} cannot be opened with the layers ${layers.join(', ')}: ${firstLine(error)}`,
+        'Name values of its graph; a viewer for ONNX files shows them.',
+      );
     },
-  ).catch((error: Error) => {
-    throw new UserError(
-      `${file} cannot be opened with the layers ${layers.join(', ')}: ${firstLine(error)}`,
-      'Name values of its graph; a viewer for ONNX files shows them.',
-    );
-  });
+  );
   const { name, isPlanar } = inputOf(session, file);
   const { mean, deviation } = NORMALIZATIONS[normalization];
   const digest = createHash('sha256').update(model).update(JSON.stringify(options)).digest('hex');
@@ -89,20 +86,6 @@ export async function openBackbone(file: string, options: BackboneOptions): Prom
 }
 
 const firstLine = ({ message }: Error) => message.split('\n')[0]!;
-
-/** Layers that the graph does not tell as they are. */
-async function missingOutputs(
-  model: Uint8Array,
-  layers: readonly string[],
-  { create }: typeof InferenceSession,
-): Promise<string[]> {
-  const session = await create(model, { logSeverityLevel: 4 }).catch((error: Error) => {
-    throw new UserError(`this is not a usable ONNX file: ${firstLine(error)}`, 'Give a backbone as one .onnx file.');
-  });
-  const { outputNames } = session;
-  await session.release();
-  return layers.filter((layer) => !outputNames.includes(layer));
-}
 
 function inputOf(session: InferenceSession, file: string) {
   const [name, ...others] = session.inputNames;

@@ -59,10 +59,10 @@ function bytes(field: number, content: Uint8Array): Uint8Array {
   return join([Uint8Array.from([...varint((field << 3) | 2), ...varint(content.length)]), content]);
 }
 
-const text = (field: number, value: string) => bytes(field, encoder.encode(value));
-const message = (field: number, parts: readonly Uint8Array[]) => bytes(field, join(parts));
+export const text = (field: number, value: string) => bytes(field, encoder.encode(value));
+export const message = (field: number, parts: readonly Uint8Array[]) => bytes(field, join(parts));
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
+export function join(parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -88,20 +88,6 @@ function attribute(name: string, value: OnnxAttribute): Uint8Array {
   if (typeof value === 'string') return message(5, [text(1, name), text(4, value), integer(20, ATTRIBUTE.text)]);
   if (typeof value === 'number') return message(5, [text(1, name), integer(3, value), integer(20, ATTRIBUTE.integer)]);
   return message(5, [text(1, name), ...value.map((each) => integer(8, each)), integer(20, ATTRIBUTE.integers)]);
-}
-
-/**
- * A `.onnx` file that tells further values of its graph. Messages of protobuf that lie one behind the other are one: nothing of the
- * file has to be read.
- */
-export function withOutputs(model: Uint8Array, names: readonly string[]): Uint8Array {
-  return join([
-    model,
-    message(
-      7,
-      names.map((name) => message(12, [text(1, name)])),
-    ),
-  ]);
 }
 
 /** Bytes of a `.onnx` file. */

@@ -1,5 +1,6 @@
 import { quote, UserError } from '../errors.ts';
 import type { StoredType, TensorEntry } from '../formats/safetensors.ts';
+import { type Field, fields, last, textOf, varintAt } from './fields.ts';
 
 /** A convolution of a graph. */
 export interface OnnxConvolution {
@@ -20,8 +21,6 @@ export interface OnnxWeights {
   readonly convolutions: readonly OnnxConvolution[];
 }
 
-/** Far more than any network has nodes and constants: what a message takes is bounded by it. */
-const MOST_FIELDS = 2 ** 20;
 const FIX = 'Copy or make the file again.';
 /** TensorProto's types and their bytes. */
 const TYPES: Readonly<Record<number, readonly [StoredType, number]>> = {
@@ -39,13 +38,6 @@ const GRAPH = { node: 1, initializer: 5 } as const;
 const NODE = { input: 1, output: 2, type: 4, attribute: 5 } as const;
 const ATTRIBUTE = { name: 1, tensor: 5, integers: 8 } as const;
 const TENSOR = { dims: 1, type: 2, floats: 4, name: 8, raw: 9, location: 14 } as const;
-
-/** A field of a message: a number, or bytes. */
-interface Field {
-  readonly field: number;
-  readonly number: number;
-  readonly bytes: Uint8Array;
-}
 
 /**
  * Reads constants and convolutions of an ONNX graph, nothing else.
@@ -101,10 +93,6 @@ function tensorOf(all: readonly Field[], damaged: () => UserError, elsewhere: ()
   return { dtype, shape, bytes };
 }
 
-const last = (all: readonly Field[], field: number) => all.findLast((each) => each.field === field);
-
-const textOf = (field: Field | undefined) => new TextDecoder().decode(field?.bytes);
-
 /** A repeated whole number, whether packed or one by one. */
 function integers(all: readonly Field[], field: number, damaged: () => UserError): number[] {
   return all
@@ -113,49 +101,10 @@ function integers(all: readonly Field[], field: number, damaged: () => UserError
       if (bytes.length === 0) return [number];
       const values: number[] = [];
       for (let at = 0; at < bytes.length; ) {
-        const [value, end] = varint(bytes, at, damaged);
+        const [value, end] = varintAt(bytes, at, damaged);
         values.push(value);
         at = end;
       }
       return values;
     });
-}
-
-/** The fields of a message, one after the other. Their bytes are views. */
-function fields(bytes: Uint8Array, damaged: () => UserError): Field[] {
-  const all: Field[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const [tag, from] = varint(bytes, at, damaged);
-    if (all.length >= MOST_FIELDS) throw damaged();
-    const [field, wire] = [Math.floor(tag / 8), tag % 8];
-    if (wire === WIRE.varint) {
-      const [number, end] = varint(bytes, from, damaged);
-      all.push({ field, number, bytes: NONE });
-      at = end;
-      continue;
-    }
-    const fixed = wire === WIRE.long ? 8 : wire === WIRE.word ? 4 : undefined;
-    if (fixed === undefined && wire !== WIRE.bytes) throw damaged();
-    const [length, start] = fixed === undefined ? varint(bytes, from, damaged) : [fixed, from];
-    at = start + length;
-    if (at > bytes.length) throw damaged();
-    all.push({ field, number: 0, bytes: bytes.subarray(start, at) });
-  }
-  return all;
-}
-
-const WIRE = { varint: 0, long: 1, bytes: 2, word: 5 } as const;
-const NONE = new Uint8Array();
-const LONGEST_VARINT = 10;
-
-/** Base 128, least significant group first. What is beyond 2^53 is rounded, and no size of anything. */
-function varint(bytes: Uint8Array, at: number, damaged: () => UserError): readonly [value: number, end: number] {
-  let value = 0;
-  for (let i = 0; i < LONGEST_VARINT; i++) {
-    const byte = bytes[at + i];
-    if (byte === undefined) break;
-    value += (byte & 0x7f) * 2 ** (7 * i);
-    if (byte < 0x80) return [value, at + i + 1];
-  }
-  throw damaged();
 }
