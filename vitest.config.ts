@@ -7,7 +7,7 @@ import { swiftShaderFolder } from './src/node/vulkan.ts';
  * Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. Naming files of one
  * alone chooses it, too.
  */
-const SUITES = ['commands', 'counts', 'masks', 'package', 'chromium'] as const;
+const SUITES = ['commands', 'pipeline', 'counts', 'masks', 'package', 'chromium'] as const;
 const suiteOf = (file: string) => /\.(\w+)\.test\.ts$/.exec(file)?.[1];
 const named = new Set(process.argv.filter((argument) => argument.endsWith('.test.ts')).map(suiteOf));
 const wanted = process.env['RAAD_TEST'] ?? (named.size === 1 ? [...named][0] : undefined);
@@ -58,15 +58,16 @@ const projects: TestProjectConfiguration[] = [
 ];
 const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
 const isSplit = !full && !suite && hasBoth;
-// Commands train, each in a process of its own.
-if (!isSplit && !full && suite !== 'commands') Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
+// Commands and pipelines train.
+if (!isSplit && !full && suite !== 'commands' && suite !== 'pipeline')
+  Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
 // They compile the kernels of GPUs.
 if ((suite === 'masks' || suite === 'counts') && hasBoth)
   Object.assign(process.env, { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' });
 
 /** The files that take longest where no shader is in a cache; neighbors share few shaders. */
 const LONGEST = [
-  ...['ops', 'fit', 'integer', 'tiles', 'recalibrate', 'study', 'bench', 'absorb', 'winogradHalves'],
+  ...['ops', 'fit', 'integer', 'recalibrate', 'bench', 'absorb', 'tiles', 'winogradHalves'],
   ...['torchNetworks', 'nearest', 'prepare', 'nibbles', 'timeBudget', 'onnxQuantized', 'detectorLifetime', 'hqs'],
 ];
 

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { benchLayers } from '../src/bench/suites.ts';
 import { maskCaps } from '../src/engine/adapter.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, Parameter } from '../src/engine/graph.ts';
@@ -10,9 +9,8 @@ import { isCodes } from '../src/kernels/storage.ts';
 import { sampleQuantile } from '../src/math/statistics.ts';
 import { benchKernel, type ConvShape, type KernelBenchOptions, type SkippedVariant } from '../src/measure/kernels.ts';
 import { summarize } from '../src/measure/measure.ts';
-import { measurePeaks, type Peaks } from '../src/measure/peak.ts';
+import type { Peaks } from '../src/measure/peak.ts';
 import { arithmeticOf, bandwidth, boundOf, workOf } from '../src/measure/roofline.ts';
-import { Networks } from '../src/networks/networks.ts';
 import { engine } from './support/gpu.ts';
 
 const gpu = await engine();
@@ -232,34 +230,4 @@ describe('samples', () => {
     const asGpu = new Engine({ device: gpu.device, caps: { ...gpu.caps, isCpu: false } });
     await spin(asGpu, 0);
   });
-});
-
-test('peaks are measured for everything that the adapter has', async () => {
-  const measured = await measurePeaks(gpu);
-  const { memory, f16GFlops, dot4I8GOps, ...rest } = measured;
-  for (const [name, value] of Object.entries(rest)) expect(value, name).toBeGreaterThan(0);
-  expect(f16GFlops > 0).toBe(gpu.caps.f16);
-  if (gpu.caps.packedDot) expect(dot4I8GOps).toBeGreaterThan(0);
-  expect(memory.length).toBeGreaterThan(1);
-  for (const [i, { bytes, GBs }] of memory.entries()) {
-    expect(GBs).toBeGreaterThan(0);
-    expect(bytes).toBeGreaterThan(memory[i - 1]?.bytes ?? 0);
-  }
-});
-
-test('lines of a suite carry what was executed and the memory that it took', async () => {
-  const networks = new Networks('xs', 128);
-  const options = { rounds: 1, warmUp: 0 };
-  const wanted = (name: string) => name === 'direct' || name === 'winograd4';
-  const results = await benchLayers(gpu, networks, 1, options, wanted);
-  const share = ({ work, flops }: (typeof results)[number]) => work.executed / flops;
-  const of = (variant: string) => results.filter(({ name }) => name.endsWith(variant));
-  expect(of('direct').length).toBeGreaterThan(2);
-  // A pool that direct kernels run by themselves comes on top.
-  for (const result of of('direct')) expect(share(result), result.name).toBeCloseTo(1, 1);
-  expect(Math.min(...of('winograd4').map(share))).toBeLessThan(0.6);
-  for (const { memoryBytes, deviceMs, median } of results) {
-    expect(memoryBytes).toBeGreaterThan(0);
-    expect(deviceMs).toBe(median);
-  }
 });

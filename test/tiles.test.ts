@@ -1,84 +1,21 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { untrainedQuantized } from '../src/bench/untrained.ts';
 import type { ImageSource, RgbImage } from '../src/data/image.ts';
-import { renderSpecimen } from '../src/data/synthetic/generate.ts';
-import { withFilter } from '../src/detector/calibrate.ts';
 import { Detector } from '../src/detector/detector.ts';
-import type { DetectorState } from '../src/detector/detectorState.ts';
-import { GaussianFilter, LocationFilter } from '../src/detector/mapFilters.ts';
-import { readModel, saveDetector } from '../src/detector/modelFile.ts';
-import { gridOf, seenImages } from '../src/detector/seen.ts';
+import { GaussianFilter } from '../src/detector/mapFilters.ts';
+import { gridOf } from '../src/detector/seen.ts';
 import { tilingOf } from '../src/detector/tiledChain.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input } from '../src/engine/graph.ts';
-import { UserError } from '../src/errors.ts';
-import { chooseFilter } from '../src/evaluation/chooseFilter.ts';
-import { evaluate } from '../src/evaluation/evaluate.ts';
 import { resizeImageOnHost } from '../src/imaging/hostResize.ts';
 import { packPixels, unpackPixels } from '../src/imaging/pixels.ts';
 import { drawnTiles, packTile, tilesPerImage } from '../src/imaging/tiles.ts';
 import { channelDistance } from '../src/kernels/channelDistance.ts';
 import { imageResize, imageToTensor } from '../src/kernels/image.ts';
-import { componentRegions } from '../src/metrics/overlap.ts';
 import { bankDistance, standardFeatures } from '../src/networks/inference.ts';
-import { MemoryBank } from '../src/networks/memoryBank.ts';
-import { Networks } from '../src/networks/networks.ts';
-import type { Padding } from '../src/networks/pdn.ts';
+import type { Networks } from '../src/networks/networks.ts';
 import { openDevice } from '../src/node/device.ts';
-import { readTeacher } from '../src/node/teachers.ts';
-import { exportDetector } from '../src/onnx/detector.ts';
-import { uniformPlan } from '../src/quantization/bitPlan.ts';
-import { type FitOptions, fit, PRESETS } from '../src/train/fit.ts';
-import { fitNearest } from '../src/train/nearest.ts';
-import { generatedPenalty } from '../src/train/penalty.ts';
-import { recalibrate } from '../src/train/recalibrate.ts';
-import { engine } from './support/gpu.ts';
-import { untrainedDetector } from './support/untrained.ts';
-
-const gpu = await engine();
-const untrained = await untrainedDetector();
-const SIZE = { width: 307, height: 213 };
-
-/** A picture of nothing in particular, whose neighbors differ. */
-function picture(width: number, height: number, seed = 1): RgbImage {
-  const byte = (i: number) => {
-    const [x, y, c] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width), i % 3];
-    return 128 + 70 * Math.sin((x * seed) / (7 + c)) + 40 * Math.cos(y / (5 + 2 * c)) + 15 * Math.sin((x * y) / 97);
-  };
-  return { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => byte(i)) };
-}
-
-/** The untrained detector, with another border, or a memory bank of some of the teacher's filters. */
-function networksOf(padding: Padding, hasBank = false): Networks {
-  const made = new Networks('xs', 128, padding, hasBank ? (channels) => new MemoryBank(64, channels) : undefined);
-  made.teacher.parameters.forEach((parameter, i) => {
-    parameter.data = untrained.networks.teacher.parameters[i]!.data;
-  });
-  if (!hasBank) made.initialize(3);
-  else {
-    const { weight } = made.bank!.convolution;
-    weight.data = Float32Array.from({ length: 64 * 128 }, (_, i) => Math.sin(i * i));
-    made.bank!.settle();
-  }
-  return made;
-}
-
-function stateOf(networks: Networks, size = SIZE): DetectorState {
-  return { ...untrained, networks, tiling: tilingOf(size, networks) };
-}
-
-function detectorOf(state: DetectorState): Detector {
-  const detector = new Detector(gpu, state);
-  onTestFinished(() => detector.destroy());
-  return detector;
-}
-
-/** Largest difference as a share of the largest value. */
-function error(ours: Float32Array, theirs: Float32Array): number {
-  expect(ours).toHaveLength(theirs.length);
-  const largest = (values: Float32Array) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return largest(ours.map((value, i) => value - theirs[i]!)) / largest(theirs);
-}
+import { detectorOf, error, gpu, networksOf, picture, SIZE, stateOf } from './support/tiled.ts';
 
 /** The first raw map of the whole image, by one run of the networks over all of it. */
 async function wholeMap(networks: Networks, image: RgbImage): Promise<Float32Array> {
@@ -259,178 +196,5 @@ describe('pixels', () => {
     [0, 512, 128, 512],
   ])('of %i images %i tiles of %i px: %i each', (images, wanted, side, each) => {
     expect(tilesPerImage(images, wanted, side)).toBe(each);
-  });
-});
-
-const drawn = new Map<number, Uint8Array>();
-
-/** Six specimens side by side, [256, 384, 3]. */
-function specimens(index: number): Uint8Array {
-  const known = drawn.get(index);
-  if (known) return known;
-  const data = new Uint8Array(3 * 384 * 256);
-  for (let k = 0; k < 6; k++) {
-    const { image } = renderSpecimen('denim', undefined, 10 * index + k, 128);
-    const [left, top] = [128 * (k % 3), 128 * Math.floor(k / 3)];
-    for (let y = 0; y < 128; y++) data.set(image.data.subarray(384 * y, 384 * (y + 1)), 3 * ((top + y) * 384 + left));
-  }
-  drawn.set(index, data);
-  return data;
-}
-
-/** Large parts, and such with a checkered spot of 4 px that is lost when they shrink. */
-function parts(first: number, count: number, isDefective = false): ImageSource {
-  return {
-    count,
-    async image(i) {
-      const [width, height] = [384, 256];
-      const data = specimens(first + i).slice();
-      if (isDefective)
-        for (let k = 0; k < 16; k++) {
-          const at = 3 * ((150 + (k >> 2)) * width + 300 + (k & 3));
-          data.fill(255 * ((k ^ (k >> 2)) & 1), at, at + 3);
-        }
-      return { width, height, data };
-    },
-  };
-}
-
-describe('a detector that looks at tiles', () => {
-  const size = { width: 384, height: 256 };
-  const bank = { size: 'xs', resolution: 128, vectors: 256, seed: 3 } as const;
-  const few = async (tiles?: typeof size) =>
-    fitNearest({
-      engine: gpu,
-      settings: bank,
-      dataset: 'parts',
-      ...(tiles && { tiles }),
-      train: parts(0, 4),
-      heldOut: parts(4, 2),
-      teacher: await readTeacher('xs'),
-      alpha: 0.2,
-    });
-
-  test('finds what is lost when images shrink, by one threshold for all tiles', async () => {
-    const [tiled, shrunk] = [await few(size), await few()];
-    const bad = await parts(20, 1, true).image(0);
-    expect((await shrunk.predict(bad)).isAnomalous).toBe(false);
-    const { isAnomalous, map, score } = await tiled.predict(bad);
-    expect(isAnomalous).toBe(true);
-    const at = map.indexOf(score);
-    expect(Math.hypot((at % 384) - 302, Math.floor(at / 384) - 152)).toBeLessThan(12);
-    expect(tiled.state.threshold).toMatchObject({ images: 6 });
-
-    const bytes = await saveDetector(tiled);
-    const read = detectorOf(await readModel(bytes, 'tiled'));
-    expect(read.state.tiling!.value).toEqual(size);
-    expect((await read.predict(bad)).score).toBe(score);
-    expect(Buffer.compare(await saveDetector(read), bytes)).toBe(0);
-
-    const mask = new Uint8Array(384 * 256);
-    for (let k = 0; k < 16; k++) mask[(150 + (k >> 2)) * 384 + 300 + (k & 3)] = 1;
-    const truth = { mask, regions: componentRegions(mask, 384, 256) };
-    const { metrics } = await evaluate({
-      detector: tiled,
-      source: {
-        count: 2,
-        overlap: 'perRegion',
-        averageKinds: false,
-        sample: (i) => ({ name: String(i), defect: i === 0 ? 'good' : 'spot' }),
-        load: async (i) => (i === 0 ? { image: await parts(21, 1).image(0) } : { image: bad, truth }),
-      },
-    });
-    expect(metrics.auroc).toBe(1);
-    expect(metrics.overlap!.areas[0]).toBeGreaterThan(0.9);
-    for (const each of [tiled, shrunk]) each.destroy();
-  });
-
-  const [train, heldOut, penalty] = [parts(0, 3), parts(4, 2), generatedPenalty(0)];
-
-  const trained = async (change: Partial<FitOptions> = {}) =>
-    fit({
-      engine: gpu,
-      settings: { ...PRESETS.quick, iterations: 3, batch: 2 },
-      dataset: 'parts',
-      tiles: size,
-      train,
-      heldOut,
-      penalty,
-      teacher: await readTeacher('xs'),
-      ...change,
-    });
-
-  test('is trained on tiles and wholes; stopping and going on changes nothing', async () => {
-    const saved: Uint8Array[] = [];
-    const checkpoint = { every: 2, save: async (bytes: Uint8Array) => void saved.push(bytes) };
-    const detector = await trained({ checkpoint });
-    const resumed = await trained({ checkpoint, resume: saved[0]! });
-    expect(await saveDetector(resumed)).toEqual(await saveDetector(detector));
-    for (const each of [detector, resumed]) each.destroy();
-  });
-
-  // Ranges and biases take hundreds of tiles.
-  test.runIf(process.env['RAAD_TEST'] === 'full')('is quantized and trained on', async () => {
-    const detector = await trained();
-    const plan = uniformPlan(detector.state.networks, { weights: 8, activations: 8 });
-    const settings = { iterations: 1, learningRate: 1e-9 };
-    const quantized = await recalibrate({ detector, plan, train, heldOut, penalty, settings });
-    expect(quantized.state.tiling!.value).toEqual(size);
-    const image = await heldOut.image(0);
-    const [ours, theirs] = [await quantized.rawMaps(image), await detector.rawMaps(image)];
-    expect(error(ours.studentTeacher, theirs.studentTeacher)).toBeLessThan(0.2);
-    expect(error(ours.autoencoder, theirs.autoencoder)).toBeLessThan(0.2);
-    for (const each of [detector, quantized]) each.destroy();
-  });
-
-  test('learns of its own tiles, and for the autoencoder of whole images', async () => {
-    const state = stateOf(networksOf('none'), size);
-    const { images, wholes } = await seenImages(state, parts(0, 2), 6);
-    expect([images.count, wholes!.count]).toEqual([6, 2]);
-    const { width, height } = await images.image(3);
-    expect([width, height]).toEqual([128, 128]);
-  });
-
-  test('blurs the map of the whole, and refuses what it cannot do', async () => {
-    const detector = detectorOf(stateOf(networksOf('none'), size));
-    const blurred = await withFilter(detector, new GaussianFilter(), parts(0, 2));
-    const image = await parts(7, 1).image(0);
-    const plain = new Detector(gpu, { ...detector.state, quantiles: blurred.state.quantiles });
-    const { columns } = gridOf(detector.state);
-    const expected = new GaussianFilter().apply((await plain.predict(image)).gridMap, columns);
-    expect(error((await blurred.predict(image)).gridMap, expected)).toBeLessThan(1e-6);
-    for (const each of [blurred, plain]) each.destroy();
-
-    const location = new LocationFilter(new Float32Array(2 * 24 * 24).fill(1), 4);
-    await expect(withFilter(detector, location, parts(0, 4))).rejects.toThrow(/not normalized per location/);
-    await expect(saveDetector({ state: { ...detector.state, filter: location } })).rejects.toThrow(/per location/);
-    await expect(chooseFilter({ detector, heldOut: parts(0, 2) })).rejects.toThrow(/no map filter is chosen/);
-    await expect(detector.prepare({ width: 384, height: 256 })).rejects.toThrow(/not recorded/);
-    expect(() => exportDetector(detector.state)).toThrow(/looks at tiles/);
-    const region = {
-      ...size,
-      corners: [
-        [0, 0],
-        [99, 0],
-        [99, 99],
-        [0, 99],
-      ] as const,
-    };
-    await expect(saveDetector({ state: { ...detector.state, region } })).rejects.toThrow(/together with a region/);
-  });
-
-  test.each([
-    [{ width: 127, height: 300 }, /is \{"width":127,"height":300\}. It has/],
-    [{ width: 300 }, /a width and a height of at least 128 px/],
-    [{ width: 300.5, height: 300 }, /is \{"width":300.5/],
-    [{ width: 2 ** 16, height: 2 ** 16 }, /at most 134217728 pixels/],
-    [[300, 300], /is \[300,300\]/],
-  ])('of no size: %j', (given, message) => {
-    const refusal = () => tilingOf(given, networksOf('none'));
-    expect(refusal).toThrow(UserError);
-    try {
-      refusal();
-    } catch (error) {
-      expect(`${(error as UserError).message} ${(error as UserError).fix}`).toMatch(message);
-    }
   });
 });
