@@ -23,13 +23,31 @@ test('training goes on from its last snapshot on another device, and ends with t
   const steps = { ...settings, iterations: isFull ? 24 : 6 };
   const undisturbed = await fit({ ...run, engine: gpu, settings: steps });
   const devices: OpenDevice[] = [];
-  const open = async () => {
-    devices.push(await openDevice());
-    return new Engine({ device: devices.at(-1)!.device });
-  };
   const lost: string[] = [];
   let reached = '';
-  let timer: NodeJS.Timeout | undefined;
+  // An attempt ends with a submission of its first steps, which saves one snapshot at most, with a kernel that is compiled, or with
+  // one of the submissions before.
+  const moment = (phase: 'steps' | 'compile' | 'statistics') => {
+    const [from, to] = { steps: [7, 16], compile: [1, 65], statistics: [1, 6] }[phase] as [number, number];
+    return from + Math.floor((to - from + 1) * randomUniform(lost.length, 1, 2, 3));
+  };
+  let end: { readonly of: 'submit' | 'compile'; left: number } | undefined;
+  const happens = (what: 'submit' | 'compile') => {
+    if (end?.of === what && --end.left === 0) devices.at(-1)!.close();
+  };
+  const open = async () => {
+    const opened = await openDevice();
+    const { queue } = opened.device;
+    const submit = queue.submit.bind(queue);
+    queue.submit = (commands) => {
+      submit(commands);
+      happens('submit');
+    };
+    devices.push(opened);
+    const phase = (['steps', 'compile', 'statistics'] as const)[lost.length % 3]!;
+    end = lost.length < LOSSES ? { of: phase === 'compile' ? phase : 'submit', left: moment(phase) } : undefined;
+    return new Engine({ device: opened.device });
+  };
   const saved: number[] = [];
   const detector = await fit({
     ...run,
@@ -38,20 +56,15 @@ test('training goes on from its last snapshot on another device, and ends with t
     checkpoint: { every: 2, save: async ({ length }) => void saved.push(length) },
     onProgress({ phase, done }) {
       reached = `${phase} ${done}`;
-      // A moment of any phase of this attempt; the first step of the next one is always reached.
-      if (lost.length >= LOSSES || timer || (phase !== 'train' && lost.length % 2 === 0) || done === 0) return;
-      const { close } = devices.at(-1)!;
-      timer = setTimeout(close, 1500 * randomUniform(lost.length, 1, 2, 3));
+      if (phase === 'compile') happens('compile');
     },
     async recover(error) {
       expect(error).toBeInstanceOf(DeviceLostError);
       lost.push(error.message);
       if (isFull) console.log(`loss ${lost.length} in training: after ${reached}`);
-      timer = undefined;
       return { engine: await open() };
     },
   });
-  clearTimeout(timer);
   expect(saved.length).toBeGreaterThan(1);
   expect(lost).toHaveLength(LOSSES);
   expect(values(detector)).toEqual(values(undisturbed));
