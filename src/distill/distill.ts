@@ -13,6 +13,7 @@ import { mean } from '../kernels/sum.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import { initialize } from '../networks/initialize.ts';
 import { PDN_CHANNELS, Pdn, type PdnSize, pdnOutputSide } from '../networks/pdn.ts';
+import { BoundedCache, CACHE_BYTES } from '../train/boundedCache.ts';
 import { checkpointTuning, restore, writeCheckpoint } from '../train/checkpoint.ts';
 import { checkSteps } from '../train/fit.ts';
 import { optimizer } from '../train/step.ts';
@@ -143,6 +144,8 @@ class Distillation {
   readonly #resizer: Resizer;
   readonly #heldOut: number;
   readonly #tuning: Tuning;
+  readonly #pixels: BoundedCache<Uint32Array>;
+  readonly #targets: BoundedCache<Float32Array>;
   #mean: Float32Array = new Float32Array(0);
   #deviation: Float32Array = new Float32Array(0);
   #temporary: Parameter[] = [];
@@ -163,6 +166,9 @@ class Distillation {
         `${photographs.count} photographs are too few to distill from.`,
         'Give some hundred, of any things.',
       );
+    const budget = { bytes: CACHE_BYTES };
+    this.#pixels = new BoundedCache(budget);
+    this.#targets = new BoundedCache(budget);
     this.#tuning = resume ? checkpointTuning(resume) : engine.tuning;
   }
 
@@ -191,7 +197,7 @@ class Distillation {
 
   async train(): Promise<DistilledTeacher> {
     const { engine, settings, checkpoint, resume, onProgress, signal } = this.#options;
-    const { iterations, batch, learningRate, weightDecay, seed } = settings;
+    const { iterations, batch, learningRate, weightDecay } = settings;
     const { side, channels, mapSide } = this.#grid;
     const image = input('image', [batch, side, side], 'u32');
     const target = input('target', [batch, channels, mapSide, mapSide]);
@@ -211,28 +217,24 @@ class Distillation {
     });
     this.#temporary = [...plan.parameters];
     const judge = await this.#judge();
-    const order = trainingOrder(this.#trained, seed);
     const save = async (step: number) => {
       await engine.download(parts.parameters);
       await checkpoint?.save(await writeCheckpoint(parts, this.#fingerprint(), step));
     };
+    let next = this.#batch(start);
     try {
+      next.catch(() => {});
       let held = await judge.look();
       onProgress?.({ phase: 'train', done: start, total: iterations, ...held });
       for (let step = start; step < iterations; step++) {
+        const data = await next;
         if (signal?.aborted) {
           await save(step);
           throw signal.reason;
         }
-        const data = {
-          image: new Uint32Array(batch * side * side),
-          target: new Float32Array(batch * channels * mapSide ** 2),
-        };
-        for (let b = 0; b < batch; b++) {
-          const example = await this.#example(...this.#viewAt(order(step * batch + b)));
-          data.image.set(example.pixels, b * side * side);
-          data.target.set(example.target, b * channels * mapSide ** 2);
-        }
+        // Read while the device works; how that ended is asked when it is needed.
+        if (step + 1 < iterations) next = this.#batch(step + 1);
+        next.catch(() => {});
         const { loss: value } = await plan.run(data, ['loss']);
         const error = value![0]!;
         if (!Number.isFinite(error))
@@ -248,6 +250,7 @@ class Distillation {
       await engine.download(this.#pdn.parameters);
       return this.#teacher(held.explained);
     } finally {
+      await Promise.allSettled([next]);
       judge.destroy();
       plan.destroy();
     }
@@ -257,6 +260,33 @@ class Distillation {
     this.#resizer.destroy();
     this.#options.engine.release(this.#temporary);
   }
+
+  /** What a step is given. */
+  async #batch(step: number) {
+    const { settings, signal } = this.#options;
+    const { batch, seed } = settings;
+    const { side, channels, mapSide } = this.#grid;
+    const data = {
+      image: new Uint32Array(batch * side * side),
+      target: new Float32Array(batch * channels * mapSide ** 2),
+    };
+    this.#order ??= trainingOrder(this.#trained, seed);
+    for (let b = 0; b < batch && !signal?.aborted; b++) {
+      const index = this.#order(step * batch + b);
+      const [photograph, view, key] = this.#viewAt(index);
+      let rendered: Promise<RgbImage> | undefined;
+      const image = () => {
+        rendered ??= this.#render(photograph, view);
+        return rendered;
+      };
+      const pixels = await this.#pixels.get(index, async () => this.#resizer.resize(await image()));
+      data.image.set(pixels, b * pixels.length);
+      const target = await this.#targets.get(index, async () => this.#standardized(await this.#features(key, image)));
+      data.target.set(target, b * target.length);
+    }
+    return data;
+  }
+  #order: ((k: number) => number) | undefined;
 
   /** Which photograph, and how it is looked at. */
   #viewAt(index: number): [photograph: number, view: View, key: string] {
@@ -275,12 +305,15 @@ class Distillation {
   async #example(photograph: number, view: View, key: string): Promise<Example> {
     const image = await this.#render(photograph, view);
     const [pixels, features] = await Promise.all([this.#resizer.resize(image), this.#features(key, async () => image)]);
+    return { pixels, target: this.#standardized(features) };
+  }
+
+  #standardized(features: Float32Array): Float32Array {
     const plane = this.#grid.mapSide ** 2;
-    const target = features.map((value, i) => {
+    return features.map((value, i) => {
       const c = Math.floor(i / plane);
       return (value - this.#mean[c]!) / this.#deviation[c]!;
     });
-    return { pixels, target };
   }
 
   /** The backbone's features of a view on the teacher's grid, computed once. */

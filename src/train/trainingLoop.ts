@@ -13,6 +13,7 @@ import { randomUniform, randomWord } from '../kernels/random.ts';
 import { recordLosses } from '../kernels/recordLosses.ts';
 import { ChannelStatistics } from '../math/statistics.ts';
 import type { Networks } from '../networks/networks.ts';
+import { BoundedCache, CACHE_BYTES } from './boundedCache.ts';
 import { type Checkpoint, checkpointTuning, type Fingerprint, restore, writeCheckpoint } from './checkpoint.ts';
 import { BestSnapshot, type EarlyStop } from './earlyStop.ts';
 import type { PenaltySource } from './penalty.ts';
@@ -101,31 +102,9 @@ export function trainingOrder(count: number, seed: number): (k: number) => numbe
   };
 }
 
-/** Keeps values of known size as long as they fit in a number of bytes; what does not fit is made again. */
-class BoundedCache<V extends { readonly byteLength: number }> {
-  readonly #values = new Map<number, V>();
-  readonly #budget: { bytes: number };
-
-  constructor(budget: { bytes: number }) {
-    this.#budget = budget;
-  }
-
-  async get(key: number, make: () => Promise<V>): Promise<V> {
-    const known = this.#values.get(key);
-    if (known) return known;
-    const value = await make();
-    if (this.#budget.bytes >= value.byteLength) {
-      this.#budget.bytes -= value.byteLength;
-      this.#values.set(key, value);
-    }
-    return value;
-  }
-}
-
 /** Steps that may be queued on the device before the host waits. */
 const STEPS_IN_FLIGHT = 2;
 const RING_ROWS = 64;
-const DEFAULT_CACHE = 2 ** 30;
 
 /** One run: plans, caches and what has to be freed. */
 export class TrainingSession {
@@ -144,7 +123,7 @@ export class TrainingSession {
     // Other kernels round differently: a run is continued with those that it was begun with.
     this.#tuning = run.resume ? checkpointTuning(run.resume) : run.engine.tuning;
     this.#resizer = new Resizer(run.engine, run.networks.side);
-    const budget = { bytes: run.cacheBytes ?? DEFAULT_CACHE };
+    const budget = { bytes: run.cacheBytes ?? CACHE_BYTES };
     this.#pixels = new BoundedCache(budget);
     this.#wholes = new BoundedCache(budget);
     this.#features = new BoundedCache(budget);
