@@ -2,7 +2,8 @@
  * What a mirrored border finds along the border of images, and whether it raises false alarms there: good test images of a set as
  * the networks see them, with and without a patch of themselves pasted into the outer 16 px, and likewise inside.
  *
- *   npm run bench:border -- SET... --json FILE [--resolution 128] [--iterations 600] [--plantings 4]
+ *   npm run bench:border -- SET... --json FILE [--methods nearest,student] [--resolution 128]
+ *                        [--iterations 600] [--plantings 4]
  *
  * SET is the folder of a data set. `npm run docs:verdicts` makes tables of docs/verdicts.md of the files in
  * bench/results/verdicts.
@@ -20,12 +21,13 @@ import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { BAND, BORDER, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
-import { METHOD_NAMES } from './verdicts/methods.ts';
+import { METHOD_NAMES, type Method } from './verdicts/methods.ts';
 import { fitted, goodImages, images } from './verdicts/sets.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    methods: { type: 'string', default: METHOD_NAMES.join(',') },
     resolution: { type: 'string', default: '128' },
     iterations: { type: 'string', default: String(PRESETS.quick.iterations) },
     plantings: { type: 'string', default: '4' },
@@ -34,6 +36,11 @@ const { values, positionals } = parseArgs({
 });
 const { json } = values;
 if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
+const methods = values.methods.split(',').map((name): Method => {
+  const method = METHOD_NAMES.find((each) => each === name);
+  if (!method) throw new UserError(`--methods ${name} is not known.`, `Give some of: ${METHOD_NAMES.join(', ')}.`);
+  return method;
+});
 const opened = await openDevice();
 const engine = new Engine({ device: opened.device });
 const resolution = Number(values.resolution);
@@ -101,7 +108,7 @@ for (const folder of positionals) {
   for (let i = 0; i < source.count; i++)
     seen.push(unpackPixels(await resizer.resize(await source.image(i)), resolution, resolution));
   resizer.destroy();
-  for (const method of METHOD_NAMES)
+  for (const method of methods)
     for (const border of ['nearest', 'reflect'] as const) {
       const key = { set: set.name, method, border };
       if (
