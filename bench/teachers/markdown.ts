@@ -1,0 +1,76 @@
+import * as Plot from '@observablehq/plot';
+import { markdown } from '../../src/report/markup.ts';
+import { plotSvg } from '../../src/report/plot.ts';
+import { markdownTable } from '../card/table.ts';
+import type { TeacherReport } from './report.ts';
+
+/** What stands between them on the page is generated. */
+const MARKERS = ['<!-- teachers: npm run docs:teachers -->', '<!-- /teachers -->'] as const;
+
+const percent = (share: number | undefined) => (share === undefined ? '' : (100 * share).toFixed(1));
+
+/** The page with the report between its markers. @param chart path of the loss curves from the page @throws Error for a page without markers */
+export function withTeachers(page: string, { adapter, rows, runs }: TeacherReport, chart: string): string {
+  const [start, end] = MARKERS.map((marker) => page.indexOf(marker)) as [number, number];
+  if (start < 0 || end < start) throw new Error(`the page lacks the markers ${MARKERS.join(' and ')}`);
+  const told = runs.map(({ teacher, size, options, minutes, curve }) => {
+    const { step, heldOutLoss, explained } = curve.at(-1)!;
+    return `* **${markdown(teacher)}**, PDN-${size.toUpperCase()}: \`raad distill ${options}\`, ${Math.round(minutes)} minutes, ${step} steps; held-out loss ${heldOutLoss.toFixed(3)}, ${percent(explained)} % explained.`;
+  });
+  const table = markdownTable(
+    rows.map(({ set, side, size, teacher, auroc, overlap, fitSeconds }) => ({
+      set: `${set}, ${side} px`,
+      network: `PDN-${size.toUpperCase()}`,
+      teacher,
+      AUROC: percent(auroc),
+      'AU-PRO': percent(overlap),
+      'fit, s': Math.round(fitSeconds),
+    })),
+  );
+  const parts = [
+    `Measured on ${markdown(adapter)}.`,
+    ...(told.length > 0 ? [told.join('\n'), `![Losses by step](${chart})`] : []),
+    table,
+  ];
+  return `${page.slice(0, start)}${MARKERS[0]}\n\n${parts.join('\n\n')}\n${page.slice(end)}`;
+}
+
+// Of medium brightness, to be read on light and dark ground.
+const INK = '#737373';
+
+/** Losses by step, of training and of held-out photographs, a line each for every run. */
+export function lossChart({ runs }: Pick<TeacherReport, 'runs'>): string {
+  const points = runs.flatMap(({ teacher, curve }) =>
+    curve.flatMap(({ step, loss, heldOutLoss }) => [
+      { step, value: loss, line: `${teacher}, training` },
+      { step, value: heldOutLoss, line: `${teacher}, held out` },
+    ]),
+  );
+  const ends = runs.map(({ teacher, curve }) => `${teacher} ${curve.at(-1)!.heldOutLoss.toFixed(3)}`);
+  return plotSvg(
+    {
+      width: 640,
+      height: 320,
+      marginLeft: 48,
+      marginRight: 120,
+      style: { color: INK, fontSize: '12px', background: 'none' },
+      color: { legend: false, scheme: 'Tableau10' },
+      x: { label: 'step', ticks: 6 },
+      y: { label: 'mean squared error', grid: true, zero: true },
+      marks: [
+        Plot.line(points, { x: 'step', y: 'value', stroke: 'line', strokeWidth: 2 }),
+        // Above the one line and below the other.
+        ...(['held out', 'training'] as const).map((kind) =>
+          Plot.text(
+            points.filter(({ line }) => line.endsWith(kind)),
+            Plot.selectLast({
+              ...{ x: 'step', y: 'value', z: 'line', text: 'line', fill: 'line' },
+              ...{ textAnchor: 'start' as const, dx: 6, dy: kind === 'training' ? 6 : -6 },
+            }),
+          ),
+        ),
+      ],
+    },
+    `Mean squared error by step; at the end on held-out photographs: ${ends.join(', ')}`,
+  );
+}
