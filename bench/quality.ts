@@ -3,7 +3,7 @@
  * seeds, by the command line. What is in the file is not measured again, and models are kept, so that a run can be stopped.
  *
  *   npm run bench:quality -- --sets NAME=DIR,...      one data set each
- *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,backbone,raad,raad5,maps,maps5]
+ *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,bankMaps,backbone,raad,raad5,maps,maps5]
  *                            [--preset quick] [--iterations N]   as `raad fit` takes them
  *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
  *                            [--models DIR]           where models are kept: out/quality
@@ -170,7 +170,7 @@ async function compare(set: string, folder: string, seed: number, features: Feat
         fitSeconds,
         multiplyAdds: multiplyAdds(networks),
         bytes: statSync(file(arm)).size,
-        ...(arm.startsWith('maps') && { filter: filter?.kind ?? 'none' }),
+        ...(/maps/i.test(arm) && { filter: filter?.kind ?? 'none' }),
       },
     ]);
   }
@@ -201,9 +201,10 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
       return made(to, () => raad('fit', folder, '--method', 'nearest', ...preset, ...words, '-o', to));
     case 'raad':
       return made(to, () => raad('fit', folder, ...settings, ...words, '-o', to));
+    case 'bankMaps':
     case 'maps':
     case 'maps5': {
-      const source = arm === 'maps' ? 'raad' : 'raad5';
+      const source = ({ bankMaps: 'bank', maps: 'raad', maps5: 'raad5' } as const)[arm];
       return (await from(source)) + (await made(to, () => raad('maps', file(source), folder, '-o', to)));
     }
     case 'bank5':

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 export const ARMS = {
   bank: 'memory bank',
   bank5: 'memory bank, 5 bits',
+  bankMaps: 'memory bank, --maps auto',
   backbone: "memory bank of the backbone's features",
   raad: 'RAAD, float',
   raad5: 'RAAD, 5 bits',
