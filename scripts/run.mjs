@@ -29,4 +29,12 @@ await build({
   logLevel: 'warning',
 });
 process.argv = [process.argv[0], outfile, ...rest];
-await import(pathToFileURL(outfile).href);
+try {
+  await import(pathToFileURL(outfile).href);
+} catch (error) {
+  const isUsage = String(error.code).startsWith('ERR_PARSE_ARGS');
+  // A UserError, or options that are none: told without a stack trace.
+  if (!isUsage && !('fix' in error)) throw error;
+  console.error(`${parse(file).name}: ${error.message}${error.fix ? ` ${error.fix}` : ''}`);
+  process.exit(isUsage ? 2 : 1);
+}
