@@ -3,7 +3,7 @@
  * seeds, by the command line. What is in the file is not measured again, and models are kept, so that a run can be stopped.
  *
  *   npm run bench:quality -- --sets NAME=DIR,...      one data set each
- *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,bankMaps,backbone,raad,raad5,maps,maps5]
+ *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,bankMaps,bankGaussian,bankLocation,backbone,raad,raad5,maps,maps5]
  *                            [--preset quick] [--iterations N]   as `raad fit` takes them
  *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
  *                            [--models DIR]           where models are kept: out/quality
@@ -77,6 +77,14 @@ const end =
 const preset = ['--preset', values.preset];
 const settings = [...preset, ...(values.iterations ? ['--iterations', values.iterations] : [])];
 const AVERAGE_BITS = '5';
+/** Whose maps pass which filter. */
+const FILTERED = {
+  bankMaps: ['bank', 'auto'],
+  bankGaussian: ['bank', 'gaussian'],
+  bankLocation: ['bank', 'location'],
+  maps: ['raad', 'auto'],
+  maps5: ['raad5', 'auto'],
+} as const;
 /** Of timing. */
 const ROUNDS = 10;
 
@@ -170,7 +178,7 @@ async function compare(set: string, folder: string, seed: number, features: Feat
         fitSeconds,
         multiplyAdds: multiplyAdds(networks),
         bytes: statSync(file(arm)).size,
-        ...(/maps/i.test(arm) && { filter: filter?.kind ?? 'none' }),
+        ...(arm in FILTERED && { filter: filter?.kind ?? 'none' }),
       },
     ]);
   }
@@ -202,10 +210,14 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
     case 'raad':
       return made(to, () => raad('fit', folder, ...settings, ...words, '-o', to));
     case 'bankMaps':
+    case 'bankGaussian':
+    case 'bankLocation':
     case 'maps':
     case 'maps5': {
-      const source = ({ bankMaps: 'bank', maps: 'raad', maps5: 'raad5' } as const)[arm];
-      return (await from(source)) + (await made(to, () => raad('maps', file(source), folder, '-o', to)));
+      const [source, filter] = FILTERED[arm];
+      return (
+        (await from(source)) + (await made(to, () => raad('maps', file(source), folder, '--maps', filter, '-o', to)))
+      );
     }
     case 'bank5':
       return (

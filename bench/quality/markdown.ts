@@ -44,7 +44,7 @@ function line(arm: Arm, rows: readonly QualityRow[]) {
   const filters = [...new Set(own.flatMap(({ filter }) => filter ?? []))];
   return [
     {
-      '': filters.length > 0 ? `${ARMS[arm]} (${filters.join(', ')})` : ARMS[arm],
+      '': ARMS[arm].endsWith('auto') && filters.length > 0 ? `${ARMS[arm]} (${filters.join(', ')})` : ARMS[arm],
       seeds: own.length,
       AUROC: spread(own.map(({ auroc }) => auroc)),
       AP: spread(own.map(({ ap }) => ap)),

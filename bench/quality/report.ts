@@ -5,6 +5,8 @@ export const ARMS = {
   bank: 'memory bank',
   bank5: 'memory bank, 5 bits',
   bankMaps: 'memory bank, --maps auto',
+  bankGaussian: 'memory bank, --maps gaussian',
+  bankLocation: 'memory bank, --maps location',
   backbone: "memory bank of the backbone's features",
   raad: 'RAAD, float',
   raad5: 'RAAD, 5 bits',
