@@ -16,6 +16,7 @@ import { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
 import { Resizer, unpackPixels } from '../src/imaging/pixels.ts';
 import { exactQuantile } from '../src/math/statistics.ts';
+import { auroc } from '../src/metrics/ranking.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { metricsTable } from '../src/report/table.ts';
@@ -59,24 +60,24 @@ async function measure(
   seen: readonly RgbImage[],
 ): Promise<Omit<BorderRow, 'set' | 'method' | 'border'>> {
   const { threshold } = detector.state;
-  const isAbove = async (image: RgbImage) => (await detector.predict(image)).score > threshold!.value;
-  const shareAbove = async (from: number) => {
-    let above = 0;
-    const plantings = Number(values.plantings);
+  const plantings = Number(values.plantings);
+  const scoresOfPlanted = async (from: number) => {
+    const scores: number[] = [];
     for (const [i, image] of seen.entries())
       for (let k = 0; k < plantings; k++)
-        above += Number(await isAbove(plantedInStrip(image, from, i * plantings + k)));
-    return above / (seen.length * plantings);
+        scores.push((await detector.predict(plantedInStrip(image, from, i * plantings + k))).score);
+    return scores;
   };
+  const scores: number[] = [];
   const bands: Float32Array[] = [];
   const insides: Float32Array[] = [];
-  let [good, highest] = [0, 0];
+  let highest = 0;
   for (const image of seen) {
     const { map, score } = await detector.predict(image);
     const { band, inside } = byBand(map, resolution);
     bands.push(band);
     insides.push(inside);
-    if (score > threshold!.value) good++;
+    scores.push(score);
     if (!inside.includes(score)) highest++;
   }
   const joined = (parts: readonly Float32Array[]) => {
@@ -88,11 +89,17 @@ async function measure(
   const level = exactQuantile(inside, LEVEL);
   const shareOf = (values: Float32Array) =>
     values.reduce((sum, value) => sum + Number(value > level), 0) / values.length;
+  const shareAbove = (all: readonly number[]) => all.filter((score) => score > threshold!.value).length / all.length;
+  const rank = (planted: readonly number[]) =>
+    auroc([...scores, ...planted], [...scores.map(() => 0), ...planted.map(() => 1)])!;
+  const [inBand, inSide] = [await scoresOfPlanted(0), await scoresOfPlanted(INSIDE)];
   return {
     images: seen.length,
-    good: good / seen.length,
-    band: await shareAbove(0),
-    inside: await shareAbove(INSIDE),
+    good: shareAbove(scores),
+    band: shareAbove(inBand),
+    inside: shareAbove(inSide),
+    bandAuroc: rank(inBand),
+    insideAuroc: rank(inSide),
     bandPixels: shareOf(band),
     insidePixels: shareOf(inside),
     highest: highest / seen.length,

@@ -3,7 +3,7 @@
  * distilled. What is in the file is not measured again.
  *
  *   npm run bench:teachers -- --json FILE [--sets NAME=DIR@SIDE,...] [--size xs] [--teachers shipped,random,FILE,...]
- *                             [--log FILE.jsonl --run TEACHER --minutes N --options TEXT]
+ *                             [--log FILE.jsonl --run TEACHER --minutes N --options=TEXT]
  *
  * `--log` is what `raad distill --log` wrote of the teacher `--run`. `npm run docs:teachers` makes docs/distill.md of
  * bench/results/teachers.json.

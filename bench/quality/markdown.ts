@@ -49,9 +49,9 @@ function line(arm: Arm, rows: readonly QualityRow[]) {
       AUROC: spread(own.map(({ auroc }) => auroc)),
       AP: spread(own.map(({ ap }) => ap)),
       'AU-PRO': spread(own.map(({ overlap }) => overlap)),
-      'fit, s': Math.round(mean(own.map(({ fitSeconds }) => fitSeconds))),
+      'fit, s': meanOf(own.map(({ fitSeconds }) => fitSeconds))?.toFixed(0) ?? '',
       'multiply-adds, 10^6': Math.round(multiplyAdds / 1e6),
-      ms: timeOf(own),
+      ms: meanOf(own.map(({ milliseconds }) => milliseconds))?.toFixed(1) ?? '',
       'bytes, kB': Math.round(bytes / 1000),
     },
   ];
@@ -59,9 +59,10 @@ function line(arm: Arm, rows: readonly QualityRow[]) {
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-function timeOf(rows: readonly QualityRow[]): string {
-  const times = rows.flatMap(({ milliseconds }) => milliseconds ?? []);
-  return times.length > 0 ? mean(times).toFixed(1) : '';
+/** Of those that were measured. */
+function meanOf(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.flatMap((value) => value ?? []);
+  return known.length > 0 ? mean(known) : undefined;
 }
 
 /** In percent. */

@@ -29,8 +29,8 @@ export interface QualityRow {
   readonly overlap?: number;
   readonly goodImages: number;
   readonly badImages: number;
-  /** Of everything that made the model, on the machine of the report. */
-  readonly fitSeconds: number;
+  /** Of everything that made the model, on the machine of the report; absent where it was interrupted. */
+  readonly fitSeconds?: number;
   /** Of an image, as defined: what is executed is less. */
   readonly multiplyAdds: number;
   /** From image to map, in turns with the other arms of the same set and seed. */

@@ -17,15 +17,19 @@ export function withTeachers(page: string, { adapter, rows, runs }: TeacherRepor
     const { step, heldOutLoss, explained } = curve.at(-1)!;
     return `* **${markdown(teacher)}**, PDN-${size.toUpperCase()}: \`raad distill ${options}\`, ${Math.round(minutes)} minutes, ${step} steps; held-out loss ${heldOutLoss.toFixed(3)}, ${percent(explained)} % explained.`;
   });
+  const places = [...new Set(rows.map(({ set, side, size }) => `${size} ${set} ${side}`))];
+  const placeOf = ({ set, side, size }: TeacherReport['rows'][number]) => places.indexOf(`${size} ${set} ${side}`);
   const table = markdownTable(
-    rows.map(({ set, side, size, teacher, auroc, overlap, fitSeconds }) => ({
-      set: `${set}, ${side} px`,
-      network: `PDN-${size.toUpperCase()}`,
-      teacher,
-      AUROC: percent(auroc),
-      'AU-PRO': percent(overlap),
-      'fit, s': Math.round(fitSeconds),
-    })),
+    [...rows]
+      .sort((a, b) => placeOf(a) - placeOf(b))
+      .map(({ set, side, size, teacher, auroc, overlap, fitSeconds }) => ({
+        set: `${set}, ${side} px`,
+        network: `PDN-${size.toUpperCase()}`,
+        teacher,
+        AUROC: percent(auroc),
+        'AU-PRO': percent(overlap),
+        'fit, s': Math.round(fitSeconds),
+      })),
   );
   const parts = [
     `Measured on ${markdown(adapter)}.`,

@@ -18,6 +18,9 @@ export interface BorderRow {
   readonly good: number;
   readonly band: number;
   readonly inside: number;
+  /** AUROC of scores of images as they are against those with a defect in the band, and inside. */
+  readonly bandAuroc: number;
+  readonly insideAuroc: number;
   /** Shares of the pixels of good images that are above the level of the highest 0.5 % of those inside. */
   readonly bandPixels: number;
   readonly insidePixels: number;
@@ -50,6 +53,8 @@ export const BORDER: Shape = {
           good: SHARE,
           band: SHARE,
           inside: SHARE,
+          bandAuroc: SHARE,
+          insideAuroc: SHARE,
           bandPixels: SHARE,
           insidePixels: SHARE,
           highest: SHARE,

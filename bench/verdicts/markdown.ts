@@ -24,6 +24,8 @@ const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | unde
         'good images, %': percent(row.good),
         'defect in the outer 16 px, %': percent(row.band),
         'defect inside, %': percent(row.inside),
+        'AUROC in the outer 16 px': percent(row.bandAuroc),
+        'AUROC inside': percent(row.insideAuroc),
         'highest pixels in the outer 16 px, %': percent(row.bandPixels),
         'highest pixels inside, %': percent(row.insidePixels),
         'maximum in the outer 16 px, %': percent(row.highest),
