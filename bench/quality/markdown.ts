@@ -31,7 +31,7 @@ function section({ adapter, versions, settings, backbone, rows }: QualityReport)
       const { set, side, goodImages, badImages } = own[0]!;
       const title = `### ${markdown(set)}, ${side} px\n\n${goodImages} good and ${badImages} defective test images.\n`;
       const table = markdownTable(ARM_NAMES.flatMap((arm) => line(arm, own)));
-      return `${title}\n${table}\n${verdict(own)}\n`;
+      return `${title}\n${table}\n${[verdict(own), ...choice(own)].join('\n\n')}\n`;
     }),
   ].join('\n');
 }
@@ -89,4 +89,22 @@ function verdict(rows: readonly QualityRow[]): string {
   const share = (best.work / backbone.work).toPrecision(2);
   const told = `${ARMS[best.arm]} has the best AUROC without the backbone: ${best.auroc.toFixed(1)}, the backbone's bank ${backbone.auroc.toFixed(1)}, with ${share} of its multiply-adds.`;
   return gap <= GOAL ? told : `${told} That is ${gap.toFixed(1)} points less: the goal of ${GOAL} is missed.`;
+}
+
+/** What `--maps auto` chose for the bank, and what would have been best, where all filters were measured. */
+function choice(rows: readonly QualityRow[]): string[] {
+  const aurocOf = (arm: Arm) => {
+    const known = rows.flatMap((row) => (row.arm === arm ? (row.auroc ?? []) : []));
+    return known.length > 0 ? 100 * mean(known) : undefined;
+  };
+  const filters = { none: aurocOf('bank'), gaussian: aurocOf('bankGaussian'), location: aurocOf('bankLocation') };
+  const chosen = aurocOf('bankMaps');
+  const [best] = Object.entries(filters)
+    .flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
+    .sort((a, b) => b.value - a.value);
+  if (chosen === undefined || best === undefined || Object.values(filters).includes(undefined)) return [];
+  const names = [...new Set(rows.flatMap(({ arm, filter }) => (arm === 'bankMaps' ? (filter ?? []) : [])))];
+  return [
+    `For the bank, \`--maps auto\` chose ${names.join(', ')}: AUROC ${chosen.toFixed(1)}. Without it would be ${filters.none!.toFixed(1)}, the best is ${best.name}, ${best.value.toFixed(1)}.`,
+  ];
 }
