@@ -3,7 +3,8 @@
  * seeds, by the command line. What is in the file is not measured again, and models are kept, so that a run can be stopped.
  *
  *   npm run bench:quality -- --sets NAME=DIR,...      one data set each
- *                            [--side 128] [--seeds 0,1,2] [--arms bank,bank5,bankMaps,bankGaussian,bankLocation,backbone,raad,raad5,maps,maps5]
+ *                            [--side 128] [--seeds 0,1,2]
+ *                            [--arms bank,bank5,bankMaps,bankGaussian,bankLocation,backbone,raad,raad5,maps,maps5]
  *                            [--preset quick] [--iterations N]   as `raad fit` takes them
  *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
  *                            [--models DIR]           where models are kept: out/quality
@@ -188,9 +189,12 @@ async function compare(set: string, folder: string, seed: number, features: Feat
 async function time(set: string, seed: number): Promise<void> {
   const own = report.rows.filter((row) => row.set === set && row.side === side && row.seed === seed);
   if (performance.now() > end || own.every(({ milliseconds }) => milliseconds !== undefined)) return;
-  const timed = own.filter(({ arm }) => arm !== 'backbone');
+  const file = modelFile(set, seed);
+  // Of rows of an earlier run, models may be gone.
+  const timed = own.filter(({ arm }) => arm !== 'backbone' && existsSync(file(arm)));
+  if (timed.length === 0) return;
   const times = join(values.models, 'times.json');
-  const files = timed.map(({ arm }) => modelFile(set, seed)(arm));
+  const files = timed.map(({ arm }) => file(arm));
   await raad('bench', 'models', ...files, '--rounds', String(ROUNDS), '--json', times);
   const { models } = JSON.parse(readFileSync(times, 'utf8')) as { models: { median: number }[] };
   keep(timed.map((row, i) => ({ ...row, milliseconds: models[i]!.median })));
