@@ -67,8 +67,8 @@ if ((suite === 'masks' || suite === 'counts') && hasBoth)
 
 /** The files that take longest where no shader is in a cache; neighbors share few shaders. */
 const LONGEST = [
-  ...['ops', 'fit', 'integer', 'recalibrate', 'bench', 'absorb', 'tiles', 'winogradHalves'],
-  ...['torchNetworks', 'nearest', 'prepare', 'nibbles', 'timeBudget', 'onnxQuantized', 'detectorLifetime', 'hqs'],
+  ...['ops', 'fit', 'integer', 'bench', 'absorb', 'tiles', 'winogradHalves'],
+  ...['torchNetworks', 'nearest', 'prepare', 'nibbles', 'onnxQuantized', 'detectorLifetime', 'hqs'],
 ];
 
 /**
