@@ -10,7 +10,7 @@
  *                            [--models DIR]           where models are kept: out/quality
  *                            [--minutes N]            nothing is begun later
  *                            [--untimed]              leaves milliseconds to a later run, when nothing else runs
- *                            [--json FILE]            bench/results/quality.json
+ *                            [--json FILE]            bench/results/quality/quality.json
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
@@ -50,7 +50,7 @@ const { values } = parseArgs({
     models: { type: 'string', default: 'out/quality' },
     minutes: { type: 'string' },
     untimed: { type: 'boolean', default: false },
-    json: { type: 'string', default: 'bench/results/quality.json' },
+    json: { type: 'string', default: 'bench/results/quality/quality.json' },
   },
 });
 if (!values.sets) throw new UserError('there are no data sets.', 'Name some: --sets cubes=DIR,tile=DIR');

@@ -6,7 +6,7 @@
  *                             [--log FILE.jsonl --run TEACHER --minutes N --options=TEXT]
  *
  * `--log` is what `raad distill --log` wrote of the teacher `--run`. `npm run docs:teachers` makes docs/distill.md of
- * bench/results/teachers.json.
+ * bench/results/quality/teachers.json.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';

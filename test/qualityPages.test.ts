@@ -18,13 +18,14 @@ const results = fileURLToPath(new URL('../bench/results', import.meta.url));
 
 describe('pages are written from the committed files', () => {
   test('how well defects are found', () => {
-    const files = readdirSync(results).filter((name) => /^quality.*\.json$/.test(name));
-    const reports = files.sort().map((name) => readReport(join(results, name))!);
+    const folder = join(results, 'quality');
+    const files = readdirSync(folder).filter((name) => /^quality.*\.json$/.test(name));
+    const reports = files.sort().map((name) => readReport(join(folder, name))!);
     expect(withQuality(docs('quality.md'), reports)).toBe(docs('quality.md'));
   });
 
   test('what teachers are worth, with its chart', async () => {
-    const report = await readJson<TeacherReport>(join(results, 'teachers.json'), TEACHERS);
+    const report = await readJson<TeacherReport>(join(results, 'quality/teachers.json'), TEACHERS);
     expect(withTeachers(docs('distill.md'), report, 'distill-losses.svg')).toBe(docs('distill.md'));
     expect(`${lossChart(report)}\n`).toBe(docs('distill-losses.svg'));
   });
