@@ -9,16 +9,16 @@
  * bench/results/quality/teachers.json.
  */
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { splitHeldOut } from '../src/data/dataset.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
 import { evaluate } from '../src/evaluation/evaluate.ts';
-import type { StoredTensor } from '../src/formats/safetensors.ts';
-import { readSafetensors, writeSafetensors } from '../src/formats/safetensors.ts';
+import { readSafetensors, type StoredTensor, writeSafetensors } from '../src/formats/safetensors.ts';
 import { initialize } from '../src/networks/initialize.ts';
 import { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize } from '../src/networks/pdn.ts';
-import { loadImages, openDatasets, testSource } from '../src/node/datasets.ts';
+import { testSource } from '../src/node/datasets.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
@@ -26,6 +26,7 @@ import { metricsTable } from '../src/report/table.ts';
 import { fitNearest } from '../src/train/nearest.ts';
 import { curveOf } from './teachers/logs.ts';
 import { keyOf, TEACHERS, type TeacherReport, type TeacherRow } from './teachers/report.ts';
+import { images, oneDataset } from './verdicts/sets.ts';
 
 const { values } = parseArgs({
   options: {
@@ -69,15 +70,8 @@ function randomTeacher(of: PdnSize) {
 }
 
 async function bankOf(folder: string, side: number, teacher: string) {
-  const { root, datasets } = await openDatasets(folder);
-  const [dataset] = datasets;
-  if (!dataset || datasets.length > 1)
-    throw new UserError(`${folder} holds ${datasets.length} data sets.`, 'Give the folder of one.');
-  const load = (paths: readonly string[]) =>
-    loadImages(
-      paths.map((path) => `${root}/${path}`),
-      (reason) => console.error(`note: ${reason}`),
-    );
+  const { root, dataset } = await oneDataset(folder);
+  const load = (paths: readonly string[]) => images(paths.map((path) => join(root, path)));
   const split = splitHeldOut(dataset, 0);
   const started = performance.now();
   const detector = await fitNearest({

@@ -18,12 +18,18 @@ export interface GoodImages {
   readonly test: readonly string[];
 }
 
-/** @throws UserError for a folder that is not one data set with good test images */
-export async function goodImages(folder: string): Promise<GoodImages> {
+/** @throws UserError for a folder that is not one data set */
+export async function oneDataset(folder: string): Promise<{ readonly root: string; readonly dataset: Dataset }> {
   const { root, datasets } = await openDatasets(folder);
   const [dataset] = datasets;
   if (!dataset || datasets.length > 1)
     throw new UserError(`${folder} holds ${datasets.length} data sets.`, 'Give the folder of one.');
+  return { root, dataset };
+}
+
+/** @throws UserError for a folder that is not one data set with good test images */
+export async function goodImages(folder: string): Promise<GoodImages> {
+  const { root, dataset } = await oneDataset(folder);
   const { name, train, validation, test } = dataset;
   const absolute = (paths: readonly string[]) => paths.map((path) => resolve(root, path));
   const good = test.filter(({ defect }) => defect === GOOD).map(({ image }) => image);

@@ -1,4 +1,4 @@
-import type { UserError } from '../errors.ts';
+import { UserError } from '../errors.ts';
 
 /** A field of a message: a number, or bytes. */
 export interface Field {
@@ -59,3 +59,7 @@ export function varintAt(
 export const last = (all: readonly Field[], field: number) => all.findLast((each) => each.field === field);
 
 export const textOf = (field: Field | undefined) => new TextDecoder().decode(field?.bytes);
+
+/** What is thrown for a file that cannot be read. @param name shown in the message */
+export const damagedFile = (name: string) => () =>
+  new UserError(`${name} is not a usable ONNX file.`, 'Copy or make the file again.');

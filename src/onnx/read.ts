@@ -1,6 +1,6 @@
 import { quote, UserError } from '../errors.ts';
 import type { StoredType, TensorEntry } from '../formats/safetensors.ts';
-import { type Field, fields, last, textOf, varintAt } from './fields.ts';
+import { damagedFile, type Field, fields, last, textOf, varintAt } from './fields.ts';
 
 /** A convolution of a graph. */
 export interface OnnxConvolution {
@@ -21,7 +21,6 @@ export interface OnnxWeights {
   readonly convolutions: readonly OnnxConvolution[];
 }
 
-const FIX = 'Copy or make the file again.';
 /** TensorProto's types and their bytes. */
 const TYPES: Readonly<Record<number, readonly [StoredType, number]>> = {
   1: ['F32', 4],
@@ -45,7 +44,7 @@ const TENSOR = { dims: 1, type: 2, floats: 4, name: 8, raw: 9, location: 14 } as
  * @throws UserError for a file that is damaged, is no ONNX, or keeps its weights in another file
  */
 export function readOnnxWeights(bytes: Uint8Array, name: string): OnnxWeights {
-  const damaged = () => new UserError(`${name} is not a usable ONNX file.`, FIX);
+  const damaged = damagedFile(name);
   const graph = last(fields(bytes, damaged), MODEL.graph)?.bytes;
   if (!graph?.length) throw damaged();
   const tensors = new Map<string, TensorEntry>();

@@ -1,8 +1,6 @@
-import { UserError } from '../errors.ts';
-import { type Field, fields, textOf } from './fields.ts';
+import type { UserError } from '../errors.ts';
+import { damagedFile, type Field, fields, textOf } from './fields.ts';
 import { join, message, text } from './protobuf.ts';
-
-const FIX = 'Copy or make the file again.';
 
 /** Fields of ONNX's messages that are read here. */
 const MODEL = { graph: 7 } as const;
@@ -20,7 +18,7 @@ const TENSOR_NAME = 8;
  * @throws UserError for a file that is damaged or no ONNX
  */
 export function subgraph(model: Uint8Array, outputs: readonly string[], name: string): Uint8Array {
-  const damaged = () => new UserError(`${name} is not a usable ONNX file.`, FIX);
+  const damaged = damagedFile(name);
   const all = fields(model, damaged);
   // Messages of protobuf that lie one behind the other are one.
   const graphs = all.filter(({ field }) => field === MODEL.graph);
