@@ -21,9 +21,10 @@ import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { PRESETS } from '../src/train/fit.ts';
+import { choices } from './choice.ts';
+import { METHOD_NAMES } from './methods.ts';
+import { fitted, goodImages, images } from './sets.ts';
 import { BAND, BORDER, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
-import { METHOD_NAMES, type Method } from './verdicts/methods.ts';
-import { fitted, goodImages, images } from './verdicts/sets.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,11 +38,7 @@ const { values, positionals } = parseArgs({
 });
 const { json } = values;
 if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
-const methods = values.methods.split(',').map((name): Method => {
-  const method = METHOD_NAMES.find((each) => each === name);
-  if (!method) throw new UserError(`--methods ${name} is not known.`, `Give some of: ${METHOD_NAMES.join(', ')}.`);
-  return method;
-});
+const methods = choices('methods', values.methods, METHOD_NAMES);
 const opened = await openDevice();
 const engine = new Engine({ device: opened.device });
 const resolution = Number(values.resolution);

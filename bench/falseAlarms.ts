@@ -18,9 +18,10 @@ import { Random } from '../src/math/random.ts';
 import { openDevice } from '../src/node/device.ts';
 import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { metricsTable } from '../src/report/table.ts';
+import { choice } from './choice.ts';
+import { METHOD_NAMES, type Method } from './methods.ts';
+import { fitted, type GoodImages, goodImages, images } from './sets.ts';
 import { FALSE_ALARMS, type FalseAlarms, keyOf, type Rate, rates } from './verdicts/falseAlarms.ts';
-import { METHOD_NAMES, type Method } from './verdicts/methods.ts';
-import { fitted, type GoodImages, goodImages, images } from './verdicts/sets.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -34,8 +35,7 @@ const { values, positionals } = parseArgs({
 });
 const { json } = values;
 if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
-const method = METHOD_NAMES.find((name) => name === values.method);
-if (!method) throw new UserError(`--method ${values.method} is not known.`, `Give one of: ${METHOD_NAMES.join(', ')}.`);
+const method = choice('method', values.method, METHOD_NAMES);
 const opened = await openDevice();
 const engine = new Engine({ device: opened.device });
 const settings = { resolution: Number(values.resolution), alphas: values.alphas.split(',').map(Number) };

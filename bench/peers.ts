@@ -22,7 +22,7 @@ import { detectCaps } from '../src/engine/caps.ts';
 import type { CompileOptions } from '../src/engine/compile.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node, Parameter } from '../src/engine/graph.ts';
-import { PRECISIONS, type Precision } from '../src/engine/variants.ts';
+import { PRECISIONS } from '../src/engine/variants.ts';
 import { UserError } from '../src/errors.ts';
 import type { WeightBits } from '../src/formats/weightCodes.ts';
 import { activationRange } from '../src/kernels/storage.ts';
@@ -43,6 +43,7 @@ import { layerInputs } from '../src/quantization/layerInputs.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { loadTeacher } from '../src/train/teacher.ts';
+import { choice, choices } from './choice.ts';
 import { comparePeers, type PeerRow } from './peers/compare.ts';
 import { nativePeer, wasmPeer } from './peers/onnxruntime.ts';
 import type { Peer, PeerMaker } from './peers/peer.ts';
@@ -76,18 +77,13 @@ function positive(name: string, text: string): number {
 }
 
 const WHAT = ['teacher', 'detector', 'training'] as const;
-const what = WHAT.find((each) => each === values.what);
-if (!what) throw new UserError(`--what ${values.what} cannot be used.`, `Give one of: ${WHAT.join(', ')}.`);
+const what = choice('what', values.what, WHAT);
 const side = positive('side', values.side);
 const batch = positive('batch', values.batch);
 const seconds = positive('seconds', values.seconds);
 const size = parsePdnSize(values.size);
 
-const precisions = values.precisions.split(',').map((name): Precision => {
-  const found = PRECISIONS.find((each) => each === name);
-  if (!found) throw new UserError(`--precisions ${name} is not known.`, `Give some of: ${PRECISIONS.join(', ')}.`);
-  return found;
-});
+const precisions = choices('precisions', values.precisions, PRECISIONS);
 
 /** Dawn's toggles for our own device. */
 const toggles = parseToggles(values.toggles);

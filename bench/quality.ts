@@ -30,6 +30,7 @@ import { NORMALIZATION_NAMES, openBackbone } from '../src/node/backbone.ts';
 import { openDatasets } from '../src/node/datasets.ts';
 import { openDevice } from '../src/node/device.ts';
 import { ownVersion } from '../src/node/version.ts';
+import { choice, choices } from './choice.ts';
 import { evaluateBackboneBank, type FeatureCache } from './quality/backboneBank.ts';
 import { convolutionWork } from './quality/onnxWork.ts';
 import { ARM_NAMES, type Arm, keyOf, type QualityReport, type QualityRow, readReport } from './quality/report.ts';
@@ -60,17 +61,8 @@ const sets = values.sets.split(',').map((entry) => {
   if (at < 1) throw new UserError(`--sets ${entry} has no name.`, 'Write NAME=DIR.');
   return { name: entry.slice(0, at), folder: entry.slice(at + 1) };
 });
-const arms = values.arms.split(',').map((name): Arm => {
-  const arm = ARM_NAMES.find((each) => each === name);
-  if (!arm) throw new UserError(`--arms ${name} is not known.`, `Give some of: ${ARM_NAMES.join(', ')}.`);
-  return arm;
-});
-const normalization = NORMALIZATION_NAMES.find((name) => name === values.normalize);
-if (!normalization)
-  throw new UserError(
-    `--normalize ${values.normalize} is not known.`,
-    `Give one of: ${NORMALIZATION_NAMES.join(', ')}.`,
-  );
+const arms = choices('arms', values.arms, ARM_NAMES);
+const normalization = choice('normalize', values.normalize, NORMALIZATION_NAMES);
 const seeds = values.seeds.split(',').map(Number);
 const side = Number(values.side);
 const end =
@@ -89,7 +81,7 @@ const FILTERED = {
 /** Of timing. */
 const ROUNDS = 10;
 
-/** Runs a command. @returns what it printed @throws Error when it fails */
+/** Runs a command. @returns what it printed @throws UserError when it fails */
 function raad(...args: readonly string[]): Promise<string> {
   console.error(`raad ${args.join(' ')}`);
   return new Promise((resolve, reject) => {
@@ -100,18 +92,25 @@ function raad(...args: readonly string[]): Promise<string> {
     });
     child.on('error', reject);
     child.on('close', (code) =>
-      code === 0 ? resolve(printed) : reject(new Error(`raad ${args[0]} ended with ${code}`)),
+      code === 0
+        ? resolve(printed)
+        : reject(new UserError(`raad ${args[0]} ended with exit code ${code}.`, 'Its reason stands above.')),
     );
   });
 }
 
-/** Makes a file by commands, unless it is there. @returns seconds that it took, also when it was made earlier */
-async function made(file: string, make: () => Promise<unknown>): Promise<number> {
+/**
+ * Makes a file by commands, unless it is there. A training that was stopped goes on.
+ * @param make is given what a training has to be told further
+ * @returns seconds that it took, also when it was made earlier; NaN when it was stopped on the way
+ */
+async function made(file: string, make: (more: readonly string[]) => Promise<unknown>): Promise<number> {
   const note = `${file}.seconds`;
   if (existsSync(file) && existsSync(note)) return Number(readFileSync(note, 'utf8'));
   const started = performance.now();
-  await make();
-  const seconds = (performance.now() - started) / 1000;
+  const more = existsSync(`${file}.checkpoint`) ? ['--resume'] : [];
+  await make(more);
+  const seconds = more.length > 0 ? Number.NaN : (performance.now() - started) / 1000;
   writeFileSync(note, String(seconds));
   return seconds;
 }
@@ -176,7 +175,7 @@ async function compare(set: string, folder: string, seed: number, features: Feat
         ...place,
         arm,
         ...figuresOf(metrics),
-        fitSeconds,
+        ...(Number.isFinite(fitSeconds) && { fitSeconds }),
         multiplyAdds: multiplyAdds(networks),
         bytes: statSync(file(arm)).size,
         ...(arm in FILTERED && { filter: filter?.kind ?? 'none' }),
@@ -212,7 +211,7 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
     case 'bank':
       return made(to, () => raad('fit', folder, '--method', 'nearest', ...preset, ...words, '-o', to));
     case 'raad':
-      return made(to, () => raad('fit', folder, ...settings, ...words, '-o', to));
+      return made(to, (more) => raad('fit', folder, ...settings, ...words, ...more, '-o', to));
     case 'bankMaps':
     case 'bankGaussian':
     case 'bankLocation':
@@ -299,7 +298,7 @@ function openedBackbone() {
   return openBackbone(values.backbone!, {
     layers: values.layers.split(','),
     side: Number(values['backbone-side']),
-    normalization: normalization!,
+    normalization,
   });
 }
 

@@ -3,7 +3,7 @@
  * distilled. What is in the file is not measured again.
  *
  *   npm run bench:teachers -- --json FILE [--sets NAME=DIR@SIDE,...] [--size xs] [--teachers shipped,random,FILE,...]
- *                             [--log FILE.jsonl --run TEACHER --minutes N --options=TEXT]
+ *                             [--log FILE.jsonl --run TEACHER --options=TEXT]
  *
  * `--log` is what `raad distill --log` wrote of the teacher `--run`. `npm run docs:teachers` makes docs/distill.md of
  * bench/results/quality/teachers.json.
@@ -15,7 +15,7 @@ import { splitHeldOut } from '../src/data/dataset.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
 import { evaluate } from '../src/evaluation/evaluate.ts';
-import { readSafetensors, type StoredTensor, writeSafetensors } from '../src/formats/safetensors.ts';
+import { readSafetensors, writeSafetensors } from '../src/formats/safetensors.ts';
 import { initialize } from '../src/networks/initialize.ts';
 import { PDN_CHANNELS, PDN_SIZES, Pdn, type PdnSize } from '../src/networks/pdn.ts';
 import { testSource } from '../src/node/datasets.ts';
@@ -24,9 +24,11 @@ import { readJson, writeJson } from '../src/node/jsonFile.ts';
 import { readTeacher } from '../src/node/teachers.ts';
 import { metricsTable } from '../src/report/table.ts';
 import { fitNearest } from '../src/train/nearest.ts';
-import { curveOf } from './teachers/logs.ts';
+import { teacherTensors } from '../src/train/teacher.ts';
+import { choice } from './choice.ts';
+import { images, oneDataset } from './sets.ts';
+import { readLog } from './teachers/logs.ts';
 import { keyOf, TEACHERS, type TeacherReport, type TeacherRow } from './teachers/report.ts';
-import { images, oneDataset } from './verdicts/sets.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,14 +38,12 @@ const { values } = parseArgs({
     teachers: { type: 'string', default: 'shipped,random' },
     log: { type: 'string' },
     run: { type: 'string' },
-    minutes: { type: 'string' },
     options: { type: 'string', default: '' },
   },
 });
 const { json } = values;
 if (!json) throw new UserError('there is no file for the results.', 'Give --json FILE.');
-const size = PDN_SIZES.find((each) => each === values.size);
-if (!size) throw new UserError(`--size ${values.size} is not known.`, `Give one of: ${PDN_SIZES.join(', ')}.`);
+const size = choice('size', values.size, PDN_SIZES);
 const places = values.sets.split(',').flatMap((entry) => {
   if (entry === '') return [];
   const [, set, folder, side] = /^([^=]+)=(.+)@(\d+)$/.exec(entry) ?? [];
@@ -60,13 +60,7 @@ let report: TeacherReport = existsSync(json)
 function randomTeacher(of: PdnSize) {
   const pdn = new Pdn(of, 'teacher', PDN_CHANNELS[of]);
   initialize(pdn.convolutions, 0);
-  const tensors = new Map<string, StoredTensor>(
-    pdn.parameters.map(({ name, type, data }) => [
-      name.slice('teacher.'.length),
-      { shape: type.shape, data: data as Float32Array },
-    ]),
-  );
-  return { ...readSafetensors(writeSafetensors(tensors, {}), 'random'), name: 'random' };
+  return { ...readSafetensors(writeSafetensors(teacherTensors(pdn), {}), 'random'), name: 'random' };
 }
 
 async function bankOf(folder: string, side: number, teacher: string) {
@@ -76,14 +70,12 @@ async function bankOf(folder: string, side: number, teacher: string) {
   const started = performance.now();
   const detector = await fitNearest({
     engine,
-    settings: { size: size!, resolution: side, seed: 0 },
+    settings: { size: size, resolution: side, seed: 0 },
     dataset: dataset.name,
     train: await load(split.train),
     heldOut: await load(split.heldOut),
     teacher:
-      teacher === 'random'
-        ? randomTeacher(size!)
-        : await readTeacher(size!, teacher === 'shipped' ? undefined : teacher),
+      teacher === 'random' ? randomTeacher(size) : await readTeacher(size, teacher === 'shipped' ? undefined : teacher),
   });
   const fitSeconds = (performance.now() - started) / 1000;
   const { metrics } = await evaluate({ detector, source: testSource(root, dataset) });
@@ -93,9 +85,9 @@ async function bankOf(folder: string, side: number, teacher: string) {
 }
 
 if (values.log) {
-  const { run: teacher, minutes, options } = values;
-  if (!teacher || !minutes) throw new UserError('--log needs --run TEACHER and --minutes N.');
-  const run = { teacher, size, options, minutes: Number(minutes), curve: curveOf(values.log) };
+  const { run: teacher, options } = values;
+  if (!teacher) throw new UserError('--log needs --run TEACHER.');
+  const run = { teacher, size, options, ...readLog(values.log) };
   report = { ...report, runs: [...report.runs.filter((each) => each.teacher !== teacher), run] };
   await writeJson(json, report, TEACHERS, 1);
 }

@@ -31,8 +31,17 @@ describe('held-out images far above the others', () => {
     expect(() => mapRange(constant, 'student-teacher', names)).toThrow(
       'the student-teacher map of the held-out images is nearly constant (25.48 .. 25.48), as that of a blank frame is: a.png.',
     );
+    const speck = constant.map((value, i) => (i < 5 ? 1 : value));
+    expect(() => mapRange(speck, 'student-teacher', names)).toThrow('is nearly constant');
     const rising = Float32Array.from({ length: 1001 }, (_, i) => i / 1000);
     expect(mapRange(rising, 'student-teacher', names)[0]).toBeCloseTo(0.9);
+  });
+
+  test('a plain background with the highest values: the lower quantile is of the others', () => {
+    const plateau = Float32Array.from({ length: 1000 }, (_, i) => (i < 300 ? 0.001 * i : 0.5787 + 1e-7 * i));
+    const [low, high] = mapRange(plateau, 'student-teacher', ['a.png']);
+    expect(low).toBeCloseTo(0.9 * 0.299);
+    expect(high).toBeCloseTo(0.5788);
   });
 
   test('a few of many names', () => {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { withQuality } from '../bench/quality/markdown.ts';
 import { type Arm, type QualityReport, type QualityRow, readReport } from '../bench/quality/report.ts';
-import { curveOf } from '../bench/teachers/logs.ts';
+import { readLog } from '../bench/teachers/logs.ts';
 import { lossChart, withTeachers } from '../bench/teachers/markdown.ts';
 import { TEACHERS, type TeacherReport } from '../bench/teachers/report.ts';
 import { BORDER, type BorderReport } from '../bench/verdicts/border.ts';
@@ -76,9 +76,12 @@ describe('the page of quality', () => {
 test('the curve of a log has a point for every look at held-out photographs', () => {
   const file = join(temporaryFolder(), 'log.jsonl');
   const line = (step: number, heldOutLoss: number, loss?: number) =>
-    JSON.stringify({ step, loss, heldOutLoss, explained: 1 - heldOutLoss });
+    JSON.stringify({ step, seconds: 90 * step, loss, heldOutLoss, explained: 1 - heldOutLoss });
   writeFileSync(file, `${[line(0, 1), line(1, 1, 0.9), line(2, 0.5, 0.7), line(3, 0.5, 0.6)].join('\n')}\n`);
-  expect(curveOf(file)).toEqual([{ step: 2, loss: expect.closeTo(0.8), heldOutLoss: 0.5, explained: 0.5 }]);
+  expect(readLog(file)).toEqual({
+    minutes: 4.5,
+    curve: [{ step: 2, loss: expect.closeTo(0.8), heldOutLoss: 0.5, explained: 0.5 }],
+  });
 });
 
 test('rates of false alarms are means over the random splits of one set and one method', () => {

@@ -3,7 +3,7 @@ import type { Dataset } from '../../src/data/dataset.ts';
 import type { RgbImage } from '../../src/data/image.ts';
 import type { Detector } from '../../src/detector/detector.ts';
 import { nearestDistance } from '../../src/detectorOps/nearest.ts';
-import type { Backbone } from '../../src/distill/distill.ts';
+import type { Backbone } from '../../src/distill/examples.ts';
 import { type TargetGrid, targetOf } from '../../src/distill/targets.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { input } from '../../src/engine/graph.ts';

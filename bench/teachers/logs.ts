@@ -4,19 +4,22 @@ import type { DistillRun } from './report.ts';
 /** A line of what `raad distill --log` writes. */
 interface Line {
   readonly step: number;
+  readonly seconds: number;
   readonly loss?: number;
   readonly heldOutLoss: number;
   readonly explained: number;
 }
 
-/** The curve of a log: a point for each look at the held-out photographs. @throws SyntaxError for what is no log */
-export function curveOf(file: string): DistillRun['curve'] {
+/** Minutes of a log, and its curve: a point for each look at the held-out photographs. @throws SyntaxError for what is no log */
+export function readLog(file: string): Pick<DistillRun, 'minutes' | 'curve'> {
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   const curve: DistillRun['curve'][number][] = [];
   let losses: number[] = [];
   let looked: number | undefined;
+  let minutes = 0;
   for (const text of lines) {
-    const { step, loss, heldOutLoss, explained } = JSON.parse(text) as Line;
+    const { step, seconds, loss, heldOutLoss, explained } = JSON.parse(text) as Line;
+    minutes = seconds / 60;
     if (loss === undefined) {
       looked = heldOutLoss;
       continue;
@@ -27,5 +30,5 @@ export function curveOf(file: string): DistillRun['curve'] {
     curve.push({ step, loss: losses.reduce((sum, value) => sum + value, 0) / losses.length, heldOutLoss, explained });
     losses = [];
   }
-  return curve;
+  return { minutes, curve };
 }

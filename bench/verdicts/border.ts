@@ -1,7 +1,7 @@
 import type { Shape } from '../../src/checks/shape.ts';
 import type { RgbImage } from '../../src/data/image.ts';
 import { plantDefect } from '../../src/data/plantedDefects.ts';
-import { METHOD_NAMES, type Method } from './methods.ts';
+import { METHOD_NAMES, type Method } from '../methods.ts';
 
 /** Pixels of the networks' input along its border that the nearest cells stand for, without a mirrored border. */
 export const BAND = 16;

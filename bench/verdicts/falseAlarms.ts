@@ -1,5 +1,5 @@
 import type { Shape } from '../../src/checks/shape.ts';
-import { METHOD_NAMES, type Method } from './methods.ts';
+import { METHOD_NAMES, type Method } from '../methods.ts';
 
 /** Good images above a threshold. */
 export interface Rate {

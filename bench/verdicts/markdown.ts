@@ -1,8 +1,8 @@
 import { markdown } from '../../src/report/markup.ts';
 import { markdownTable } from '../card/table.ts';
+import { METHODS } from '../methods.ts';
 import type { BorderReport } from './border.ts';
 import { type FalseAlarms, rates } from './falseAlarms.ts';
-import { METHODS } from './methods.ts';
 
 /** Those that have been made. */
 export interface VerdictReports {

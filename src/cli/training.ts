@@ -24,6 +24,7 @@ import { applyMaps, readMaps } from './mapFilter.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
 import { readCorners, regionOf } from './region.ts';
+import type { TrainingLog } from './trainingLog.ts';
 import { thresholdText } from './verdict.ts';
 import { type EngineSession, notice } from './withEngine.ts';
 
@@ -59,8 +60,8 @@ export interface FitJob {
   /** What training starts from. */
   readonly from?: DetectorState | undefined;
   readonly teacher: Awaited<ReturnType<typeof readTeacher>>;
-  /** Lines of `--log` from the data sets before; takes further ones. */
-  readonly log?: string[];
+  /** Takes the losses. */
+  readonly log?: TrainingLog;
   readonly signal: AbortSignal;
 }
 
@@ -76,7 +77,7 @@ const LOOKS = 20;
 /** Trains on one data set, with the options of `fit`, and writes the model file, whose lock the caller holds. */
 export async function fitOne(
   args: Arguments,
-  { session, settings, root, dataset, output, photographs, from, teacher, log = [], signal }: FitJob,
+  { session, settings, root, dataset, output, photographs, from, teacher, log, signal }: FitJob,
 ): Promise<void> {
   const split = splitHeldOut(dataset, settings.seed);
   const skipped: string[] = [];
@@ -118,7 +119,7 @@ export async function fitOne(
     );
   }
   if (method === 'nearest') {
-    const phases = new FitReport(undefined, [], dataset.name);
+    const phases = new FitReport();
     const fitted = await fitNearest({
       ...common,
       settings: { ...settings, vectors },
@@ -133,8 +134,9 @@ export async function fitOne(
   const patience = readPatience(args);
   const checkpointFile = checkpointOf(output);
   const resume = args.flag('resume') ? await readCheckpoint(checkpointFile, notice) : undefined;
-  const show = new FitReport(args.text('log'), log, dataset.name);
-  const foldReport = new FitReport(undefined, [], dataset.name);
+  log?.begin(dataset.name);
+  const show = new FitReport(log);
+  const foldReport = new FitReport();
   const judge = plantedFigure({ heldOut: await inRegion(region, heldOut), seed: settings.seed });
   let losses = 0;
   const recover = async (lost: DeviceLostError) => {
@@ -163,7 +165,10 @@ export async function fitOne(
       ...training(),
       checkpoint: {
         every: wholeNumber(args, 'checkpoint-every', CHECKPOINT_EVERY, 1),
-        save: (bytes) => writeAtomically(checkpointFile, bytes),
+        save: async (bytes) => {
+          await writeAtomically(checkpointFile, bytes);
+          await log?.write();
+        },
       },
       resume,
       onProgress: (progress) => show.report(progress),
@@ -187,7 +192,8 @@ export async function fitOne(
     throw error;
   } finally {
     foldReport.endPhase();
-    await show.stop();
+    show.endPhase();
+    await log?.write();
     penalty.destroy?.();
   }
 }

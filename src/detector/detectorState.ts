@@ -9,9 +9,9 @@ import type { Tiling } from './tiling.ts';
 
 /** Quantiles of both raw maps over all pixels of held-out normal images. */
 export interface MapQuantiles {
-  /** 0.9 and 0.995 quantiles of the student-teacher map. */
+  /** 0.9 and 0.995 quantiles of the student-teacher map, as `mapRange` takes them. */
   readonly studentTeacher: readonly [number, number];
-  /** 0.9 and 0.995 quantiles of the autoencoder-student map. */
+  /** Likewise of the autoencoder-student map. */
   readonly autoencoder: readonly [number, number];
 }
 

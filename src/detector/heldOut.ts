@@ -15,6 +15,9 @@ const FAR_AND_FLAT = 2;
 /** Quantiles that differ by a smaller share are those of a map without structure. */
 const LEAST_SPREAD = 0.01;
 
+/** Values below a plateau, as a share of all, from which on a map has structure. */
+const LEAST_BELOW = 0.01;
+
 /** A map in short. */
 export interface MapLevel {
   /** What it reaches on most of an image: one speck does not raise it. */
@@ -49,17 +52,20 @@ export function farAbove(
 }
 
 /**
- * The quantiles that a map is normalized by.
- * @throws UserError when they nearly coincide: scores would be divided by nothing
+ * The quantiles that a map is normalized by. Where a plain background, whose cells are all alike, has the highest values of all, both
+ * would be of it: the lower one is then that of the values below.
+ * @throws UserError for a map that is nearly constant: scores would be divided by nothing
  */
 export function mapRange(values: Float32Array, map: string, names: readonly string[]): readonly [number, number] {
   const [low, high] = [exactQuantile(values, LOW), exactQuantile(values, HIGH)];
-  if (isFlat(low, high))
+  if (!isFlat(low, high)) return [low, high];
+  const below = values.filter((value) => !isFlat(value, high) && value < high);
+  if (below.length < LEAST_BELOW * values.length)
     throw new UserError(
       `the ${map} map of the held-out images is nearly constant (${low.toPrecision(4)} .. ${high.toPrecision(4)}), as that of a blank frame is: ${names.join(', ')}.`,
       'Take blank frames out of the good images, or add good images.',
     );
-  return [low, high];
+  return [exactQuantile(below, LOW), high];
 }
 
 /** Differences between pixels that no picture of a part stays within. */

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-node';
 import type { RgbImage } from '../data/image.ts';
-import type { Backbone, FeatureStore } from '../distill/distill.ts';
+import type { Backbone, FeatureStore } from '../distill/examples.ts';
 import type { FeatureMaps } from '../distill/targets.ts';
 import { quote, UserError } from '../errors.ts';
 import { floatToHalf, halfToFloat } from '../formats/half.ts';

@@ -1,6 +1,8 @@
+import type { Parameter } from '../engine/graph.ts';
 import { UserError } from '../errors.ts';
-import type { TensorFile } from '../formats/safetensors.ts';
+import type { StoredTensor, TensorFile } from '../formats/safetensors.ts';
 import type { Networks } from '../networks/networks.ts';
+import type { Pdn } from '../networks/pdn.ts';
 
 /**
  * Copies a teacher's weights (`conv1.weight`, `conv1.bias`, ...) into the networks.
@@ -9,7 +11,7 @@ import type { Networks } from '../networks/networks.ts';
  */
 export function loadTeacher(networks: Networks, file: TensorFile, name: string): void {
   for (const parameter of networks.teacher.parameters) {
-    const key = parameter.name.slice('teacher.'.length);
+    const key = keyOf(parameter);
     const tensor = file.tensors.get(key);
     const shape = parameter.type.shape.join('x');
     if (!tensor || tensor.shape.join('x') !== shape || !(tensor.data instanceof Float32Array)) {
@@ -27,3 +29,16 @@ export function loadTeacher(networks: Networks, file: TensorFile, name: string):
     parameter.data = tensor.data;
   }
 }
+
+/** The weights of a teacher, as {@link loadTeacher} takes them. */
+export function teacherTensors(teacher: Pdn): Map<string, StoredTensor> {
+  return new Map(
+    teacher.parameters.map((parameter) => [
+      keyOf(parameter),
+      { shape: parameter.type.shape, data: parameter.data as Float32Array },
+    ]),
+  );
+}
+
+/** Of a teacher's parameter in a file of it alone. */
+const keyOf = ({ name }: Parameter) => name.slice('teacher.'.length);

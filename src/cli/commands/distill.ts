@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  checkDistillSettings,
-  DISTILL_DEFAULTS,
-  type DistillProgress,
-  type DistillSettings,
-  distill,
-} from '../../distill/distill.ts';
+import { type DistillProgress, distill } from '../../distill/distill.ts';
+import { checkDistillSettings, DISTILL_DEFAULTS, type DistillSettings } from '../../distill/settings.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
 import { PDN_SIZES } from '../../networks/pdn.ts';
 import { featureFolder, NORMALIZATION_NAMES, openBackbone } from '../../node/backbone.ts';
@@ -20,6 +15,7 @@ import { type Arguments, readSeed, UsageError, wholeNumber } from '../arguments.
 import { printLine, say } from '../print.ts';
 import { startPhases } from '../studyOptions.ts';
 import { CHECKPOINT_EVERY, checkpointOf, trainingOutputs } from '../training.ts';
+import { TrainingLog } from '../trainingLog.ts';
 import { inputFiles, notice, withEngine } from '../withEngine.ts';
 
 const USAGE = 'raad distill --backbone FILE.onnx --layers A,B --images DIR -o TEACHER.safetensors';
@@ -61,12 +57,19 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
       .digest('hex');
     const store = await featureFolder(join(args.text('cache') ?? `${output}.features`, looks.slice(0, 16)));
     say(`${photographs.count} photographs, ${settings.views} looks at each`);
-    const log: string[] = [];
+    const log = await TrainingLog.open(args.text('log'), resume !== undefined);
+    log.begin();
     await withEngine(args, async (engine) => {
       try {
         const teacher = await distill({
           ...{ engine, settings, backbone, photographs, store, signal },
-          checkpoint: { every, save: (bytes) => writeAtomically(checkpointFile, bytes) },
+          checkpoint: {
+            every,
+            save: async (bytes) => {
+              await writeAtomically(checkpointFile, bytes);
+              await log.write();
+            },
+          },
           resume,
           onProgress: (progress) => report(progress, log),
         });
@@ -80,8 +83,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
           say(`stopped; the state is in ${checkpointFile}, go on with --resume`);
         throw error;
       } finally {
-        const file = args.text('log');
-        if (file) await writeAtomically(file, `${log.join('\n')}\n`);
+        await log.write();
       }
     });
   });
@@ -95,9 +97,10 @@ const LABELS: Readonly<Record<DistillProgress['phase'], string>> = {
 };
 const showPhase = startPhases();
 
-function report({ phase, done, total, loss, heldOutLoss, explained }: DistillProgress, log: string[]): void {
+function report({ phase, done, total, loss, heldOutLoss, explained }: DistillProgress, log: TrainingLog): void {
   const share = explained === undefined ? '' : `, explains ${(100 * explained).toFixed(1)} %`;
   const note = loss === undefined ? share : `, loss ${loss.toFixed(3)}, held out ${heldOutLoss?.toFixed(3)}${share}`;
   showPhase(`${LABELS[phase]}${note && phase === 'train' ? note : ''}`, done, total);
-  if (phase === 'train') log.push(JSON.stringify({ step: done, loss, heldOutLoss, explained }));
+  // Where a run goes on, its first look is of a step that the log holds.
+  if (phase === 'train' && (loss !== undefined || done === 0)) log.add(done, { loss, heldOutLoss, explained });
 }

@@ -21,6 +21,7 @@ import { findPhotographs } from '../penalty.ts';
 import { say } from '../print.ts';
 import { readCorners } from '../region.ts';
 import { CHECKPOINT_EVERY, checkpointOf, fitOne, readSettings, trainingOutputs } from '../training.ts';
+import { TrainingLog } from '../trainingLog.ts';
 import { inputFiles, withEngine } from '../withEngine.ts';
 
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
@@ -63,7 +64,7 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
         if (existsSync(file)) await readCheckpoint(await readBytes(file), file);
     }
     await announceDatasets(sets, { isEvaluated: false, between, signal });
-    const log: string[] = [];
+    const log = await TrainingLog.open(args.text('log'), args.flag('resume'));
     await withEngine(args, async (_, session) => {
       for (const dataset of chosen) {
         if (!single) say('', dataset.name);

@@ -100,7 +100,7 @@ const fit: Command = {
     },
     maps: { ...MAPS, fallback: 'none' },
     ...checkpointOptions('MODEL.safetensors'),
-    log: { value: 'FILE', text: 'losses as JSON lines' },
+    log: { value: 'FILE', text: 'losses and seconds as JSON lines; --resume goes on with them' },
     ...DRY_RUN,
   },
 };
@@ -134,7 +134,7 @@ const distill: Command = {
     seed: { value: 'N', text: 'of weights, looks and their order', fallback: '0' },
     cache: { value: 'DIR', text: 'where features are kept; TEACHER.safetensors.features by default' },
     ...checkpointOptions('TEACHER.safetensors'),
-    log: { value: 'FILE', text: 'losses as JSON lines' },
+    log: { value: 'FILE', text: 'losses and seconds as JSON lines; --resume goes on with them' },
   },
 };
 

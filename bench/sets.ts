@@ -1,14 +1,14 @@
 import { resolve } from 'node:path';
-import { type Dataset, GOOD, splitHeldOut } from '../../src/data/dataset.ts';
-import type { ImageSource } from '../../src/data/image.ts';
-import type { Detector } from '../../src/detector/detector.ts';
-import type { Engine } from '../../src/engine/engine.ts';
-import { UserError } from '../../src/errors.ts';
-import { loadImages, openDatasets } from '../../src/node/datasets.ts';
-import { readTeacher } from '../../src/node/teachers.ts';
-import { fit, PRESETS } from '../../src/train/fit.ts';
-import { fitNearest } from '../../src/train/nearest.ts';
-import { generatedPenalty } from '../../src/train/penalty.ts';
+import { type Dataset, GOOD, splitHeldOut } from '../src/data/dataset.ts';
+import type { ImageSource } from '../src/data/image.ts';
+import type { Detector } from '../src/detector/detector.ts';
+import type { Engine } from '../src/engine/engine.ts';
+import { UserError } from '../src/errors.ts';
+import { loadImages, openDatasets } from '../src/node/datasets.ts';
+import { readTeacher } from '../src/node/teachers.ts';
+import { fit, PRESETS } from '../src/train/fit.ts';
+import { fitNearest } from '../src/train/nearest.ts';
+import { generatedPenalty } from '../src/train/penalty.ts';
 import type { Method } from './methods.ts';
 
 /** Good images of a data set, as it gives them to learn from and to test. Paths are absolute. */
