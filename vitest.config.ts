@@ -7,7 +7,7 @@ import { swiftShaderFolder } from './src/node/vulkan.ts';
  * Suites with scripts of their own: `npm run test:SUITE` runs one, `test:full` all of them and the default one. Naming files of one
  * alone chooses it, too.
  */
-const SUITES = ['commands', 'pipeline', 'counts', 'masks', 'package', 'chromium'] as const;
+const SUITES = ['commands', 'pipeline', 'kernels', 'counts', 'masks', 'package', 'chromium'] as const;
 const suiteOf = (file: string) => /\.(\w+)\.test\.ts$/.exec(file)?.[1];
 const named = new Set(process.argv.filter((argument) => argument.endsWith('.test.ts')).map(suiteOf));
 const wanted = process.env['RAAD_TEST'] ?? (named.size === 1 ? [...named][0] : undefined);
@@ -16,6 +16,9 @@ if (wanted !== undefined) process.env['RAAD_TEST'] = wanted;
 const suite = SUITES.find((name) => name === wanted);
 const full = wanted === 'full';
 const ALL = suite ? [`test/**/*.${suite}.test.ts`] : ['test/**/*.test.ts'];
+/** Those of the suite that is run. */
+const filesOf = (...names: readonly string[]) =>
+  names.map((name) => `test/${name}.test.ts`).filter((file) => suiteOf(file) === suite);
 const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.${name}.test.ts`);
 
 /**
@@ -23,16 +26,16 @@ const LONG = full || suite ? [] : ['full', ...SUITES].map((name) => `test/**/*.$
  * time, and what the kernels compute is the same. Networks run long enough for optimized kernels, as users have them, to pay.
  */
 const UNOPTIMIZED = { GALLIVM_PERF: 'nopt' };
-const RUN_ONCE = ['ops', 'bench', 'conv2dMatrix', 'doctor', 'matrix', 'nibbles', 'winograd', 'winogradIntegers'].map(
-  (name) => `test/${name}.test.ts`,
+const RUN_ONCE = filesOf(
+  ...['ops', 'bench', 'benchKinds.kernels', 'conv2dMatrix', 'doctor', 'matrix', 'nibbles', 'winograd'],
+  'winogradIntegers.kernels',
 );
 
 /**
  * Tests of the kernels of GPUs, which are unrolled: SwiftShader compiles them in a quarter of lavapipe's time, so that they run
  * there by default. The full run, and one on an adapter that is named, have a single project.
  */
-const GPU_KERNELS = ['absorb', 'weightGrad', 'winogradHalves', 'words'].map((name) => `test/${name}.test.ts`);
-const KERNELS = 'test/ops.test.ts';
+const GPU_KERNELS = filesOf('absorb.kernels', 'ops', 'weightGrad', 'winogradHalves.kernels', 'words');
 const projects: TestProjectConfiguration[] = [
   {
     extends: true,
@@ -51,13 +54,13 @@ const projects: TestProjectConfiguration[] = [
     extends: true,
     test: {
       name: 'SwiftShader',
-      include: [KERNELS, ...GPU_KERNELS],
+      include: GPU_KERNELS,
       env: { RAAD_KERNELS: 'gpu', RAAD_ADAPTER: 'swiftshader' },
     },
   },
 ];
 const hasBoth = process.env['RAAD_ADAPTER'] === undefined && swiftShaderFolder() !== undefined;
-const isSplit = !full && !suite && hasBoth;
+const isSplit = !full && (!suite || suite === 'kernels') && hasBoth;
 // Commands and pipelines train.
 if (!isSplit && !full && suite !== 'commands' && suite !== 'pipeline')
   Object.assign(process.env, { ...UNOPTIMIZED, ...process.env });
@@ -67,8 +70,8 @@ if ((suite === 'masks' || suite === 'counts') && hasBoth)
 
 /** The files that take longest where no shader is in a cache; neighbors share few shaders. */
 const LONGEST = [
-  ...['ops', 'fit', 'integer', 'bench', 'absorb', 'tiles', 'winogradHalves'],
-  ...['torchNetworks', 'nearest', 'prepare', 'nibbles', 'onnxQuantized', 'detectorLifetime', 'hqs'],
+  ...['ops', 'fit', 'integer', 'tuning', 'tiles', 'prepare'],
+  ...['torchNetworks', 'nearest', 'nibbles', 'onnxQuantized', 'detectorLifetime', 'hqs', 'bench'],
 ];
 
 /**

@@ -16,7 +16,7 @@ const ROWS_ON_CPU = {
 };
 const kernels = process.env['RAAD_KERNELS'] as 'cpu' | 'gpu' | undefined;
 
-/** winogradHalves.test.ts runs all of these products, absorb.test.ts what takes in what produces its input. */
+/** The suite `kernels` runs all of these products, and what takes in what produces its input. */
 function isInOwnFile({ row: { absorbs } }: PreparedCase, { steps }: VariantPath): boolean {
   const last = steps.at(-1)!;
   return /^winogradHalvesProduct\//.test(last) || (kernels === 'gpu' && last === `${absorbs?.op}/${absorbs?.variant}`);
