@@ -1,5 +1,5 @@
 /**
- * What a mirrored border finds along the border of images, and whether it raises false alarms there: good test images of a set as
+ * What a mirrored border finds along the border of images, with the map filter for it and without, and whether it raises false alarms there: good test images of a set as
  * the networks see them, with and without a patch of themselves pasted into the outer 16 px, and likewise inside.
  *
  *   npm run bench:border -- SET... --json FILE [--methods nearest,student] [--resolution 128]
@@ -10,7 +10,9 @@
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { splitHeldOut } from '../src/data/dataset.ts';
 import type { RgbImage } from '../src/data/image.ts';
+import { newFilter, withFilter } from '../src/detector/calibrate.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
@@ -23,8 +25,16 @@ import { metricsTable } from '../src/report/table.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { choices } from './choice.ts';
 import { METHOD_NAMES } from './methods.ts';
-import { fitted, goodImages, images } from './sets.ts';
-import { BAND, BORDER, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
+import { fitted, type GoodImages, goodImages, images } from './sets.ts';
+import {
+  BAND,
+  BORDER,
+  type BORDERS,
+  type BorderReport,
+  type BorderRow,
+  byBand,
+  plantedInStrip,
+} from './verdicts/border.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -52,10 +62,7 @@ const LEVEL = 0.995;
 /** A strip inside, whose cells see no border. */
 const INSIDE = 3 * BAND;
 
-async function measure(
-  detector: Detector,
-  seen: readonly RgbImage[],
-): Promise<Omit<BorderRow, 'set' | 'method' | 'border'>> {
+async function measure(detector: Detector, seen: readonly RgbImage[]): Promise<Omit<BorderRow, keyof Key>> {
   const { threshold } = detector.state;
   const plantings = Number(values.plantings);
   const scoresOfPlanted = async (from: number) => {
@@ -104,6 +111,18 @@ async function measure(
   };
 }
 
+type Border = (typeof BORDERS)[number];
+type Key = Pick<BorderRow, 'set' | 'method' | 'border'>;
+
+const isKnown = (key: Key) =>
+  report.rows.some((row) => row.set === key.set && row.method === key.method && row.border === key.border);
+
+/** As `raad maps --maps border` does. */
+async function filtered(detector: Detector, learn: GoodImages['learn']): Promise<Detector> {
+  const { heldOut } = splitHeldOut(learn, 0);
+  return withFilter(detector, await newFilter('border', detector.state.networks.mapSide), await images(heldOut));
+}
+
 for (const folder of positionals) {
   const set = await goodImages(folder);
   const resizer = new Resizer(engine, resolution);
@@ -113,20 +132,25 @@ for (const folder of positionals) {
     seen.push(unpackPixels(await resizer.resize(await source.image(i)), resolution, resolution));
   resizer.destroy();
   for (const method of methods)
-    for (const border of ['nearest', 'reflect'] as const) {
-      const key = { set: set.name, method, border };
-      if (
-        report.rows.some((row) => Object.entries(key).every(([name, value]) => row[name as keyof typeof key] === value))
-      )
-        continue;
-      const detector = await fitted(method, set.learn, {
+    for (const padding of [undefined, 'reflect'] as const) {
+      const borders: readonly Border[] = padding ? ['reflect', 'filtered'] : ['nearest'];
+      const missing = borders.filter((border) => !isKnown({ set: set.name, method, border }));
+      if (missing.length === 0) continue;
+      const plain = await fitted(method, set.learn, {
         ...{ engine, resolution, seed: 0, iterations: Number(values.iterations) },
-        ...(border === 'reflect' && { padding: 'reflect' }),
+        ...(padding && { padding }),
       });
-      report = { ...report, rows: [...report.rows, { ...key, ...(await measure(detector, seen)) }] };
-      detector.destroy();
-      await writeJson(json, report, BORDER, 1);
-      console.log(JSON.stringify(report.rows.at(-1)));
+      for (const border of missing) {
+        const detector = border === 'filtered' ? await filtered(plain, set.learn) : plain;
+        report = {
+          ...report,
+          rows: [...report.rows, { set: set.name, method, border, ...(await measure(detector, seen)) }],
+        };
+        if (detector !== plain) detector.destroy();
+        await writeJson(json, report, BORDER, 1);
+        console.log(JSON.stringify(report.rows.at(-1)));
+      }
+      plain.destroy();
     }
 }
 console.log(metricsTable(report.rows.map((row) => ({ ...row }))));

@@ -1,15 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../src/data/image.ts';
 import { renderSpecimen } from '../src/data/synthetic/generate.ts';
+import { BorderFilter } from '../src/detector/borderFilter.ts';
 import { calibrate, newFilter, withFilter } from '../src/detector/calibrate.ts';
 import { Detector } from '../src/detector/detector.ts';
 import type { DetectorState } from '../src/detector/detectorState.ts';
-import type { MapFilter } from '../src/detector/mapFilter.ts';
+import { MAP_FILTERS, type MapFilter } from '../src/detector/mapFilter.ts';
 import { GaussianFilter, LocationFilter } from '../src/detector/mapFilters.ts';
 import { readModel, saveDetector } from '../src/detector/modelFile.ts';
 import { UserError } from '../src/errors.ts';
 import { choose, chooseFilter, type FilterRow } from '../src/evaluation/chooseFilter.ts';
 import { sealChecksum } from '../src/formats/checksum.ts';
+import { Random } from '../src/math/random.ts';
+import { exactQuantile } from '../src/math/statistics.ts';
 import { toBeAllclose } from './support/close.ts';
 import { crop } from './support/crop.ts';
 import { engine } from './support/gpu.ts';
@@ -27,7 +30,11 @@ const specimens = (first: number, count: number): ImageSource => ({
 });
 
 const usual = Float32Array.from({ length: 2 * mapSide * mapSide }, (_, i) => 1 + 0.5 * Math.sin(i / 7));
-const FILTERS: readonly MapFilter[] = [new GaussianFilter(), new LocationFilter(usual, 8)];
+const FILTERS: readonly MapFilter[] = [
+  new GaussianFilter(),
+  new LocationFilter(usual, 8),
+  new BorderFilter(usual.slice(0, 8), mapSide, 8),
+];
 
 describe.each(FILTERS.map((filter) => [filter.kind, filter] as const))('%s', (_, filter) => {
   test('the map is what the host makes of the plain one, whether images come alone or together', async () => {
@@ -80,6 +87,32 @@ test('a blur keeps constants and the sum of an inner peak; locations are brought
   expect(out[3]).toBeCloseTo(1 / usual, 5);
 });
 
+test('a border is brought to the levels of the inside, ring by ring', () => {
+  const side = 32;
+  const ring = (place: number) =>
+    Math.min(place % side, Math.floor(place / side), side - 1 - (place % side), side - 1 - Math.floor(place / side));
+  const random = new Random(3);
+  // Outer rings are louder, by a scale and an offset of their own.
+  const maps = Array.from({ length: 8 }, () =>
+    Float32Array.from({ length: side * side }, (_, place) => {
+      const outside = Math.max(4 - ring(place), 0);
+      return random.uniform() ** 2 * (1 + outside) + 0.3 * outside;
+    }),
+  );
+  const { filter, unseen } = BorderFilter.of(maps);
+  const high = (from: readonly Float32Array[], isOf: (ring: number) => boolean) =>
+    exactQuantile(Float32Array.from(from.flatMap((map) => [...map].filter((_, place) => isOf(ring(place))))), 0.995);
+  const inside = high(maps, (each) => each >= 4);
+  expect(high(maps, (each) => each === 0)).toBeGreaterThan(4 * inside);
+  const learned = maps.map((map) => filter.apply(map));
+  for (const distance of [0, 1, 2, 3]) {
+    expect(high(learned, (each) => each === distance)).toBeCloseTo(inside, 4);
+    expect(Math.abs(high(unseen, (each) => each === distance) / inside - 1)).toBeLessThan(0.1);
+  }
+  const middle = 16 * side + 16;
+  expect(learned.map((map) => map[middle])).toEqual(maps.map((map) => map[middle]));
+});
+
 describe('a file with a filter', () => {
   const refused = async (filter: MapFilter, change: (section: JsonObject, header: JsonObject) => void) => {
     const { header, body } = openHeader(await saveDetector({ state: { ...state, filter } }), 'sections');
@@ -91,7 +124,7 @@ describe('a file with a filter', () => {
     expect(error).toBeInstanceOf(UserError);
     return (error as UserError).message;
   };
-  const [gaussian, location] = FILTERS as [MapFilter, MapFilter];
+  const [gaussian, location, border] = FILTERS as [MapFilter, MapFilter, MapFilter];
 
   test.each<[string, MapFilter, (section: JsonObject, header: JsonObject) => void, string]>([
     ['of an unknown kind', gaussian, (value) => (value['kind'] = 'median'), 'm gives filter.kind as "median".'],
@@ -103,6 +136,12 @@ describe('a file with a filter', () => {
       location,
       (_, header) => ((header['filter/usual'] as JsonObject)['shape'] = [2, mapSide * mapSide]),
       `m holds filter/usual as [2,${mapSide * mapSide}].`,
+    ],
+    [
+      'of other rings',
+      border,
+      (_, header) => ((header['filter/rings'] as JsonObject)['shape'] = [4, 2]),
+      'm holds filter/rings as [4,2].',
     ],
     [
       'whose tensor belongs to no filter',
@@ -147,12 +186,13 @@ describe('calibration', () => {
     for (const detector of [plain, filtered]) detector.destroy();
   });
 
-  test.each<[string, DetectorState, number, string]>([
-    ['too few images', state, 3, 'maps cannot be normalized per location from 3 held-out images.'],
+  test.each<[string, DetectorState, number, string, MapFilter['kind']?]>([
+    ['too few images', state, 3, 'a map filter cannot learn from 3 held-out images.'],
     ['values around the maps', { ...state, placement: 'anomalib' }, 5, 'where values are placed around them'],
-  ])('%s are refused', async (_, of, count, message) => {
+    ['networks without a border', state, 5, 'is for networks that see beyond the border of images', 'border'],
+  ])('%s are refused', async (_, of, count, message, kind = 'location') => {
     const detector = new Detector(gpu, of);
-    const filtered = withFilter(detector, await newFilter('location', mapSide), specimens(0, count));
+    const filtered = withFilter(detector, await newFilter(kind, mapSide), specimens(0, count));
     await expect(filtered).rejects.toThrow(message);
     await expect(filtered).rejects.toThrow(UserError);
     detector.destroy();
@@ -201,6 +241,10 @@ describe('the choice', () => {
     }
     expect(choose(rows)).toBe(chosen);
     expect(await chooseFilter(options)).toEqual({ rows, chosen, images });
+    const mirrored = new Detector(gpu, await untrainedDetector('reflect'));
+    const all = await chooseFilter({ ...options, detector: mirrored, images: 4 });
+    expect(all.rows.map(({ kind }) => kind)).toEqual(MAP_FILTERS);
+    mirrored.destroy();
     const few = await chooseFilter({ ...options, images: 3 });
     expect(few.rows).toHaveLength(2);
     detector.destroy();

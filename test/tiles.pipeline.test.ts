@@ -158,8 +158,10 @@ describe('a detector that looks at tiles', () => {
     for (const each of [blurred, plain]) each.destroy();
 
     const location = new LocationFilter(new Float32Array(2 * 24 * 24).fill(1), 4);
-    await expect(withFilter(detector, location, parts(0, 4))).rejects.toThrow(/not normalized per location/);
-    await expect(saveDetector({ state: { ...detector.state, filter: location } })).rejects.toThrow(/per location/);
+    await expect(withFilter(detector, location, parts(0, 4))).rejects.toThrow(
+      /whose maps do not pass the filter location/,
+    );
+    await expect(saveDetector({ state: { ...detector.state, filter: location } })).rejects.toThrow(/filter location/);
     await expect(chooseFilter({ detector, heldOut: parts(0, 2) })).rejects.toThrow(/no map filter is chosen/);
     await expect(detector.prepare({ width: 384, height: 256 })).rejects.toThrow(/not recorded/);
     expect(() => exportDetector(detector.state)).toThrow(/looks at tiles/);

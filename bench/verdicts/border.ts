@@ -8,11 +8,14 @@ export const BAND = 16;
 /** Pixels of the strip that a defect is planted in: all of it lies in the band. */
 const STRIP = 14;
 
+/** What is done about the border: nothing, a mirrored border, and that with the map filter `border`. */
+export const BORDERS = ['nearest', 'reflect', 'filtered'] as const;
+
 /** One detector on the good test images of a set. */
 export interface BorderRow {
   readonly set: string;
   readonly method: Method;
-  readonly border: 'nearest' | 'reflect';
+  readonly border: (typeof BORDERS)[number];
   readonly images: number;
   /** Shares of images above the threshold: as they are, with a defect in the band, and with one inside. */
   readonly good: number;
@@ -48,7 +51,7 @@ export const BORDER: Shape = {
         fields: {
           set: 'text',
           method: { oneOf: METHOD_NAMES },
-          border: { oneOf: ['nearest', 'reflect'] },
+          border: { oneOf: BORDERS },
           images: { least: 1, most: Number.MAX_SAFE_INTEGER },
           good: SHARE,
           band: SHARE,

@@ -20,7 +20,7 @@ const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | unde
       border.rows.map((row) => ({
         set: row.set,
         method: METHODS[row.method],
-        border: row.border,
+        border: row.border === 'filtered' ? 'reflect, --maps border' : row.border,
         'good images, %': percent(row.good),
         'defect in the outer 16 px, %': percent(row.band),
         'defect inside, %': percent(row.inside),

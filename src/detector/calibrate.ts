@@ -210,6 +210,11 @@ export async function withFilter(
       'maps cannot be normalized per location where values are placed around them, as with the placement anomalib.',
       'Choose the filter gaussian or none, or import the detector with --placement exact.',
     );
+  if (filter?.kind === 'border' && state.networks.padding !== 'reflect')
+    throw new UserError(
+      'the filter border is for networks that see beyond the border of images.',
+      'Fit with --border reflect, or choose another filter.',
+    );
   if (filter && state.tiling) assertTileable(filter);
   const filtered = new Detector(detector.engine, { ...state, filter });
   try {

@@ -2,8 +2,11 @@ import type { Node, Parameter } from '../engine/graph.ts';
 import type { WritableTensor } from '../formats/safetensors.ts';
 
 /** What a detector does to its combined map before the map is placed and scored. */
-export const MAP_FILTERS = ['none', 'gaussian', 'location'] as const;
-/** `gaussian`: blurred. `location`: relative to what is usual at each place of normal images. */
+export const MAP_FILTERS = ['none', 'gaussian', 'location', 'border'] as const;
+/**
+ * `gaussian`: blurred. `location`: relative to what is usual at each place of normal images. `border`: by the distance from the border,
+ * where networks see beyond it.
+ */
 export type MapFilterKind = (typeof MAP_FILTERS)[number];
 
 /** A filter's part of a graph, with constants of its own. */

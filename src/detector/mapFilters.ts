@@ -4,16 +4,13 @@ import { blurMaps, normalizeMaps } from '../detectorOps/mapFilters.ts';
 import { type Node, Parameter } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
 import type { StoredTensor } from '../formats/safetensors.ts';
-import type { FilterGraph, MapFilter, MapFilterKind, RefitFilter } from './mapFilter.ts';
+import { BorderFilter } from './borderFilter.ts';
+import type { FilterGraph, MapFilter, RefitFilter } from './mapFilter.ts';
+import { judgedByOthers } from './unseenMaps.ts';
 
 /** Standard deviation of the blur in positions of the map, which lie 4 px of the network's input apart. */
 const SIGMA = 1;
 const MOST_SIGMA = 16;
-
-/** Normal images that tell what is usual at each place, and how that varies. */
-export const LEAST_LOCATION_IMAGES = 4;
-/** Parts that normal images are divided into, each judged by what the others tell. */
-const FOLDS = 10;
 
 /** A Gaussian blur of the map. */
 export class GaussianFilter implements MapFilter {
@@ -55,31 +52,15 @@ export class LocationFilter implements MapFilter {
     this.tensors = new Map([['usual', { shape: [2, mapSide, mapSide], data: usual }]]);
   }
 
-  /**
-   * @param maps combined maps of normal images
-   * @throws UserError for fewer than {@link LEAST_LOCATION_IMAGES}
-   */
+  /** @param maps combined maps of normal images @throws UserError for fewer than a filter learns from */
   static of(maps: readonly Float32Array[]): RefitFilter {
-    if (maps.length < LEAST_LOCATION_IMAGES)
-      throw new UserError(
-        `maps cannot be normalized per location from ${maps.length} held-out images.`,
-        `Give at least ${LEAST_LOCATION_IMAGES} that were not trained on, or choose the filter gaussian or none.`,
-      );
-    const others = LocationFilter.withoutEach(maps);
-    return {
-      filter: new LocationFilter(usualOf(maps), maps.length),
-      unseen: maps.map((map, i) => others[i]!.apply(map)),
-    };
+    const unseen = judgedByOthers(maps, LocationFilter.learned).map((filter, i) => filter.apply(maps[i]!));
+    return { filter: LocationFilter.learned(maps), unseen };
   }
 
-  /** For each of the maps a filter that has learned from others alone. */
-  static withoutEach(maps: readonly Float32Array[]): LocationFilter[] {
-    const folds = Math.min(FOLDS, maps.length);
-    const filters = Array.from({ length: folds }, (_, fold) => {
-      const others = maps.filter((_, i) => i % folds !== fold);
-      return new LocationFilter(usualOf(others), others.length);
-    });
-    return maps.map((_, i) => filters[i % folds]!);
+  /** One that has learned from these maps. */
+  static learned(maps: readonly Float32Array[]): LocationFilter {
+    return new LocationFilter(usualOf(maps), maps.length);
   }
 
   graph(): FilterGraph {
@@ -148,11 +129,33 @@ function normalize(map: Float32Array, usual: Float32Array): Float32Array {
 /** A filter of a kind; one that learns says nothing before it is fitted again. @param mapSide of the maps that it filters */
 export function filterOfKind(kind: MapFilter['kind'], mapSide: number): MapFilter {
   if (kind === 'gaussian') return new GaussianFilter();
+  if (kind === 'border') return BorderFilter.blank(mapSide);
   const plane = mapSide * mapSide;
   return new LocationFilter(new Float32Array(2 * plane).fill(1, plane), 0);
 }
 
 const FIX = 'Copy or make the file again.';
+
+/** What a filter has in a file: its number, and its tensor. */
+interface Stored {
+  readonly number: number;
+  /** [2, ...]: what is taken off, and what the rest is multiplied by. */
+  readonly usual?: Float32Array;
+}
+
+const KINDS = {
+  gaussian: { field: 'sigma', read: ({ number }: Stored) => new GaussianFilter(number) },
+  location: {
+    field: 'images',
+    tensor: (mapSide: number) => ({ name: 'usual', shape: [2, mapSide, mapSide] }),
+    read: ({ number, usual }: Stored) => new LocationFilter(usual!, number),
+  },
+  border: {
+    field: 'images',
+    tensor: () => ({ name: 'rings', shape: BorderFilter.SHAPE }),
+    read: ({ number, usual }: Stored, mapSide: number) => new BorderFilter(usual!, mapSide, number),
+  },
+} as const;
 
 /**
  * The filter that a section of a model file describes.
@@ -165,34 +168,50 @@ export function readFilter(
   mapSide: number,
   name: string,
 ): MapFilter {
-  const kind = isRecord(value) ? (value['kind'] as MapFilterKind) : undefined;
-  if (!isRecord(value) || (kind !== 'gaussian' && kind !== 'location'))
-    throw new UserError(`${name} gives filter.kind as ${quote(kind)}.`, `It has to be gaussian or location. ${FIX}`);
-  const field = kind === 'gaussian' ? 'sigma' : 'images';
+  const kind = isRecord(value) ? value['kind'] : undefined;
+  if (!isRecord(value) || typeof kind !== 'string' || !isKind(kind))
+    throw new UserError(
+      `${name} gives filter.kind as ${quote(kind)}.`,
+      `It has to be one of ${Object.keys(KINDS).join(', ')}. ${FIX}`,
+    );
+  const { field, ...rest } = KINDS[kind];
   const unknown = Object.keys(value).find((key) => key !== 'kind' && key !== field);
   if (unknown !== undefined) throw new UserError(`${name} has the unknown field ${quote(unknown)} in filter.`, FIX);
-  const number = value[field];
-  const wanted: readonly string[] = kind === 'gaussian' ? [] : ['usual'];
-  const other = [...tensors.keys()].find((tensor) => !wanted.includes(tensor));
+  const tensor = 'tensor' in rest ? rest.tensor(mapSide) : undefined;
+  const other = [...tensors.keys()].find((each) => each !== tensor?.name);
   if (other !== undefined) throw new UserError(`${name} holds the unknown tensor ${quote(`filter/${other}`)}.`, FIX);
-  if (kind === 'gaussian') {
-    if (typeof number !== 'number' || !(number > 0 && number <= MOST_SIGMA))
-      throw new UserError(
-        `${name} gives filter.sigma as ${quote(number)}.`,
-        `It has to be above 0 and at most ${MOST_SIGMA}. ${FIX}`,
-      );
-    return new GaussianFilter(number);
-  }
-  if (!Number.isSafeInteger(number) || (number as number) < 1)
-    throw new UserError(`${name} gives filter.images as ${quote(number)}.`, `It has to be a whole number. ${FIX}`);
-  const entry = tensors.get('usual');
-  if (!(entry?.data instanceof Float32Array) || entry.shape.join() !== [2, mapSide, mapSide].join())
+  const number = field === 'sigma' ? sigmaOf(value[field], name) : imagesOf(value[field], name);
+  return KINDS[kind].read({ number, ...(tensor && { usual: usualIn(tensors, tensor, name) }) }, mapSide);
+}
+
+const isKind = (kind: string): kind is keyof typeof KINDS => Object.hasOwn(KINDS, kind);
+
+function sigmaOf(value: unknown, name: string): number {
+  if (typeof value === 'number' && value > 0 && value <= MOST_SIGMA) return value;
+  throw new UserError(
+    `${name} gives filter.sigma as ${quote(value)}.`,
+    `It has to be above 0 and at most ${MOST_SIGMA}. ${FIX}`,
+  );
+}
+
+function imagesOf(value: unknown, name: string): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 1) return value as number;
+  throw new UserError(`${name} gives filter.images as ${quote(value)}.`, `It has to be a whole number. ${FIX}`);
+}
+
+function usualIn(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  { name: key, shape }: { readonly name: string; readonly shape: readonly number[] },
+  name: string,
+): Float32Array {
+  const entry = tensors.get(key);
+  if (!(entry?.data instanceof Float32Array) || entry.shape.join() !== shape.join())
     throw new UserError(
-      `${name} ${entry ? `holds filter/usual as ${quote(entry.shape)}` : 'lacks the tensor filter/usual'}.`,
-      `It has to be F32 [2, ${mapSide}, ${mapSide}]. ${FIX}`,
+      `${name} ${entry ? `holds filter/${key} as ${quote(entry.shape)}` : `lacks the tensor filter/${key}`}.`,
+      `It has to be F32 ${quote(shape)}. ${FIX}`,
     );
-  const usual = entry.data;
-  if (firstNotFinite(usual) >= 0 || usual.subarray(mapSide * mapSide).some((factor) => !(factor > 0)))
-    throw new UserError(`${name} holds values in filter/usual that are not usable.`, FIX);
-  return new LocationFilter(usual, number as number);
+  const { data } = entry;
+  if (firstNotFinite(data) >= 0 || data.subarray(data.length / 2).some((factor) => !(factor > 0)))
+    throw new UserError(`${name} holds values in filter/${key} that are not usable.`, FIX);
+  return data;
 }

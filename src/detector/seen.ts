@@ -49,9 +49,9 @@ export function assertWhole({ tiling }: Pick<DetectorState, 'tiling'>, what: str
 
 /** @throws UserError for a filter of maps of one size, that of the networks */
 export function assertTileable({ kind }: MapFilter, what = 'the detector'): void {
-  if (kind === 'location')
+  if (kind !== 'gaussian')
     throw new UserError(
-      `${what} looks at tiles, whose maps are not normalized per location.`,
+      `${what} looks at tiles, whose maps do not pass the filter ${kind}.`,
       'Choose the filter gaussian or none.',
     );
 }

@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/image.ts';
 import { type PlantingOptions, plantDefects } from '../data/plantedDefects.ts';
 import { Detector } from '../detector/detector.ts';
-import { MAP_FILTERS, type MapFilterKind } from '../detector/mapFilter.ts';
+import { MAP_FILTERS, type MapFilter, type MapFilterKind } from '../detector/mapFilter.ts';
 import { inRegion } from '../detector/region.ts';
 import { mapScore } from '../detector/score.ts';
 import { UserError } from '../errors.ts';
@@ -69,7 +69,11 @@ interface Judged {
  */
 export async function chooseFilter(options: ChooseFilterOptions): Promise<FilterChoice> {
   const { detector, seed = 0, signal } = options;
-  const { GaussianFilter, LEAST_LOCATION_IMAGES, LocationFilter } = await import('../detector/mapFilters.ts');
+  const [{ GaussianFilter, LocationFilter }, { BorderFilter }, { LEAST_IMAGES, judgedByOthers }] = await Promise.all([
+    import('../detector/mapFilters.ts'),
+    import('../detector/borderFilter.ts'),
+    import('../detector/unseenMaps.ts'),
+  ]);
   // Defects are planted on what the networks see: the region, as an image of its own.
   const { filter: _, threshold: __, calibration: ___, region, ...state } = detector.state;
   if (state.tiling)
@@ -84,9 +88,11 @@ export async function chooseFilter(options: ChooseFilterOptions): Promise<Filter
       row('none', none, none, seed),
       row('gaussian', await judge(() => (map) => gaussian.apply(map)), none, seed),
     ];
-    if (samples.length >= LEAST_LOCATION_IMAGES) {
-      const filters = LocationFilter.withoutEach(samples.map(({ normal }) => normal));
-      rows.push(row('location', await judge((_, i) => (map) => filters[i]!.apply(map)), none, seed));
+    const learning = state.networks.padding === 'reflect' ? [LocationFilter, BorderFilter] : [LocationFilter];
+    for (const { learned } of samples.length < LEAST_IMAGES ? [] : learning) {
+      const normals = samples.map(({ normal }) => normal);
+      const filters = judgedByOthers<MapFilter>(normals, learned);
+      rows.push(row(filters[0]!.kind, await judge((_, i) => (map) => filters[i]!.apply(map)), none, seed));
     }
     return { chosen: choose(rows), rows, images: samples.length };
   } finally {

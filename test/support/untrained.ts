@@ -1,11 +1,12 @@
 import type { DetectorState } from '../../src/detector/detectorState.ts';
 import { Networks } from '../../src/networks/networks.ts';
+import type { Padding } from '../../src/networks/pdn.ts';
 import { readTeacher } from '../../src/node/teachers.ts';
 import { loadTeacher } from '../../src/train/teacher.ts';
 
 /** An untrained detector: the shipped teacher, random student and autoencoder. */
-export async function untrainedDetector(): Promise<DetectorState> {
-  const networks = new Networks('xs', 128);
+export async function untrainedDetector(padding?: Padding): Promise<DetectorState> {
+  const networks = new Networks('xs', 128, padding);
   const teacher = await readTeacher('xs');
   loadTeacher(networks, teacher, teacher.name);
   networks.initialize(3);

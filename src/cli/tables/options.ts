@@ -51,8 +51,8 @@ export const BENCH_JSON: Option = { value: 'FILE', text: 'results with adapter, 
 
 /** What a detector does to its map. */
 export const MAPS: Option = {
-  value: 'auto|none|gaussian|location',
-  text: 'what is done to the map before it is scored: nothing, a blur, or normalized by what is usual at each place; auto chooses by held-out images and planted defects, and prints what each gives',
+  value: 'auto|none|gaussian|location|border',
+  text: 'what is done to the map before it is scored: nothing, a blur, normalized by what is usual at each place, or likewise by the distance from the border (with --border reflect); auto chooses by held-out images and planted defects, and prints what each gives',
 };
 
 /** The good images of a model's data set. */
