@@ -1,18 +1,17 @@
 /**
- * What a mirrored border finds along the border of images, with the map filter for it and without, and whether it raises false alarms there: good test images of a set as
- * the networks see them, with and without a patch of themselves pasted into the outer 16 px, and likewise inside.
+ * What a mirrored border finds along the border of images, with the map filter for it and without, and whether it raises false alarms
+ * there: good test images of a set as the networks see them, with and without a patch of themselves pasted into the outer 16 px, and
+ * likewise inside.
  *
- *   npm run bench:border -- SET... --json FILE [--methods nearest,student] [--resolution 128]
- *                        [--iterations 600] [--plantings 4]
+ *   npm run bench:border -- SET... --json FILE [--methods nearest,student] [--borders nearest,reflect,filtered]
+ *                        [--resolution 128] [--iterations 600] [--plantings 4]
  *
  * SET is the folder of a data set. `npm run docs:verdicts` makes tables of docs/verdicts.md of the files in
  * bench/results/verdicts.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { splitHeldOut } from '../src/data/dataset.ts';
 import type { RgbImage } from '../src/data/image.ts';
-import { newFilter, withFilter } from '../src/detector/calibrate.ts';
 import type { Detector } from '../src/detector/detector.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
@@ -25,16 +24,8 @@ import { metricsTable } from '../src/report/table.ts';
 import { PRESETS } from '../src/train/fit.ts';
 import { choices } from './choice.ts';
 import { METHOD_NAMES } from './methods.ts';
-import { fitted, type GoodImages, goodImages, images } from './sets.ts';
-import {
-  BAND,
-  BORDER,
-  type BORDERS,
-  type BorderReport,
-  type BorderRow,
-  byBand,
-  plantedInStrip,
-} from './verdicts/border.ts';
+import { fitted, goodImages, images } from './sets.ts';
+import { BAND, BORDER, BORDERS, type BorderReport, type BorderRow, byBand, plantedInStrip } from './verdicts/border.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -42,6 +33,7 @@ const { values, positionals } = parseArgs({
     methods: { type: 'string', default: METHOD_NAMES.join(',') },
     resolution: { type: 'string', default: '128' },
     iterations: { type: 'string', default: String(PRESETS.quick.iterations) },
+    borders: { type: 'string', default: BORDERS.join(',') },
     plantings: { type: 'string', default: '4' },
     json: { type: 'string' },
   },
@@ -49,6 +41,7 @@ const { values, positionals } = parseArgs({
 const { json } = values;
 if (!json || positionals.length === 0) throw new UserError('give folders of data sets and --json FILE.');
 const methods = choices('methods', values.methods, METHOD_NAMES);
+const borders = choices('borders', values.borders, BORDERS);
 const opened = await openDevice();
 const engine = new Engine({ device: opened.device });
 const resolution = Number(values.resolution);
@@ -111,17 +104,10 @@ async function measure(detector: Detector, seen: readonly RgbImage[]): Promise<O
   };
 }
 
-type Border = (typeof BORDERS)[number];
 type Key = Pick<BorderRow, 'set' | 'method' | 'border'>;
 
 const isKnown = (key: Key) =>
   report.rows.some((row) => row.set === key.set && row.method === key.method && row.border === key.border);
-
-/** As `raad maps --maps border` does. */
-async function filtered(detector: Detector, learn: GoodImages['learn']): Promise<Detector> {
-  const { heldOut } = splitHeldOut(learn, 0);
-  return withFilter(detector, await newFilter('border', detector.state.networks.mapSide), await images(heldOut));
-}
 
 for (const folder of positionals) {
   const set = await goodImages(folder);
@@ -132,25 +118,18 @@ for (const folder of positionals) {
     seen.push(unpackPixels(await resizer.resize(await source.image(i)), resolution, resolution));
   resizer.destroy();
   for (const method of methods)
-    for (const padding of [undefined, 'reflect'] as const) {
-      const borders: readonly Border[] = padding ? ['reflect', 'filtered'] : ['nearest'];
-      const missing = borders.filter((border) => !isKnown({ set: set.name, method, border }));
-      if (missing.length === 0) continue;
-      const plain = await fitted(method, set.learn, {
+    for (const border of borders) {
+      const key = { set: set.name, method, border };
+      if (isKnown(key)) continue;
+      const detector = await fitted(method, set.learn, {
         ...{ engine, resolution, seed: 0, iterations: Number(values.iterations) },
-        ...(padding && { padding }),
+        ...(border !== 'nearest' && { padding: 'reflect' }),
+        ...(border === 'filtered' && { maps: 'border' }),
       });
-      for (const border of missing) {
-        const detector = border === 'filtered' ? await filtered(plain, set.learn) : plain;
-        report = {
-          ...report,
-          rows: [...report.rows, { set: set.name, method, border, ...(await measure(detector, seen)) }],
-        };
-        if (detector !== plain) detector.destroy();
-        await writeJson(json, report, BORDER, 1);
-        console.log(JSON.stringify(report.rows.at(-1)));
-      }
-      plain.destroy();
+      report = { ...report, rows: [...report.rows, { ...key, ...(await measure(detector, seen)) }] };
+      detector.destroy();
+      await writeJson(json, report, BORDER, 1);
+      console.log(JSON.stringify(report.rows.at(-1)));
     }
 }
 console.log(metricsTable(report.rows.map((row) => ({ ...row }))));

@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import { type Dataset, GOOD, splitHeldOut } from '../src/data/dataset.ts';
 import type { ImageSource } from '../src/data/image.ts';
+import { newFilter, withFilter } from '../src/detector/calibrate.ts';
 import type { Detector } from '../src/detector/detector.ts';
+import type { MapFilter } from '../src/detector/mapFilter.ts';
 import type { Engine } from '../src/engine/engine.ts';
 import { UserError } from '../src/errors.ts';
 import { loadImages, openDatasets } from '../src/node/datasets.ts';
@@ -51,6 +53,8 @@ export interface DetectorSettings {
   readonly resolution: number;
   readonly seed: number;
   readonly padding?: 'reflect';
+  /** What is done to maps; nothing by default. */
+  readonly maps?: MapFilter['kind'];
   /** Training steps of student and autoencoder; those of the preset quick by default. */
   readonly iterations?: number;
 }
@@ -59,7 +63,7 @@ export interface DetectorSettings {
 export async function fitted(
   method: Method,
   learn: GoodImages['learn'],
-  { engine, iterations = PRESETS.quick.iterations, ...settings }: DetectorSettings,
+  { engine, iterations = PRESETS.quick.iterations, maps, ...settings }: DetectorSettings,
 ): Promise<Detector> {
   const split = splitHeldOut(learn, settings.seed);
   const shared = {
@@ -69,10 +73,19 @@ export async function fitted(
     heldOut: await images(split.heldOut),
     teacher: await readTeacher('xs'),
   };
-  if (method === 'nearest') return fitNearest({ ...shared, settings: { size: 'xs', ...settings } });
-  return fit({
+  if (method === 'nearest')
+    return fitNearest({
+      ...shared,
+      settings: { size: 'xs', ...settings },
+      filter: async (mapSide) => maps && newFilter(maps, mapSide),
+    });
+  const detector = await fit({
     ...shared,
     settings: { ...PRESETS.quick, ...settings, iterations },
     penalty: generatedPenalty(settings.seed),
   });
+  if (!maps) return detector;
+  const filtered = await withFilter(detector, await newFilter(maps, detector.state.networks.mapSide), shared.heldOut);
+  detector.destroy();
+  return filtered;
 }

@@ -41,10 +41,28 @@ describe('maps', () => {
     expect((await read('n.safetensors')).filter).toBeUndefined();
   });
 
+  test('a mirrored border is brought to the levels of the inside, unless that is not wanted or cannot be learned', async () => {
+    const mirrored = ['--preset', 'quick', '--method', 'nearest', '--vectors', '64', '--border', 'reflect'];
+    ok('fit', 'data', '-o', 'border.safetensors', ...mirrored);
+    expect((await read('border.safetensors')).filter!.value).toEqual({ kind: 'border', images: 42 });
+    expect((await read('border.safetensors')).threshold).toMatchObject({ images: 42 });
+    expect(ok('info', 'border.safetensors').stdout).toMatch(/map filter: border, 42 images/);
+    ok('fit', 'data', '-o', 'border.safetensors', ...mirrored, '--maps', 'none');
+    expect((await read('border.safetensors')).filter).toBeUndefined();
+    const told = ok('fit', 'few', '-o', 'border.safetensors', ...QUICK, '--border', 'reflect').stderr;
+    expect(told).toMatch(/--maps border takes 4 held-out images/);
+    expect((await read('border.safetensors')).filter).toBeUndefined();
+  });
+
   test('what cannot be done is said', () => {
+    const border = raad('fit', 'data', '-o', 'x.safetensors', ...QUICK, '--maps', 'border');
+    expect([border.status, border.stderr]).toEqual([
+      2,
+      expect.stringMatching(/--maps border does not go with --border nearest/),
+    ]);
     const { status, stderr } = raad('maps', 'm.safetensors', 'data', '--maps', 'median', '-o', 'x.safetensors');
     expect(status).toBe(2);
-    expect(stderr).toMatch(/--maps median is not known. Use one of: auto, none, gaussian, location/);
+    expect(stderr).toMatch(/--maps median is not known. Use one of: auto, none, gaussian, location, border/);
     expect(raad('maps', 'm.safetensors').stderr).toMatch(/maps needs a model, a data set and -o/);
   });
 });

@@ -1,7 +1,7 @@
 import { markdown } from '../../src/report/markup.ts';
 import { markdownTable } from '../card/table.ts';
 import { METHODS } from '../methods.ts';
-import type { BorderReport } from './border.ts';
+import { BORDERS, type BorderReport, type BorderRow } from './border.ts';
 import { type FalseAlarms, rates } from './falseAlarms.ts';
 
 /** Those that have been made. */
@@ -12,12 +12,23 @@ export interface VerdictReports {
 
 const percent = (share: number | undefined) => (share === undefined ? undefined : (100 * share).toFixed(1));
 
+const groupOf = ({ set, method }: BorderRow) => `${set} ${method}`;
+
+/** Rows of one set and method together, in the order of {@link BORDERS}. */
+function inOrder(rows: readonly BorderRow[]): readonly BorderRow[] {
+  const groups = new Set(rows.map(groupOf));
+  const place = ({ border }: BorderRow) => BORDERS.indexOf(border);
+  return [...groups].flatMap((group) =>
+    rows.filter((row) => groupOf(row) === group).toSorted((a, b) => place(a) - place(b)),
+  );
+}
+
 /** What stands between the markers `<!-- NAME: npm run docs:verdicts -->` and `<!-- /NAME -->`, by their names. */
 const TABLES: Readonly<Record<string, (reports: VerdictReports) => string | undefined>> = {
   border: ({ border }) =>
     border &&
     markdownTable(
-      border.rows.map((row) => ({
+      inOrder(border.rows).map((row) => ({
         set: row.set,
         method: METHODS[row.method],
         border: row.border === 'filtered' ? 'reflect, --maps border' : row.border,

@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/image.ts';
 import { newFilter, withFilter } from '../detector/calibrate.ts';
 import type { Detector } from '../detector/detector.ts';
-import { MAP_FILTERS, type MapFilterKind } from '../detector/mapFilter.ts';
+import { MAP_FILTERS, type MapFilter, type MapFilterKind } from '../detector/mapFilter.ts';
 import { chooseFilter, type FilterChoice } from '../evaluation/chooseFilter.ts';
 import { metricsTable } from '../report/table.ts';
 import type { Arguments } from './arguments.ts';
@@ -28,9 +28,24 @@ export async function applyMaps(
   heldOut: ImageSource,
   { alpha, signal }: { readonly alpha?: number | undefined; readonly signal: AbortSignal },
 ): Promise<Detector> {
-  const kind = maps === 'auto' ? await chosenKind(detector, heldOut, signal) : maps;
-  const filter = kind === 'none' ? undefined : await newFilter(kind, detector.state.networks.mapSide);
+  const filter = await filterFor(maps, detector.state.networks.mapSide, async () => detector, heldOut, signal);
   return withFilter(detector, filter, heldOut, { alpha, onNotice: notice, signal });
+}
+
+/**
+ * The filter that was asked for, which has learned nothing yet.
+ * @param mapSide of the detector's networks
+ * @param calibrated gives the detector, for `auto` to look at
+ */
+export async function filterFor(
+  maps: MapsOption,
+  mapSide: number,
+  calibrated: () => Promise<Detector>,
+  heldOut: ImageSource,
+  signal: AbortSignal,
+): Promise<MapFilter | undefined> {
+  const kind = maps === 'auto' ? await chosenKind(await calibrated(), heldOut, signal) : maps;
+  return kind === 'none' ? undefined : newFilter(kind, mapSide);
 }
 
 async function chosenKind(detector: Detector, heldOut: ImageSource, signal: AbortSignal): Promise<MapFilterKind> {

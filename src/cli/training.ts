@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Dataset, splitHeldOut } from '../data/dataset.ts';
-import type { ImageSource } from '../data/image.ts';
 import type { Detector } from '../detector/detector.ts';
 import type { DetectorState } from '../detector/detectorState.ts';
 import { saveDetector } from '../detector/modelFile.ts';
 import { inRegion } from '../detector/region.ts';
+import { LEAST_IMAGES } from '../detector/unseenMaps.ts';
 import type { DeviceLostError } from '../engine/errors.ts';
 import { plantedFigure } from '../evaluation/plantedFigure.ts';
+import type { TiledSize } from '../imaging/tiles.ts';
 import { PDN_SIZES } from '../networks/pdn.ts';
 import { loadImages, trainingDigest } from '../node/datasets.ts';
 import { readCheckpoint, removeFile } from '../node/files.ts';
@@ -20,7 +21,7 @@ import { fitNearest } from '../train/nearest.ts';
 import { type Arguments, readSeed, wholeNumber } from './arguments.ts';
 import { readFolds, readMethod, readPatience, readTiles } from './fitOptions.ts';
 import { FitReport } from './fitReport.ts';
-import { applyMaps, readMaps } from './mapFilter.ts';
+import { applyMaps, filterFor, type MapsOption, readMaps } from './mapFilter.ts';
 import { openPenalty, type Photographs } from './penalty.ts';
 import { printLine, say } from './print.ts';
 import { readCorners, regionOf } from './region.ts';
@@ -120,12 +121,19 @@ export async function fitOne(
   }
   if (method === 'nearest') {
     const phases = new FitReport();
-    const fitted = await fitNearest({
+    const maps = readMaps(args) ?? usualMaps(settings, tiles, heldOut.count + train.count);
+    const detector = await fitNearest({
       ...common,
       settings: { ...settings, vectors },
+      filter: async (mapSide, calibrated) => {
+        if (maps !== 'auto') return filterFor(maps, mapSide, calibrated, heldOut, signal);
+        const plain = await calibrated();
+        phases.endPhase();
+        return filterFor(maps, mapSide, async () => plain, heldOut, signal);
+      },
       onProgress: (progress) => phases.report(progress),
     }).finally(() => phases.endPhase());
-    return finish(args, { fitted, heldOut, output, signal });
+    return finish(detector, output);
   }
   const open = () => openPenalty(photographs, session.engine, settings.seed);
   let penalty = await open();
@@ -174,14 +182,13 @@ export async function fitOne(
       onProgress: (progress) => show.report(progress),
     });
     show.endPhase();
-    await finish(args, {
-      fitted,
-      heldOut,
-      output,
-      signal,
+    const maps = readMaps(args) ?? usualMaps(settings, tiles, heldOut.count);
+    const detector = maps === 'none' ? fitted : await applyMaps(fitted, maps, heldOut, { alpha, signal });
+    if (detector !== fitted) fitted.destroy();
+    await finish(detector, output, {
       ...(folds === undefined
         ? { advice: '--folds 5 takes the threshold from all good images.' }
-        : { judgeAll: (detector) => reportedCrossFit(detector, { ...training(), folds }, foldReport) }),
+        : { judgeAll: (detector: Detector) => reportedCrossFit(detector, { ...training(), folds }, foldReport) }),
     });
     await removeFile(checkpointFile);
   } catch (error) {
@@ -198,11 +205,7 @@ export async function fitOne(
   }
 }
 
-interface FinishJob {
-  readonly fitted: Detector;
-  readonly heldOut: ImageSource;
-  readonly output: string;
-  readonly signal: AbortSignal;
+interface FinishOptions {
   /** Gives the detector the threshold of all good images. */
   readonly judgeAll?: (detector: Detector) => Promise<Detector>;
   /** Where held-out images promise less than was asked for. */
@@ -231,16 +234,23 @@ async function reportedCrossFit(
   return judged;
 }
 
-/** Gives a detector the filter of its map and the threshold that were asked for, and writes it. */
-async function finish(
-  args: Arguments,
-  { fitted, heldOut, output, signal, judgeAll, advice }: FinishJob,
-): Promise<void> {
-  const maps = readMaps(args) ?? 'none';
-  const detector =
-    maps === 'none' ? fitted : await applyMaps(fitted, maps, heldOut, { alpha: args.number('alpha'), signal });
+/** What is done to maps where nothing is said: a mirrored border is brought to the levels of the inside. */
+function usualMaps({ padding }: FitSettings, tiles: TiledSize | undefined, images: number): MapsOption {
+  if (padding !== 'reflect' || tiles) return 'none';
+  if (images >= LEAST_IMAGES) return 'border';
+  notice(
+    `--maps border takes ${LEAST_IMAGES} held-out images: the border may raise more false alarms than the inside.`,
+  );
+  return 'none';
+}
+
+/** Gives a detector the threshold that was asked for, and writes it. */
+async function finish(detector: Detector, output: string, { judgeAll, advice }: FinishOptions = {}): Promise<void> {
   await writeAtomically(output, await saveDetector(detector));
-  if (judgeAll) say(`${output} has the threshold of ${heldOut.count} held-out images until that of all is there`);
+  if (judgeAll)
+    say(
+      `${output} has the threshold of ${detector.state.threshold?.images} held-out images until that of all is there`,
+    );
   const judged = await judgeAll?.(detector);
   if (judged) await writeAtomically(output, await saveDetector(judged));
   const { state } = judged ?? detector;
@@ -251,6 +261,5 @@ async function finish(
   }
   printLine(`${output}: ${thresholdText(state)}`);
   judged?.destroy();
-  if (detector !== fitted) fitted.destroy();
   detector.destroy();
 }

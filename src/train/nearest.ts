@@ -6,6 +6,7 @@ import { checkAlpha } from '../detector/conformal.ts';
 import { Detector } from '../detector/detector.ts';
 import type { DetectorState, Provenance } from '../detector/detectorState.ts';
 import { checkHeldOut } from '../detector/heldOut.ts';
+import type { MapFilter } from '../detector/mapFilter.ts';
 import { looksAt, seenImages } from '../detector/seen.ts';
 import type { Engine } from '../engine/engine.ts';
 import { input } from '../engine/graph.ts';
@@ -52,6 +53,13 @@ export interface FitNearestOptions {
   readonly teacher: TensorFile & { readonly name: string };
   /** Wanted false-alarm rate of the threshold; 0.01. */
   readonly alpha?: number | undefined;
+  /**
+   * What is done to maps: nothing by default. What a filter learns, and the threshold, come from all good images.
+   * @param mapSide of the maps @param calibrated gives the detector without a filter, for a choice by what it finds
+   */
+  readonly filter?:
+    | ((mapSide: number, calibrated: () => Promise<Detector>) => Promise<MapFilter | undefined>)
+    | undefined;
   readonly onProgress?: ((progress: NearestProgress) => void) | undefined;
   readonly onNotice?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -139,9 +147,24 @@ export async function fitNearest(options: FitNearestOptions): Promise<Detector> 
       judges.push({ detector: new Detector(engine, state(bankWithout(part))), images });
     }
     onProgress?.({ phase: 'calibrate', done: 0, total: 1 });
-    const calibrated = await calibrate(detector, all, { alpha, judges, onNotice, signal });
+    const calibratedAs = async (filter: MapFilter | undefined) => {
+      const filtered = detector.with({ filter });
+      try {
+        return await calibrate(filtered, all, { alpha, judges, onNotice, signal });
+      } finally {
+        filtered.destroy();
+      }
+    };
+    let plain: Detector | undefined;
+    const calibrated = async () => {
+      plain ??= await calibratedAs(undefined);
+      return plain;
+    };
+    const filter = await options.filter?.(first.mapSide, calibrated);
+    const result = filter ? await calibratedAs(filter) : await calibrated();
+    if (result !== plain) plain?.destroy();
     onProgress?.({ phase: 'calibrate', done: 1, total: 1 });
-    return calibrated;
+    return result;
   } finally {
     for (const { detector: judge } of judges) judge.destroy();
     detector.destroy();

@@ -38,7 +38,8 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   checkFitSettings(settings);
   checkAlpha(args.number('alpha'));
   readCorners(args);
-  readMaps(args);
+  if (readMaps(args) === 'border' && settings.padding !== 'reflect')
+    throw new UsageError('--maps border does not go with --border nearest.', 'Add --border reflect.');
   readMethod(args);
   readPatience(args);
   readFolds(args);

@@ -71,7 +71,7 @@ export async function run(args: Arguments): Promise<void> {
   }
   if (filter)
     printLine(
-      `  map filter: ${Object.values(filter.value).join(', ')}${filter.kind === 'location' ? ' images' : ' positions'}`,
+      `  map filter: ${Object.values(filter.value).join(', ')}${filter.kind === 'gaussian' ? ' positions' : ' images'}`,
     );
   if (threshold) {
     printLine(`  ${thresholdText(state)}`);
