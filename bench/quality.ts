@@ -4,7 +4,7 @@
  *
  *   npm run bench:quality -- --sets NAME=DIR,...      one data set each
  *                            [--side 128] [--seeds 0,1,2]
- *                            [--arms bank,bank5,bankMaps,bankGaussian,bankLocation,backbone,raad,raad5,maps,maps5]
+ *                            [--arms bank,bank5,bankMaps,bankGaussian,bankLocation,backbone,raad,raad5,maps,mapsGaussian,mapsLocation,maps5]
  *                            [--preset quick] [--iterations N]   as `raad fit` takes them
  *                            [--backbone FILE.onnx --layers A,B --backbone-side 512 --normalize symmetric --channels 512]
  *                            [--models DIR]           where models are kept: out/quality
@@ -76,6 +76,8 @@ const FILTERED = {
   bankGaussian: ['bank', 'gaussian'],
   bankLocation: ['bank', 'location'],
   maps: ['raad', 'auto'],
+  mapsGaussian: ['raad', 'gaussian'],
+  mapsLocation: ['raad', 'location'],
   maps5: ['raad5', 'auto'],
 } as const;
 /** Of timing. */
@@ -216,6 +218,8 @@ async function makeArm(arm: Arm, folder: string, seed: number, file: (arm: Arm) 
     case 'bankGaussian':
     case 'bankLocation':
     case 'maps':
+    case 'mapsGaussian':
+    case 'mapsLocation':
     case 'maps5': {
       const [source, filter] = FILTERED[arm];
       return (

@@ -91,20 +91,26 @@ function verdict(rows: readonly QualityRow[]): string {
   return gap <= GOAL ? told : `${told} That is ${gap.toFixed(1)} points less: the goal of ${GOAL} is missed.`;
 }
 
-/** What `--maps auto` chose for the bank, and what would have been best, where all filters were measured. */
+/** Where `--maps auto` chose: its arm, and those of the filters that it chose from. */
+const CHOICES = [
+  { of: 'the bank', auto: 'bankMaps', none: 'bank', gaussian: 'bankGaussian', location: 'bankLocation' },
+  { of: 'RAAD', auto: 'maps', none: 'raad', gaussian: 'mapsGaussian', location: 'mapsLocation' },
+] as const satisfies readonly (Readonly<Record<'auto' | 'none' | 'gaussian' | 'location', Arm>> & {
+  readonly of: string;
+})[];
+
+/** What `--maps auto` chose, and what each filter gives, where all were measured. */
 function choice(rows: readonly QualityRow[]): string[] {
-  const aurocOf = (arm: Arm) => {
-    const known = rows.flatMap((row) => (row.arm === arm ? (row.auroc ?? []) : []));
-    return known.length > 0 ? 100 * mean(known) : undefined;
-  };
-  const filters = { none: aurocOf('bank'), gaussian: aurocOf('bankGaussian'), location: aurocOf('bankLocation') };
-  const chosen = aurocOf('bankMaps');
-  const [best] = Object.entries(filters)
-    .flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
-    .sort((a, b) => b.value - a.value);
-  if (chosen === undefined || best === undefined || Object.values(filters).includes(undefined)) return [];
-  const names = [...new Set(rows.flatMap(({ arm, filter }) => (arm === 'bankMaps' ? (filter ?? []) : [])))];
-  return [
-    `For the bank, \`--maps auto\` chose ${names.join(', ')}: AUROC ${chosen.toFixed(1)}. Without it would be ${filters.none!.toFixed(1)}, the best is ${best.name}, ${best.value.toFixed(1)}.`,
-  ];
+  return CHOICES.flatMap(({ of, auto, ...filters }) => {
+    const chosen = rows.filter(({ arm }) => arm === auto);
+    const names = [...new Set(chosen.flatMap(({ filter }) => filter ?? []))];
+    const told = Object.entries(filters).map(([name, arm]) => {
+      const own = rows.filter((row) => row.arm === arm && chosen.some(({ seed }) => seed === row.seed));
+      const figures = [spread(own.map(({ auroc }) => auroc)), spread(own.map(({ overlap }) => overlap))];
+      return { name, isWhole: own.length === chosen.length, text: figures.filter((each) => each !== '').join(' / ') };
+    });
+    if (chosen.length === 0 || told.some(({ isWhole }) => !isWhole)) return [];
+    const figures = told.map(({ name, text }) => `${name} ${text}`).join(', ');
+    return [`For ${of}, \`--maps auto\` chose ${names.join(', ')}. Each filter gives: ${figures}.`];
+  });
 }

@@ -11,6 +11,8 @@ export const ARMS = {
   raad: 'RAAD, float',
   raad5: 'RAAD, 5 bits',
   maps: 'RAAD, --maps auto',
+  mapsGaussian: 'RAAD, --maps gaussian',
+  mapsLocation: 'RAAD, --maps location',
   maps5: 'RAAD, --maps auto, 5 bits',
 } as const;
 export type Arm = keyof typeof ARMS;
