@@ -88,7 +88,7 @@ if (values.log) {
   const { run: teacher, options } = values;
   if (!teacher) throw new UserError('--log needs --run TEACHER.');
   const run = { teacher, size, options, ...readLog(values.log) };
-  report = { ...report, runs: [...report.runs.filter((each) => each.teacher !== teacher), run] };
+  report = { ...report, runs: [...report.runs.filter((each) => each.teacher !== teacher || each.size !== size), run] };
   await writeJson(json, report, TEACHERS, 1);
 }
 for (const { set, folder, side } of places)

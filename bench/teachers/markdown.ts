@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import { markdown } from '../../src/report/markup.ts';
 import { plotSvg } from '../../src/report/plot.ts';
 import { markdownTable } from '../card/table.ts';
-import type { TeacherReport } from './report.ts';
+import type { DistillRun, TeacherReport } from './report.ts';
 
 /** What stands between them on the page is generated. */
 const MARKERS = ['<!-- teachers: npm run docs:teachers -->', '<!-- /teachers -->'] as const;
@@ -42,39 +42,43 @@ export function withTeachers(page: string, { adapter, rows, runs }: TeacherRepor
 // Of medium brightness, to be read on light and dark ground.
 const INK = '#737373';
 
-/** Losses by step, of training and of held-out photographs, a line each for every run. */
+/** Losses over the steps, of training and of held-out photographs, a line each for every run. */
 export function lossChart({ runs }: Pick<TeacherReport, 'runs'>): string {
-  const points = runs.flatMap(({ teacher, curve }) =>
-    curve.flatMap(({ step, loss, heldOutLoss }) => [
-      { step, value: loss, line: `${teacher}, training` },
-      { step, value: heldOutLoss, line: `${teacher}, held out` },
-    ]),
+  const nameOf = ({ teacher, size }: DistillRun) => `${teacher} ${size.toUpperCase()}`;
+  const points = runs.flatMap((run) =>
+    run.curve.flatMap(({ step, loss, heldOutLoss }) => {
+      const share = (100 * step) / run.curve.at(-1)!.step;
+      return [
+        { share, value: loss, line: `${nameOf(run)}, training` },
+        { share, value: heldOutLoss, line: `${nameOf(run)}, held out` },
+      ];
+    }),
   );
-  const ends = runs.map(({ teacher, curve }) => `${teacher} ${curve.at(-1)!.heldOutLoss.toFixed(3)}`);
+  const ends = runs.map((run) => `${nameOf(run)} ${run.curve.at(-1)!.heldOutLoss.toFixed(3)}`);
   return plotSvg(
     {
       width: 640,
       height: 320,
       marginLeft: 48,
-      marginRight: 120,
+      marginRight: 150,
       style: { color: INK, fontSize: '12px', background: 'none' },
       color: { legend: false, scheme: 'Tableau10' },
-      x: { label: 'step', ticks: 6 },
+      x: { label: 'steps, %', ticks: 6 },
       y: { label: 'mean squared error', grid: true, zero: true },
       marks: [
-        Plot.line(points, { x: 'step', y: 'value', stroke: 'line', strokeWidth: 2 }),
+        Plot.line(points, { x: 'share', y: 'value', stroke: 'line', strokeWidth: 2 }),
         // Above the one line and below the other.
         ...(['held out', 'training'] as const).map((kind) =>
           Plot.text(
             points.filter(({ line }) => line.endsWith(kind)),
             Plot.selectLast({
-              ...{ x: 'step', y: 'value', z: 'line', text: 'line', fill: 'line' },
+              ...{ x: 'share', y: 'value', z: 'line', text: 'line', fill: 'line' },
               ...{ textAnchor: 'start' as const, dx: 6, dy: kind === 'training' ? 6 : -6 },
             }),
           ),
         ),
       ],
     },
-    `Mean squared error by step; at the end on held-out photographs: ${ends.join(', ')}`,
+    `Mean squared error over the steps; at the end on held-out photographs: ${ends.join(', ')}`,
   );
 }
