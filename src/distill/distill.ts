@@ -47,8 +47,8 @@ export interface DistilledTeacher {
 
 /** Share of the steps over which the learning rate rises. */
 const WARM_UP = 0.05;
-/** Steps between looks at the held-out photographs. */
-const LOOK_EVERY = 250;
+/** Looks at the held-out photographs in a run. */
+const LOOKS = 20;
 
 /**
  * Teaches a PDN the features of a backbone on photographs (EfficientAD, section 3.1 and supplement), standardized per channel.
@@ -94,6 +94,7 @@ class Distillation {
     const image = input('image', [batch, side, side], 'u32');
     const target = input('target', [batch, channels, mapSide, mapSide]);
     const loss = mean(squaredDifference(this.#pdn.forward(imageToTensor(image)), target), 'loss');
+    const every = Math.ceil(iterations / LOOKS);
     const cosine = { warmUp: Math.max(1, Math.round(WARM_UP * iterations)), until: iterations };
     const { effects, state, moments } = optimizer([loss], this.#pdn.parameters, {
       ...{ learningRate, decayAt: iterations, cosine },
@@ -135,7 +136,7 @@ class Distillation {
             'Use a smaller --lr.',
           );
         const done = step + 1;
-        if (done % LOOK_EVERY === 0 || done === iterations) held = await judge.look();
+        if (done % every === 0 || done === iterations) held = await judge.look();
         onProgress?.({ phase: 'train', done, total: iterations, loss: error, ...held });
         if (checkpoint && done % checkpoint.every === 0 && done < iterations) await save(done);
       }
