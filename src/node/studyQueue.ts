@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IRedisClient, Job, Queue } from 'bullmq';
+import type { Job } from 'bullmq';
 import { DeviceLostError } from '../engine/errors.ts';
 import { quote, UserError } from '../errors.ts';
 import { type CellResult, cellId, type StudyCell } from '../study/cells.ts';
 import type { StudyStore } from '../study/options.ts';
 import { checkShared, isCheckpoint, sharedFiles } from '../study/sharedFiles.ts';
 import { checkTask, parseResult, resultText, type StudyTask, type StudyTerms } from '../study/tasks.ts';
-import { RedisAddress } from './redisAddress.ts';
+import { ATTEMPTS, jobId, PREFIX, STALLS, StudyJobs } from './studyJobs.ts';
+import { openStudyRedis, type StudyRedis } from './studyRedis.ts';
 
 export type { StudyTask, StudyTerms } from '../study/tasks.ts';
 
@@ -59,119 +60,39 @@ export interface WorkOptions {
   readonly rest?: number;
 }
 
-/** Times that a task may fail for another reason than its input. */
-const ATTEMPTS = 3;
-/** Workers that may fall silent over a task; with one more it is set aside, before it has ended all of them. */
-const STALLS = 2;
 /** Longer results are none. */
 const MAX_RESULT_BYTES = 2 ** 26;
-const PREFIX = 'raad';
-
-/** The driver below BullMQ has more commands than BullMQ declares. */
-type Client = Omit<IRedisClient, 'set'> & {
-  getBuffer(key: string): Promise<Buffer | null>;
-  set(key: string, value: Buffer): Promise<unknown>;
-  setnx(key: string, value: Buffer): Promise<number>;
-  hsetnx(key: string, field: string, value: string): Promise<number>;
-  hkeys(key: string): Promise<string[]>;
-  hstrlen(key: string, field: string): Promise<number>;
-  zrem(key: string, member: string): Promise<number>;
-  lrange(key: string, from: number, to: number): Promise<string[]>;
-  lrem(key: string, count: number, member: string): Promise<number>;
-  hexists(key: string, field: string): Promise<number>;
-  select(database: number): Promise<unknown>;
-};
 
 /**
  * Connects to a study's queue.
  * @throws UserError when BullMQ is not installed, or Redis cannot be reached
  */
-export async function openStudyQueue({ url, name, version, onNotice }: StudyQueueOptions): Promise<StudyQueue> {
+export async function openStudyQueue(options: StudyQueueOptions): Promise<StudyQueue> {
+  const { name, url, onNotice } = options;
   if (!/^[\w.-]+$/.test(name))
     throw new UserError(`a study cannot be called '${name}'.`, 'Use letters, digits, dots, dashes and underscores.');
-  const address = new RedisAddress(url);
-  const bullmq = await importBullMq();
-  const connection = new bullmq.RedisConnection(address.options, { blocking: false });
-  let lost = false;
-  connection.on('error', ({ message }: Error) => {
-    if (address.reached && !lost) onNotice(`${address.place} is lost (${message}); trying again.`);
-    lost = true;
-  });
-  connection.on('ready', () => {
-    lost = false;
-  });
-  try {
-    const client = await connection.client;
-    await selectDatabase(client as unknown as Client, address);
-    address.reached = true;
-    return new StudyQueue(bullmq, client, { address, name, version, onNotice }, () => connection.close());
-  } catch (error) {
-    await connection.close(true).catch(() => {});
-    if (error instanceof UserError) throw error;
-    const { message } = error as Error;
-    if (message.includes("'ioredis'")) throw notInstalled('ioredis');
-    throw new UserError(
-      `${address.place} cannot be used: ${message.replace(/\.$/, '') || 'no answer'}.`,
-      'Check the address and that Redis runs there.',
-    );
-  }
-}
-
-/** The driver goes on in database 0 when it is refused another one. @throws UserError for one that is not there */
-async function selectDatabase(client: Client, { place, database }: RedisAddress): Promise<void> {
-  try {
-    await client.select(database);
-  } catch (error) {
-    if (!/out of range|not allowed in cluster/.test((error as Error).message)) throw error;
-    throw new UserError(`${place} has no database ${database}.`, 'It has 0 to 15 unless it was configured otherwise.');
-  }
-}
-
-async function importBullMq(): Promise<typeof import('bullmq')> {
-  try {
-    return await import('bullmq');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw notInstalled('bullmq');
-  }
-}
-
-function notInstalled(name: string): UserError {
-  return new UserError(`a study over Redis needs the package ${name}.`, 'Run `npm install bullmq ioredis`.');
+  return new StudyQueue(await openStudyRedis(url, onNotice), options);
 }
 
 /** The cells of a study in a BullMQ queue, and beside it what its workers share. */
 export class StudyQueue {
-  readonly #bullmq: typeof import('bullmq');
-  readonly #client: Client;
-  readonly #address: RedisAddress;
+  readonly #redis: StudyRedis;
+  readonly #jobs: StudyJobs;
   readonly #name: string;
   readonly #version: string;
   readonly #onNotice: (message: string) => void;
-  readonly #disconnect: () => Promise<void>;
-  readonly #queue: Queue<StudyTask>;
 
   /** Made by `openStudyQueue`. */
-  constructor(
-    bullmq: typeof import('bullmq'),
-    client: IRedisClient,
-    { address, name, version, onNotice }: Omit<StudyQueueOptions, 'url'> & { readonly address: RedisAddress },
-    disconnect: () => Promise<void>,
-  ) {
-    this.#bullmq = bullmq;
-    this.#client = client as unknown as Client;
-    this.#address = address;
+  constructor(redis: StudyRedis, { name, version, onNotice }: Omit<StudyQueueOptions, 'url'>) {
+    this.#redis = redis;
     this.#name = name;
     this.#version = version;
     this.#onNotice = onNotice;
-    this.#disconnect = disconnect;
-    this.#queue = new bullmq.Queue(name, {
-      connection: client,
-      prefix: PREFIX,
-      defaultJobOptions: { attempts: ATTEMPTS, backoff: { type: 'fixed', delay: 1000 } },
-    });
-    // Connection errors arrive where the connection was opened.
-    this.#queue.on('error', () => {});
+    this.#jobs = new StudyJobs(redis, name, (...parts) => this.#key(...parts), onNotice);
+  }
+
+  get #client(): StudyRedis['client'] {
+    return this.#redis.client;
   }
 
   /** What the workers of a study share. Models and scores are kept as they were saved first, checkpoints as last. */
@@ -199,10 +120,10 @@ export class StudyQueue {
       const store = this.store(study);
       const groups = groupTasks(study, { ...options, terms });
       for (const { set, seed } of groups.values()) await this.#copyFiles(models, store, sharedFiles(set, seed));
-      for (const { job } of await this.#failed()) await job.remove();
+      for (const { job } of await this.#jobs.failed()) await job.remove();
       const left = new Map(options.cells.map((cell) => [cellId(cell), cell]));
       for (const id of left.keys()) await this.#forgetUnfinished(study, id);
-      await this.#add(groups);
+      await this.#jobs.add(groups);
       const returns: Returns = { tasks: new Map(groups), refused: new Map(), tries: new Map() };
       const resting = new Map<string, number>();
       const told = new Set<string>();
@@ -211,19 +132,19 @@ export class StudyQueue {
         // Redis was emptied, or another coordinator has finished.
         if ((await this.#client.hget(this.#key('study'), 'id')) !== study)
           throw new UserError(
-            `the study '${this.#name}' is gone from ${this.#address.place}.`,
+            `the study '${this.#name}' is gone from ${this.#redis.address.place}.`,
             'The same command starts it anew; finished cells are kept.',
           );
         await this.#collect(study, left, options.onResult, returns);
-        await this.#wake(resting, longestRest);
-        await this.#removeSpoilt();
+        await this.#jobs.wake(resting, longestRest);
+        await this.#jobs.removeSpoilt();
         for (const [id, task] of groups) {
-          if ((await this.#queue.getJobState(id)) !== 'completed') continue;
+          if (!(await this.#jobs.isDone(id))) continue;
           groups.delete(id);
           await this.#copyFiles(store, models, sharedFiles(task.set, task.seed));
-          await this.#add(cellTasks(task, left.values()), true);
+          await this.#jobs.add(cellTasks(task, left.values()), true);
         }
-        const failed = new Map([...(await this.#failures(left)), ...returns.refused]);
+        const failed = new Map([...(await this.#jobs.failures(left)), ...returns.refused]);
         if (failed.size === left.size) return failed;
         await this.#tellRefusals(study, told);
         await sleep(interval, undefined, signal && { signal }).catch(() => {});
@@ -241,11 +162,11 @@ export class StudyQueue {
     const { lease = 60 } = options;
     const broken = new AbortController();
     const signal = AbortSignal.any([options.signal, broken.signal]);
-    const worker = new this.#bullmq.Worker<StudyTask>(
+    const worker = new this.#redis.bullmq.Worker<StudyTask>(
       this.#name,
       (job, token) => this.#process(job, token!, { ...options, signal }, broken),
       {
-        connection: this.#address.options,
+        connection: this.#redis.address.options,
         prefix: PREFIX,
         lockDuration: 1000 * lease,
         stalledInterval: 500 * lease,
@@ -267,8 +188,8 @@ export class StudyQueue {
   }
 
   async close(): Promise<void> {
-    await this.#queue.close();
-    await this.#disconnect();
+    await this.#jobs.close();
+    await this.#redis.close();
   }
 
   #key(...parts: string[]): string {
@@ -284,29 +205,19 @@ export class StudyQueue {
     };
     const differs = (what: string) =>
       new UserError(
-        `the study '${this.#name}' in ${this.#address.place} was made with other ${what}.`,
+        `the study '${this.#name}' in ${this.#redis.address.place} was made with other ${what}.`,
         'Give this one another --name, or remove the other with --clear.',
       );
     const version = await keep('version', this.#version);
     if (version !== this.#version)
       throw new UserError(
-        `the study '${this.#name}' in ${this.#address.place} is one of raad-webgpu ${quote(version)}, and this is ${quote(this.#version)}.`,
+        `the study '${this.#name}' in ${this.#redis.address.place} is one of raad-webgpu ${quote(version)}, and this is ${quote(this.#version)}.`,
         'Use the same version everywhere, give this study another --name, or remove the other with --clear.',
       );
     if ((await keep('terms', JSON.stringify(terms))) !== JSON.stringify(terms)) throw differs('settings');
     for (const [set, digest] of digests)
       if ((await keep(`data/${set}`, digest)) !== digest) throw differs(`images in ${set}`);
     return keep('id', randomUUID());
-  }
-
-  /** A task that is in the queue already is not added again. */
-  async #add(tasks: ReadonlyMap<string, StudyTask>, first = false): Promise<void> {
-    const jobs = [...tasks].map(([jobId, data]) => ({
-      name: data.cell ? 'cell' : 'prepare',
-      data: checkTask(data),
-      opts: { jobId, lifo: first },
-    }));
-    await this.#queue.addBulk(first ? jobs.reverse() : jobs);
   }
 
   async #collect(
@@ -352,82 +263,17 @@ export class StudyQueue {
       return;
     }
     const group = [...tasks.values()].find(({ set, seed }) => set === cell.set && seed === cell.seed);
-    if ((await this.#forgetUnfinished(study, id)) && group) await this.#add(cellTasks(group, [cell]), true);
+    if ((await this.#forgetUnfinished(study, id)) && group) await this.#jobs.add(cellTasks(group, [cell]), true);
   }
 
   /** Removes the job of a cell that counts as done and has no result. @returns whether it was one */
   async #forgetUnfinished(study: string, id: string): Promise<boolean> {
     const job = jobId('cell', id);
     // In this order: a worker gives its result before its job is done.
-    if ((await this.#queue.getJobState(job)) !== 'completed') return false;
+    if (!(await this.#jobs.isDone(job))) return false;
     if (await this.#client.hexists(this.#key(study, 'results'), id)) return false;
-    await this.#queue.remove(job);
+    await this.#jobs.remove(job);
     return true;
-  }
-
-  /**
-   * Offers tasks again that have rested. Their time is an absolute one of some worker's clock, which may be hours ahead: what
-   * counts is how long this process has seen them rest.
-   */
-  async #wake(resting: Map<string, number>, longest: number): Promise<void> {
-    const ids = new Set(await this.#client.zrange(this.#key('delayed'), 0, -1));
-    for (const id of resting.keys()) if (!ids.has(id)) resting.delete(id);
-    for (const id of ids) {
-      const since = resting.get(id) ?? performance.now();
-      resting.set(id, since);
-      if (performance.now() - since < longest) continue;
-      resting.delete(id);
-      const job = await this.#job(id);
-      // It may have begun this moment.
-      await job?.promote().catch(() => {});
-    }
-  }
-
-  /** A job; undefined for what is none, which is removed. */
-  async #job(id: string): Promise<Job<unknown> | undefined> {
-    try {
-      const job = await this.#queue.getJob(id);
-      if (job) return job;
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-    this.#onNotice(`the queue holds ${quote(id)}, which is no task: it is removed.`);
-    for (const list of ['failed', 'delayed']) await this.#client.zrem(this.#key(list), id);
-    await this.#client.lrem(this.#key('active'), 0, id);
-    await this.#client.del(this.#key(id), this.#key(id, 'lock'));
-    return undefined;
-  }
-
-  /** What no worker can parse never fails: it would be offered to one after the other. */
-  async #removeSpoilt(): Promise<void> {
-    for (const id of await this.#client.lrange(this.#key('active'), 0, -1)) await this.#job(id);
-  }
-
-  /** All failed jobs, with their tasks where they hold one. */
-  async #failed(): Promise<{ readonly job: Job<unknown>; readonly task: StudyTask | undefined }[]> {
-    const failed: { job: Job<unknown>; task: StudyTask | undefined }[] = [];
-    for (const id of await this.#client.zrange(this.#key('failed'), 0, -1)) {
-      const job = await this.#job(id);
-      if (job) failed.push({ job, task: taskOf(job) });
-    }
-    return failed;
-  }
-
-  /** Reasons by cell; all cells of a group have failed when what they share has. */
-  async #failures(left: ReadonlyMap<string, StudyCell>): Promise<Map<string, string>> {
-    const failures = new Map<string, string>();
-    for (const { job, task } of await this.#failed()) {
-      if (!task) {
-        this.#onNotice(`the queue held ${quote(job.id)}, which is no task of a study: it is removed.`);
-        await job.remove();
-        continue;
-      }
-      for (const [id, cell] of left) {
-        const isHit = task.cell ? cellId(task.cell) === id : task.set === cell.set && task.seed === cell.seed;
-        if (isHit) failures.set(id, explainedFailure(job.failedReason));
-      }
-    }
-    return failures;
   }
 
   /**
@@ -473,7 +319,7 @@ export class StudyQueue {
         const reason = `${worker} leaves ${task.set} to others: ${refusal}`;
         await this.#client.hset(this.#key(task.study, 'refusals'), { [`${worker}/${task.set}`]: reason });
         await job.moveToDelayed(Date.now() + rest, token);
-        throw new this.#bullmq.DelayedError();
+        throw new this.#redis.bullmq.DelayedError();
       }
       onTask?.(task);
       const store = this.store(task.study);
@@ -485,11 +331,11 @@ export class StudyQueue {
     } catch (error) {
       if (signal.aborted) {
         await job.moveToWait(token).catch(() => {});
-        throw new this.#bullmq.WaitingError();
+        throw new this.#redis.bullmq.WaitingError();
       }
       if (error instanceof DeviceLostError) broken.abort(error);
       if (error instanceof UserError)
-        throw new this.#bullmq.UnrecoverableError([error.message, error.fix].filter(Boolean).join(' '));
+        throw new this.#redis.bullmq.UnrecoverableError([error.message, error.fix].filter(Boolean).join(' '));
       throw error;
     }
   }
@@ -503,7 +349,7 @@ export class StudyQueue {
   #explained(error: unknown): unknown {
     if (!(error instanceof Error) || !/max retries per request|Connection is closed/.test(error.message)) return error;
     return new UserError(
-      `${this.#address.place} does not answer any more.`,
+      `${this.#redis.address.place} does not answer any more.`,
       'Start it, then this command again: it goes on where it was.',
     );
   }
@@ -527,11 +373,6 @@ function cellTasks(task: StudyTask, left: Iterable<StudyCell>): Map<string, Stud
   return new Map(cells.map((cell) => [jobId('cell', cellId(cell)), { ...task, cell }]));
 }
 
-/** BullMQ's ids have no colons. */
-function jobId(...parts: unknown[]): string {
-  return parts.map((part) => encodeURIComponent(String(part))).join('/');
-}
-
 /** What is known about results that could not be used. */
 interface Returns {
   /** What the cells of each set and seed share. */
@@ -539,20 +380,4 @@ interface Returns {
   /** Why cells are given up. */
   readonly refused: Map<string, string>;
   readonly tries: Map<string, number>;
-}
-
-/** The task of a job, if it holds one. */
-function taskOf({ data }: Job<unknown>): StudyTask | undefined {
-  try {
-    return checkTask(data);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return undefined;
-  }
-}
-
-function explainedFailure(reason: string): string {
-  return /stalled more than/.test(reason)
-    ? `it is set aside: ${STALLS + 1} times a worker took it and fell silent, as one does that is killed for its memory.`
-    : reason;
 }
