@@ -70,8 +70,10 @@ if ((suite === 'masks' || suite === 'counts') && hasBoth)
 
 /** The files that take longest where no shader is in a cache; neighbors share few shaders. */
 const LONGEST = [
-  ...['ops', 'fit', 'integer', 'tuning', 'tiles', 'prepare'],
-  ...['torchNetworks', 'nearest', 'nibbles', 'onnxQuantized', 'detectorLifetime', 'hqs', 'bench'],
+  ...['ops', 'integer', 'torchNetworks', 'maps', 'nearest', 'onnxQuantized', 'savedFiles', 'detector'],
+  ...['winograd', 'bench', 'doctor', 'nibbles'],
+  // Of the suite of pipelines.
+  ...['fit', 'tuning', 'integerPlans', 'prepare', 'recovery', 'tiledMaps', 'hqs'].map((name) => `${name}.pipeline`),
 ];
 
 /**

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { renderSpecimen } from '../src/data/synthetic/generate.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { input, type Node } from '../src/engine/graph.ts';
 import { lower } from '../src/engine/lower.ts';
 import { WEIGHT_BITS } from '../src/formats/weightCodes.ts';
-import { packPixels } from '../src/imaging/pixels.ts';
 import { qconv2d } from '../src/kernels/qconv2d.ts';
 import { storeActivations } from '../src/kernels/storage.ts';
 import { quantizedLayerNodes, randomWeights, rangeNode as range } from '../src/measure/kernels.ts';
@@ -12,14 +10,13 @@ import { anomalyMaps } from '../src/networks/inference.ts';
 import { type BitPlan, CODE_BITS, quantizableLayers, uniformPlan } from '../src/quantization/bitPlan.ts';
 import { integerGraph } from '../src/quantization/integerGraph.ts';
 import { quantizeNetworks } from '../src/quantization/layers.ts';
-import { compareNetworks, correlation, rangesOf } from './support/agreement.ts';
+import { rangesOf } from './support/agreement.ts';
 import { engine, device as openedDevice } from './support/gpu.ts';
+import { calibration, expectPromised } from './support/promised.ts';
 import { untrainedDetector } from './support/untrained.ts';
 
 const gpu = await engine();
 const { networks } = await untrainedDetector();
-const picture = (seed: number) => packPixels(renderSpecimen('bracket', 'scratch', seed, networks.side).image);
-const calibration = [picture(1), picture(2)];
 
 /** Every width somewhere, a layer in groups, and float layers between. */
 function mixedPlan(): BitPlan {
@@ -47,30 +44,11 @@ const { device, caps } = gpu;
 const withoutRows = new Engine({ device, caps, excluded: new Set(['qconv2d/rows']) });
 
 describe('the integer network does what the fake-quantized one promises', () => {
-  for (const [name, plan] of [
-    ['w8a8', uniformPlan(networks, { weights: 8, activations: 8 })],
+  // integerPlans.pipeline.test.ts has plans of one width.
+  test.each([
     ['every width', mixedPlan()],
-    ['w4a4', uniformPlan(networks, { weights: 4, activations: 4 })],
     ['mixed activations', mixedActivations()],
-  ] as const) {
-    test(name, async () => {
-      const ranges = await rangesOf(gpu, networks, calibration, plan);
-      const { layers, maps } = await compareNetworks(withoutRows, networks, plan, ranges, [picture(3)]);
-      expect(layers.length).toBe(Object.keys(plan.layers).length);
-      const total = layers.reduce((sum, { positions }) => sum + positions, 0);
-      const sum = (key: 'different' | 'accumulated') => layers.reduce((all, layer) => all + layer[key], 0);
-      console.log(
-        `${name}: ${sum('different')} of ${total} codes differ layer by layer, ${sum('accumulated')} when differences go on`,
-      );
-      for (const { layer, positions, different, worst } of layers) {
-        expect(worst, layer).toBeLessThanOrEqual(1);
-        expect(different / positions, layer).toBeLessThan(1e-3);
-      }
-      maps.integer.forEach((map, i) => {
-        expect(correlation(map, maps.fake[i]!)).toBeGreaterThan(0.9999);
-      });
-    });
-  }
+  ])('%s', (name, plan) => expectPromised(withoutRows, networks, name, plan));
 
   test.each([8, 4] as const)(
     'activations stay codes of %i bits between layers, and first layers share their input',
@@ -89,7 +67,7 @@ describe('the integer network does what the fake-quantized one promises', () => 
 
 /** What is dispatched for the integer network of a plan. */
 async function dispatchesOf(plan: BitPlan): Promise<Node[]> {
-  const ranges = await rangesOf(gpu, networks, calibration, plan);
+  const ranges = await rangesOf(gpu, networks, calibration(networks), plan);
   const { networks: quantized, quantization } = quantizeNetworks(networks, plan, ranges);
   const maps = anomalyMaps(quantized, input('q', [4]), input('x', [1, 3, networks.side, networks.side]));
   const [combined] = integerGraph([maps.combined], quantization);

@@ -98,7 +98,7 @@ const fit: Command = {
       value: '"X,Y X,Y X,Y X,Y"',
       text: "look at this part of all images alone: where the networks' square has its upper left, upper right, lower right and lower left, in pixels of the first image; it may be turned and in perspective",
     },
-    maps: { ...MAPS, fallback: 'none, or border with --border reflect' },
+    maps: { ...MAPS, text: `${MAPS.text}; border by default with --border reflect, else none` },
     ...checkpointOptions('MODEL.safetensors'),
     log: { value: 'FILE', text: 'losses and seconds as JSON lines; --resume goes on with them' },
     ...DRY_RUN,
