@@ -39,7 +39,7 @@ function mixedActivations(): BitPlan {
   return { ...plan, layers: Object.fromEntries(layers) };
 }
 
-/** Without the kernel that is compiled longest, for every width and layer anew: tiles.test.ts and padding.test.ts run it. */
+/** Without the kernel that is compiled longest, for every width and layer anew: tiledMaps.pipeline.test.ts and padding.test.ts run it. */
 const { device, caps } = gpu;
 const withoutRows = new Engine({ device, caps, excluded: new Set(['qconv2d/rows']) });
 
