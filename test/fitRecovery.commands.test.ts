@@ -4,6 +4,7 @@ import { beforeAll, expect, test, vi } from 'vitest';
 import { parseArguments } from '../src/cli/arguments.ts';
 import { chooseCommand } from '../src/cli/tables/all.ts';
 import { checkpointOf, fitOne, readSettings } from '../src/cli/training.ts';
+import { TrainingLog } from '../src/cli/trainingLog.ts';
 import { type EngineSession, withEngine } from '../src/cli/withEngine.ts';
 import type { Dataset } from '../src/data/dataset.ts';
 import { DeviceLostError } from '../src/engine/errors.ts';
@@ -38,13 +39,14 @@ async function train(name: string, watch: (session: EngineSession) => void = () 
   );
   const settings = readSettings(args);
   const teacher = await readTeacher(settings.size);
+  const log = await TrainingLog.open(args.text('log'), false);
   const said = vi.spyOn(console, 'error').mockImplementation(() => {});
   vi.spyOn(console, 'log').mockImplementation(() => {});
   try {
     await withEngine(args, (_, session) => {
       watch(session);
       const { signal } = new AbortController();
-      return fitOne(args, { session, settings, root, dataset, output: at(name), teacher, signal });
+      return fitOne(args, { session, settings, root, dataset, output: at(name), teacher, log, signal });
     });
     return said.mock.calls.map(([line]) => String(line));
   } finally {
