@@ -1,8 +1,6 @@
-import { normalizeMaps } from '../detectorOps/mapFilters.ts';
-import { type Node, Parameter } from '../engine/graph.ts';
 import { exactQuantile } from '../math/statistics.ts';
+import { normalizationGraph, normalized, refitBy } from './learnedFilter.ts';
 import type { FilterGraph, MapFilter, RefitFilter } from './mapFilter.ts';
-import { judgedByOthers } from './unseenMaps.ts';
 
 /** Positions from the border of a map to its inside: those that are centered less than 16 px from the border see beyond it. */
 const RINGS = 4;
@@ -17,8 +15,7 @@ export class BorderFilter implements MapFilter {
   readonly kind = 'border';
   readonly value: { readonly kind: 'border'; readonly images: number };
   readonly tensors: MapFilter['tensors'];
-  readonly #rings: Float32Array;
-  readonly #mapSide: number;
+  readonly #planes: Float32Array;
 
   /**
    * @param rings [2, 4], what is taken off and what the rest is multiplied by at each distance from the border
@@ -26,8 +23,7 @@ export class BorderFilter implements MapFilter {
    * @param images that the rings are taken from
    */
   constructor(rings: Float32Array, mapSide: number, images: number) {
-    this.#rings = rings;
-    this.#mapSide = mapSide;
+    this.#planes = planesOf(rings, mapSide);
     this.value = { kind: 'border', images };
     this.tensors = new Map([['rings', { shape: BorderFilter.SHAPE, data: rings }]]);
   }
@@ -42,8 +38,7 @@ export class BorderFilter implements MapFilter {
 
   /** @param maps combined maps of normal images @throws UserError for fewer than a filter learns from */
   static of(maps: readonly Float32Array[]): RefitFilter {
-    const unseen = judgedByOthers(maps, BorderFilter.learned).map((filter, i) => filter.apply(maps[i]!));
-    return { filter: BorderFilter.learned(maps), unseen };
+    return refitBy(maps, BorderFilter.learned);
   }
 
   /** One that has learned from these maps. */
@@ -66,35 +61,28 @@ export class BorderFilter implements MapFilter {
   }
 
   graph(): FilterGraph {
-    const shape = [2, this.#mapSide, this.#mapSide];
-    const planes = new Parameter('filter.border', { shape, dtype: 'f32' }, this.#planes());
-    return {
-      parameters: [planes],
-      apply: (x: Node, maps: number) => normalizeMaps(x, planes.node, maps, 'map.combined'),
-    };
+    return normalizationGraph(this.#planes);
   }
 
   apply(map: Float32Array): Float32Array {
-    const planes = this.#planes();
-    return map.map((value, place) => (value - planes[place]!) * planes[map.length + place]!);
+    return normalized(map, this.#planes);
   }
 
   refit(maps: readonly Float32Array[]): RefitFilter {
     return BorderFilter.of(maps);
   }
+}
 
-  /** [2, mapSide, mapSide], as the op takes them. */
-  #planes(): Float32Array {
-    const plane = this.#mapSide ** 2;
-    const planes = new Float32Array(2 * plane).fill(1, plane);
-    for (let place = 0; place < plane; place++) {
-      const ring = ringOf(place, this.#mapSide);
-      if (ring === RINGS) continue;
-      planes[place] = this.#rings[ring]!;
-      planes[plane + place] = this.#rings[RINGS + ring]!;
-    }
-    return planes;
+/** [2, mapSide, mapSide], as the op takes them. */
+function planesOf(rings: Float32Array, mapSide: number): Float32Array {
+  const plane = mapSide ** 2;
+  const planes = new Float32Array(2 * plane);
+  for (let place = 0; place < plane; place++) {
+    const ring = ringOf(place, mapSide);
+    planes[place] = ring < RINGS ? rings[ring]! : 0;
+    planes[plane + place] = ring < RINGS ? rings[RINGS + ring]! : 1;
   }
+  return planes;
 }
 
 /** Distance of a place from the border of its map in positions; the inside has one in common. */

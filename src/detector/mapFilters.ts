@@ -1,12 +1,12 @@
 import { isRecord } from '../checks/json.ts';
 import { firstNotFinite } from '../checks/numbers.ts';
-import { blurMaps, normalizeMaps } from '../detectorOps/mapFilters.ts';
+import { blurMaps } from '../detectorOps/mapFilters.ts';
 import { type Node, Parameter } from '../engine/graph.ts';
 import { quote, UserError } from '../errors.ts';
 import type { StoredTensor } from '../formats/safetensors.ts';
 import { BorderFilter } from './borderFilter.ts';
+import { normalizationGraph, normalized, refitBy } from './learnedFilter.ts';
 import type { FilterGraph, MapFilter, RefitFilter } from './mapFilter.ts';
-import { judgedByOthers } from './unseenMaps.ts';
 
 /** Standard deviation of the blur in positions of the map, which lie 4 px of the network's input apart. */
 const SIGMA = 1;
@@ -54,8 +54,7 @@ export class LocationFilter implements MapFilter {
 
   /** @param maps combined maps of normal images @throws UserError for fewer than a filter learns from */
   static of(maps: readonly Float32Array[]): RefitFilter {
-    const unseen = judgedByOthers(maps, LocationFilter.learned).map((filter, i) => filter.apply(maps[i]!));
-    return { filter: LocationFilter.learned(maps), unseen };
+    return refitBy(maps, LocationFilter.learned);
   }
 
   /** One that has learned from these maps. */
@@ -64,16 +63,11 @@ export class LocationFilter implements MapFilter {
   }
 
   graph(): FilterGraph {
-    const { shape } = this.tensors.get('usual')!;
-    const usual = new Parameter('filter.usual', { shape, dtype: 'f32' }, this.#usual);
-    return {
-      parameters: [usual],
-      apply: (x: Node, maps: number) => normalizeMaps(x, usual.node, maps, 'map.combined'),
-    };
+    return normalizationGraph(this.#usual);
   }
 
   apply(map: Float32Array): Float32Array {
-    return normalize(map, this.#usual);
+    return normalized(map, this.#usual);
   }
 
   refit(maps: readonly Float32Array[]): RefitFilter {
@@ -120,10 +114,6 @@ function usualOf(maps: readonly Float32Array[]): Float32Array {
   const variances = mean((map, i) => (map[i]! - means[i]!) ** 2);
   const usual = variances.reduce((sum, variance) => sum + variance, 0) / variances.length || 1;
   return Float32Array.from([...means, ...variances.map((variance) => 1 / Math.sqrt(variance + usual))]);
-}
-
-function normalize(map: Float32Array, usual: Float32Array): Float32Array {
-  return map.map((value, i) => (value - usual[i]!) * usual[map.length + i]!);
 }
 
 /** A filter of a kind; one that learns says nothing before it is fitted again. @param mapSide of the maps that it filters */

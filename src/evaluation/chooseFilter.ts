@@ -72,7 +72,7 @@ export async function chooseFilter(options: ChooseFilterOptions): Promise<Filter
   const [{ GaussianFilter, LocationFilter }, { BorderFilter }, { LEAST_IMAGES, judgedByOthers }] = await Promise.all([
     import('../detector/mapFilters.ts'),
     import('../detector/borderFilter.ts'),
-    import('../detector/unseenMaps.ts'),
+    import('../detector/learnedFilter.ts'),
   ]);
   // Defects are planted on what the networks see: the region, as an image of its own.
   const { filter: _, threshold: __, calibration: ___, region, ...state } = detector.state;
